@@ -1,0 +1,204 @@
+"""The shape of a Llama: `ModelConfig`, and the named sizes.
+
+Sources: LLaMA 2 (arXiv:2307.09288) section 2.2 and table 1; hidden sizes by the rule of
+Meta's reference code; the TinyStories sizes are llama2.c's, SmolLM2's its public config.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+# A file that asks for more is damaged, not a model.
+MAX_SEQ_LEN_LIMIT = 1 << 24
+N_LAYERS_LIMIT = 1 << 12
+
+
+def swiglu_hidden_dim(dim: int, multiple_of: int, multiplier: float | None = None) -> int:
+    """The paper's width of the feed-forward layer: 2/3 of 4 * dim, rounded up.
+
+    Both floors come before the rounding up to `multiple_of`: 70B has
+    21845 -> 28398 (times 1.3) -> 28672.
+
+    Parameters
+    ----------
+    dim : int
+    multiple_of : int
+        256 in LLaMA 2 7B and 13B, 4096 in 70B.
+    multiplier : float, optional
+        `ffn_dim_multiplier` of Meta's params.json; 1.3 in 70B.
+    """
+    hidden_dim = 2 * (4 * dim) // 3
+    if multiplier is not None:
+        hidden_dim = int(multiplier * hidden_dim)
+    return multiple_of * math.ceil(hidden_dim / multiple_of)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Every number that fixes the shape and the arithmetic of a Llama.
+
+    Attributes
+    ----------
+    dim : int
+        Width of the residual stream.
+    n_layers, n_heads : int
+        Transformer blocks; query heads in each.
+    n_kv_heads : int
+        Key and value heads: `n_heads` is MHA, 1 is MQA, anything between is GQA.
+    head_dim : int
+        Width of a head; `dim // n_heads` when it is not given. Even, because RoPE
+        rotates pairs.
+    hidden_dim : int
+        Width of the feed-forward layer.
+    vocab_size, max_seq_len : int
+        Rows of the embedding; positions that the model was trained for.
+    norm_eps : float
+        Added inside RMSNorm's root.
+    rope_theta : float
+        Base of RoPE's frequencies.
+    tied : bool
+        The output head is the token embedding, as in SmolLM2 and the TinyStories models;
+        no LLaMA 2 is tied.
+
+    Raises
+    ------
+    ValueError
+        When a number is out of range or two do not fit; the message names them.
+    """
+
+    dim: int
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int = 0  # 0: as many as n_heads
+    head_dim: int = 0  # 0: dim // n_heads
+    hidden_dim: int
+    vocab_size: int
+    max_seq_len: int
+    norm_eps: float = 1e-5
+    rope_theta: float = 10000.0
+    tied: bool = False
+
+    def __post_init__(self) -> None:
+        fill = object.__setattr__  # the class is frozen
+        if self.n_kv_heads == 0:
+            fill(self, "n_kv_heads", self.n_heads)
+        if self.head_dim == 0 and self.n_heads > 0:
+            if self.dim % self.n_heads:
+                raise ValueError(f"dim {self.dim} is not a multiple of n_heads {self.n_heads}")
+            fill(self, "head_dim", self.dim // self.n_heads)
+        for name in ("dim", "n_layers", "n_heads", "n_kv_heads", "head_dim", "hidden_dim", "vocab_size", "max_seq_len"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 1 << 31:
+                raise ValueError(f"{name} must be a positive integer below 2**31, got {value!r}")
+        if self.n_heads % self.n_kv_heads:
+            raise ValueError(f"n_heads {self.n_heads} is not a multiple of n_kv_heads {self.n_kv_heads}")
+        if self.head_dim % 2:
+            raise ValueError(f"head_dim must be even for RoPE, got {self.head_dim}")
+        if self.max_seq_len > MAX_SEQ_LEN_LIMIT:
+            raise ValueError(f"max_seq_len must be at most {MAX_SEQ_LEN_LIMIT}, got {self.max_seq_len}")
+        if self.n_layers > N_LAYERS_LIMIT:
+            raise ValueError(f"n_layers must be at most {N_LAYERS_LIMIT}, got {self.n_layers}")
+        if not (math.isfinite(self.norm_eps) and 0 <= self.norm_eps < 1):
+            raise ValueError(f"norm_eps must be in [0, 1), got {self.norm_eps!r}")
+        if not (math.isfinite(self.rope_theta) and self.rope_theta >= 1):
+            raise ValueError(f"rope_theta must be a finite number of at least 1, got {self.rope_theta!r}")
+
+    @property
+    def group_size(self) -> int:
+        """Query heads that share one key and value head (`n_rep` in Meta's code)."""
+        return self.n_heads // self.n_kv_heads
+
+    @property
+    def attention_kind(self) -> str:
+        """"MHA", "MQA" or "GQA"."""
+        if self.n_kv_heads == self.n_heads:
+            return "MHA"
+        return "MQA" if self.n_kv_heads == 1 else "GQA"
+
+    @property
+    def n_parameters(self) -> int:
+        """The exact number of parameters, a tied table counted once."""
+        attention = 2 * self.dim * self.head_dim * (self.n_heads + self.n_kv_heads)
+        per_layer = attention + 3 * self.dim * self.hidden_dim + 2 * self.dim
+        tables = (1 if self.tied else 2) * self.vocab_size * self.dim
+        return tables + self.n_layers * per_layer + self.dim
+
+    def kv_cache_bytes(self, n_tokens: int = 1, bytes_per_number: int = 2, n_kv_heads: int | None = None) -> int:
+        """Bytes of keys and values for `n_tokens` positions of one sequence.
+
+        `n_kv_heads` answers "and with that many heads?": `config.n_heads` gives the MHA
+        cache against which LLaMA 2 70B saves a factor of 8.
+        """
+        heads = self.n_kv_heads if n_kv_heads is None else n_kv_heads
+        return 2 * self.n_layers * heads * self.head_dim * bytes_per_number * n_tokens
+
+
+def _llama2(dim: int, n_layers: int, n_heads: int, n_kv_heads: int, multiple_of: int, multiplier: float | None = None) -> ModelConfig:
+    return ModelConfig(
+        dim=dim,
+        n_layers=n_layers,
+        n_heads=n_heads,
+        n_kv_heads=n_kv_heads,
+        hidden_dim=swiglu_hidden_dim(dim, multiple_of, multiplier),
+        vocab_size=32000,
+        max_seq_len=4096,
+    )
+
+
+def _stories(dim: int, n_layers: int, n_heads: int, n_kv_heads: int, max_seq_len: int, multiple_of: int = 32, vocab_size: int = 32000) -> ModelConfig:
+    return ModelConfig(
+        dim=dim,
+        n_layers=n_layers,
+        n_heads=n_heads,
+        n_kv_heads=n_kv_heads,
+        hidden_dim=swiglu_hidden_dim(dim, multiple_of),
+        vocab_size=vocab_size,
+        max_seq_len=max_seq_len,
+        tied=True,
+    )
+
+
+_SMOLLM2_135M = ModelConfig(
+    dim=576,
+    n_layers=30,
+    n_heads=9,
+    n_kv_heads=3,
+    hidden_dim=1536,
+    vocab_size=49152,
+    max_seq_len=8192,
+    rope_theta=100000.0,
+    tied=True,
+)
+
+# 34B was never released: its shape is CodeLlama-34B's, which shares the family (unconfirmed).
+NAMED_CONFIGS: dict[str, ModelConfig] = {
+    "7B": _llama2(4096, 32, 32, 32, 256),
+    "13B": _llama2(5120, 40, 40, 40, 256),
+    "34B": _llama2(8192, 48, 64, 8, 256),
+    "70B": _llama2(8192, 80, 64, 8, 4096, 1.3),
+    "smollm2-135m": _SMOLLM2_135M,
+    "smollm2-360m": replace(_SMOLLM2_135M, dim=960, n_layers=32, n_heads=15, n_kv_heads=5, hidden_dim=2560),
+    "smollm2-1.7b": replace(
+        _SMOLLM2_135M, dim=2048, n_layers=24, n_heads=32, n_kv_heads=32, hidden_dim=8192, rope_theta=130000.0
+    ),
+    "stories260K": _stories(64, 5, 8, 4, 512, multiple_of=4, vocab_size=512),
+    "stories15M": _stories(288, 6, 6, 6, 256),
+    "stories42M": _stories(512, 8, 8, 8, 1024),
+    "stories110M": _stories(768, 12, 12, 12, 1024),
+}
+
+
+def named_config(name: str) -> ModelConfig:
+    """Look up `NAMED_CONFIGS` by name, upper or lower case.
+
+    Raises
+    ------
+    ValueError
+        When no size has that name; the message lists those that exist.
+    """
+    by_lower_case = {known.lower(): config for known, config in NAMED_CONFIGS.items()}
+    config = by_lower_case.get(name.lower())
+    if config is None:
+        raise ValueError(f"no size named {name!r}; known: {', '.join(NAMED_CONFIGS)}")
+    return config

@@ -1,0 +1,46 @@
+"""`kernel`: Numba's `njit` with the project's settings in one place.
+
+Compiled code is kept on disk, so only the first run on a machine compiles. Where Numba
+finds no folder to write to, the kernel still works and is compiled anew in every process.
+
+Numba notices an edit to the file of a kernel, not to a helper in another file: the helpers
+of a kernel live in its own file.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit
+
+# What the compiler may do to floating-point sums: reorder them and use fused multiply-add.
+# Numba's `fastmath=True` would also let it assume that NaN and infinity never occur, which
+# deletes checks that masks and guards rely on.
+REORDER_SUMS = {"reassoc", "contract", "nsz", "arcp"}
+
+
+def kernel(function: Callable[..., Any] | None = None, *, parallel: bool = False, exact: bool = False) -> Any:
+    """Compile `function` at its first call, with the result cached on disk.
+
+    Parameters
+    ----------
+    parallel : bool
+        Let `prange` loops run on several threads.
+    exact : bool
+        Keep the written order of floating-point sums.
+
+    Notes
+    -----
+    Division by zero follows NumPy (infinity or NaN), it does not raise.
+    """
+    if function is None:
+        return lambda f: kernel(f, parallel=parallel, exact=exact)
+    options = {
+        "parallel": parallel,
+        "fastmath": False if exact else REORDER_SUMS,
+        "error_model": "numpy",
+        "nogil": True,
+    }
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder that Numba could write its cache to
+        return njit(**options)(function)
