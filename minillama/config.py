@@ -111,7 +111,7 @@ class ModelConfig:
 
     @property
     def attention_kind(self) -> str:
-        """"MHA", "MQA" or "GQA"."""
+        """Which of "MHA", "MQA" and "GQA" this is."""
         if self.n_kv_heads == self.n_heads:
             return "MHA"
         return "MQA" if self.n_kv_heads == 1 else "GQA"
@@ -134,7 +134,9 @@ class ModelConfig:
         return 2 * self.n_layers * heads * self.head_dim * bytes_per_number * n_tokens
 
 
-def _llama2(dim: int, n_layers: int, n_heads: int, n_kv_heads: int, multiple_of: int, multiplier: float | None = None) -> ModelConfig:
+def _llama2(
+    dim: int, n_layers: int, n_heads: int, n_kv_heads: int, multiple_of: int, multiplier: float | None = None
+) -> ModelConfig:
     return ModelConfig(
         dim=dim,
         n_layers=n_layers,
@@ -146,7 +148,15 @@ def _llama2(dim: int, n_layers: int, n_heads: int, n_kv_heads: int, multiple_of:
     )
 
 
-def _stories(dim: int, n_layers: int, n_heads: int, n_kv_heads: int, max_seq_len: int, multiple_of: int = 32, vocab_size: int = 32000) -> ModelConfig:
+def _stories(
+    dim: int,
+    n_layers: int,
+    n_heads: int,
+    n_kv_heads: int,
+    max_seq_len: int,
+    multiple_of: int = 32,
+    vocab_size: int = 32000,
+) -> ModelConfig:
     return ModelConfig(
         dim=dim,
         n_layers=n_layers,

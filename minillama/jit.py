@@ -34,7 +34,7 @@ def kernel(function: Callable[..., Any] | None = None, *, parallel: bool = False
     """
     if function is None:
         return lambda f: kernel(f, parallel=parallel, exact=exact)
-    options = {
+    options: dict[str, Any] = {
         "parallel": parallel,
         "fastmath": False if exact else REORDER_SUMS,
         "error_model": "numpy",

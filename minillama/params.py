@@ -69,8 +69,7 @@ def build_params(config: ModelConfig, get: Callable[[str, tuple[int, ...]], Any]
     """Assemble a tree from `get(name, shape)`, called once for each parameter in order."""
     arrays = {name: get(name, shape) for name, shape in expected_shapes(config).items()}
     layers = tuple(
-        LayerParams(*(arrays[f"layers.{i}.{field}"] for field in LayerParams._fields))
-        for i in range(config.n_layers)
+        LayerParams(*(arrays[f"layers.{i}.{field}"] for field in LayerParams._fields)) for i in range(config.n_layers)
     )
     return Params(arrays["token_embedding"], layers, arrays["final_norm"], arrays.get("output"))
 

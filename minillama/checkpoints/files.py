@@ -110,7 +110,9 @@ class MappedFile:
 def check_shape(path: Path, name: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
     """Raise CheckpointError unless the tensor `name` has the shape that the configuration asks for."""
     if tuple(found) != tuple(expected):
-        raise CheckpointError(path, name, f"expected shape {tuple(expected)} from the configuration, found {tuple(found)}")
+        raise CheckpointError(
+            path, name, f"expected shape {tuple(expected)} from the configuration, found {tuple(found)}"
+        )
 
 
 def make_config(path: Path, where: str, **fields: Any) -> ModelConfig:
