@@ -1,0 +1,119 @@
+"""Keys and values of the tokens already seen, so that a new token costs one token's work.
+
+The arrays grow by doubling up to the context length of the model: a short answer does not
+pay for 8192 positions. The cache takes 2 * n_layers * n_kv_heads * head_dim numbers for each
+position (LLaMA 2 section 2.2 and appendix A.2.1: grouped heads make it 8 times smaller in 70B).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .config import ModelConfig
+
+_FIRST_CAPACITY = 256
+
+
+class ContextFullError(ValueError):
+    """More tokens than the context of the model holds; nothing was computed or changed."""
+
+
+class KVCache:
+    """Keys (rotated) and values of `batch` sequences, each of its own length.
+
+    Attributes
+    ----------
+    k, v : ndarray of shape (n_layers, B, n_kv_heads, capacity, head_dim)
+        Entries past a sequence's length are zeros or stale, and never read.
+    lengths : int64 ndarray of shape (B,)
+        Positions of each sequence that are filled.
+    max_seq_len : int
+        The limit; `reserve` refuses to pass it.
+    """
+
+    def __init__(
+        self, config: ModelConfig, batch: int = 1, max_seq_len: int | None = None, dtype: DTypeLike = np.float32
+    ) -> None:
+        self.max_seq_len = config.max_seq_len if max_seq_len is None else max_seq_len
+        if not 1 <= self.max_seq_len:
+            raise ValueError(f"max_seq_len must be positive, got {self.max_seq_len}")
+        capacity = min(_FIRST_CAPACITY, self.max_seq_len)
+        shape = (config.n_layers, batch, config.n_kv_heads, capacity, config.head_dim)
+        self.k: NDArray[np.floating] = np.zeros(shape, dtype)
+        self.v: NDArray[np.floating] = np.zeros(shape, dtype)
+        self.lengths = np.zeros(batch, np.int64)
+
+    @property
+    def capacity(self) -> int:
+        """Positions for which there is room without another allocation."""
+        return self.k.shape[3]
+
+    @property
+    def nbytes(self) -> int:
+        return self.k.nbytes + self.v.nbytes
+
+    def reserve(self, n_tokens: int) -> None:
+        """Make room for `n_tokens` more of every sequence.
+
+        Raises
+        ------
+        ContextFullError
+            When a sequence would pass `max_seq_len`; the cache is unchanged.
+        """
+        longest = int(self.lengths.max())
+        needed = longest + n_tokens
+        if needed > self.max_seq_len:
+            raise ContextFullError(
+                f"the context holds {self.max_seq_len} tokens: {longest} are used, {n_tokens} more do not fit; "
+                "shorten the text or start a new conversation"
+            )
+        if needed > self.capacity:
+            self._grow(min(self.max_seq_len, max(needed, 2 * self.capacity)))
+
+    def _grow(self, capacity: int) -> None:
+        filled = self.capacity
+        for name in ("k", "v"):
+            old = getattr(self, name)
+            new = np.zeros((*old.shape[:3], capacity, old.shape[4]), old.dtype)
+            new[:, :, :, :filled] = old
+            setattr(self, name, new)
+
+    def write(
+        self, layer: int, k: NDArray[np.floating], v: NDArray[np.floating], positions: NDArray[np.integer]
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Store the keys and values of one layer at `positions`; return the whole of that layer.
+
+        Parameters
+        ----------
+        layer : int
+        k, v : ndarray of shape (B, n_kv_heads, T, head_dim)
+        positions : integer ndarray of shape (B, T)
+            Neighbours, for which `reserve` has made room.
+
+        Returns
+        -------
+        k, v : ndarray of shape (B, n_kv_heads, capacity, head_dim), views
+        """
+        n_tokens = positions.shape[1]
+        for b, first in enumerate(positions[:, 0]):
+            self.k[layer, b, :, first : first + n_tokens] = k[b]
+            self.v[layer, b, :, first : first + n_tokens] = v[b]
+        return self.k[layer], self.v[layer]
+
+    def truncate(self, length: int, row: int = 0) -> None:
+        """Forget the positions of one sequence from `length` on.
+
+        Raises
+        ------
+        ValueError
+            When the sequence is shorter than that.
+        """
+        if not 0 <= length <= self.lengths[row]:
+            raise ValueError(f"cannot cut a sequence of {self.lengths[row]} tokens to {length}")
+        self.lengths[row] = length
+
+    def keep_rows(self, rows: NDArray[np.integer]) -> None:
+        """Keep only these sequences of the batch, in this order."""
+        self.k, self.v = self.k[:, rows], self.v[:, rows]
+        self.lengths = self.lengths[rows]

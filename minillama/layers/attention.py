@@ -1,0 +1,136 @@
+"""Causal attention with shared key and value heads: MHA, MQA and GQA in one function.
+
+For query head j of a sequence, with g = j // (n_heads / n_kv_heads) its key and value head:
+
+    scores[t, s] = q[j, t] . k[g, s] / sqrt(head_dim)     for keys s <= position of t
+    y[j, t]      = sum over s of softmax(scores[t])[s] * v[g, s]
+
+(Vaswani et al. 2017, arXiv:1706.03762; grouped queries: Ainslie et al. 2023,
+arXiv:2305.13245; LLaMA 2 section 2.2 and appendix A.2.1.) n_kv_heads = n_heads is
+multi-head attention, n_kv_heads = 1 is multi-query attention. Neighbouring query heads share:
+heads 0 ... r - 1 use key head 0 (repeat, not tile).
+
+The mask is the positions themselves: a query at position m sees keys 0 ... m, wherever they
+come from. One function thus serves training (positions 0 ... T - 1), a prompt that arrives in
+chunks, and decoding from a cache that is longer than what has been written to it.
+
+The log of the softmax's denominator is kept for the backward pass: from it the probabilities
+can be computed again, tile by tile, without ever storing a T x S matrix.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .attention_kernels import attend_few, softmax_rows
+
+Float = NDArray[np.floating]
+Ints = NDArray[np.integer]
+
+# Up to here one pass over the keys for each query is faster than matrix products in tiles.
+_FEW_QUERIES = 4
+_TILE = 256  # queries of a tile: its scores (_TILE x S) stay in the cache of the CPU
+
+
+class AttentionCache(NamedTuple):
+    """What the backward pass needs from the forward pass."""
+
+    q: Float  # (B, H, T, head_dim)
+    k: Float  # (B, K, S, head_dim)
+    v: Float  # (B, K, S, head_dim)
+    positions: Ints  # (B, T)
+    y: Float  # (B, H, T, head_dim)
+    logsumexp: Float  # (B, H, T)
+
+
+def _check(q: Float, k: Float, v: Float, positions: Ints) -> None:
+    batch, n_heads, n_tokens, head_dim = q.shape
+    if k.shape != v.shape or k.shape[0] != batch or k.shape[3] != head_dim or n_heads % k.shape[1]:
+        raise ValueError(
+            f"k and v must be (B, K, S, head_dim) with B = {batch}, head_dim = {head_dim} and K a divisor of "
+            f"{n_heads} query heads; got {k.shape} and {v.shape}"
+        )
+    if positions.shape != (batch, n_tokens):
+        raise ValueError(f"positions must be (B, T) = {(batch, n_tokens)}, got {positions.shape}")
+    if positions.size and not 0 <= positions.min() <= positions.max() < k.shape[2]:
+        raise ValueError(
+            f"positions must be in [0, {k.shape[2]}), the keys there are; got {positions.min()} to {positions.max()}"
+        )
+
+
+def attention_forward(q: Float, k: Float, v: Float, positions: Ints) -> tuple[Float, AttentionCache]:
+    """Let every query take a weighted mean of the values at and before its position.
+
+    Parameters
+    ----------
+    q : ndarray of shape (B, H, T, head_dim)
+        Rotated queries (RoPE).
+    k, v : ndarray of shape (B, K, S, head_dim)
+        Rotated keys and values; H is a multiple of K. Entries past every position are not read.
+    positions : integer ndarray of shape (B, T)
+        Position of every query in its sequence: it sees keys 0 ... positions[b, t].
+
+    Returns
+    -------
+    y : ndarray of shape (B, H, T, head_dim), same dtype as `q`
+    cache : AttentionCache
+
+    Raises
+    ------
+    ValueError
+        When shapes do not fit or a position has no key.
+    """
+    _check(q, k, v, positions)
+    batch, n_heads, n_tokens, head_dim = q.shape
+    n_keys = int(positions.max(initial=-1)) + 1  # what lies behind may never have been written
+    k_seen, v_seen = k[:, :, None, :n_keys], v[:, :, None, :n_keys]  # (B, K, 1, S, head_dim)
+    grouped = q.reshape(batch, k.shape[1], -1, n_tokens, head_dim)  # (B, K, H / K, T, head_dim)
+
+    scores = grouped @ k_seen.swapaxes(-1, -2) / q.dtype.type(np.sqrt(head_dim))  # (B, K, H / K, T, S)
+    visible = np.arange(n_keys) <= positions[:, None, None, :, None]
+    scores = np.where(visible, scores, q.dtype.type(-np.inf))
+
+    largest = scores.max(axis=-1, keepdims=True, initial=-np.inf)
+    exponentials = np.exp(scores - largest)  # (B, K, H / K, T, S)
+    total = exponentials.sum(axis=-1, keepdims=True)
+    y = (exponentials / total @ v_seen).reshape(q.shape)
+    logsumexp = (largest + np.log(total)).reshape(batch, n_heads, n_tokens)
+    return y, AttentionCache(q, k, v, positions, y, logsumexp)
+
+
+# --- fast: the same contract -----------------------------------------------------------
+
+
+def attention_forward_fast(q: Float, k: Float, v: Float, positions: Ints) -> tuple[Float, AttentionCache]:
+    """`attention_forward`, compiled: one pass over the keys for few queries, tiles for many.
+
+    Many queries multiply tile by tile with BLAS and only the softmax is a kernel; no more than
+    _TILE rows of scores exist at a time.
+    """
+    _check(q, k, v, positions)
+    q = np.ascontiguousarray(q)
+    y, logsumexp = np.empty(q.shape, q.dtype), np.empty(q.shape[:3], q.dtype)
+    if q.shape[2] <= _FEW_QUERIES:
+        attend_few(q, k, v, positions, y, logsumexp)
+    else:
+        _attend_in_tiles(q, k, v, positions, y, logsumexp)
+    return y, AttentionCache(q, k, v, positions, y, logsumexp)
+
+
+def _attend_in_tiles(q: Float, k: Float, v: Float, positions: Ints, y: Float, logsumexp: Float) -> None:
+    batch, n_heads, n_tokens, head_dim = q.shape
+    group = n_heads // k.shape[1]
+    scale = q.dtype.type(1 / np.sqrt(head_dim))
+    for b in range(batch):
+        for first in range(0, n_tokens, _TILE):
+            tile = slice(first, min(first + _TILE, n_tokens))
+            rows = positions[b, tile]
+            n_keys = int(rows.max()) + 1
+            for j in range(n_heads):
+                keys, values = k[b, j // group, :n_keys], v[b, j // group, :n_keys]  # (S, head_dim)
+                scores = (q[b, j, tile] * scale) @ keys.T  # (tile, S)
+                softmax_rows(scores, rows, logsumexp[b, j, tile])
+                np.matmul(scores, values, out=y[b, j, tile])

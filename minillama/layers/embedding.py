@@ -1,0 +1,79 @@
+"""Token embedding: row `tokens[b, t]` of the table stands for that token.
+
+    x[b, t] = weight[tokens[b, t]]
+
+LLaMA does not scale it and adds no position: RoPE brings positions in at every layer.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from ..jit import kernel
+from ..quantization import Weight
+
+Float = NDArray[np.floating]
+Ints = NDArray[np.integer]
+
+
+class EmbeddingCache(NamedTuple):
+    """What the backward pass needs from the forward pass."""
+
+    tokens: Ints  # (...)
+    weight: Weight  # (V, D)
+
+
+def _check(tokens: Ints, vocab_size: int) -> None:
+    if tokens.size and not 0 <= tokens.min() <= tokens.max() < vocab_size:
+        wrong = tokens.min() if tokens.min() < 0 else tokens.max()
+        raise ValueError(f"token ids must be in [0, {vocab_size}), the vocabulary of the model; got {wrong}")
+
+
+def embedding_forward(tokens: Ints, weight: Weight) -> tuple[Float, EmbeddingCache]:
+    """Look up the row of every token.
+
+    Parameters
+    ----------
+    tokens : integer ndarray of shape (...)
+    weight : (V, D), an ndarray or packed
+
+    Returns
+    -------
+    x : ndarray of shape (..., D), float32 from a packed table, else the table's dtype
+    cache : EmbeddingCache
+
+    Raises
+    ------
+    ValueError
+        When an id lies outside the table (NumPy would take -1 as the last row in silence).
+    """
+    _check(tokens, weight.shape[0])
+    rows = tokens.reshape(-1)
+    x = weight[rows] if isinstance(weight, np.ndarray) else weight.to_float32(rows)
+    return x.reshape(*tokens.shape, weight.shape[1]), EmbeddingCache(tokens, weight)
+
+
+# --- numba kernel: the same contract ---------------------------------------------------
+
+
+@kernel(parallel=True)
+def _gather(tokens, weight, x):  # tokens (N,), weight (V, D), x (N, D)
+    for i in prange(tokens.size):
+        x[i] = weight[tokens[i]]
+
+
+def embedding_forward_fast(tokens: Ints, weight: Weight) -> tuple[Float, EmbeddingCache]:
+    """`embedding_forward`, compiled for many rows of a plain table.
+
+    A packed table, and the single row of a decoding step, cost next to nothing either way.
+    """
+    if not isinstance(weight, np.ndarray) or tokens.size < 64:
+        return embedding_forward(tokens, weight)
+    _check(tokens, weight.shape[0])
+    x = np.empty((tokens.size, weight.shape[1]), weight.dtype)
+    _gather(tokens.reshape(-1), weight, x)
+    return x.reshape(*tokens.shape, weight.shape[1]), EmbeddingCache(tokens, weight)

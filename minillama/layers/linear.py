@@ -1,0 +1,94 @@
+"""Linear layer without a bias, the only kind that LLaMA has.
+
+    y = x W^T              W is stored (out_features, in_features)
+
+W may be a plain matrix or one that is still packed as its file holds it (16-bit floats,
+blocks of small integers). The reference unpacks it. The fast form multiplies a row or two
+straight from the packed bytes, because decoding is bound by the bytes that are read, and
+unpacks tiles for BLAS when there are many rows of x to share the work.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..quantization import PackedArray, Weight
+from ..quantization_kernels import matvec_packed, matvec_plain, unpack_rows
+
+Float = NDArray[np.floating]
+
+# Numbers of an unpacked tile: a few megabytes, however large the matrix.
+_TILE_SIZE = 1 << 21
+# Up to so many rows of x the packed kernel beats unpacking and BLAS.
+_FEW_ROWS = 4
+
+
+class LinearCache(NamedTuple):
+    """What the backward pass needs from the forward pass."""
+
+    x: Float  # (..., D_in)
+    weight: Weight  # (D_out, D_in)
+
+
+def _check(x: Float, weight: Weight) -> None:
+    if x.shape[-1] != weight.shape[1]:
+        raise ValueError(f"x has rows of {x.shape[-1]}, the weight {weight.shape} takes rows of {weight.shape[1]}")
+
+
+def _tiles(weight: Weight) -> list[slice]:
+    rows = max(1, _TILE_SIZE // weight.shape[1])
+    return [slice(i, min(i + rows, weight.shape[0])) for i in range(0, weight.shape[0], rows)]
+
+
+def linear_forward(x: Float, weight: Weight) -> tuple[Float, LinearCache]:
+    """Multiply every row of `x` with the matrix: `x @ weight.T`.
+
+    Parameters
+    ----------
+    x : ndarray of shape (..., D_in)
+    weight : (D_out, D_in), an ndarray or packed
+
+    Returns
+    -------
+    y : ndarray of shape (..., D_out), same dtype as `x`
+    cache : LinearCache
+
+    Raises
+    ------
+    ValueError
+        When the widths do not agree.
+    """
+    _check(x, weight)
+    if isinstance(weight, np.ndarray):
+        return x @ weight.T, LinearCache(x, weight)
+    y = np.empty((*x.shape[:-1], weight.shape[0]), x.dtype)
+    for rows in _tiles(weight):
+        y[..., rows] = x @ weight.to_float32(rows).T
+    return y, LinearCache(x, weight)
+
+
+# --- fast: the same contract -----------------------------------------------------------
+
+
+def linear_forward_fast(x: Float, weight: Weight) -> tuple[Float, LinearCache]:
+    """`linear_forward` from packed bytes for few rows, in unpacked tiles with BLAS for many."""
+    _check(x, weight)
+    n_in = x.shape[-1]
+    rows_of_x = np.ascontiguousarray(x).reshape(-1, n_in)
+    few = len(rows_of_x) <= _FEW_ROWS
+    if isinstance(weight, PackedArray) and x.dtype == np.float32:
+        y = np.empty((len(rows_of_x), weight.shape[0]), np.float32)
+        if few:
+            matvec_packed(rows_of_x, weight, y)
+        else:
+            for tile in _tiles(weight):
+                np.matmul(rows_of_x, unpack_rows(weight, tile).T, out=y[:, tile])
+    elif isinstance(weight, np.ndarray) and len(rows_of_x) == 1 and weight.dtype == x.dtype and weight.flags.c_contiguous:
+        y = np.empty((1, weight.shape[0]), x.dtype)
+        matvec_plain(rows_of_x[0], weight, y[0])
+    else:
+        return linear_forward(x, weight)
+    return y.reshape(*x.shape[:-1], weight.shape[0]), LinearCache(x, weight)

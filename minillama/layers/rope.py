@@ -1,0 +1,177 @@
+"""Rotary position embedding, RoPE (Su et al. 2021, arXiv:2104.09864; LLaMA 2 section 2.2).
+
+Every pair of neighbours of a head turns by an angle that grows with the position m:
+
+    angle_i = m * theta ** (-2 i / head_dim),           i = 0 ... head_dim / 2 - 1
+
+    y[2i]     = x[2i] * cos(angle_i) - x[2i + 1] * sin(angle_i)
+    y[2i + 1] = x[2i] * sin(angle_i) + x[2i + 1] * cos(angle_i)
+
+so that the product of a query at position m with a key at position n depends on m - n only.
+A rotation's transpose is its inverse: the gradient turns back by the same angle.
+
+Two layouts exist. Meta's files, GGUF and llama2.c pair neighbours, as above ("interleaved"):
+the layout inside this package. Hugging Face pairs x[i] with x[i + head_dim / 2]
+("rotate half") and stores the rows of wq and wk in that order; `half_to_interleaved` brings
+them back when such a file is loaded. With the wrong pairing everything runs and the text is
+wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import prange
+from numpy.typing import DTypeLike, NDArray
+
+from ..jit import kernel
+
+Float = NDArray[np.floating]
+Ints = NDArray[np.integer]
+
+# Below this many numbers a second thread costs more than it saves.
+_SERIAL_SIZE = 16_384
+
+
+class RoPECache(NamedTuple):
+    """What the backward pass needs from the forward pass."""
+
+    cos: Float  # (S, head_dim / 2)
+    sin: Float  # (S, head_dim / 2)
+    positions: Ints  # (B, T)
+
+
+def rope_table(
+    head_dim: int, n_positions: int, theta: float, dtype: DTypeLike = np.float32
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Cosine and sine of every angle for positions 0 ... n_positions - 1.
+
+    The angles are computed in float64 and rounded once: at position 4000 a float32 angle
+    would already be off by 1e-4.
+
+    Returns
+    -------
+    cos, sin : ndarray of shape (n_positions, head_dim / 2)
+    """
+    frequencies = theta ** (-np.arange(0, head_dim, 2, dtype=np.float64) / head_dim)
+    angles = np.arange(n_positions, dtype=np.float64)[:, None] * frequencies
+    return np.cos(angles).astype(dtype), np.sin(angles).astype(dtype)
+
+
+def _check(x: Float, cos: Float, positions: Ints) -> None:
+    if x.ndim != 4 or x.shape[3] != 2 * cos.shape[1]:
+        raise ValueError(f"x must be (B, H, T, {2 * cos.shape[1]}) for this table, got {x.shape}")
+    if positions.shape != (x.shape[0], x.shape[2]):
+        raise ValueError(f"positions must be (B, T) = {(x.shape[0], x.shape[2])}, got {positions.shape}")
+    if positions.size and not 0 <= positions.min() <= positions.max() < len(cos):
+        raise ValueError(f"positions must be in [0, {len(cos)}), got {positions.min()} to {positions.max()}")
+
+
+def rope_forward(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Float, RoPECache]:
+    """Rotate the neighbouring pairs of every head by the angles of their positions.
+
+    Parameters
+    ----------
+    x : ndarray of shape (B, H, T, head_dim)
+    cos, sin : ndarray of shape (S, head_dim / 2)
+        From `rope_table`.
+    positions : integer ndarray of shape (B, T)
+        The position of every row of `x` in its own sequence, below S.
+
+    Returns
+    -------
+    y : ndarray of shape (B, H, T, head_dim), same dtype as `x`
+    cache : RoPECache
+
+    Raises
+    ------
+    ValueError
+        When shapes do not fit or a position lies outside the table.
+    """
+    _check(x, cos, positions)
+    c, s = cos[positions][:, None], sin[positions][:, None]  # (B, 1, T, head_dim / 2)
+    even, odd = x[..., 0::2], x[..., 1::2]
+    y = np.empty_like(x)
+    y[..., 0::2] = even * c - odd * s
+    y[..., 1::2] = even * s + odd * c
+    return y, RoPECache(cos, sin, positions)
+
+
+def rope_half_forward(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Float, RoPECache]:
+    """Hugging Face's layout of the same rotation: the pairs are (x[i], x[i + head_dim / 2]).
+
+    The model never calls it; it is here to be compared with, and for chapter 05.
+    Parameters and errors as in `rope_forward`.
+    """
+    _check(x, cos, positions)
+    c, s = cos[positions][:, None], sin[positions][:, None]
+    first, second = np.split(x, 2, axis=-1)
+    y = np.concatenate((first * c - second * s, first * s + second * c), axis=-1)
+    return y.astype(x.dtype, copy=False), RoPECache(cos, sin, positions)
+
+
+def interleaved_to_half(rows: NDArray[Any], head_dim: int) -> NDArray[Any]:
+    """Reorder the rows of wq or wk from Meta's layout to Hugging Face's, head by head.
+
+    Row 2i + b of a head moves to row b * head_dim / 2 + i: [0, 1, 2, 3] -> [0, 2, 1, 3].
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_heads * head_dim, ...)
+        Any dtype: the rows of a packed matrix move as bytes.
+    """
+    shape = _heads_of(rows, head_dim)
+    return rows.reshape(shape, head_dim // 2, 2, -1).swapaxes(1, 2).reshape(rows.shape)
+
+
+def half_to_interleaved(rows: NDArray[Any], head_dim: int) -> NDArray[Any]:
+    """The inverse of `interleaved_to_half`: Hugging Face's layout to Meta's."""
+    shape = _heads_of(rows, head_dim)
+    return rows.reshape(shape, 2, head_dim // 2, -1).swapaxes(1, 2).reshape(rows.shape)
+
+
+def _heads_of(rows: NDArray[Any], head_dim: int) -> int:
+    if head_dim % 2 or len(rows) % head_dim:
+        raise ValueError(f"{len(rows)} rows are not whole heads of an even head_dim {head_dim}")
+    return len(rows) // head_dim
+
+
+# --- numba kernels: the same contract, one pass over memory ---------------------------
+
+
+@kernel
+def _rotate_row(x, cos, sin, y):  # x, y (head_dim,); cos, sin (head_dim / 2,)
+    for i in range(cos.size):
+        even, odd = x[2 * i], x[2 * i + 1]
+        y[2 * i] = even * cos[i] - odd * sin[i]
+        y[2 * i + 1] = even * sin[i] + odd * cos[i]
+
+
+@kernel
+def _rotate(x, cos, sin, positions, y):
+    n_sequences, n_heads, n_tokens, _ = x.shape
+    for b in range(n_sequences):
+        for h in range(n_heads):
+            for t in range(n_tokens):
+                m = positions[b, t]
+                _rotate_row(x[b, h, t], cos[m], sin[m], y[b, h, t])
+
+
+@kernel(parallel=True)
+def _rotate_parallel(x, cos, sin, positions, y):
+    n_sequences, n_heads, n_tokens, _ = x.shape
+    for i in prange(n_sequences * n_heads):
+        b, h = i // n_heads, i % n_heads
+        for t in range(n_tokens):
+            m = positions[b, t]
+            _rotate_row(x[b, h, t], cos[m], sin[m], y[b, h, t])
+
+
+def rope_forward_fast(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Float, RoPECache]:
+    """`rope_forward`, compiled."""
+    _check(x, cos, positions)
+    y = np.empty(x.shape, x.dtype)
+    rotate = _rotate if x.size < _SERIAL_SIZE else _rotate_parallel
+    rotate(x, cos, sin, positions, y)
+    return y, RoPECache(cos, sin, positions)
