@@ -1,3 +1,69 @@
-"""minillama: LLaMA 2 from scratch in NumPy and Numba."""
+"""minillama: LLaMA 2 from scratch in NumPy and Numba.
+
+    import minillama
+
+    llm = minillama.load("smollm2-135m-instruct")
+    print(llm.chat([{"role": "user", "content": "What is the capital of France?"}]).text)
+
+Names are imported when they are first used: `import minillama` alone is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .checkpoints.errors import CheckpointError
+    from .config import ModelConfig, named_config
+    from .generate import Session
+    from .kv_cache import ContextFullError
+    from .llm import LLM, Generation, load
+    from .ops import FAST, REFERENCE, Ops
+    from .sampling import GREEDY, Sampling
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "CheckpointError": "checkpoints.errors",
+    "ModelConfig": "config",
+    "named_config": "config",
+    "Session": "generate",
+    "ContextFullError": "kv_cache",
+    "LLM": "llm",
+    "Generation": "llm",
+    "load": "llm",
+    "FAST": "ops",
+    "REFERENCE": "ops",
+    "Ops": "ops",
+    "GREEDY": "sampling",
+    "Sampling": "sampling",
+}
+
+__all__ = [
+    "FAST",
+    "GREEDY",
+    "LLM",
+    "REFERENCE",
+    "CheckpointError",
+    "ContextFullError",
+    "Generation",
+    "ModelConfig",
+    "Ops",
+    "Sampling",
+    "Session",
+    "load",
+    "named_config",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'minillama' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"minillama.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

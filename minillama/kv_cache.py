@@ -7,6 +7,8 @@ position (LLaMA 2 section 2.2 and appendix A.2.1: grouped heads make it 8 times 
 
 from __future__ import annotations
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
@@ -112,6 +114,17 @@ class KVCache:
         if not 0 <= length <= self.lengths[row]:
             raise ValueError(f"cannot cut a sequence of {self.lengths[row]} tokens to {length}")
         self.lengths[row] = length
+
+    def row(self, index: int) -> KVCache:
+        """One sequence as a cache of its own that shares this one's memory.
+
+        What is written to it is written here, as long as neither has to grow: `reserve` first.
+        """
+        view = object.__new__(KVCache)
+        view.max_seq_len = self.max_seq_len
+        view.k, view.v = self.k[:, index : index + 1], self.v[:, index : index + 1]
+        view.lengths = self.lengths[index : index + 1]
+        return view
 
     def keep_rows(self, rows: NDArray[np.integer]) -> None:
         """Keep only these sequences of the batch, in this order."""

@@ -1,0 +1,1 @@
+"""Checkpoints: reading, writing, finding and fetching weights in every format."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import ModelConfig
-from ..params import Params
+from ..params import LayerParams, Params, expected_shapes, named_arrays
 from ..quantization import FORMATS, PackedArray, Weight, to_float32
 from .errors import CheckpointError
 
 # What a reader accepts for a plain array, by NumPy dtype; 16-bit floats stay packed.
-PLAIN_FLOATS = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
+PLAIN_FLOATS: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,30 @@ def check_shape(path: Path, name: str, found: tuple[int, ...], expected: tuple[i
         )
 
 
+def check_names(path: Path, config: ModelConfig, found: Collection[str], name_of: Callable[[str], str]) -> list[str]:
+    """Raise CheckpointError unless `found` holds every parameter of `config`; return what else it holds.
+
+    Parameters
+    ----------
+    found : collection of str
+        The names of the tensors in the file.
+    name_of : callable
+        The file's name of a parameter from the package's.
+    """
+    # Before the names are listed: a damaged n_layers must not make a list longer than the file.
+    if config.n_layers * len(LayerParams._fields) > len(found):
+        raise CheckpointError(
+            path,
+            "n_layers",
+            f"{config.n_layers} layers have {len(LayerParams._fields)} tensors each, found {len(found)} in all",
+        )
+    wanted = [name_of(name) for name in expected_shapes(config)]
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise CheckpointError(path, missing[0], f"is missing ({len(missing)} of {len(wanted)} tensors are)")
+    return sorted(set(found).difference(wanted))
+
+
 def make_config(path: Path, where: str, **fields: Any) -> ModelConfig:
     """A `ModelConfig` whose ValueError becomes a CheckpointError about `where` in the file."""
     try:
@@ -123,9 +147,32 @@ def make_config(path: Path, where: str, **fields: Any) -> ModelConfig:
         raise CheckpointError(path, where, str(error)) from error
 
 
+def check_params(config: ModelConfig, params: Params) -> None:
+    """Raise ValueError unless `params` has the arrays and shapes of `config`, for writers."""
+    found = {name: tuple(weight.shape) for name, weight in named_arrays(params)}
+    for name, shape in expected_shapes(config).items():
+        if found.pop(name, None) != shape:
+            raise ValueError(f"{name} must have shape {shape} by the configuration, the parameters differ")
+    if found:
+        raise ValueError(f"parameters that the configuration does not have: {', '.join(found)}")
+
+
+def float32_rows(weight: Weight, multiple: int = 1) -> Iterator[NDArray[np.float32]]:
+    """The matrix as float32, some rows at a time, so that a writer never holds all of it.
+
+    Every part but the last has a number of rows that divides by `multiple`.
+    """
+    n_rows, n_columns = weight.shape
+    step = max(1, (1 << 22) // (n_columns * multiple)) * multiple
+    for start in range(0, n_rows, step):
+        rows = slice(start, start + step)
+        part = weight[rows] if isinstance(weight, np.ndarray) else weight.to_float32(rows)
+        yield np.ascontiguousarray(part, "<f4")
+
+
 def as_float32_bytes(weight: Weight) -> memoryview:
     """The whole parameter as little-endian float32, for writers."""
-    return memoryview(np.ascontiguousarray(to_float32(weight), "<f4")).cast("B")
+    return np.ascontiguousarray(to_float32(weight), "<f4").data.cast("B")
 
 
 @contextmanager

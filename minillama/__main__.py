@@ -1,0 +1,5 @@
+"""`python -m minillama`: the command line."""
+
+from .cli import main
+
+main()

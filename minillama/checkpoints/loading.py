@@ -1,0 +1,89 @@
+"""Open a model of any format by looking at it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import CheckpointError
+from .files import Checkpoint
+from .gguf import read_gguf
+from .huggingface import read_huggingface
+from .llama2c import read_llama2c
+from .meta import read_meta
+from .native import is_huggingface, is_meta, is_native, read_native
+
+if TYPE_CHECKING:
+    from ..tokenizers import Tokenizer
+
+# A member of a folder stands for the folder.
+_FOLDER_MEMBERS = (".safetensors", ".safetensors.index.json", ".pth", "config.json", "params.json", "minillama.json")
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read a GGUF or llama2.c file, or a folder of Hugging Face, Meta or minillama.
+
+    The format is recognised by content, not by name. Matrices are mapped, not copied, wherever
+    the format allows it.
+
+    Raises
+    ------
+    CheckpointError
+        When nothing is there, or what is there is damaged or not supported.
+    """
+    path = Path(path)
+    if path.is_file() and path.name.endswith(_FOLDER_MEMBERS):
+        path = path.parent
+    if path.is_dir():
+        return _load_folder(path)
+    if _begins_with(path, b"GGUF"):
+        return read_gguf(path)
+    return read_llama2c(path)
+
+
+def _load_folder(folder: Path) -> Checkpoint:
+    if is_native(folder):
+        return read_native(folder)
+    if is_huggingface(folder):
+        return read_huggingface(folder)
+    if is_meta(folder):
+        return read_meta(folder)
+    files = sorted(folder.glob("*.gguf"))
+    if len(files) == 1:
+        return read_gguf(files[0])
+    raise CheckpointError(
+        folder,
+        "folder",
+        "holds no model: expected minillama.json (minillama), config.json and *.safetensors (Hugging Face), "
+        "params.json and consolidated.*.pth (Meta), or one .gguf file" + (f"; found {len(files)}" if files else ""),
+    )
+
+
+def _begins_with(path: Path, magic: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(magic)) == magic
+    except OSError as error:
+        raise CheckpointError(path, "file", f"cannot be read: {error.strerror}") from error
+
+
+def tokenizer_of(checkpoint: Checkpoint) -> Tokenizer | None:
+    """The tokenizer that a checkpoint brings along; None where its format carries none.
+
+    Raises
+    ------
+    CheckpointError
+        When it brings one that is damaged or not supported.
+    """
+    from ..tokenizers import load_tokenizer, tokenizer_from_gguf
+
+    if checkpoint.format.startswith("GGUF"):
+        if checkpoint.metadata.get("tokenizer.ggml.model", "no_vocab") == "no_vocab":
+            return None
+        return tokenizer_from_gguf(checkpoint.metadata, checkpoint.path)
+    if not checkpoint.path.is_dir():
+        return None
+    if not any((checkpoint.path / name).is_file() for name in ("tokenizer.json", "tokenizer.model")):
+        return None
+    return load_tokenizer(checkpoint.path, vocab_size=checkpoint.config.vocab_size)

@@ -1,0 +1,86 @@
+"""How the command line talks: progress and notices on stderr, errors in one sentence.
+
+Only what was asked for goes to stdout.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+# Colours and bars only on a terminal; rich honours NO_COLOR.
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """A line for the person, not for the pipe."""
+    stderr.print(text, style="dim", markup=False)
+
+
+def fail(text: str, code: int = 1) -> int:
+    """Print an error and return the exit code."""
+    stderr.print("[bold red]error:[/] ", end="")
+    stderr.print(text, markup=False)
+    return code
+
+
+def write(text: str) -> None:
+    """Show a piece of the answer at once."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def quiet_broken_pipe() -> None:
+    """Keep Python from complaining at exit that nobody reads stdout any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def download_bar() -> Iterator[Any]:
+    """Yield a progress callback (done_bytes, total_bytes, label) that draws a bar on a terminal."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
+        tasks: dict[str, Any] = {}
+
+        def progress(done: int, total: int | None, label: str) -> None:
+            if label not in tasks:
+                tasks[label] = bar.add_task(label, total=total)
+                if not stderr.is_terminal:
+                    size = f" ({total / 1e6:.0f} MB)" if total else ""
+                    note(f"{label}{size} …")
+            bar.update(tasks[label], completed=done, total=total)
+
+        yield progress
+
+
+@contextmanager
+def compile_notice() -> Iterator[None]:
+    """Say so when Numba compiles: the first run on a machine takes some seconds longer."""
+    from numba.core import event
+
+    class Listener(event.Listener):
+        began: float | None = None
+
+        def on_start(self, event: Any) -> None:
+            if self.began is None:
+                self.began = time.perf_counter()
+                note("compiling the kernels: once on this machine, about 20 seconds …")
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    with event.install_listener("numba:compile", Listener()):
+        yield

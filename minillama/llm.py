@@ -1,0 +1,385 @@
+"""A model with its tokenizer: text in, text out. `minillama.load` makes one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .chat import ChatTemplate, template_for
+from .checkpoints.loading import load_checkpoint, tokenizer_of
+from .checkpoints.errors import CheckpointError
+from .checkpoints.hub import Progress, resolve
+from .config import ModelConfig
+from .generate import (
+    FinishReason,
+    GeneratedToken,
+    Session,
+    TokenStream,
+    generate_batch,
+    sequence_logprobs,
+)
+from .ops import FAST, Ops
+from .params import Params
+from .sampling import Sampling
+from .threads import set_threads
+from .tokenizers import Tokenizer, load_tokenizer
+
+
+@dataclass
+class Generation:
+    """Generated text and how it came about.
+
+    Attributes
+    ----------
+    text : str
+        Without the prompt, cut before a stop string.
+    ids : list of int
+    logprobs : list of float
+        log p of each id under the model itself (temperature and filters do not enter).
+    finish_reason : str or None
+        "stop" (a stop id or stop string), "length" (max_tokens), "context" (no room left).
+    """
+
+    text: str = ""
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    finish_reason: FinishReason | None = None
+
+
+class StopStrings:
+    """Passes text on, except what is or may become one of the stop strings.
+
+    A stop string may be split over tokens: the end of the text that could begin one is held
+    back until the next piece decides.
+    """
+
+    def __init__(self, stop: Sequence[str]) -> None:
+        if any(not s for s in stop):
+            raise ValueError("a stop string must not be empty")
+        self._stop = list(stop)
+        self._held = ""
+        self.found = False
+
+    def feed(self, text: str) -> str:
+        """The text that can be shown now; sets `found` when a stop string has come."""
+        held = self._held + text
+        ends = [at for s in self._stop if (at := held.find(s)) >= 0]
+        if ends:
+            self.found, self._held = True, ""
+            return held[: min(ends)]
+        keep = max((_overlap(held, s) for s in self._stop), default=0)
+        self._held = held[len(held) - keep :]
+        return held[: len(held) - keep]
+
+    def flush(self) -> str:
+        """What was held back and turned out to be ordinary text."""
+        held, self._held = self._held, ""
+        return held
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of `text` that `stop` begins with."""
+    return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if stop.startswith(text[-n:])), 0)
+
+
+class TextStream:
+    """Iterator over pieces of generated text; `result` fills up as they come.
+
+    Concatenated, the pieces are `result.text`. Breaking off leaves the session usable.
+    """
+
+    def __init__(
+        self, tokens: TokenStream, tokenizer: Tokenizer, before: Sequence[int] = (), stop: Sequence[str] = ()
+    ) -> None:
+        self.tokens, self.result = tokens, Generation()
+        self._decoder = tokenizer.stream()
+        for id_ in before:  # so that a first " word" keeps its space after a prompt
+            self._decoder.feed(id_)
+        self._stop = StopStrings(stop)
+
+    def __iter__(self) -> Iterator[str]:
+        for token in self.tokens:
+            self._note(token)
+            if piece := self._show(self._decoder.feed(token.id)):
+                yield piece
+            if self._stop.found:
+                self.result.finish_reason = "stop"
+                return
+        self.result.finish_reason = self.tokens.finish_reason
+        rest = self._stop.feed(self._decoder.flush())
+        if not self._stop.found:
+            rest += self._stop.flush()
+        self.result.text += rest
+        if rest:
+            yield rest
+
+    def _note(self, token: GeneratedToken) -> None:
+        self.result.ids.append(token.id)
+        self.result.logprobs.append(token.logprob)
+
+    def _show(self, text: str) -> str:
+        piece = self._stop.feed(text)
+        self.result.text += piece
+        return piece
+
+    def run(self) -> Generation:
+        """Generate to the end."""
+        for _ in self:
+            pass
+        return self.result
+
+
+class LLM:
+    """A model, its tokenizer and its chat format.
+
+    Attributes
+    ----------
+    config : ModelConfig
+    params : Params
+    tokenizer : Tokenizer
+    ops : Ops
+        The table of functions it runs on; replace entries to try your own.
+    name : str
+        What it was loaded as.
+    """
+
+    def __init__(
+        self, params: Params, config: ModelConfig, tokenizer: Tokenizer | None, *, ops: Ops = FAST, name: str = "model"
+    ) -> None:
+        if tokenizer is not None and tokenizer.vocab_size > config.vocab_size:
+            raise ValueError(
+                f"the tokenizer has {tokenizer.vocab_size} tokens, the model {config.vocab_size}: they do not belong together"
+            )
+        self.params, self.config, self.ops, self.name = params, config, ops, name
+        self._tokenizer = tokenizer
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        if self._tokenizer is None:
+            raise ValueError(
+                f"{self.name} carries no tokenizer: pass tokenizer=FILE (tokenizer.model, tokenizer.json or tokenizer.bin), "
+                "on the command line --tokenizer FILE"
+            )
+        return self._tokenizer
+
+    def session(self, max_seq_len: int | None = None) -> Session:
+        """A new sequence on this model."""
+        return Session(self.params, self.config, self.ops, max_seq_len=max_seq_len)
+
+    def encode_prompt(self, prompt: str) -> list[int]:
+        """The ids of a prompt as generation starts from it: BOS where the model expects one.
+
+        An empty prompt becomes BOS (EOS for a vocabulary without one).
+        """
+        ids = self.tokenizer.encode(prompt)
+        return ids or [_start_id(self.tokenizer)]
+
+    def stream(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int | None = 256,
+        stop: Sequence[str] = (),
+        seed: int | None = None,
+        session: Session | None = None,
+        sampling: Sampling | None = None,
+        **settings: Any,
+    ) -> TextStream:
+        """Continue `prompt`; iterate over the result for the pieces of text.
+
+        Parameters
+        ----------
+        prompt : str
+        max_tokens : int or None
+            None goes on to the end of the context.
+        stop : sequence of str
+            Generation ends before any of these; they are not shown.
+        seed : int, optional
+            The same seed gives the same text; without one it differs each time.
+        session : Session, optional
+            Reuses what its cache shares with the prompt.
+        sampling : Sampling, optional
+            Or its fields by name: temperature, top_k, top_p, min_p, repetition_penalty.
+        """
+        ids = self.encode_prompt(prompt)
+        tokens = self._tokens(ids, max_tokens, seed, session, sampling, settings, self.tokenizer.stop_ids)
+        return TextStream(tokens, self.tokenizer, before=ids, stop=stop)
+
+    def generate(self, prompt: str, **options: Any) -> Generation:
+        """Continue `prompt` to the end; options as in `stream`."""
+        return self.stream(prompt, **options).run()
+
+    def generate_batch(
+        self, prompts: Sequence[str], *, max_tokens: int = 256, seed: int = 0, sampling: Sampling | None = None, **settings: Any
+    ) -> list[Generation]:
+        """Continue several prompts together; row b as it would go alone with seed + b."""
+        ids = [self.encode_prompt(prompt) for prompt in prompts]
+        rows = generate_batch(
+            self.params,
+            self.config,
+            ids,
+            _sampling(sampling, settings),
+            max_tokens=max_tokens,
+            stop_ids=self.tokenizer.stop_ids,
+            seed=seed,
+            ops=self.ops,
+        )
+        out = []
+        for prompt, row in zip(ids, rows):
+            decoder = self.tokenizer.stream()
+            for id_ in prompt:
+                decoder.feed(id_)
+            text = "".join([decoder.feed(id_) for id_ in row.ids]) + decoder.flush()
+            out.append(Generation(text, row.ids, row.logprobs, row.finish_reason))
+        return out
+
+    def chat_template(self, name: str | None = None) -> ChatTemplate:
+        """The chat format of this model, or the one called `name`."""
+        return template_for(self.tokenizer, name)
+
+    def chat_stream(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        *,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        seed: int | None = None,
+        session: Session | None = None,
+        template: str | None = None,
+        sampling: Sampling | None = None,
+        **settings: Any,
+    ) -> TextStream:
+        """Answer the last message of a conversation; options as in `stream`.
+
+        Parameters
+        ----------
+        messages : sequence of {"role": "system" | "user" | "assistant", "content": str}
+        session : Session, optional
+            Keep one over a conversation: only what is new since the last turn is computed.
+        template : str, optional
+            A chat format by name, when the model does not say which it was trained with.
+        """
+        chat = self.chat_template(template)
+        ids = chat.encode(messages, self.tokenizer)
+        tokens = self._tokens(ids, max_tokens, seed, session, sampling, settings, chat.stop_ids(self.tokenizer))
+        return TextStream(tokens, self.tokenizer, stop=stop)
+
+    def chat(self, messages: Sequence[Mapping[str, str]], **options: Any) -> Generation:
+        """Answer the last message of a conversation to the end; options as in `chat_stream`."""
+        return self.chat_stream(messages, **options).run()
+
+    def logits(self, ids: ArrayLike) -> NDArray[np.floating]:
+        """Logits of every position of `ids` (T,), as (T, vocab_size); row t predicts token t + 1."""
+        return self.session().feed_all(ids)
+
+    def logprobs(
+        self, context: str | Sequence[int], continuation: str | Sequence[int], *, session: Session | None = None
+    ) -> NDArray[np.float64]:
+        """log p of each token of `continuation` after `context`.
+
+        Texts are tokenised together and divided afterwards, spaces at the end of the context
+        going to the continuation, as evaluation harnesses do; ids are taken as they are.
+        """
+        if isinstance(context, str) and isinstance(continuation, str):
+            before, after = self._encode_pair(context, continuation)
+        elif isinstance(context, str) or isinstance(continuation, str):
+            raise ValueError("give context and continuation both as text or both as ids")
+        else:
+            before, after = list(context), list(continuation)
+        return sequence_logprobs(session or self.session(), before, after)
+
+    def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        stripped = context.rstrip()
+        continuation = context[len(stripped) :] + continuation
+        whole, before = self.tokenizer.encode(stripped + continuation), self.tokenizer.encode(stripped)
+        if not before:
+            before = [_start_id(self.tokenizer)]
+            whole = before + whole
+        return before, whole[len(before) :]
+
+    def _tokens(
+        self,
+        ids: list[int],
+        max_tokens: int | None,
+        seed: int | None,
+        session: Session | None,
+        sampling: Sampling | None,
+        settings: Mapping[str, Any],
+        stop_ids: frozenset[int],
+    ) -> TokenStream:
+        chosen = _sampling(sampling, settings)
+        session = session or self.session()
+        session.continue_with(ids)
+        return TokenStream(session, chosen, np.random.default_rng(seed), max_tokens=max_tokens, stop_ids=stop_ids)
+
+
+def _start_id(tokenizer: Tokenizer) -> int:
+    """The token that an empty text is conditioned on."""
+    for id_ in (tokenizer.bos_id, tokenizer.eos_id):
+        if id_ is not None:
+            return id_
+    raise ValueError("the text is empty and the vocabulary has neither BOS nor EOS to start from")
+
+
+def _sampling(sampling: Sampling | None, settings: Mapping[str, Any]) -> Sampling:
+    if sampling is not None and settings:
+        raise ValueError(f"give either sampling= or its fields, not both: {', '.join(settings)}")
+    try:
+        return sampling or Sampling(**settings)
+    except TypeError as error:
+        fields = ", ".join(Sampling.__dataclass_fields__)
+        raise TypeError(f"unknown option among {', '.join(settings)}; sampling takes {fields}") from error
+
+
+def load(
+    model: str | os.PathLike[str],
+    *,
+    tokenizer: str | os.PathLike[str] | Tokenizer | None = None,
+    threads: int | None = None,
+    ops: Ops | None = None,
+    progress: Progress | None = None,
+) -> LLM:
+    """Load a model by name or path; a known name is downloaded and verified the first time.
+
+    Parameters
+    ----------
+    model : str or path
+        "smollm2-135m-instruct" and other names of `minillama models`, or a GGUF or llama2.c
+        file, or a folder (Hugging Face, Meta, minillama).
+    tokenizer : path or Tokenizer, optional
+        Where the format carries none (llama2.c), or to replace the one it has.
+    threads : int, optional
+        For this process; by default as many as there are cores.
+    ops : Ops, optional
+        FAST by default.
+    progress : callable, optional
+        Called as progress(done_bytes, total_bytes, label) during a download.
+
+    Raises
+    ------
+    ValueError
+        When no model has that name. CheckpointError, one of them, when a file is damaged.
+    DownloadError
+        When it cannot be fetched.
+    """
+    if threads is not None:
+        set_threads(threads)
+    found = resolve(model, progress=progress)
+    checkpoint = load_checkpoint(found.path)
+    if tokenizer is None:
+        tokenizer = tokenizer_of(checkpoint) if found.tokenizer is None else found.tokenizer
+    if isinstance(tokenizer, str | os.PathLike):
+        tokenizer = load_tokenizer(Path(tokenizer), vocab_size=checkpoint.config.vocab_size)
+    if tokenizer is not None and tokenizer.vocab_size > checkpoint.config.vocab_size:
+        raise CheckpointError(
+            found.path,
+            "tokenizer",
+            f"has {tokenizer.vocab_size} tokens, the model {checkpoint.config.vocab_size}: they do not belong together",
+        )
+    return LLM(checkpoint.params, checkpoint.config, tokenizer, ops=ops or FAST, name=str(model))

@@ -1,0 +1,31 @@
+"""How many threads the kernels and NumPy's BLAS use, and what runs them."""
+
+from __future__ import annotations
+
+import os
+
+
+def available_cores() -> int:
+    """Cores that this process may use (a container or taskset may allow fewer than there are)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def set_threads(n: int) -> None:
+    """Use `n` threads in this process, in Numba's kernels and in BLAS.
+
+    Raises
+    ------
+    ValueError
+        When n is below 1 or above what Numba was started with (its NUMBA_NUM_THREADS, by
+        default the number of cores).
+    """
+    import numba
+    import threadpoolctl
+
+    most = numba.config.NUMBA_NUM_THREADS
+    if not 1 <= n <= most:
+        raise ValueError(f"threads must be between 1 and {most}, the cores of this machine; got {n}")
+    numba.set_num_threads(n)
+    threadpoolctl.threadpool_limits(n)

@@ -1,0 +1,63 @@
+"""Checks that the readers of tokenizer files share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..checkpoints.errors import CheckpointError
+
+T = TypeVar("T")
+# The largest vocabularies in use take a few tens of megabytes.
+MAX_BYTES = 256 << 20
+KIND_NAMES = {dict: "an object", list: "a list", str: "a text", int: "a whole number", bool: "true or false"}
+
+
+def read_bounded(path: str | PathLike[str]) -> bytes:
+    """The whole of a tokenizer file.
+
+    Raises
+    ------
+    CheckpointError
+        When it is missing, not a file, or larger than any tokenizer.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise CheckpointError(path, "file", f"has {size} bytes, more than any tokenizer (limit {MAX_BYTES})")
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(path, "file", f"cannot be read: {error}") from error
+
+
+def read_json(data: bytes, path: str | PathLike[str]) -> dict[str, Any]:
+    """The object in a JSON file, or a CheckpointError."""
+    try:
+        root = json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(path, "JSON", f"cannot be read: {error}") from error
+    return expect(root, dict, path, "JSON")
+
+
+def expect(value: Any, kind: type[T], path: str | PathLike[str], field: str) -> T:
+    """`value`, if it is of the kind; true and false are no numbers here."""
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
+        found = "nothing" if value is None else f"{type(value).__name__} {str(value)[:60]!r}"
+        raise CheckpointError(path, field, f"expected {KIND_NAMES[kind]}, found {found}")
+    return value
+
+
+@contextmanager
+def blame(path: str | PathLike[str], field: str) -> Iterator[None]:
+    """Turn a ValueError about a tokenizer's parts into a CheckpointError about the file they came from."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except ValueError as error:
+        raise CheckpointError(path, field, str(error)) from error

@@ -1,0 +1,124 @@
+"""GGUF files for the tests, written by the `gguf` package and not by minillama."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+
+from minillama.config import ModelConfig
+from minillama.params import init_params, named_arrays
+
+TINY = ModelConfig(
+    dim=32, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=64, vocab_size=40, max_seq_len=16, norm_eps=1e-6, tied=True
+)
+WIDE = replace(TINY, dim=256, head_dim=64, hidden_dim=256)  # K formats pack 256 elements
+TOP = {"token_embedding": "token_embd.weight", "final_norm": "output_norm.weight", "output": "output.weight"}
+LAYER = {
+    "attention_norm": "attn_norm",
+    "wq": "attn_q",
+    "wk": "attn_k",
+    "wv": "attn_v",
+    "wo": "attn_output",
+    "ffn_norm": "ffn_norm",
+    "w_gate": "ffn_gate",
+    "w_up": "ffn_up",
+    "w_down": "ffn_down",
+}
+# Of each K format: bytes of a block, and where its float16 scales are.
+K_BLOCKS = {"Q4_K": (144, (0, 2)), "Q5_K": (176, (0, 2)), "Q6_K": (210, (208,))}
+
+
+def file_name_of(name: str) -> str:
+    """The name in the file, spelt out here once more on purpose."""
+    if name in TOP:
+        return TOP[name]
+    _, layer, field = name.split(".")
+    return f"blk.{layer}.{LAYER[field]}.weight"
+
+
+def llama_keys(config: ModelConfig) -> dict[str, Any]:
+    """The keys that every file must have."""
+    return {
+        "llama.context_length": config.max_seq_len,
+        "llama.embedding_length": config.dim,
+        "llama.block_count": config.n_layers,
+        "llama.feed_forward_length": config.hidden_dim,
+        "llama.attention.head_count": config.n_heads,
+        "llama.attention.head_count_kv": config.n_kv_heads,
+        "llama.attention.layer_norm_rms_epsilon": config.norm_eps,
+        "llama.rope.dimension_count": config.head_dim,
+        "llama.rope.freq_base": config.rope_theta,
+    }
+
+
+def packed(matrix: np.ndarray, format_name: str, rng: np.random.Generator) -> np.ndarray:
+    """The bytes of a matrix by gguf-py; of a K format, which it cannot write, random blocks with finite scales."""
+    if format_name not in K_BLOCKS:
+        return gguf.quants.quantize(matrix, gguf.GGMLQuantizationType[format_name])
+    n_bytes, scales = K_BLOCKS[format_name]
+    blocks = rng.integers(0, 256, (matrix.size // 256, n_bytes), dtype=np.uint8)
+    for at in scales:
+        blocks[:, at : at + 2] = rng.normal(size=(len(blocks), 1)).astype(np.float16).view(np.uint8)
+    return blocks.reshape(matrix.shape[0], -1)
+
+
+def write_reference(
+    path: Path,
+    config: ModelConfig = TINY,
+    *,
+    matrices: str = "F32",
+    keys: dict[str, Any] | None = None,
+    tensors: dict[str, np.ndarray | None] | None = None,
+    architecture: str = "llama",
+) -> dict[str, np.ndarray]:
+    """Write a model; return its arrays in float32 by the package's names.
+
+    `keys` and `tensors` replace or add; None removes.
+    """
+    rng = np.random.default_rng(1)
+    writer = gguf.GGUFWriter(path, architecture)
+    for key, value in (llama_keys(config) | (keys or {})).items():
+        if value is not None:
+            add_key(writer, key, value)
+    expected = {}
+    changed = dict(tensors or {})
+    for name, array in named_arrays(init_params(config, rng)):
+        stored = file_name_of(name)
+        if stored in changed:
+            continue
+        format_name = matrices if array.ndim == 2 else "F32"
+        if format_name == "F32":
+            array = array + rng.normal(size=array.shape).astype(np.float32)
+            writer.add_tensor(stored, array)
+            expected[name] = array
+        else:
+            kind = gguf.GGMLQuantizationType[format_name]
+            data = packed(array, format_name, rng)
+            writer.add_tensor(stored, data, raw_dtype=kind)
+            expected[name] = gguf.quants.dequantize(data, kind).astype(np.float32)
+    for stored, array in changed.items():
+        if array is not None:
+            writer.add_tensor(stored, array)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return expected
+
+
+def add_key(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
+    """Add a key with the type that llama.cpp's converter gives such a value."""
+    if isinstance(value, bool):
+        writer.add_bool(key, value)
+    elif isinstance(value, int):
+        writer.add_uint32(key, value)
+    elif isinstance(value, float):
+        writer.add_float32(key, value)
+    elif isinstance(value, str):
+        writer.add_string(key, value)
+    else:
+        writer.add_array(key, value)

@@ -1,0 +1,113 @@
+"""Causal attention: PyTorch for MHA, MQA and GQA, fast equals reference, what must not be read."""
+
+import numpy as np
+import pytest
+import torch
+
+from minillama.layers.attention import attention_forward, attention_forward_fast
+
+# B, n_heads, n_kv_heads, T, head_dim
+SHAPES = [(1, 1, 1, 1, 2), (2, 4, 4, 3, 8), (2, 6, 1, 7, 4), (3, 9, 3, 5, 16), (1, 4, 2, 300, 8)]
+
+
+@pytest.fixture(params=[attention_forward, attention_forward_fast], ids=["reference", "fast"])
+def forward(request):
+    return request.param
+
+
+def make(shape, rng, dtype=np.float64, n_keys=None):
+    batch, n_heads, n_kv_heads, n_tokens, head_dim = shape
+    n_keys = n_tokens if n_keys is None else n_keys
+    q = rng.normal(size=(batch, n_heads, n_tokens, head_dim)).astype(dtype)
+    k, v = rng.normal(size=(2, batch, n_kv_heads, n_keys, head_dim)).astype(dtype)
+    return q, k, v, np.tile(np.arange(n_tokens), (batch, 1))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_matches_pytorch(forward, shape, rng):
+    q, k, v, positions = make(shape, rng)
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        *map(torch.tensor, (q, k, v)), is_causal=True, enable_gqa=True
+    )
+    y, _ = forward(q, k, v, positions)
+    np.testing.assert_allclose(y, expected.numpy(), atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_logsumexp_is_that_of_the_scores(forward, shape, rng):
+    q, k, v, positions = make(shape, rng)
+    group = shape[1] // shape[2]
+    scores = torch.tensor(q) @ torch.tensor(np.repeat(k, group, axis=1)).mT / np.sqrt(shape[4])
+    scores = scores.masked_fill(torch.triu(torch.ones(shape[3], shape[3]), 1).bool(), -torch.inf)
+    _, cache = forward(q, k, v, positions)
+    np.testing.assert_allclose(cache.logsumexp, torch.logsumexp(scores, -1).numpy(), atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_fast_equals_reference(shape, rng):
+    q, k, v, positions = make(shape, rng, np.float32)
+    np.testing.assert_allclose(
+        attention_forward_fast(q, k, v, positions)[0], attention_forward(q, k, v, positions)[0], atol=2e-6
+    )
+
+
+@pytest.mark.parametrize("n_tokens", [1, 3, 20])
+def test_chunk_of_a_longer_sequence(forward, n_tokens, rng):
+    """Queries that start at a position of their own in every row see their own past only."""
+    q, k, v, _ = make((2, 4, 2, n_tokens, 8), rng, n_keys=200)
+    starts = np.array([5, 150])
+    y, _ = forward(q, k, v, starts[:, None] + np.arange(n_tokens))
+    for b, start in enumerate(starts):
+        for t in range(n_tokens):
+            seen = slice(0, start + t + 1)
+            keys, values = (torch.tensor(a[b : b + 1, :, seen]) for a in (k, v))
+            alone = torch.nn.functional.scaled_dot_product_attention(
+                torch.tensor(q[b : b + 1, :, t : t + 1]), keys, values, enable_gqa=True
+            )
+            np.testing.assert_allclose(y[b, :, t], alone[0, :, 0].numpy(), atol=1e-12)
+
+
+@pytest.mark.parametrize("n_tokens", [2, 20])
+def test_the_future_is_not_read(forward, n_tokens, rng):
+    """Keys and values behind every position may be anything, NaN included."""
+    q, k, v, positions = make((1, 2, 1, n_tokens, 4), rng, n_keys=n_tokens + 10)
+    clean = forward(q, k, v, positions)[0]
+    k[:, :, n_tokens:], v[:, :, n_tokens:] = np.nan, np.nan
+    np.testing.assert_array_equal(forward(q, k, v, positions)[0], clean)
+
+
+def test_large_scores_do_not_overflow(forward):
+    """Scores of 1e4 would be infinite under exp."""
+    q = np.full((1, 1, 3, 4), 100, np.float32)
+    k, v = np.full((1, 1, 3, 4), 200, np.float32), np.arange(12, dtype=np.float32).reshape(1, 1, 3, 4)
+    y, _ = forward(q, k, v, np.arange(3)[None])
+    np.testing.assert_allclose(y[0, 0, 2], v[0, 0].mean(axis=0))
+
+
+def test_neighbouring_heads_share_keys(forward, rng):
+    """Query heads 0 and 1 use key head 0, 2 and 3 key head 1: repeat, not tile."""
+    q, k, v, positions = make((1, 4, 2, 3, 4), rng)
+    full = attention_forward(q, np.repeat(k, 2, axis=1), np.repeat(v, 2, axis=1), positions)[0]
+    np.testing.assert_allclose(forward(q, k, v, positions)[0], full, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_tokens", [1, 9])
+def test_dtype_in_is_dtype_out(forward, dtype, n_tokens, rng):
+    assert forward(*make((1, 2, 1, n_tokens, 4), rng, dtype))[0].dtype == dtype
+
+
+def test_strided_queries(forward, rng):
+    q, k, v, positions = make((2, 4, 2, 6, 8), rng)
+    strided = np.ascontiguousarray(q.swapaxes(1, 2)).swapaxes(1, 2)
+    np.testing.assert_allclose(forward(strided, k, v, positions)[0], forward(q, k, v, positions)[0], atol=1e-14)
+
+
+def test_shapes_are_checked(forward, rng):
+    q, k, v, positions = make((1, 4, 2, 3, 4), rng)
+    with pytest.raises(ValueError, match="K a divisor of 4"):
+        forward(q, np.repeat(k, 3, axis=1)[:, :3], np.repeat(v, 3, axis=1)[:, :3], positions)
+    with pytest.raises(ValueError, match="positions must be in"):
+        forward(q, k, v, positions + 1)
+    with pytest.raises(ValueError, match="positions must be \\(B, T\\)"):
+        forward(q, k, v, positions[:, :2])
