@@ -171,11 +171,14 @@ class ChatML(ChatTemplate):
         begin, end = self._token(tokenizer, self.begin), self._token(tokenizer, self.end)
         if messages[0].role != "system" and self.default_system is not None:
             messages = [Message("system", self.default_system), *messages]
-        plain = lambda text: tokenizer.encode(text, bos=False)
+        line_break = tokenizer.encode("\n", bos=False)
         ids = _begin(tokenizer)
         for message in messages:
-            ids += [begin, *plain(f"{message.role}\n{message.content}"), end, *plain("\n")]
-        return [*ids, begin, *plain("assistant\n")] if generation_prompt else ids
+            text = f"{message.role}\n{message.content}"
+            ids += [begin, *tokenizer.encode(text, bos=False), end, *line_break]
+        if generation_prompt:
+            ids += [begin, *tokenizer.encode("assistant\n", bos=False)]
+        return ids
 
     def _token(self, tokenizer: Tokenizer, text: str) -> int:
         if text not in tokenizer.special_tokens:

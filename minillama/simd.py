@@ -185,7 +185,7 @@ def signed_to_float(typingctx, a):
 
 @_with_twin(lambda a, scale, offset: a * np.float32(scale) + np.float32(offset))
 def scale_and_add(typingctx, a, scale, offset):
-    """a * scale + offset with scalars, the product rounded first as in NumPy."""
+    """a * scale + offset with scalars; the CPU may fuse the two, rounding once."""
 
     def build(context, builder, signature, args):
         product = builder.fmul(args[0], _splat(builder, args[1], _F32))

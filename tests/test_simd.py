@@ -30,7 +30,7 @@ def _bytes_kernel(raw, at, n, out):
     store_floats(out, 32, unsigned_to_float(keep_bits(a, 0x5A)))
     store_floats(out, 48, unsigned_to_float(join_bits(a, load_bytes(raw, at + 16))))
     store_floats(out, 64, signed_to_float(a))
-    store_floats(out, 80, scale_and_add(signed_to_float(a), np.float32(0.1), np.float32(-3)))
+    store_floats(out, 80, scale_and_add(signed_to_float(a), np.float32(0.125), np.float32(-3)))
     store_floats(out, 96, unsigned_to_float(spread_bits(np.intp(raw[at]) | np.intp(raw[at + 1]) << 8)))
 
 
@@ -49,7 +49,7 @@ def test_vectors_equal_their_twins(at, n, rng):
             unsigned(twin["keep_bits"](a, 0x5A)),
             unsigned(twin["join_bits"](a, twin["load_bytes"](raw, at + 16))),
             signed(a),
-            twin["scale_and_add"](signed(a), 0.1, -3),
+            twin["scale_and_add"](signed(a), 0.125, -3),
             unsigned(twin["spread_bits"](int(raw[at]) | int(raw[at + 1]) << 8)),
         ]
     )

@@ -102,30 +102,22 @@ def parse_config(description: dict[str, Any], path: Path) -> ModelConfig:
     """The `ModelConfig` of a config.json; absent keys take the defaults of transformers."""
     fields = Fields(description, path)
     _refuse_other_models(fields)
-    n_heads = fields.integer("num_attention_heads")
+    n_heads = fields.positive("num_attention_heads")
     return make_config(
         path,
         "model sizes",
-        dim=fields.integer("hidden_size"),
-        n_layers=fields.integer("num_hidden_layers"),
+        dim=fields.positive("hidden_size"),
+        n_layers=fields.positive("num_hidden_layers"),
         n_heads=n_heads,
-        n_kv_heads=_positive(fields, "num_key_value_heads") if fields.has("num_key_value_heads") else n_heads,
-        head_dim=_positive(fields, "head_dim") if fields.has("head_dim") else 0,
-        hidden_dim=fields.integer("intermediate_size"),
-        vocab_size=fields.integer("vocab_size"),
-        max_seq_len=fields.integer("max_position_embeddings", 2048),
+        n_kv_heads=fields.positive("num_key_value_heads", n_heads),
+        head_dim=fields.positive("head_dim") if fields.has("head_dim") else 0,
+        hidden_dim=fields.positive("intermediate_size"),
+        vocab_size=fields.positive("vocab_size"),
+        max_seq_len=fields.positive("max_position_embeddings", 2048),
         norm_eps=fields.number("rms_norm_eps", 1e-6),
         rope_theta=_rope_theta(fields),
         tied=fields.boolean("tie_word_embeddings", False),
     )
-
-
-def _positive(fields: Fields, key: str) -> int:
-    """An integer of which 0 must not be taken for "not given"."""
-    value = fields.integer(key)
-    if value < 1:
-        raise fields.error(key, f"expected a positive integer, found {value}")
-    return value
 
 
 def _refuse_other_models(fields: Fields) -> None:

@@ -116,6 +116,13 @@ class Fields:
             raise self.error(key, f"expected an integer, found {kind(value)}")
         return value
 
+    def positive(self, key: str, default: int | None = None) -> int:
+        """An integer of at least 1."""
+        value = self.integer(key, default)
+        if value < 1:
+            raise self.error(key, f"expected a positive integer, found {value}")
+        return value
+
     def number(self, key: str, default: float | None = None) -> float:
         """A finite float or integer."""
         value = self._get(key, default)

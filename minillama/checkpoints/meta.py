@@ -128,29 +128,24 @@ def parse_params(description: dict[str, Any], path: Path, n_rows: int) -> ModelC
     vocab_size = fields.integer("vocab_size", -1)
     if vocab_size not in (-1, n_rows):
         raise fields.error("vocab_size", f"expected {n_rows}, the rows of tok_embeddings.weight, found {vocab_size}")
-    dim, n_heads = fields.integer("dim"), fields.integer("n_heads")
-    n_kv_heads = fields.integer("n_kv_heads", n_heads)
-    if n_kv_heads < 1:
-        raise fields.error("n_kv_heads", f"expected a positive integer, found {n_kv_heads}")
+    dim, n_heads = fields.positive("dim"), fields.positive("n_heads")
     return make_config(
         path,
         "model sizes",
         dim=dim,
-        n_layers=fields.integer("n_layers"),
+        n_layers=fields.positive("n_layers"),
         n_heads=n_heads,
-        n_kv_heads=n_kv_heads,
+        n_kv_heads=fields.positive("n_kv_heads", n_heads),
         hidden_dim=_hidden_dim(fields, dim),
         vocab_size=n_rows,
-        max_seq_len=fields.integer("max_seq_len", MAX_SEQ_LEN),
+        max_seq_len=fields.positive("max_seq_len", MAX_SEQ_LEN),
         norm_eps=fields.number("norm_eps", 1e-5),
         rope_theta=fields.number("rope_theta", 10000.0),
     )
 
 
 def _hidden_dim(fields: Fields, dim: int) -> int:
-    multiple_of = fields.integer("multiple_of", 256)
-    if not 1 <= multiple_of < 1 << 31:
-        raise fields.error("multiple_of", f"expected a positive integer below 2**31, found {multiple_of}")
+    multiple_of = fields.positive("multiple_of", 256)
     multiplier = fields.number("ffn_dim_multiplier") if fields.has("ffn_dim_multiplier") else None
     if multiplier is not None and not 0 < multiplier < 1000:
         raise fields.error("ffn_dim_multiplier", f"expected a number between 0 and 1000, found {multiplier}")

@@ -93,8 +93,7 @@ def _parse_config(fields: Fields) -> ModelConfig:
         raise fields.error(unknown[0], f"is no number of a configuration (unknown: {list_names(unknown)})")
     values = {name: get(name) for name, get in known.items()}
     for name in ("n_kv_heads", "head_dim"):
-        if values[name] < 1:  # 0 would stand for a default
-            raise fields.error(name, f"expected a positive integer, found {values[name]}")
+        fields.positive(name)  # 0 would stand for a default
     return make_config(fields.path, "config", **values)
 
 

@@ -26,8 +26,9 @@ from typing import Any, NamedTuple
 
 from .errors import CheckpointError
 
-# LLaMA 2 70B takes 0.1 MB. An instruction may be one byte long and make an object of 64.
-MAX_PICKLE_BYTES = 1 << 20
+# LLaMA 2 70B takes 0.1 MB. An instruction may be one byte long, make an object of 64, and take
+# a microsecond.
+MAX_PICKLE_BYTES = 1 << 19
 
 
 class Global(NamedTuple):
@@ -75,14 +76,16 @@ class _Machine:
 
     def run(self) -> Any:
         """Run to STOP; what is then on top of the stack is the result."""
-        while True:
-            code = self.take(1)[0]
+        while self.position < len(self.program):
+            code = self.program[self.position]
+            self.position += 1
             if code == _STOP:
                 return self.stack.pop()
             instruction = _INSTRUCTIONS.get(code)
             if instruction is None:
                 raise ValueError(f"instruction {code:#04x} at byte {self.position - 1} is none that torch.save writes")
             instruction(self)
+        raise ValueError("has no end")
 
     def take(self, n_bytes: int) -> bytes:
         """The next bytes of the program: the arguments of an instruction."""

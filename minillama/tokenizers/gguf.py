@@ -173,7 +173,7 @@ def gguf_metadata(tokenizer: Tokenizer) -> dict[str, Any]:
         metadata["tokenizer.ggml.remove_extra_whitespaces"] = tokenizer.remove_extra_whitespaces
     elif isinstance(tokenizer, ByteLevelBPE):
         metadata["tokenizer.ggml.pre"] = "smollm" if tokenizer.split_digits else "gpt-2"
-        metadata["tokenizer.ggml.merges"] = [" ".join(pair) for pair in tokenizer.merges]
+        metadata["tokenizer.ggml.merges"] = [" ".join(pair) for pair in tokenizer.merges or ()]
         metadata["tokenizer.ggml.add_space_prefix"] = False
     else:
         raise TypeError(f"expected SentencePieceBPE or ByteLevelBPE, got {type(tokenizer).__name__}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 
 import numpy as np
 import pytest
@@ -199,13 +198,12 @@ REFUSED = [
     ({"hidden_size": True}, "hidden_size", "integer", "true"),
     ({"hidden_size": "32"}, "hidden_size", "integer"),
     ({"hidden_size": 10**30}, "hidden_size", "integer"),
-    ({"hidden_size": -32}, "dim"),
-    ({"hidden_size": 64, "head_dim": None}, "model.layers.0", "(16, 32)"),
+    ({"hidden_size": -32}, "hidden_size"),
     ({"hidden_size": 64}, "model.embed_tokens.weight", "(64, 64)", "(64, 32)"),
     ({"num_hidden_layers": 4000}, "n_layers", "4000", "21"),
     ({"num_hidden_layers": 2**31}, "n_layers"),
     ({"num_hidden_layers": 1}, "model.layers.1", "unknown"),
-    ({"num_attention_heads": 0}, "n_heads"),
+    ({"num_attention_heads": 0}, "num_attention_heads"),
     ({"num_attention_heads": 8}, "model.layers.0.self_attn.q_proj.weight", "(64, 32)", "(32, 32)"),
     ({"num_key_value_heads": 0}, "num_key_value_heads"),
     ({"num_key_value_heads": 3}, "n_kv_heads"),
@@ -225,8 +223,6 @@ REFUSED = [
 
 @pytest.mark.parametrize(("changes", "words"), [(c, w) for c, *w in REFUSED], ids=[str(c) for c, *_ in REFUSED])
 def test_what_would_compute_something_else_is_refused(folder, changes, words):
-    if changes.get("hidden_size") == 64 and "head_dim" in changes:
-        words = ["model.embed_tokens.weight", "(64, 64)"]
     edit(folder, **changes)
     refused(lambda: read_huggingface(folder), *words)
 
@@ -404,13 +400,15 @@ def test_written_config_has_the_keys_of_both_transformers(tmp_path, rng):
 def test_16_bits_as_stored_and_as_asked(tmp_path, dtype, name, asked):
     """As asked: every tensor. As stored: the matrices; norms are float32 in memory."""
     model = tiny_model(dtype=dtype)
-    source = read_huggingface_of(model, tmp_path / "source")
-    write_huggingface(tmp_path / "ours", source.config, source.params, dtype=name if asked else None)
+    read = read_huggingface_of(model, tmp_path / "source")
+    write_huggingface(tmp_path / "ours", read.config, read.params, dtype=name if asked else None)
     expected = model.state_dict()
     for key, tensor in load_file(tmp_path / "ours" / "model.safetensors").items():
         assert tensor.dtype == (dtype if asked or tensor.ndim == 2 else torch.float32)
         assert torch.equal(tensor, expected[key].to(tensor.dtype))
-    assert torch.equal(logits_of(LlamaForCausalLM.from_pretrained(tmp_path / "ours")), logits_of(model))
+    ours, source = (LlamaForCausalLM.from_pretrained(tmp_path / name).eval() for name in ("ours", "source"))
+    assert ours.dtype == source.dtype == dtype
+    assert torch.equal(logits_of(ours), logits_of(source))
 
 
 @pytest.mark.parametrize("dtype", ["F32", "BF16", "F16"])
@@ -444,7 +442,7 @@ def test_quantised_weights_are_written_as_numbers(tmp_path, rng):
 def test_what_cannot_be_written_is_refused(tmp_path, rng):
     params = init_params(SMALL, rng)
     params.layers[1].w_up[3, 4] = 1e6
-    with pytest.raises(ValueError, match=re.escape("mlp.up_proj") + "|layers.1.w_up: 1000000.0 is too large for F16"):
+    with pytest.raises(ValueError, match="layers.1.w_up: 1000000.0 is too large for F16"):
         write_huggingface(tmp_path / "a", SMALL, params, dtype="F16")
     with pytest.raises(ValueError, match="dtype"):
         write_huggingface(tmp_path / "a", SMALL, params, dtype="Q8_0")

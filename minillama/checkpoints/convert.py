@@ -1,0 +1,149 @@
+"""Write a model in another format."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..params import Params, map_params
+from ..quantization import FORMATS, PackedArray, format_name, quantize, to_float32
+from .files import Checkpoint
+from .gguf import write_gguf
+from .hub import Progress, resolve
+from .huggingface import write_huggingface
+from .llama2c import write_llama2c
+from .loading import load_checkpoint, tokenizer_of
+from .native import write_native
+
+if TYPE_CHECKING:
+    from ..tokenizers import Tokenizer
+
+FOLDER_FORMATS = ("minillama", "huggingface")
+_PLAIN = ("F32", "F16", "BF16")
+
+
+def convert_checkpoint(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    to: str | None = None,
+    folder_format: str = "minillama",
+    version: int = 1,
+    tokenizer: str | os.PathLike[str] | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Write `source` as `target`; the ending of the target decides the format.
+
+    NAME.gguf is GGUF, NAME.bin is llama2.c, anything else a folder.
+
+    Parameters
+    ----------
+    source : str or path
+        A known name, a file or a folder.
+    to : str, optional
+        Precision of the matrices: "F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0",
+        "Q5_1". As stored if not given, or the nearest that the format can say.
+    folder_format : "minillama" or "huggingface"
+    version : 0, 1 or 2
+        Of llama2.c; 2 is int8.
+    tokenizer : path, optional
+        Goes into the target; by default the source's own.
+    force : bool
+        Replace a target that exists.
+
+    Returns
+    -------
+    list of Path
+        What was written: the model, and a tokenizer beside a llama2.c file.
+
+    Raises
+    ------
+    ValueError
+        When the target exists, or the format cannot say what the model is.
+    """
+    target = Path(target)
+    if target.exists() and not force:
+        raise ValueError(f"{target} exists; give --force to replace it")
+    if to is not None and to not in _PLAIN and (to not in FORMATS or FORMATS[to].quantize is None):
+        writable = [*_PLAIN, *(f.name for f in FORMATS.values() if f.quantize and f.name not in _PLAIN)]
+        raise ValueError(f"cannot write the precision {to!r}; possible: {', '.join(writable)}")
+    if folder_format not in FOLDER_FORMATS:
+        raise ValueError(f"a folder can be {' or '.join(FOLDER_FORMATS)}, got {folder_format!r}")
+    checkpoint, found = _read(source, tokenizer, progress)
+    if target.suffix == ".gguf":
+        return _to_gguf(checkpoint, found, target, to)
+    if target.suffix == ".bin":
+        return _to_llama2c(checkpoint, found, target, to, version)
+    return _to_folder(checkpoint, found, target, to, folder_format)
+
+
+def _read(
+    source: str | os.PathLike[str], tokenizer: str | os.PathLike[str] | None, progress: Progress | None
+) -> tuple[Checkpoint, Tokenizer | None]:
+    from ..tokenizers import load_tokenizer
+
+    resolved = resolve(source, progress=progress)
+    checkpoint = load_checkpoint(resolved.path)
+    file = tokenizer or resolved.tokenizer
+    if file is not None:
+        return checkpoint, load_tokenizer(Path(file), vocab_size=checkpoint.config.vocab_size)
+    return checkpoint, tokenizer_of(checkpoint)
+
+
+def _to_gguf(checkpoint: Checkpoint, tokenizer: Tokenizer | None, target: Path, to: str | None) -> list[Path]:
+    from ..tokenizers import gguf_metadata
+
+    metadata = None if tokenizer is None else gguf_metadata(tokenizer)
+    write_gguf(
+        target, checkpoint.config, checkpoint.params, name=target.stem, tokenizer_metadata=metadata, to=to
+    )
+    return [target]
+
+
+def _to_llama2c(
+    checkpoint: Checkpoint, tokenizer: Tokenizer | None, target: Path, to: str | None, version: int
+) -> list[Path]:
+    from ..tokenizers import SentencePieceBPE, write_llama2c_tokenizer
+
+    if to not in (None, "F32"):
+        raise ValueError(f"llama2.c holds float32 (--version 0 or 1) or its own int8 (--version 2), not {to}")
+    write_llama2c(target, checkpoint.config, checkpoint.params, version=version)
+    if not isinstance(tokenizer, SentencePieceBPE):
+        return [target]
+    beside = target.with_name(f"{target.stem}.tokenizer.bin")
+    write_llama2c_tokenizer(beside, tokenizer)
+    return [target, beside]
+
+
+def _to_folder(
+    checkpoint: Checkpoint, tokenizer: Tokenizer | None, target: Path, to: str | None, folder_format: str
+) -> list[Path]:
+    if tokenizer is not None:
+        target.mkdir(parents=True, exist_ok=True)
+        tokenizer.save(target)
+    if folder_format == "minillama":
+        write_native(target, checkpoint.config, _in_precision(checkpoint.params, to))
+    else:
+        if to not in (None, *_PLAIN):
+            raise ValueError(f"a Hugging Face folder holds F32, F16 or BF16, not {to}")
+        ids = {} if tokenizer is None else {"bos_id": tokenizer.bos_id, "eos_id": tokenizer.eos_id}
+        write_huggingface(target, checkpoint.config, checkpoint.params, dtype=to, **ids)
+    return [target]
+
+
+def _in_precision(params: Params, to: str | None) -> Params:
+    """Matrices in the precision `to`; vectors, and rows that do not divide into its blocks, keep theirs."""
+
+    def change(weight: Any) -> Any:
+        if to is None or len(weight.shape) == 1 or format_name(weight) == to:
+            return weight
+        if to == "F32":
+            return to_float32(weight)
+        if weight.shape[1] % FORMATS[to].block_size:
+            return weight
+        packed: PackedArray = quantize(to_float32(weight), to)
+        return packed
+
+    return map_params(change, params)

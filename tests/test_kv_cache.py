@@ -1,0 +1,89 @@
+"""The KV cache: growth, limits, rows."""
+
+import numpy as np
+import pytest
+
+from minillama.config import ModelConfig
+from minillama.kv_cache import ContextFullError, KVCache
+
+
+@pytest.fixture
+def config():
+    return ModelConfig(dim=8, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=16, vocab_size=10, max_seq_len=1000)
+
+
+def filled(config, n, rng, batch=2):
+    cache = KVCache(config, batch)
+    cache.reserve(n)
+    k, v = rng.normal(size=(2, batch, 2, n, 2)).astype(np.float32)
+    for layer in range(2):
+        cache.write(layer, k + layer, v + layer, np.tile(np.arange(n), (batch, 1)))
+    cache.lengths += n
+    return cache, k, v
+
+
+def test_growing_keeps_what_was_written(config, rng):
+    cache, k, v = filled(config, 200, rng)
+    cache.reserve(500)
+    assert cache.capacity == 700
+    np.testing.assert_array_equal(cache.k[1, :, :, :200], k + 1)
+    np.testing.assert_array_equal(cache.v[0, :, :, :200], v)
+
+
+def test_grows_by_doubling_up_to_the_limit(config, rng):
+    cache, _, _ = filled(config, 256, rng)
+    cache.reserve(1)
+    assert cache.capacity == 512
+    cache.lengths[:] = 512
+    cache.reserve(1)
+    assert cache.capacity == 1000
+
+
+def test_overflow_is_refused_and_changes_nothing(config, rng):
+    cache, _, _ = filled(config, 200, rng)
+    before = cache.k
+    with pytest.raises(ContextFullError, match="the context holds 1000 tokens: 200 are used, 801 more do not fit"):
+        cache.reserve(801)
+    assert cache.k is before
+    assert cache.lengths.tolist() == [200, 200]
+
+
+def test_rows_of_different_length(config, rng):
+    """Each row is written where it stands."""
+    cache = KVCache(config, 2)
+    cache.lengths[:] = [3, 7]
+    cache.reserve(2)
+    k, v = rng.normal(size=(2, 2, 2, 2, 2)).astype(np.float32)
+    cache.write(0, k, v, cache.lengths[:, None] + np.arange(2))
+    np.testing.assert_array_equal(cache.k[0, 0, :, 3:5], k[0])
+    np.testing.assert_array_equal(cache.v[0, 1, :, 7:9], v[1])
+
+
+def test_a_row_shares_memory(config, rng):
+    cache, _, _ = filled(config, 5, rng)
+    row = cache.row(1)
+    row.lengths += 1
+    row.k[0, 0, :, 5] = 9
+    assert cache.lengths.tolist() == [5, 6]
+    assert (cache.k[0, 1, :, 5] == 9).all()
+
+
+def test_keeping_rows(config, rng):
+    cache, k, _ = filled(config, 5, rng)
+    cache.lengths[:] = [4, 5]
+    cache.keep_rows(np.array([1]))
+    assert cache.lengths.tolist() == [5]
+    np.testing.assert_array_equal(cache.k[0, 0, :, :5], k[1])
+
+
+def test_truncation_is_checked(config, rng):
+    cache, _, _ = filled(config, 5, rng)
+    cache.truncate(2, row=1)
+    assert cache.lengths.tolist() == [5, 2]
+    with pytest.raises(ValueError, match="cannot cut a sequence of 2 tokens to 3"):
+        cache.truncate(3, row=1)
+
+
+def test_bytes_are_those_of_the_configuration(config):
+    cache = KVCache(config, 1, max_seq_len=100)
+    assert cache.nbytes == config.kv_cache_bytes(100, bytes_per_number=4)

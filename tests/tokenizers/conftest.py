@@ -1,0 +1,49 @@
+"""Small vocabularies that need no download, and the real ones where they are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from corpus import train_sentencepiece, training_lines
+
+
+@pytest.fixture(scope="session")
+def small_model() -> bytes:
+    """A `tokenizer.model` trained with LLaMA's settings."""
+    return train_sentencepiece()
+
+
+@pytest.fixture(scope="session")
+def small_byte_level():
+    """A byte-level tokenizer of the `tokenizers` library, with SmolLM2's word pattern and a few added tokens."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=500,
+        show_progress=False,
+        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    tokenizer.train_from_iterator(training_lines(), trainer)
+    tokenizer.add_tokens([AddedToken("<extra>", normalized=False), AddedToken("@@", normalized=False)])
+    tokenizer.encode_special_tokens = True  # text that spells a special token stays text
+    return tokenizer
+
+
+@pytest.fixture(scope="session")
+def smollm2_metadata():
+    """The metadata of the real SmolLM2-135M-Instruct, or a skip."""
+    gguf = pytest.importorskip("gguf")
+    home = Path(os.environ.get("MINILLAMA_HOME", Path.home() / ".cache" / "minillama"))
+    path = home / "models" / "smollm2-135m-instruct.gguf"
+    if not path.is_file():
+        pytest.skip(f"the vocabulary of SmolLM2 is compared only where {path} exists")
+    fields = gguf.GGUFReader(path).fields
+    return {key: field.contents() for key, field in fields.items() if key.startswith("tokenizer.")}
