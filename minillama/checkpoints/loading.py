@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from .errors import CheckpointError
 from .files import Checkpoint
 from .gguf import read_gguf
-from .huggingface import read_huggingface
+from .huggingface import is_huggingface, read_huggingface
 from .llama2c import read_llama2c
-from .meta import read_meta
-from .native import is_huggingface, is_meta, is_native, read_native
+from .meta import is_meta, read_meta
+from .native import is_native, read_native
 
 if TYPE_CHECKING:
     from ..tokenizers import Tokenizer
