@@ -349,19 +349,18 @@ class _Row:
     def draw(
         self, logits: Float, sampling: Sampling, max_tokens: int, stop_ids: frozenset[int], max_seq_len: int
     ) -> None:
-        """Choose the next token, or note why there is none."""
+        """Choose the next token, and note why it is the last or why there is none."""
+        if max_tokens > 0:
+            token = sample_fast(logits, sampling, self.rng, self.prompt + self.ids)
+            if token in stop_ids:
+                self.finish_reason = "stop"
+                return
+            self.ids.append(token)
+            self.logprobs.append(_logprob(logits, token))
         if len(self.ids) >= max_tokens:
             self.finish_reason = "length"
-            return
-        if self.ids and len(self.prompt) + len(self.ids) > max_seq_len:
+        elif len(self.prompt) + len(self.ids) > max_seq_len:
             self.finish_reason = "context"
-            return
-        token = sample_fast(logits, sampling, self.rng, self.prompt + self.ids)
-        if token in stop_ids:
-            self.finish_reason = "stop"
-            return
-        self.ids.append(token)
-        self.logprobs.append(_logprob(logits, token))
 
 
 def sequence_logprobs(session: Session, context: Sequence[int], continuation: Sequence[int]) -> NDArray[np.float64]:

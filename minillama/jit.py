@@ -7,10 +7,19 @@ Numba notices an edit to the file of a kernel, not to a helper in another file: 
 of a kernel live in its own file.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 from numba import njit
+
+# A thread of the OpenMP pool that has finished its part keeps the core busy for a while, in case
+# more work comes. While a token is decoded it does, every few microseconds, and waiting saves a
+# wake-up. In a prompt NumPy's BLAS wants the same cores next, and libgomp's default of
+# milliseconds made that six times slower. This is a few microseconds. It is read when the pool
+# starts, and a value of the user's own is left alone.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+os.environ.setdefault("KMP_BLOCKTIME", "0")
 
 # What the compiler may do to floating-point sums: reorder them and use fused multiply-add.
 # Numba's `fastmath=True` would also let it assume that NaN and infinity never occur, which

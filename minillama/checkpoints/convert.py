@@ -128,7 +128,7 @@ def _to_folder(
     else:
         if to not in (None, *_PLAIN):
             raise ValueError(f"a Hugging Face folder holds F32, F16 or BF16, not {to}")
-        ids = {} if tokenizer is None else {"bos_id": tokenizer.bos_id, "eos_id": tokenizer.eos_id}
+        ids = {} if tokenizer is None else {"bos_token_id": tokenizer.bos_id, "eos_token_id": tokenizer.eos_id}
         write_huggingface(target, checkpoint.config, checkpoint.params, dtype=to, **ids)
     return [target]
 

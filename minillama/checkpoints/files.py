@@ -91,7 +91,8 @@ class MappedFile:
         """
         if format_name in PLAIN_FLOATS:
             array = self.array(offset, PLAIN_FLOATS[format_name], shape, what)
-            return array.astype(np.float32) if format_name == "F64" or array.ndim == 1 else array
+            with np.errstate(over="ignore", invalid="ignore"):  # float64 beyond float32 becomes infinite
+                return array.astype(np.float32) if format_name == "F64" or array.ndim == 1 else array
         block = FORMATS.get(format_name)
         if block is None:
             known = ", ".join([*PLAIN_FLOATS, *FORMATS])

@@ -22,42 +22,20 @@ from ..params import build_params
 from ..quantization import PackedArray, Weight
 from .errors import CheckpointError
 from .files import Checkpoint, check_names, check_shape, make_config
+from .huggingface_names import CONFIG_NAME, huggingface_name
+from .huggingface_writer import write_huggingface
 from .json_object import Fields, kind, list_names, read_object
 from .safetensors import SafetensorsFile
 
-CONFIG_NAME = "config.json"
+__all__ = ["huggingface_name", "is_huggingface", "parse_config", "read_huggingface", "write_huggingface"]
+
 WEIGHTS_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
-
-_NAMES = {
-    "token_embedding": "model.embed_tokens.weight",
-    "final_norm": "model.norm.weight",
-    "output": "lm_head.weight",
-}
-_LAYER_NAMES = {
-    "attention_norm": "input_layernorm",
-    "wq": "self_attn.q_proj",
-    "wk": "self_attn.k_proj",
-    "wv": "self_attn.v_proj",
-    "wo": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
-    "w_gate": "mlp.gate_proj",
-    "w_up": "mlp.up_proj",
-    "w_down": "mlp.down_proj",
-}
 
 
 def is_huggingface(folder: str | os.PathLike[str]) -> bool:
     """Whether the folder has a config.json."""
     return (Path(folder) / CONFIG_NAME).is_file()
-
-
-def huggingface_name(name: str) -> str:
-    """Hugging Face's name of the package's parameter `name`."""
-    if name in _NAMES:
-        return _NAMES[name]
-    _, layer, field = name.split(".")
-    return f"model.layers.{layer}.{_LAYER_NAMES[field]}.weight"
 
 
 def read_huggingface(folder: str | os.PathLike[str]) -> Checkpoint:
@@ -223,7 +201,7 @@ def _is_plain_name(name: str) -> bool:
 
 def _check_tensors(path: Path, config: ModelConfig, files: dict[str, SafetensorsFile]) -> None:
     """The tensors are those of the configuration, and a tied head is no other than the embedding."""
-    head, embedding = _NAMES["output"], _NAMES["token_embedding"]
+    head, embedding = huggingface_name("output"), huggingface_name("token_embedding")
     if not config.tied and embedding in files and head not in files:
         raise CheckpointError(path, "tie_word_embeddings", f"expected {head} because it is false, found none")
     unknown = check_names(path, config, files, huggingface_name)

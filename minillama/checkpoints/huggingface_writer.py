@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from ..layers.rope import interleaved_to_half
 from ..params import Params, named_arrays
 from ..quantization import PackedArray, Weight, quantize
 from .files import check_params
-from .huggingface import CONFIG_NAME, huggingface_name
+from .huggingface_names import CONFIG_NAME, huggingface_name
 from .safetensors import TensorToWrite, write_model_folder
 
 _TORCH_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -30,7 +30,7 @@ def write_huggingface(
     config: ModelConfig,
     params: Params,
     *,
-    dtype: Literal["F32", "F16", "BF16"] | None = None,
+    dtype: str | None = None,
     bos_token_id: int | None = None,
     eos_token_id: int | list[int] | None = None,
 ) -> None:

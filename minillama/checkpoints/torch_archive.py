@@ -108,7 +108,8 @@ class TorchArchive:
         view = as_strided(bits, shape, [stride * bits.itemsize for stride in strides], writeable=False)
         array: Any = np.array(view, order="C", copy=True, subok=False)
         if format_name not in FORMATS:
-            return array.astype(np.float32, copy=False)
+            with np.errstate(over="ignore", invalid="ignore"):  # float64 beyond float32 becomes infinite
+                return array.astype(np.float32, copy=False)
         matrix = array.reshape(-1, shape[-1])
         packed = PackedArray(matrix.view(np.uint8), FORMATS[format_name], shape[-1])
         return packed.to_float32().reshape(-1) if len(shape) == 1 else packed

@@ -28,7 +28,7 @@ from .errors import CheckpointError
 
 # LLaMA 2 70B takes 0.1 MB. An instruction may be one byte long, make an object of 64, and take
 # a microsecond.
-MAX_PICKLE_BYTES = 1 << 19
+MAX_PICKLE_BYTES = 1 << 18
 
 
 class Global(NamedTuple):

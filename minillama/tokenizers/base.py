@@ -41,6 +41,9 @@ class TokenType(IntEnum):
     BYTE = 6  # <0x00> … <0xFF>
 
 
+TOKEN_TYPES = frozenset(int(kind) for kind in TokenType)
+
+
 class Tokenizer(ABC):
     """The interface of `SentencePieceBPE` and `ByteLevelBPE`.
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..checkpoints.errors import CheckpointError
-from .base import Tokenizer, TokenType
+from .base import TOKEN_TYPES, Tokenizer, TokenType
 from .byte_level_bpe import ByteLevelBPE
 from .sentencepiece_bpe import Piece, SentencePieceBPE
 from .validation import blame
@@ -101,7 +101,7 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any], path: PathOrName = "GGUF") 
     tokens = data.texts("tokenizer.ggml.tokens")
     types = data.numbers("tokenizer.ggml.token_type", len(tokens), "iu") or [TokenType.NORMAL] * len(tokens)
     for id_, kind in enumerate(types):
-        if kind not in set(TokenType):
+        if kind not in TOKEN_TYPES:
             raise CheckpointError(path, "tokenizer.ggml.token_type", f"token {id_} has the unknown type {kind}")
     stops = (data.id(f"tokenizer.ggml.{name}_token_id", len(tokens)) for name in ("eot", "eom"))
     settings: dict[str, Any] = {

@@ -172,6 +172,8 @@ def _sentencepiece(
             "normalizer",
             f"expected Prepend {SPACE!r} (or not) and Replace ' ' by {SPACE!r}, found {_short(root.get('normalizer'))}",
         )
+    if types.count(TokenType.BYTE) != 256:
+        raise CheckpointError(path, "model.vocab", f"expected all 256 byte tokens, found {types.count(TokenType.BYTE)}")
     entries = [Piece(text, 0.0, kind) for text, kind in zip(pieces, types)]
     with blame(path, "model"):
         return SentencePieceBPE(entries, merges=merges, add_dummy_prefix=prefix, **settings)

@@ -197,7 +197,7 @@ class SentencePieceBPE(Tokenizer):
     def _symbol_ids(self, symbol: str) -> list[int]:
         """One id for a piece; for anything else its bytes, or the unknown token."""
         id_ = self._ids.get(symbol)
-        if id_ is not None:
+        if id_ is not None and symbol not in self._unused:
             return [id_]
         if self.byte_fallback:
             unknown = -1 if self.unk_id is None else self.unk_id  # -1 never: then all 256 bytes exist

@@ -21,7 +21,7 @@ from os import PathLike
 from typing import Any
 
 from ..checkpoints.errors import CheckpointError
-from .base import TokenType
+from .base import TOKEN_TYPES, TokenType
 from .configuration import begin_and_end
 from .sentencepiece_bpe import Piece, SentencePieceBPE
 from .validation import blame
@@ -155,7 +155,7 @@ def _parse_piece(data: bytes, id_: int) -> Piece:
     value = struct.unpack("<f", score)[0]
     if not math.isfinite(value):
         raise ValueError(f"piece {id_} has the score {value}")
-    if kind not in set(TokenType):
+    if kind not in TOKEN_TYPES:
         raise ValueError(f"piece {id_} has the unknown type {kind}")
     return Piece(text.decode("utf-8"), value, kind)
 

@@ -328,7 +328,9 @@ def read_x(path):
 
 def test_the_pieces_of_the_tests_make_a_tensor(tmp_path):
     numbers = np.arange(4, dtype="<f4")
-    path = archive(tmp_path / "a.pth", program(tensor()), {"data/0": numbers.tobytes(), "byteorder": "little"})
+    path = archive(
+        tmp_path / "a.pth", program(tensor()), {"data/0": numbers.tobytes(), "byteorder": "little", "version": "3\n"}
+    )
     np.testing.assert_array_equal(read_x(path), numbers)
     assert torch.equal(torch.load(path)["x"], torch.arange(4.0))
 
@@ -381,7 +383,7 @@ def nested(n):
     return b")q\1" + b"h\1h\1\x86q\1" * n
 
 
-N = 500_000
+N = 250_000
 BOMBS = {
     "a memo index of 2**32": b"\x80\x02Nr\xff\xff\xff\xff.",
     "a text of 4 GB": b"\x80\x02X\xff\xff\xff\xff.",
@@ -445,9 +447,7 @@ def test_many_tensors_of_one_storage_are_refused(tmp_path):
     )
     path = archive(tmp_path / "a.pth", b"\x80\x02}(" + values + b"u.", {"data/0": b"\0" * 65536})
     opened = TorchArchive(path)
-    with pytest.raises(CheckpointError, match="overlap"):
-        for name in names:
-            opened.weight(name)
+    refused(lambda: [opened.weight(name) for name in names], "overlap")
 
 
 def test_wrong_archives_are_refused(tmp_path):

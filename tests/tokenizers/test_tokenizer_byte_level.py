@@ -100,7 +100,9 @@ def test_every_code_point_is_cut_alike(split_digits):
     oracle = tokenizers.pre_tokenizers.Sequence([digits, byte_level] if split_digits else [byte_level])
     tokenizer = ByteLevelBPE(list(BYTE_TO_CHARACTER), [1] * 256, [], split_digits=split_digits)
     to_characters = str.maketrans({chr(byte): text for byte, text in enumerate(BYTE_TO_CHARACTER)})
-    characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    step = 1 if N_TEXTS >= 100_000 else 97  # planes 4 to 13 hold nothing, 15 and 16 private use: a sample will do
+    codes = [*range(0xD800), *range(0xE000, 0x40000), *range(0x40000, 0xE0000, step), *range(0xE0000, 0xE1000)]
+    characters = [chr(code) for code in (*codes, *range(0xE1000, 0x110000, step))]
     for begin in range(0, len(characters), 4096):
         # After a letter, a digit and a sign: together these tell the four kinds of character apart.
         text = "".join(f"a{c} 1{c} !{c}{c}" for c in characters[begin : begin + 4096])

@@ -36,7 +36,7 @@ VARIANTS = {
     "no prefix": {"add_dummy_prefix": False},
     "short spaces": {"remove_extra_whitespaces": True},
     "short spaces, no prefix": {"remove_extra_whitespaces": True, "add_dummy_prefix": False},
-    "unknown": {"byte_fallback": False, "character_coverage": 0.9},
+    "unknown": {"byte_fallback": False},
     "user defined": {"user_defined_symbols": ["<extra>", "▁to", "@@", "the time", "e", "🙂", "<|im"]},
     "control": {"control_symbols": ["<|im_start|>", "<|im_end|>"]},
     "whole sentence": {"split_by_whitespace": False, "max_sentencepiece_length": 30},
@@ -55,9 +55,10 @@ def test_real_vocabularies(shared_data, name):
     assert_same(parse(data), library(data), random_texts(N_TEXTS, seed=2))
 
 
-def test_unused_pieces_are_taken_apart_again(small_model):
+@pytest.mark.parametrize("byte_fallback", [True, False])
+def test_unused_pieces_are_taken_apart_again(byte_fallback):
     """Pieces marked unused, every third one, so that whole families of merges end in them."""
-    trained = parse(small_model)
+    trained = parse(train_sentencepiece(byte_fallback=byte_fallback))
     rng = random.Random(3)
     types = [TokenType.UNUSED if kind == TokenType.NORMAL and rng.random() < 0.3 else kind for kind in trained.types]
     tokenizer = SentencePieceBPE(
