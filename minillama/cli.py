@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .cli_chat import Conversation, Timed
 from .cli_output import compile_notice, download_bar, fail, note, quiet_broken_pipe, write
 
 if TYPE_CHECKING:
-    from .generate import Session
-    from .llm import LLM, TextStream
+    from .llm import LLM
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
@@ -31,7 +30,7 @@ app = typer.Typer(
 )
 
 
-class OpsName(str, Enum):
+class OpsName(StrEnum):
     reference = "reference"
     fast = "fast"
 
@@ -87,8 +86,11 @@ def generate(
     with compile_notice():
         llm = _load(model, tokenizer, threads, ops)
         session = llm.session()
-        stream = _Timed(
-            session, lambda: llm.stream(start, max_tokens=max_tokens, stop=stop or (), seed=seed, session=session, sampling=sampling)
+        stream = Timed(
+            session,
+            lambda: llm.stream(
+                start, max_tokens=max_tokens, stop=stop or (), seed=seed, session=session, sampling=sampling
+            ),
         )
         if echo:
             write(start)
@@ -125,7 +127,9 @@ def chat(
     with compile_notice():
         llm = _load(model, tokenizer, threads, ops)
         llm.chat_template(template)  # an unknown format is said before the person types
-        talk = _Conversation(llm, system, quiet, template=template, max_tokens=max_tokens, stop=stop or (), seed=seed, sampling=sampling)
+        talk = Conversation(
+            llm, system, quiet, template=template, max_tokens=max_tokens, stop=stop or (), seed=seed, sampling=sampling
+        )
         if once is not None:
             talk.answer(once)
         else:
@@ -139,7 +143,9 @@ def tokenize(
     tokenizer: TokenizerFile = None,
     ids: Annotated[bool, typer.Option("--ids", help="Only the ids, on one line.")] = False,
     decode: Annotated[bool, typer.Option("--decode", help="The text is ids; print the text they stand for.")] = False,
-    bos: Annotated[bool | None, typer.Option("--bos/--no-bos", help="Begin with BOS; by default as the model does.")] = None,
+    bos: Annotated[
+        bool | None, typer.Option("--bos/--no-bos", help="Begin with BOS; by default as the model does.")
+    ] = None,
     special: Annotated[bool, typer.Option("--special", help="Read special tokens that the text spells.")] = False,
 ) -> None:
     """Show how a text is cut in tokens: one id and piece a line."""
@@ -202,7 +208,9 @@ def models() -> None:
     for title in ("name", "size", "here", "licence", "what it is"):
         table.add_column(title, justify="right" if title == "size" else "left", overflow="fold")
     for name, known in KNOWN_MODELS.items():
-        table.add_row(name, f"{known.n_bytes / 1e6:,.0f} MB", "yes" if name in cached else "", known.licence, known.description)
+        table.add_row(
+            name, f"{known.n_bytes / 1e6:,.0f} MB", "yes" if name in cached else "", known.licence, known.description
+        )
     out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
     out.print(table)
     for name, model in cached.items():
@@ -224,12 +232,15 @@ def convert(
     source: Annotated[str, typer.Argument(help="A known name, a file or a folder.")],
     target: Annotated[Path, typer.Argument(help="NAME.gguf, NAME.bin (llama2.c) or a folder.")],
     to: Annotated[
-        str | None, typer.Option("--to", help="Precision of the matrices: F32, F16, BF16, Q8_0, Q4_0 …; as stored if not given.")
+        str | None,
+        typer.Option("--to", help="Precision of the matrices: F32, F16, BF16, Q8_0, Q4_0 …; as stored if not given."),
     ] = None,
     folder_format: Annotated[
         str, typer.Option("--format", help="For a folder: minillama or huggingface.")
     ] = "minillama",
-    version: Annotated[int, typer.Option("--version", min=0, max=2, help="For llama2.c: 0, 1 (float32) or 2 (int8).")] = 1,
+    version: Annotated[
+        int, typer.Option("--version", min=0, max=2, help="For llama2.c: 0, 1 (float32) or 2 (int8).")
+    ] = 1,
     tokenizer: TokenizerFile = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
 ) -> None:
@@ -238,7 +249,14 @@ def convert(
 
     with download_bar() as progress:
         written = convert_checkpoint(
-            source, target, to=to, folder_format=folder_format, version=version, tokenizer=tokenizer, force=force, progress=progress
+            source,
+            target,
+            to=to,
+            folder_format=folder_format,
+            version=version,
+            tokenizer=tokenizer,
+            force=force,
+            progress=progress,
         )
     for path in written:
         write(f"{path}\n")
@@ -286,7 +304,9 @@ def _as_id(word: str) -> int:
 def _sampling(temperature: float, top_k: int, top_p: float, min_p: float, repetition_penalty: float) -> Any:
     from .sampling import Sampling
 
-    return Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=repetition_penalty)
+    return Sampling(
+        temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=repetition_penalty
+    )
 
 
 def _load(model: str, tokenizer: Path | None, threads: int | None, ops: OpsName) -> LLM:
@@ -312,89 +332,6 @@ def _load_tokenizer(model: str, tokenizer: Path | None) -> Any:
     if own is None:
         raise ValueError(f"{model} carries no tokenizer: give --tokenizer FILE")
     return own
-
-
-class _Timed:
-    """Runs a text stream to stdout and measures prompt and answer apart."""
-
-    def __init__(self, session: Session, start: Any) -> None:
-        begin = time.perf_counter()
-        shared = session.position
-        self.stream: TextStream = start()
-        self.prompt_seconds = time.perf_counter() - begin
-        self.prompt_tokens = max(session.position - shared, 1)
-        self.seconds = 0.0
-
-    def show(self) -> None:
-        """Print the pieces as they come; an interrupt ends the answer, not the program."""
-        begin = time.perf_counter()
-        try:
-            for piece in self.stream:
-                write(piece)
-        finally:
-            self.seconds = time.perf_counter() - begin
-
-    def figures(self) -> str:
-        """Tokens, speed, and why the text ended if not by itself."""
-        n = len(self.stream.result.ids)
-        speed = f"{n / self.seconds:.1f} tokens/s" if n and self.seconds else "0 tokens/s"
-        why = {"length": "; stopped at --max-tokens", "context": "; the context is full"}
-        ended = why.get(self.stream.result.finish_reason or "", "")
-        return f"prompt {self.prompt_tokens} tokens in {self.prompt_seconds:.2f} s; {n} tokens at {speed}{ended}"
-
-
-class _Conversation:
-    """Turns of a chat over one session, whose cache keeps what was said."""
-
-    HELP = "/reset starts over, /quit ends (as does Ctrl-D), Ctrl-C stops an answer"
-
-    def __init__(self, llm: LLM, system: str | None, quiet: bool, **options: Any) -> None:
-        self.llm, self.quiet, self.options = llm, quiet, options
-        self.first = [{"role": "system", "content": system}] if system else []
-        self.reset()
-
-    def reset(self) -> None:
-        self.messages = list(self.first)
-        self.session = self.llm.session()
-
-    def answer(self, text: str) -> None:
-        """Answer one message; what was said stays if the answer is broken off."""
-        asked = [*self.messages, {"role": "user", "content": text}]
-        timed = _Timed(self.session, lambda: self.llm.chat_stream(asked, session=self.session, **self.options))
-        try:
-            timed.show()
-        finally:
-            write("\n")
-            self.messages = [*asked, {"role": "assistant", "content": timed.stream.result.text}]
-        if not self.quiet:
-            note(timed.figures())
-
-    def run(self) -> None:
-        """Read and answer until the person leaves."""
-        note(f"{self.llm.name}: {self.HELP}")
-        while True:
-            try:
-                text = input("> ").strip()
-            except (EOFError, KeyboardInterrupt):
-                write("\n")
-                return
-            if text in ("/quit", "/exit"):
-                return
-            if text == "/reset":
-                self.reset()
-                note("a new conversation")
-            elif text.startswith("/"):
-                note(self.HELP)
-            elif text:
-                self._answer_safely(text)
-
-    def _answer_safely(self, text: str) -> None:
-        try:
-            self.answer(text)
-        except KeyboardInterrupt:
-            note("stopped")
-        except ValueError as error:  # the context is full, or the text is not allowed
-            fail(f"{error} (/reset starts over)")
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from .threads import available_cores
+from .threads import available_cores, most_threads
 
 # CPU features that decide how fast the kernels are, best first.
 _FEATURES = ("amx-int8", "avx512vnni", "avxvnni", "avx512f", "avx2", "dotprod", "neon")
@@ -52,7 +52,9 @@ def diagnose() -> list[Finding]:
 
 def _python() -> Finding:
     ok = sys.version_info >= (3, 11)
-    return Finding("Python", f"{platform.python_version()} ({sys.executable})", ok, "" if ok else "install Python 3.11 or newer")
+    return Finding(
+        "Python", f"{platform.python_version()} ({sys.executable})", ok, "" if ok else "install Python 3.11 or newer"
+    )
 
 
 def _package(name: str) -> Finding:
@@ -78,9 +80,7 @@ def _cpu() -> Finding:
 
 
 def _threads() -> Finding:
-    import numba
-
-    cores, used = available_cores(), numba.config.NUMBA_NUM_THREADS
+    cores, used = available_cores(), most_threads()
     ok = used <= cores
     advice = "" if ok else f"NUMBA_NUM_THREADS={used} is more than the {cores} cores: set it to {cores}"
     return Finding("threads", f"{used} of {cores} cores", ok, advice)
@@ -97,8 +97,10 @@ def _threading_layer() -> Finding:
     y = np.empty(256, np.float32)
     matvec_plain(ones[0], ones, y)
     if not (y == 512).all():
-        return Finding("kernels", "a compiled kernel computed a wrong result", False, "run `make clean`, then try again")
-    layer = numba.threading_layer() if numba.config.NUMBA_NUM_THREADS > 1 else "one thread"
+        return Finding(
+            "kernels", "a compiled kernel computed a wrong result", False, "run `make clean`, then try again"
+        )
+    layer = numba.threading_layer() if most_threads() > 1 else "one thread"
     advice = "one model at a time per process: this layer does not allow two" if layer == "workqueue" else ""
     return Finding("kernels", f"compiled and right; threading layer {layer}", True, advice)
 
@@ -110,7 +112,10 @@ def _kernel_cache() -> Finding:
     path = getattr(folder, "_cache_path", None) if folder else None
     if path is None:
         return Finding(
-            "kernel cache", "nowhere to write", False, "every start compiles anew: set NUMBA_CACHE_DIR to a folder you may write to"
+            "kernel cache",
+            "nowhere to write",
+            False,
+            "every start compiles anew: set NUMBA_CACHE_DIR to a folder you may write to",
         )
     return Finding("kernel cache", str(path))
 
@@ -132,4 +137,6 @@ def _models() -> Finding:
     from .checkpoints.hub import cached_models
 
     names = [model.known.name for model in cached_models()]
-    return Finding("models", ", ".join(names) or "none yet", True, "" if names else "minillama pull smollm2-135m-instruct")
+    return Finding(
+        "models", ", ".join(names) or "none yet", True, "" if names else "minillama pull smollm2-135m-instruct"
+    )

@@ -7,8 +7,6 @@ position (LLaMA 2 section 2.2 and appendix A.2.1: grouped heads make it 8 times 
 
 from __future__ import annotations
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
@@ -38,7 +36,7 @@ class KVCache:
         self, config: ModelConfig, batch: int = 1, max_seq_len: int | None = None, dtype: DTypeLike = np.float32
     ) -> None:
         self.max_seq_len = config.max_seq_len if max_seq_len is None else max_seq_len
-        if not 1 <= self.max_seq_len:
+        if self.max_seq_len < 1:
             raise ValueError(f"max_seq_len must be positive, got {self.max_seq_len}")
         capacity = min(_FIRST_CAPACITY, self.max_seq_len)
         shape = (config.n_layers, batch, config.n_kv_heads, capacity, config.head_dim)

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .chat import ChatTemplate, template_for
-from .checkpoints.loading import load_checkpoint, tokenizer_of
-from .checkpoints.errors import CheckpointError
 from .checkpoints.hub import Progress, resolve
+from .checkpoints.loading import load_checkpoint, tokenizer_of
 from .config import ModelConfig
 from .generate import (
     FinishReason,
@@ -154,7 +153,8 @@ class LLM:
     ) -> None:
         if tokenizer is not None and tokenizer.vocab_size > config.vocab_size:
             raise ValueError(
-                f"the tokenizer has {tokenizer.vocab_size} tokens, the model {config.vocab_size}: they do not belong together"
+                f"{name}: the tokenizer has {tokenizer.vocab_size} tokens, the model {config.vocab_size}: "
+                "they do not belong together"
             )
         self.params, self.config, self.ops, self.name = params, config, ops, name
         self._tokenizer = tokenizer
@@ -163,8 +163,8 @@ class LLM:
     def tokenizer(self) -> Tokenizer:
         if self._tokenizer is None:
             raise ValueError(
-                f"{self.name} carries no tokenizer: pass tokenizer=FILE (tokenizer.model, tokenizer.json or tokenizer.bin), "
-                "on the command line --tokenizer FILE"
+                f"{self.name} carries no tokenizer: pass tokenizer=FILE (tokenizer.model, tokenizer.json or "
+                "tokenizer.bin), on the command line --tokenizer FILE"
             )
         return self._tokenizer
 
@@ -216,7 +216,13 @@ class LLM:
         return self.stream(prompt, **options).run()
 
     def generate_batch(
-        self, prompts: Sequence[str], *, max_tokens: int = 256, seed: int = 0, sampling: Sampling | None = None, **settings: Any
+        self,
+        prompts: Sequence[str],
+        *,
+        max_tokens: int = 256,
+        seed: int = 0,
+        sampling: Sampling | None = None,
+        **settings: Any,
     ) -> list[Generation]:
         """Continue several prompts together; row b as it would go alone with seed + b."""
         ids = [self.encode_prompt(prompt) for prompt in prompts]
@@ -376,10 +382,4 @@ def load(
         tokenizer = tokenizer_of(checkpoint) if found.tokenizer is None else found.tokenizer
     if isinstance(tokenizer, str | os.PathLike):
         tokenizer = load_tokenizer(Path(tokenizer), vocab_size=checkpoint.config.vocab_size)
-    if tokenizer is not None and tokenizer.vocab_size > checkpoint.config.vocab_size:
-        raise CheckpointError(
-            found.path,
-            "tokenizer",
-            f"has {tokenizer.vocab_size} tokens, the model {checkpoint.config.vocab_size}: they do not belong together",
-        )
     return LLM(checkpoint.params, checkpoint.config, tokenizer, ops=ops or FAST, name=str(model))

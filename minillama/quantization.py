@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Bytes = NDArray[np.uint8]
+Bytes = NDArray[Any]  # uint8
 Float32 = NDArray[np.float32]
 
 
@@ -45,7 +45,7 @@ def _half(blocks: Bytes, at: int) -> Float32:
     return np.ascontiguousarray(blocks[:, at : at + 2]).view(np.float16).astype(np.float32)
 
 
-def _nibbles(packed: Bytes) -> NDArray[np.uint8]:
+def _nibbles(packed: Bytes) -> Bytes:
     """Split bytes (n, k) in 4-bit numbers (n, 2k): all the low halves, then all the high ones."""
     return np.concatenate((packed & 15, packed >> 4), axis=1)
 
@@ -75,7 +75,7 @@ def _dequantize_q4_1(blocks: Bytes) -> Float32:
     return _half(blocks, 0) * _nibbles(blocks[:, 4:]) + _half(blocks, 2)
 
 
-def _fifth_bits(blocks: Bytes, at: int) -> NDArray[np.uint8]:
+def _fifth_bits(blocks: Bytes, at: int) -> Bytes:
     """The 32 bits at byte `at` of every block as 0 or 16, (n, 32)."""
     return np.unpackbits(blocks[:, at : at + 4], axis=1, bitorder="little") << 4
 
@@ -92,20 +92,20 @@ def _dequantize_q5_1(blocks: Bytes) -> Float32:
     return _half(blocks, 0) * q + _half(blocks, 2)
 
 
-def _scales_and_minima(b: Bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _scales_and_minima(b: Bytes) -> tuple[Bytes, Bytes]:
     """Unpack the 6-bit scales and minima of the 8 sub-blocks from 12 bytes: two of (n, 8)."""
     scales = np.concatenate((b[:, 0:4] & 63, (b[:, 8:12] & 15) | (b[:, 0:4] >> 6) << 4), axis=1)
     minima = np.concatenate((b[:, 4:8] & 63, (b[:, 8:12] >> 4) | (b[:, 4:8] >> 6) << 4), axis=1)
     return scales, minima
 
 
-def _sub_blocks(qs: Bytes) -> NDArray[np.uint8]:
+def _sub_blocks(qs: Bytes) -> Bytes:
     """128 bytes to (n, 8, 32): chunk c of 32 bytes holds sub-block 2c (low) and 2c + 1 (high)."""
     chunks = qs.reshape(-1, 4, 1, 32)
     return np.concatenate((chunks & 15, chunks >> 4), axis=2).reshape(-1, 8, 32)
 
 
-def _affine_k(blocks: Bytes, q: NDArray[np.uint8]) -> Float32:
+def _affine_k(blocks: Bytes, q: Bytes) -> Float32:
     """w = d * scale * q - dmin * minimum for the eight sub-blocks of a K block."""
     scales, minima = _scales_and_minima(blocks[:, 4:16])
     d = (_half(blocks, 0) * scales)[:, :, None]
@@ -156,13 +156,13 @@ def _as_bytes(array: NDArray[Any], dtype: Any) -> Bytes:
         return np.ascontiguousarray(array.astype(dtype)).view(np.uint8)
 
 
-def _pack_nibbles(q: NDArray[np.uint8]) -> Bytes:
+def _pack_nibbles(q: Bytes) -> Bytes:
     """The inverse of `_nibbles`: (n, 2k) numbers below 16 to (n, k) bytes."""
     half = q.shape[1] // 2
     return q[:, :half] | q[:, half:] << 4
 
 
-def _pack_fifth_bits(q: NDArray[np.uint8]) -> Bytes:
+def _pack_fifth_bits(q: Bytes) -> Bytes:
     """The inverse of `_fifth_bits`: (n, 32) numbers below 32 to (n, 4) bytes."""
     return np.packbits(q >> 4 & 1, axis=1, bitorder="little")
 
@@ -187,7 +187,7 @@ def _quantize_q8_0(x: Float32) -> Bytes:
     return np.concatenate((_as_bytes(d, np.float16), _as_bytes(q, np.int8)), axis=1)
 
 
-def _signed_levels(x: Float32, n_levels: int) -> tuple[Float32, NDArray[np.uint8]]:
+def _signed_levels(x: Float32, n_levels: int) -> tuple[Float32, Bytes]:
     """d and q of Q4_0 (16 levels) and Q5_0 (32): the largest element sits on the lowest level."""
     largest = np.take_along_axis(x, np.abs(x).argmax(axis=1)[:, None], axis=1)
     d = largest / np.float32(-n_levels // 2)
@@ -195,7 +195,7 @@ def _signed_levels(x: Float32, n_levels: int) -> tuple[Float32, NDArray[np.uint8
     return d, np.clip(q, 0, n_levels - 1).astype(np.uint8)
 
 
-def _affine_levels(x: Float32, n_levels: int) -> tuple[Float32, Float32, NDArray[np.uint8]]:
+def _affine_levels(x: Float32, n_levels: int) -> tuple[Float32, Float32, Bytes]:
     """d, m and q of Q4_1 (16 levels) and Q5_1 (32): levels from the least to the largest element."""
     m = x.min(axis=1, keepdims=True)
     d = (x.max(axis=1, keepdims=True) - m) / np.float32(n_levels - 1)

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from .jit import kernel
 
-Logits = NDArray[np.floating]
+Logits = NDArray[Any]  # of floats
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,9 +59,9 @@ def _with_twin(twin: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
     """Make an intrinsic of the decorated typing function, or use `twin` where nothing compiles."""
 
     def choose(function: Callable[..., Any]) -> Any:
-        if config.DISABLE_JIT:
+        if config.DISABLE_JIT:  # type: ignore[attr-defined]
             return twin
-        op = intrinsic(function)
+        op: Any = intrinsic(function)
         op.twin = twin  # for the tests
         return op
 

@@ -12,6 +12,13 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def most_threads() -> int:
+    """Threads that Numba was started with: NUMBA_NUM_THREADS, by default the number of cores."""
+    import numba
+
+    return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+
+
 def set_threads(n: int) -> None:
     """Use `n` threads in this process, in Numba's kernels and in BLAS.
 
@@ -24,7 +31,7 @@ def set_threads(n: int) -> None:
     import numba
     import threadpoolctl
 
-    most = numba.config.NUMBA_NUM_THREADS
+    most = most_threads()
     if not 1 <= n <= most:
         raise ValueError(f"threads must be between 1 and {most}, the cores of this machine; got {n}")
     numba.set_num_threads(n)

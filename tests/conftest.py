@@ -24,3 +24,33 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"public test data not found at {SHARED_DATA} (set MINILLAMA_TEST_DATA)")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def stories260k(shared_data: Path):
+    """The 260,032-parameter TinyStories model with its tokenizer."""
+    import minillama
+
+    folder = shared_data / "stories260K"
+    return minillama.load(folder / "stories260K.bin", tokenizer=folder / "tok512.model")
+
+
+@pytest.fixture(scope="session")
+def smollm2_path() -> Path:
+    """The GGUF of SmolLM2-135M-Instruct, fetched once; a skip that says so where it cannot be."""
+    from minillama.checkpoints.hub import DownloadError, fetch
+
+    try:
+        return fetch("smollm2-135m-instruct")
+    except DownloadError as error:
+        if os.environ.get("CI"):
+            raise  # where tests are run for the record, nothing is left out in silence
+        pytest.skip(f"SmolLM2-135M-Instruct cannot be fetched: {error}")
+
+
+@pytest.fixture(scope="session")
+def smollm2(smollm2_path: Path):
+    """SmolLM2-135M-Instruct with its own tokenizer."""
+    import minillama
+
+    return minillama.load(smollm2_path)

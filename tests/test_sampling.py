@@ -104,9 +104,7 @@ def test_all_filters_together_equal_hugging_face(rng):
             MinPLogitsWarper(0.05),
         ):
             expected = through(processor, expected, [1, 5])
-        settings = Sampling(
-            temperature=0.7, top_k=30, top_p=0.8, min_p=0.05, repetition_penalty=1.2, boundary="hf"
-        )
+        settings = Sampling(temperature=0.7, top_k=30, top_p=0.8, min_p=0.05, repetition_penalty=1.2, boundary="hf")
         ours = filtered_logits(logits, settings, [1, 5])
         assert kept(ours) == kept(expected)
         np.testing.assert_allclose(softmax(ours), torch.softmax(torch.tensor(expected), -1).numpy(), atol=1e-12)

@@ -96,9 +96,7 @@ def _to_gguf(checkpoint: Checkpoint, tokenizer: Tokenizer | None, target: Path, 
     from ..tokenizers import gguf_metadata
 
     metadata = None if tokenizer is None else gguf_metadata(tokenizer)
-    write_gguf(
-        target, checkpoint.config, checkpoint.params, name=target.stem, tokenizer_metadata=metadata, to=to
-    )
+    write_gguf(target, checkpoint.config, checkpoint.params, name=target.stem, tokenizer_metadata=metadata, to=to)
     return [target]
 
 

@@ -86,7 +86,9 @@ def linear_forward_fast(x: Float, weight: Weight) -> tuple[Float, LinearCache]:
         else:
             for tile in _tiles(weight):
                 np.matmul(rows_of_x, unpack_rows(weight, tile).T, out=y[:, tile])
-    elif isinstance(weight, np.ndarray) and len(rows_of_x) == 1 and weight.dtype == x.dtype and weight.flags.c_contiguous:
+    elif (
+        isinstance(weight, np.ndarray) and len(rows_of_x) == 1 and weight.dtype == x.dtype and weight.flags.c_contiguous
+    ):
         y = np.empty((1, weight.shape[0]), x.dtype)
         matvec_plain(rows_of_x[0], weight, y[0])
     else:

@@ -44,13 +44,13 @@ def begin_and_end(
             names[key] = _token_text(config[key])
         if names[key] is not None and names[key] not in ids:
             raise CheckpointError(path, key, f"{names[key]!r} is not in the vocabulary")
-    wanted, template = config.get("add_bos_token"), config.get("chat_template")
+    wanted = config.get("add_bos_token")
     bos_id, eos_id = (None if name is None else ids[name] for name in names.values())
     return {
         "bos_id": bos_id,
         "eos_id": eos_id,
         "add_bos": bos_id is not None and (wanted if isinstance(wanted, bool) else add_bos),
-        "chat_template": template if isinstance(template, str) else None,
+        "chat_template": _template_text(config.get("chat_template")),
     }
 
 
@@ -58,6 +58,14 @@ def _token_text(value: Any) -> str | None:
     """A token of the configuration: its text, or an object that has it as "content"."""
     if isinstance(value, dict):
         value = value.get("content")
+    return value if isinstance(value, str) else None
+
+
+def _template_text(value: Any) -> str | None:
+    """The chat template: a text, or the one called "default" of a list of named ones."""
+    if isinstance(value, list):
+        named = (entry for entry in value if isinstance(entry, dict) and entry.get("name") == "default")
+        value = next(named, {}).get("template")
     return value if isinstance(value, str) else None
 
 

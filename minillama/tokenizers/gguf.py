@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..checkpoints.errors import CheckpointError
-from .base import TOKEN_TYPES, Tokenizer, TokenType
+from .base import TOKEN_TYPES, TURN_ENDS, Tokenizer, TokenType
 from .byte_level_bpe import ByteLevelBPE
 from .sentencepiece_bpe import Piece, SentencePieceBPE
 from .validation import blame
@@ -178,6 +178,8 @@ def gguf_metadata(tokenizer: Tokenizer) -> dict[str, Any]:
     else:
         raise TypeError(f"expected SentencePieceBPE or ByteLevelBPE, got {type(tokenizer).__name__}")
     ids = {"bos": tokenizer.bos_id, "eos": tokenizer.eos_id, "unknown": tokenizer.unk_id}
+    unnamed = [id_ for id_ in tokenizer.stop_ids if id_ != tokenizer.eos_id and tokenizer.pieces[id_] not in TURN_ENDS]
+    ids |= dict(zip(("eot", "eom"), sorted(unnamed)))  # ends of turn that their text does not give away
     metadata |= {f"tokenizer.ggml.{name}_token_id": id_ for name, id_ in ids.items() if id_ is not None}
     if tokenizer.chat_template is not None:
         metadata["tokenizer.chat_template"] = tokenizer.chat_template

@@ -163,7 +163,10 @@ def _sentencepiece(
     path: PathOrName,
 ) -> SentencePieceBPE:
     if root.get("pre_tokenizer") is not None:
-        raise CheckpointError(path, "pre_tokenizer", f"expected none, found {_short(root['pre_tokenizer'])}")
+        found = _short(root["pre_tokenizer"])
+        raise CheckpointError(
+            path, "pre_tokenizer", f"expected none, found {found}; read the model's tokenizer.model if it has one"
+        )
     steps = _steps(root.get("normalizer"), "normalizers")
     prefix = bool(steps) and steps[0] == {"type": "Prepend", "prepend": SPACE}
     if steps[prefix:] != [{"type": "Replace", "pattern": {"String": " "}, "content": SPACE}]:

@@ -40,11 +40,14 @@ def merge_symbols(symbols: Sequence[str], rank: Callable[[str, str], float | Non
     # A linked list: merging takes one symbol out of the row without moving the others.
     before, after = list(range(-1, n - 1)), list(range(1, n + 1))
     waiting: list[tuple[float, int, int, int]] = []  # (rank, left position, right position, length of the result)
-    for left in range(n - 1):
-        value = rank(merged[left], merged[left + 1])
+
+    def consider(left: int, right: int) -> None:
+        value = rank(merged[left], merged[right])
         if value is not None:
-            waiting.append((value, left, left + 1, len(merged[left]) + len(merged[left + 1])))
-    heapq.heapify(waiting)
+            heapq.heappush(waiting, (value, left, right, len(merged[left]) + len(merged[right])))
+
+    for left in range(n - 1):
+        consider(left, left + 1)
 
     while waiting:
         _, left, right, length = heapq.heappop(waiting)
@@ -56,11 +59,10 @@ def merge_symbols(symbols: Sequence[str], rank: Callable[[str, str], float | Non
         after[left] = after[right]
         if after[left] < n:
             before[after[left]] = left
-        for first, second in ((before[left], left), (left, after[left])):
-            if first >= 0 and second < n:
-                value = rank(merged[first], merged[second])
-                if value is not None:
-                    heapq.heappush(waiting, (value, first, second, len(merged[first]) + len(merged[second])))
+        if before[left] >= 0:
+            consider(before[left], left)
+        if after[left] < n:
+            consider(left, after[left])
     return [symbol for symbol in merged if symbol]
 
 

@@ -20,6 +20,10 @@ can be merged (and remembered) one by one with the same result.
 Hugging Face's `tokenizer.json` for the same models lists merge *rules*, pairs of pieces in order of
 preference, in place of scores; both kinds of rule are taken here. They agree except where two
 different pairs make the same piece.
+
+Decoding follows SentencePiece: the space that encoding put in front goes, and each byte that is no
+part of a character is one U+FFFD (`tokenizers` marks every byte of a run that has a wrong one in it,
+which a stream could not do: it would have to take back characters already shown).
 """
 
 from __future__ import annotations

@@ -92,16 +92,7 @@ def parse(
         pieces, trainer, normalizer = _parse_messages(data)
     except (ValueError, struct.error) as error:
         raise CheckpointError(path, "protocol buffer", str(error)) from error
-    model_type = trainer.get(3, 1)
-    if model_type != BPE:
-        found = MODEL_TYPES.get(model_type, model_type)
-        raise CheckpointError(path, "trainer_spec.model_type", f"expected BPE, found {found}")
-    if normalizer.get(2):
-        raise CheckpointError(path, "normalizer_spec", "expected the identity, found a table that changes characters")
-    if trainer.get(24):
-        raise CheckpointError(path, "trainer_spec.treat_whitespace_as_suffix", "is not supported")
-    if sum(piece.type == TokenType.UNKNOWN for piece in pieces) != 1:
-        raise CheckpointError(path, "pieces", "expected exactly one of type UNKNOWN")
+    _check_supported(pieces, trainer, normalizer, path)
     control = {piece.text for piece in pieces if piece.type == TokenType.CONTROL}
     bos, eos = (
         text if text in control else None for text in (_text(trainer.get(46), "<s>"), _text(trainer.get(47), "</s>"))
@@ -121,6 +112,22 @@ def parse(
         )
     tokenizer.source = ("tokenizer.model", data)
     return tokenizer
+
+
+def _check_supported(
+    pieces: list[Piece], trainer: dict[int, Any], normalizer: dict[int, Any], path: str | PathLike[str]
+) -> None:
+    """Refuse what would need another encoder than `SentencePieceBPE`."""
+    model_type = trainer.get(3, 1)
+    if model_type != BPE:
+        found = MODEL_TYPES.get(model_type, model_type)
+        raise CheckpointError(path, "trainer_spec.model_type", f"expected BPE, found {found}")
+    if normalizer.get(2):
+        raise CheckpointError(path, "normalizer_spec", "expected the identity, found a table that changes characters")
+    if trainer.get(24):
+        raise CheckpointError(path, "trainer_spec.treat_whitespace_as_suffix", "is not supported")
+    if sum(piece.type == TokenType.UNKNOWN for piece in pieces) != 1:
+        raise CheckpointError(path, "pieces", "expected exactly one of type UNKNOWN")
 
 
 def _parse_messages(data: bytes) -> tuple[list[Piece], dict[int, Any], dict[int, Any]]:

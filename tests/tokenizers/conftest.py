@@ -38,6 +38,12 @@ def small_byte_level():
 
 
 @pytest.fixture(scope="session")
+def byte_level_json(small_byte_level) -> bytes:
+    """Its `tokenizer.json`."""
+    return small_byte_level.to_str().encode()
+
+
+@pytest.fixture(scope="session")
 def smollm2_metadata():
     """The metadata of the real SmolLM2-135M-Instruct, or a skip."""
     gguf = pytest.importorskip("gguf")

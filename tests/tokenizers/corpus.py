@@ -133,3 +133,11 @@ def sentencepiece_as_json(pieces: list[str], scores: list[float]) -> bytes:
         },
     }
     return json.dumps(root).encode()
+
+
+def load_bytes(path, data: bytes):
+    """The tokenizer in `data`, by way of a file."""
+    from minillama.tokenizers import load_tokenizer
+
+    path.write_bytes(data)
+    return load_tokenizer(path)

@@ -2,8 +2,10 @@
 
 import random
 import time
+import unicodedata
 
 import pytest
+import regex
 from corpus import N_TEXTS, random_texts
 
 from minillama.tokenizers import ByteLevelBPE, TokenType, tokenizer_from_gguf
@@ -11,6 +13,15 @@ from minillama.tokenizers.byte_level_bpe import BYTE_TO_CHARACTER
 from minillama.tokenizers.huggingface import parse_tokenizer_json
 
 tokenizers = pytest.importorskip("tokenizers")
+
+# What minillama.tokenizers.unicode_ranges was made with. Other versions of the two libraries follow other
+# editions of Unicode; they are compared on characters that all of them know.
+SAME_UNICODE = tokenizers.__version__.startswith("0.23.") and regex.__version__.startswith("2026.")
+
+
+def comparable(texts):
+    """The texts whose characters the installed libraries classify by the same tables."""
+    return [text for text in texts if SAME_UNICODE or all(unicodedata.category(c) != "Cn" for c in text)]
 
 
 def oracle_of(tokenizer: ByteLevelBPE, **options) -> "tokenizers.Tokenizer":
@@ -26,7 +37,7 @@ def oracle_of(tokenizer: ByteLevelBPE, **options) -> "tokenizers.Tokenizer":
 
 
 def assert_same(tokenizer, oracle, texts, seed=0):
-    for text in texts:
+    for text in comparable(texts):
         ids = tokenizer.encode(text, bos=False)
         assert ids == oracle.encode(text, add_special_tokens=False).ids, text
         assert tokenizer.decode(ids) == oracle.decode(ids), text
@@ -102,7 +113,7 @@ def test_every_code_point_is_cut_alike(split_digits):
     to_characters = str.maketrans({chr(byte): text for byte, text in enumerate(BYTE_TO_CHARACTER)})
     step = 1 if N_TEXTS >= 100_000 else 97  # planes 4 to 13 hold nothing, 15 and 16 private use: a sample will do
     codes = [*range(0xD800), *range(0xE000, 0x40000), *range(0x40000, 0xE0000, step), *range(0xE0000, 0xE1000)]
-    characters = [chr(code) for code in (*codes, *range(0xE1000, 0x110000, step))]
+    characters = comparable(chr(code) for code in (*codes, *range(0xE1000, 0x110000, step)))
     for begin in range(0, len(characters), 4096):
         # After a letter, a digit and a sign: together these tell the four kinds of character apart.
         text = "".join(f"a{c} 1{c} !{c}{c}" for c in characters[begin : begin + 4096])
@@ -124,7 +135,7 @@ def test_bytes_that_the_vocabulary_lacks(unknown, fuse):
     tokenizer = ByteLevelBPE(pieces, types, merges, unk_id=unk_id, fuse_unknown=fuse)
     oracle = oracle_of(tokenizer, unk_token=unknown, fuse_unk=fuse)
     texts = ["a\x04b", "a🙂b", "\x04", "zz a", "a1\n b{}{}x", *random_texts(500, seed=4)]
-    for text in texts:
+    for text in comparable(texts):
         assert tokenizer.encode(text) == oracle.encode(text).ids, text
 
 

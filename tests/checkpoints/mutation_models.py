@@ -1,0 +1,213 @@
+"""One tiny valid model of each format, for `mutation.py` to damage."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minillama.checkpoints.gguf_writer import write_gguf
+from minillama.checkpoints.huggingface_writer import write_huggingface
+from minillama.checkpoints.llama2c import write_llama2c
+from minillama.checkpoints.native import write_native
+from minillama.checkpoints.safetensors import SafetensorsFile, TensorToWrite, write_safetensors
+from minillama.config import ModelConfig
+from minillama.params import Params, init_params, map_params, named_arrays
+from minillama.quantization import FORMATS, GroupedArray, PackedArray, quantize
+from minillama.tokenizers import (
+    ByteLevelBPE,
+    Piece,
+    SentencePieceBPE,
+    TokenType,
+    gguf_metadata,
+    write_llama2c_tokenizer,
+)
+from minillama.tokenizers.byte_level_bpe import BYTE_TO_CHARACTER
+
+CONFIG = ModelConfig(dim=32, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=32, vocab_size=24, max_seq_len=16)
+WIDE = replace(CONFIG, dim=256, n_layers=1, n_heads=2, n_kv_heads=1, head_dim=2, hidden_dim=2)
+
+
+class Model(NamedTuple):
+    """A valid model as the files that hold it.
+
+    Attributes
+    ----------
+    files : dict of str to bytes
+    opened : str
+        The file to open, or "" for the folder that holds them all.
+    is_tokenizer : bool
+        Whether it is a tokenizer alone.
+    """
+
+    files: dict[str, bytes]
+    opened: str = ""
+    is_tokenizer: bool = False
+
+
+def params_of(config: ModelConfig, *formats: str) -> Params:
+    """Random parameters whose matrices are stored in `formats` in turn, where the rows divide."""
+    rng = np.random.default_rng(0)
+    turn = 0
+
+    def pack(array: np.ndarray) -> Any:
+        nonlocal turn
+        if array.ndim == 1:
+            return array + rng.normal(size=array.shape).astype(np.float32)
+        turn += 1
+        name = formats[turn % len(formats)]
+        if name.startswith("int8/"):
+            values = rng.integers(-127, 128, array.shape).astype(np.int8)
+            return GroupedArray(values, rng.random(array.size // int(name[5:]), np.float32))
+        block = FORMATS.get(name)
+        if block is None or array.shape[1] % block.block_size:
+            return array
+        if block.quantize:
+            return quantize(array, name)
+        raw = rng.integers(0, 60, (len(array), block.row_bytes(array.shape[1]))).astype(np.uint8)
+        return PackedArray(raw, block, array.shape[1])
+
+    return map_params(pack, init_params(config, rng))
+
+
+# --- tokenizers ------------------------------------------------------------------------
+
+
+def byte_level(n_tokens: int) -> ByteLevelBPE:
+    """A byte-level tokenizer of a few letters, three merges and three markers."""
+    markers = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    merged = ["ab", "cd", "abcd"]
+    pieces = [*markers, *merged, *BYTE_TO_CHARACTER[97:]][:n_tokens]
+    types = [TokenType.CONTROL] * 3 + [TokenType.NORMAL] * (n_tokens - 3)
+    rules = [("a", "b"), ("c", "d"), ("ab", "cd")]
+    return ByteLevelBPE(pieces, types, rules, bos_id=0, eos_id=2, chat_template="{{ '<|im_start|>' }}")
+
+
+def sentencepiece(n_tokens: int = 24, *, all_bytes: bool = False, rules: bool = False) -> SentencePieceBPE:
+    """A SentencePiece tokenizer of a few letters; with merge rules in place of scores, or with all bytes."""
+    pieces = [Piece("<unk>", 0.0, TokenType.UNKNOWN), Piece("<s>", 0.0, TokenType.CONTROL)]
+    pieces.append(Piece("</s>", 0.0, TokenType.CONTROL))
+    if all_bytes:
+        pieces += [Piece(f"<0x{byte:02X}>", 0.0, TokenType.BYTE) for byte in range(256)]
+        n_tokens += 256
+    pieces += [Piece(text, -float(n)) for n, text in enumerate(["▁a", "ab", "▁ab", "▁", *"abcdefghijklmnopqrstuvwxyz"])]
+    merges = [("▁", "a"), ("a", "b"), ("▁a", "b")] if rules else None
+    return SentencePieceBPE(pieces[:n_tokens], merges=merges, bos_id=1, eos_id=2)
+
+
+def _tokenizer_json(folder: Path) -> None:
+    byte_level(120).save(folder)
+
+
+def _tokenizer_model(folder: Path) -> None:
+    sentencepiece().save(folder)
+
+
+def _tokenizer_bin(folder: Path) -> None:
+    write_llama2c_tokenizer(folder / "tokenizer.bin", sentencepiece(all_bytes=True))
+
+
+# --- models ----------------------------------------------------------------------------
+
+
+def _gguf(folder: Path) -> None:
+    tokenizer = gguf_metadata(byte_level(CONFIG.vocab_size))
+    write_gguf(folder / "model.gguf", CONFIG, params_of(CONFIG, "F32", "Q4_1"), tokenizer_metadata=tokenizer)
+
+
+def _gguf_k(folder: Path) -> None:
+    params = params_of(WIDE, "Q4_K", "Q6_K", "Q5_K")
+    write_gguf(folder / "model.gguf", WIDE, params, tokenizer_metadata=gguf_metadata(sentencepiece()))
+
+
+def _llama2c(version: int) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        write_llama2c(folder / "model.bin", CONFIG, params_of(CONFIG, "F32"), version=version, group_size=32)
+
+    return write
+
+
+def _huggingface(folder: Path) -> None:
+    byte_level(CONFIG.vocab_size).save(folder)
+    write_huggingface(folder, CONFIG, params_of(CONFIG, "F32", "BF16", "F16"), bos_token_id=0)
+
+
+def _huggingface_sharded(folder: Path) -> None:
+    """The same in two files and an index, with the other kind of tokenizer.json."""
+    config = replace(CONFIG, dim=8, hidden_dim=8, vocab_size=280)
+    sentencepiece(all_bytes=True, rules=True).save(folder)
+    write_huggingface(folder, config, params_of(config, "F32", "BF16"), bos_token_id=1)
+    whole = SafetensorsFile(folder / "model.safetensors")
+    weight_map: dict[str, str] = {}
+    for part in range(2):
+        file_name = f"model-{part + 1:05}-of-00002.safetensors"
+        names = list(whole.tensors)[part::2]
+        weight_map |= dict.fromkeys(names, file_name)
+        tensors = {}
+        for name in names:
+            info = whole.tensors[name]
+            tensors[name] = TensorToWrite(info.dtype, info.shape, lambda name=name: [whole.array(name)])
+        write_safetensors(folder / file_name, tensors, {"format": "pt"})
+    index = {"metadata": {"total_size": whole.file.size}, "weight_map": weight_map}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / "model.safetensors").unlink()
+
+
+def _native(folder: Path) -> None:
+    sentencepiece().save(folder)
+    write_native(folder, CONFIG, params_of(CONFIG, "F32", "Q8_0", "int8/32", "BF16", "Q4_0"), metadata={"step": 3})
+
+
+def _meta(n_shards: int) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        import torch  # a second that only this format needs
+
+        from minillama.checkpoints.meta import _NAMES, meta_name
+
+        config = replace(CONFIG, n_kv_heads=4)
+        sentencepiece().save(folder)
+        numbers = {"dim": 32, "n_layers": 2, "n_heads": 4, "multiple_of": 32, "ffn_dim_multiplier": 0.3}
+        (folder / "params.json").write_text(json.dumps(numbers | {"norm_eps": 1e-5, "vocab_size": -1}))
+        for shard in range(n_shards):
+            state = {}
+            for name, array in named_arrays(params_of(config, "F32")):
+                axis = _NAMES[name.rpartition(".")[2]][1]
+                part = array if axis is None else np.split(array, n_shards, axis)[shard]
+                dtype = torch.float16 if name.endswith("wv") else torch.float32
+                state[meta_name(name)] = torch.tensor(np.ascontiguousarray(part)).to(dtype)
+            torch.save(state, folder / f"consolidated.{shard:02}.pth")
+
+    return write
+
+
+# How to write each, what to open, and whether it is a tokenizer.
+_BUILDERS: dict[str, tuple[Callable[[Path], None], str, bool]] = {
+    "gguf": (_gguf, "model.gguf", False),
+    "gguf-k": (_gguf_k, "model.gguf", False),
+    "llama2c-v0": (_llama2c(0), "model.bin", False),
+    "llama2c-v1": (_llama2c(1), "model.bin", False),
+    "llama2c-v2": (_llama2c(2), "model.bin", False),
+    "huggingface": (_huggingface, "", False),
+    "huggingface-sharded": (_huggingface_sharded, "", False),
+    "native": (_native, "", False),
+    "meta": (_meta(1), "", False),
+    "meta-sharded": (_meta(2), "", False),
+    "tokenizer.model": (_tokenizer_model, "", True),
+    "tokenizer.bin": (_tokenizer_bin, "tokenizer.bin", True),
+    "tokenizer.json": (_tokenizer_json, "", True),
+}
+FORMAT_NAMES = tuple(_BUILDERS)
+
+
+def build(name: str) -> Model:
+    """The tiny valid model of the format `name`, the same bytes every time."""
+    write, opened, is_tokenizer = _BUILDERS[name]
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder))
+        files = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+    return Model(files, opened, is_tokenizer)

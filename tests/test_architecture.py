@@ -1,0 +1,112 @@
+"""The rules of the house: which way imports point, what importing costs, names that are exported."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import minillama
+
+PACKAGE = Path(minillama.__file__).parent
+
+# Each part may import those named behind it, and itself. `checkpoints.errors` is for everybody
+# who reads files.
+ALLOWED = {
+    "jit": set(),
+    "simd": set(),
+    "threads": set(),
+    "config": set(),
+    "quantization": set(),
+    "quantization_kernels": {"jit", "simd", "quantization"},
+    "layers": {"jit", "quantization", "quantization_kernels"},
+    "ops": {"layers"},
+    "params": {"config"},
+    "kv_cache": {"config"},
+    "sampling": {"jit"},
+    "model": {"config", "kv_cache", "layers", "ops", "params"},
+    "generate": {"config", "kv_cache", "layers", "model", "ops", "params", "sampling"},
+    "checkpoints": {"config", "params", "quantization", "layers", "tokenizers"},
+    "tokenizers": {"checkpoints"},
+    "chat": {"tokenizers"},
+}
+APPLICATIONS = {"llm", "cli", "cli_chat", "cli_output", "info", "doctor", "__init__", "__main__"}
+
+
+def module_of(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def imports(path: Path) -> set[str]:
+    """The parts of minillama that a file imports, those inside functions included."""
+    package = ["minillama", *path.relative_to(PACKAGE).parts[:-1]]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            parts = [*base, *(node.module.split(".") if node.module else [])]
+            if parts[:1] == ["minillama"]:
+                found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_one_way(path):
+    module = module_of(path)
+    if module in APPLICATIONS:
+        return
+    assert module in ALLOWED, f"say in this test what {module} may import"
+    forbidden = imports(path) - ALLOWED[module] - {module}
+    assert not forbidden, f"{path.relative_to(PACKAGE)} imports {sorted(forbidden)}"
+
+
+def test_importing_is_quick_and_light():
+    """`import minillama` loads neither Numba nor anything optional."""
+    code = (
+        "import sys, minillama\n"
+        "heavy = {'numba', 'torch', 'transformers', 'huggingface_hub', 'rich', 'typer', 'regex'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_running_needs_no_test_libraries():
+    """Loading the whole package imports no oracle: they are not installed on a user's machine."""
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'transformers', 'tokenizers', 'safetensors', 'gguf', 'psutil', 'hypothesis'):\n"
+        "    sys.modules[name] = None\n"
+        "import pkgutil, importlib, minillama\n"
+        "for module in pkgutil.walk_packages(minillama.__path__, 'minillama.'):\n"
+        "    if not module.name.endswith('__main__'):\n"
+        "        importlib.import_module(module.name)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_exported_name_exists():
+    for name in minillama.__all__:
+        assert getattr(minillama, name) is not None
+    assert set(minillama.__all__) <= set(dir(minillama))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        minillama.nothing  # noqa: B018
+
+
+def test_kernels_run_without_a_cache_to_write_to(tmp_path):
+    """A folder that nobody may write to: kernels compile in memory instead of failing."""
+    code = (
+        "import numba.core.caching as c\n"
+        "(getattr(c, 'CacheImpl', None) or c._CacheImpl)._locator_classes = []\n"
+        "from minillama.layers.swiglu import swiglu_forward_fast\n"
+        "import numpy as np\n"
+        "assert swiglu_forward_fast(np.zeros(3), np.ones(3))[0].tolist() == [0, 0, 0]\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_files_stay_readable(path):
+    """No module grows past what can be read in one sitting."""
+    assert len(path.read_text().splitlines()) <= 400, "split it beside itself"

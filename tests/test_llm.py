@@ -1,0 +1,165 @@
+"""The Python interface: text in, text out."""
+
+import numpy as np
+import pytest
+
+import minillama
+from minillama.checkpoints.errors import CheckpointError
+from minillama.generate import Session
+from minillama.llm import LLM, StopStrings
+from minillama.ops import FAST, REFERENCE
+
+
+@pytest.fixture
+def llm(stories260k):
+    return stories260k
+
+
+def feed_all(stop, pieces):
+    filter_ = StopStrings(stop)
+    shown = []
+    for piece in pieces:
+        shown.append(filter_.feed(piece))
+        if filter_.found:
+            return shown, True
+    return [*shown, filter_.flush()], False
+
+
+@pytest.mark.parametrize(
+    ("stop", "pieces", "shown", "found"),
+    [
+        (["END"], ["a", "EN", "D b"], ["a", "", ""], True),
+        (["END"], ["a E", "N", "o"], ["a ", "", "ENo", ""], False),
+        (["END"], ["xEND", "y"], ["x"], True),
+        (["ab", "b"], ["xa", "b"], ["x", ""], True),
+        (["aab"], ["aaab"], ["a"], True),
+        (["\n\n"], ["one\n", "two\n", "\n"], ["one", "\ntwo", ""], True),
+        ([], ["x", "y"], ["x", "y", ""], False),
+        (["ABC"], ["AB"], ["", "AB"], False),
+    ],
+)
+def test_stop_strings_do_not_leak(stop, pieces, shown, found):
+    assert feed_all(stop, pieces) == (shown, found)
+
+
+def test_stop_string_split_over_tokens(llm):
+    """Wherever the tokens divide it, nothing of it is shown."""
+    whole = llm.generate("", max_tokens=60, temperature=0).text
+    for stop in ("little girl", "loved to", ". She", "park. One"):
+        stream = llm.stream("", max_tokens=60, temperature=0, stop=[stop, "never there"])
+        pieces = list(stream)
+        assert "".join(pieces) == stream.result.text == whole[: whole.index(stop)]
+        assert stream.result.finish_reason == "stop"
+    with pytest.raises(ValueError, match="a stop string must not be empty"):
+        llm.generate("", stop=[""])
+
+
+def test_pieces_make_the_text(llm):
+    stream = llm.stream("Once upon", max_tokens=30, seed=3)
+    assert "".join(stream) == stream.result.text == llm.generate("Once upon", max_tokens=30, seed=3).text
+    assert len(stream.result.ids) == len(stream.result.logprobs) == 30
+
+
+def test_continuation_keeps_its_space(llm):
+    """ "Once upon" goes on with " a", not "a"."""
+    assert llm.generate("Once upon", max_tokens=8, temperature=0).text.startswith(" a time")
+
+
+def test_exactly_one_bos(llm):
+    assert llm.encode_prompt("")[:2] == [1]
+    ids = llm.encode_prompt("Once")
+    assert ids[0] == 1
+    assert 1 not in ids[1:]
+    assert 1 not in llm.encode_prompt("<s> Once")[1:]
+
+
+def test_a_seed_repeats_and_its_absence_does_not(llm):
+    run = lambda seed: llm.generate("", max_tokens=30, temperature=1.5, top_p=1, seed=seed).text
+    assert run(1) == run(1) != run(2)
+    assert run(None) != run(None)
+
+
+def test_logits_of_all_positions(llm):
+    ids = llm.encode_prompt("Once upon a time")
+    logits = llm.logits(ids)
+    assert logits.shape == (len(ids), 512)
+    session = llm.session()
+    for i, id_ in enumerate(ids):
+        np.testing.assert_allclose(session.step(id_), logits[i], atol=1e-3)
+
+
+def test_logprobs_of_text_and_ids(llm):
+    context, continuation = "Once upon a", " time"
+    both = llm.tokenizer.encode(context + continuation)
+    before = llm.tokenizer.encode(context)
+    expected = llm.logprobs(before, both[len(before) :])
+    np.testing.assert_array_equal(llm.logprobs(context, continuation), expected)
+    np.testing.assert_array_equal(llm.logprobs(context + " ", "time"), expected)
+    assert llm.logprobs(context, " time").sum() > llm.logprobs(context, " ball").sum()
+    assert llm.logprobs("", "Once").size == len(llm.tokenizer.encode("Once")) - 1
+    with pytest.raises(ValueError, match="both as text or both as ids"):
+        llm.logprobs("a", [1])
+
+
+def test_batch_equals_alone(llm):
+    prompts = ["", "Once upon a time there was a dog", "The big red"]
+    for b, row in enumerate(llm.generate_batch(prompts, max_tokens=25, seed=9)):
+        alone = llm.generate(prompts[b], max_tokens=25, seed=9 + b)
+        assert (row.ids, row.text, row.finish_reason) == (alone.ids, alone.text, alone.finish_reason)
+
+
+def test_a_session_can_be_driven_by_hand(llm):
+    session = llm.session()
+    assert isinstance(session, Session)
+    session.feed(llm.encode_prompt(""))
+    ids = []
+    while len(ids) < 20:
+        ids.append(int(session.logits.argmax()))
+        session.step(ids[-1])
+    assert llm.tokenizer.decode(ids) == llm.generate("", max_tokens=20, temperature=0).text
+    assert session.position == 21
+
+
+def test_a_replaced_function_runs_the_model(llm, shared_data):
+    """The learner's own function: it is called, and the story is the same."""
+    calls = []
+
+    def my_rmsnorm(x, weight, eps):
+        calls.append(x.shape)
+        return weight * x / np.sqrt(np.mean(x**2, -1, keepdims=True) + eps), None
+
+    mine = LLM(llm.params, llm.config, llm.tokenizer, ops=FAST._replace(rmsnorm_forward=my_rmsnorm))
+    assert mine.generate("", max_tokens=40, temperature=0).text == llm.generate("", max_tokens=40, temperature=0).text
+    assert calls
+
+
+def test_reference_ops_tell_the_same_story(llm):
+    slow = LLM(llm.params, llm.config, llm.tokenizer, ops=REFERENCE)
+    assert slow.generate("", max_tokens=40, temperature=0).text == llm.generate("", max_tokens=40, temperature=0).text
+
+
+def test_errors_say_what_to_do(llm, shared_data, tmp_path):
+    path = shared_data / "stories260K" / "stories260K.bin"
+    bare = minillama.load(path)
+    with pytest.raises(ValueError, match="carries no tokenizer: pass tokenizer=FILE"):
+        bare.generate("Once")
+    with pytest.raises(ValueError, match="has 32000 tokens, the model 512: they do not belong together"):
+        minillama.load(path, tokenizer=shared_data / "llama2_tokenizer" / "tokenizer.model")
+    with pytest.raises(ValueError, match="chat template"):
+        llm.chat([{"role": "user", "content": "Hi"}])
+    with pytest.raises(TypeError, match="sampling takes temperature"):
+        llm.generate("Once", temprature=1)
+    with pytest.raises(ValueError, match="threads must be between 1 and"):
+        minillama.load(path, threads=0)
+    with pytest.raises(ValueError, match="smollm2-135m-instruct"):
+        minillama.load("smollm2-135-instruct")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match=r"holds no model: expected minillama\.json"):
+        minillama.load(tmp_path / "empty")
+
+
+def test_the_end_of_the_context(llm):
+    result = llm.generate("", max_tokens=None, temperature=0, session=llm.session(max_seq_len=20))
+    assert (len(result.ids), result.finish_reason) == (20, "context")
+    with pytest.raises(minillama.ContextFullError, match="the context holds 20 tokens"):
+        llm.generate("Once upon a time " * 20, session=llm.session(max_seq_len=20))
