@@ -238,7 +238,7 @@ def template_for(tokenizer: Tokenizer, name: str | None = None) -> ChatTemplate:
             name = ChatML.name
         if name is None:
             why = "is of another kind" if jinja else "is missing: this may be a base model, not one for chat"
-            raise ValueError(f"the model's chat template {why}; name one of {known} to use it all the same")
+            raise ValueError(f"the model's chat template {why}; choose one with --template (template=): {known}")
     if name not in TEMPLATES:
         raise ValueError(f"unknown chat format {name!r}: expected one of {known}")
     if name == ChatML.name and ChatML.begin in jinja:

@@ -7,6 +7,7 @@ Heavy imports happen inside the commands: `minillama --help` is quick.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .cli_chat import Conversation, Timed
-from .cli_output import compile_notice, download_bar, fail, note, quiet_broken_pipe, write
+from .cli_output import compile_notice, download_bar, fail, note, write
 
 if TYPE_CHECKING:
     from .llm import LLM
@@ -198,21 +199,14 @@ def info(
 @app.command()
 def models() -> None:
     """List the models known by name, and which of them are on this machine."""
-    from rich.console import Console
-    from rich.table import Table
-
     from .checkpoints.hub import KNOWN_MODELS, cached_models
 
     cached = {model.known.name: model for model in cached_models()}
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("name", "size", "here", "licence", "what it is"):
-        table.add_column(title, justify="right" if title == "size" else "left", overflow="fold")
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
     for name, known in KNOWN_MODELS.items():
-        table.add_row(
-            name, f"{known.n_bytes / 1e6:,.0f} MB", "yes" if name in cached else "", known.licence, known.description
-        )
-    out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-    out.print(table)
+        here = "here" if name in cached else ""
+        line = f"{name:22} {known.n_bytes / 1e6:>8,.0f} MB  {here:4}  {known.description} ({known.licence})"
+        write((line if len(line) <= width else line[: width - 1] + "…") + "\n")
     for name, model in cached.items():
         note(f"{name}: {model.path}")
 
@@ -342,9 +336,6 @@ def main() -> None:
         code = app(standalone_mode=False) or 0
     except KeyboardInterrupt:
         code = 130
-    except BrokenPipeError:  # the reader of the pipe has seen enough
-        quiet_broken_pipe()
-        code = 0
     except typer.Exit as exit_:
         code = exit_.exit_code
     except (ValueError, DownloadError, OSError, MemoryError) as error:

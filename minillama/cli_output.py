@@ -32,14 +32,14 @@ def fail(text: str, code: int = 1) -> int:
 
 
 def write(text: str) -> None:
-    """Show a piece of the answer at once."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
-
-
-def quiet_broken_pipe() -> None:
-    """Keep Python from complaining at exit that nobody reads stdout any more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Show a piece of the answer at once; end without a word when nobody reads it any more."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes stdout once more at its end, and would complain there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
 
 
 @contextmanager

@@ -145,7 +145,7 @@ def test_errors_say_what_to_do(llm, shared_data, tmp_path):
         bare.generate("Once")
     with pytest.raises(ValueError, match="has 32000 tokens, the model 512: they do not belong together"):
         minillama.load(path, tokenizer=shared_data / "llama2_tokenizer" / "tokenizer.model")
-    with pytest.raises(ValueError, match="chat template"):
+    with pytest.raises(ValueError, match="choose one with --template"):
         llm.chat([{"role": "user", "content": "Hi"}])
     with pytest.raises(TypeError, match="sampling takes temperature"):
         llm.generate("Once", temprature=1)

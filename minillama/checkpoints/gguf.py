@@ -101,7 +101,7 @@ def gguf_config(header: GGUFHeader) -> ModelConfig:
         LLaMA 2's; the message names the key.
     """
     architecture = header.metadata.get("general.architecture")
-    if architecture != "llama":
+    if not isinstance(architecture, str) or architecture != "llama":  # an array has no truth value
         raise header.error("general.architecture", f"expected 'llama', found {_show(architecture)}")
     _check_keys(header)
     _check_rope(header)
@@ -219,10 +219,10 @@ def _is_scalar(value: Any) -> bool:
 def _check_rope(header: GGUFHeader) -> None:
     """Refuse scaled positions. A factor without a type means linear scaling to llama.cpp."""
     kind = header.metadata.get("llama.rope.scaling.type", "linear")
+    if not isinstance(kind, str) or kind not in ("none", "linear"):
+        raise header.error("llama.rope.scaling.type", f"expected 'none', found {_show(kind)}")
     if kind == "none":
         return
-    if kind != "linear":
-        raise header.error("llama.rope.scaling.type", f"expected 'none', found {_show(kind)}")
     for key in ("llama.rope.scaling.factor", "llama.rope.scale_linear"):
         factor = header.metadata.get(key, 1)
         if not _is_scalar(factor) or factor not in (0, 1):  # llama.cpp takes 0 for "not given"

@@ -184,7 +184,7 @@ def _open_shards(folder: Path, index: dict[str, Any]) -> dict[str, SafetensorsFi
         shards.setdefault(file_name, set()).add(name)
     files: dict[str, SafetensorsFile] = {}
     for file_name, names in shards.items():
-        if not (folder / file_name).exists():
+        if not os.path.exists(folder / file_name):  # Path.exists raises on a name that is too long
             raise CheckpointError(folder / file_name, "file", f"is missing; {INDEX_NAME} lists it")
         file = SafetensorsFile(folder / file_name)
         if lacking := sorted(names.difference(file.tensors)):

@@ -79,7 +79,8 @@ def tokenizer_of(checkpoint: Checkpoint) -> Tokenizer | None:
     from ..tokenizers import load_tokenizer, tokenizer_from_gguf
 
     if checkpoint.format.startswith("GGUF"):
-        if checkpoint.metadata.get("tokenizer.ggml.model", "no_vocab") == "no_vocab":
+        kind = checkpoint.metadata.get("tokenizer.ggml.model", "no_vocab")
+        if isinstance(kind, str) and kind == "no_vocab":  # a damaged file may have an array here
             return None
         return tokenizer_from_gguf(checkpoint.metadata, checkpoint.path)
     if not checkpoint.path.is_dir():

@@ -105,7 +105,9 @@ class TorchArchive:
     ) -> Weight:
         """Copy a tensor whose elements do not lie one after the other, such as a transpose."""
         bits = self.file.array(start, _BITS[format_name], (span,), name)
-        view = as_strided(bits, shape, [stride * bits.itemsize for stride in strides], writeable=False)
+        # The stride of a single row or column is never used, and may be larger than any file.
+        in_bytes = [0 if size == 1 else stride * bits.itemsize for size, stride in zip(shape, strides)]
+        view = as_strided(bits, shape, in_bytes, writeable=False)
         array: Any = np.array(view, order="C", copy=True, subok=False)
         if format_name not in FORMATS:
             with np.errstate(over="ignore", invalid="ignore"):  # float64 beyond float32 becomes infinite

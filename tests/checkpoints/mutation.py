@@ -213,7 +213,9 @@ def attempt(model: Model, files: dict[str, bytes], folder: Path, measure_memory:
         outcome = _read(model, folder, measure_memory)
     limit = max_memory(sum(map(len, files.values())))
     if outcome.peak is not None and outcome.peak > limit:
-        return outcome._replace(kind="violation", report=f"took {outcome.peak} bytes of memory, at most {limit} allowed")
+        return outcome._replace(
+            kind="violation", report=f"took {outcome.peak} bytes of memory, at most {limit} allowed"
+        )
     return outcome
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,30 @@ import numpy as np
 from minillama.checkpoints.files import MappedFile
 from minillama.checkpoints.gguf_values import Cursor
 
-_INTEGERS = (0, 1, -1, 2, 3, 7, 255, 2**16, 2**31 - 1, 2**31, 2**32, 2**53 + 1, 2**63 - 1, 2**63, 2**64, 10**30, 10**400)
+_INTEGERS = (
+    0,
+    1,
+    -1,
+    2,
+    3,
+    7,
+    255,
+    2**16,
+    2**31 - 1,
+    2**31,
+    2**32,
+    2**53 + 1,
+    2**63 - 1,
+    2**63,
+    2**64,
+    10**30,
+    10**400,
+)
 _ODD_VALUES: tuple[Any, ...] = (
     *_INTEGERS, -(2**31), -(2**63), 0.5, 1e-300, 1e308, float("nan"), float("inf"), 1e39,
-    None, True, False, "", "0", "x" * 300, "/" * 5, "\ud800", "\0", "é▁🙂", "../x.safetensors", "y" * 300 + ".safetensors",
-    [], {}, [0], [[]], [None], ["a", "b"], {"a": 1}, {"type": "Sequence"}, [2**63, 2**63], [0, 2**62],
+    None, True, False, "", "0", "x" * 300, "/" * 5, "\ud800", "\0", "é▁🙂", "../x.safetensors",
+    "y" * 300 + ".safetensors", [], {}, [0], [[]], [None], ["a", "b"], {"a": 1}, {"type": "Sequence"}, [2**63, 2**63],
+    [0, 2**62],
 )  # fmt: skip
 _DEPTHS = (20, 300, 900, 980, 995, 5000, 100_000)
 _NESTED, _DOUBLED = "nested-here-", "doubled-here-"  # replaced in the text, as json.dumps makes neither
@@ -76,7 +96,8 @@ def _odd_value(value: Any, root: Any, rng: np.random.Generator) -> Any:
     """Something else in place of `value`: often of its own type, sometimes a part of the same text."""
     kind = rng.integers(10)
     if kind < 3 and type(value) in (int, float):
-        return _choose(rng, [value + 1, value - 1, -value, 2 * value, float(value), str(value), *_INTEGERS])
+        as_float = float(value) if abs(value) < 2**63 else 0.5
+        return _choose(rng, [value + 1, value - 1, -value, 2 * value, as_float, str(value), *_INTEGERS])
     if kind < 3 and isinstance(value, str):
         return _choose(rng, [value + "x", value[:-1], value.upper(), value * 40, "\ud800" + value, [value]])
     if kind == 3:
@@ -201,7 +222,8 @@ def mutate_zip(data: bytes, rng: np.random.Generator) -> bytes:
     else:
         members[n] = (name, _mutate_pickle(content, rng))
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
+    with warnings.catch_warnings(), zipfile.ZipFile(out, "w") as archive:
+        warnings.simplefilter("ignore")  # two members may have the same name
         for i, (member, content) in enumerate(members):
             archive.writestr(zipfile.ZipInfo(member), content, compression if i == n else zipfile.ZIP_STORED)
     return out.getvalue()

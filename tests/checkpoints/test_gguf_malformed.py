@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from minillama.checkpoints.errors import CheckpointError
 from minillama.checkpoints.gguf import read_gguf, read_gguf_header
+from minillama.checkpoints.loading import tokenizer_of
 
 HUGE = (1 << 64) - 1
 U8, U32, BOOL, STRING, ARRAY = 0, 4, 7, 8, 9
@@ -125,6 +126,26 @@ def test_names_in_messages_are_short_and_printable(path):
         read_gguf(path)
     assert str(caught.value).isprintable()
     assert len(caught.value.field) < 200
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+@pytest.mark.parametrize("name", ["general.architecture", "llama.rope.scaling.type"])
+def test_an_array_where_a_name_belongs(path, name, count):
+    """An array compared with a text is an array again, which has no truth value."""
+    keys = {"general.architecture": key("general.architecture", STRING, text("llama"))}
+    keys[name] = key(name, ARRAY, array(U32, count, bytes(4 * count)))
+    path.write_bytes(container(keys=keys.values()))
+    with pytest.raises(CheckpointError, match=name):
+        read_gguf(path)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_an_array_where_the_kind_of_tokenizer_belongs(path, count):
+    write_reference(path)
+    checkpoint = read_gguf(path)
+    checkpoint.metadata["tokenizer.ggml.model"] = np.zeros(count, np.uint32)
+    with pytest.raises(CheckpointError, match=r"tokenizer\.ggml\.model: expected"):
+        tokenizer_of(checkpoint)
 
 
 def offset_field(data: bytes, name: str) -> int:

@@ -318,6 +318,13 @@ def test_a_shard_outside_the_folder_is_refused(sharded, name):
     refused(lambda: read_huggingface(sharded), "weight_map", "model.norm.weight", "same folder")
 
 
+def test_a_shard_with_a_name_too_long_for_the_disk_is_refused(sharded):
+    path = sharded / "model.safetensors.index.json"
+    names = json.loads(path.read_text())["weight_map"]
+    edit(sharded, path.name, weight_map=dict.fromkeys(names, "x" * 300 + ".safetensors"))
+    refused(lambda: read_huggingface(sharded), "xxx.safetensors", "is missing")
+
+
 def test_wrong_shards_are_refused(sharded):
     path = sharded / "model.safetensors.index.json"
     original = path.read_text()

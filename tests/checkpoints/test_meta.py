@@ -335,6 +335,13 @@ def test_the_pieces_of_the_tests_make_a_tensor(tmp_path):
     assert torch.equal(torch.load(path)["x"], torch.arange(4.0))
 
 
+def test_a_stride_that_is_never_used_may_be_anything(tmp_path):
+    """The stride of a single row, 2**61 elements, has more bytes than an address."""
+    value = tensor(shape=b"K\1K\2\x86", strides=LARGE + b"K\2\x86")
+    path = archive(tmp_path / "a.pth", program(value), {"data/0": np.arange(4, dtype="<f4").tobytes()})
+    np.testing.assert_array_equal(read_x(path), [[0, 2]])
+
+
 HUGE = b"\x8a\x09" + (1 << 64).to_bytes(9, "little")
 LARGE = b"\x8a\x08" + (1 << 61).to_bytes(8, "little")
 LYING = {
