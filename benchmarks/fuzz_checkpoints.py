@@ -26,7 +26,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "checkpoints"))
 from mutation import MAX_SECONDS, attempt, max_memory, mutate, read_everything, write_files
-from mutation_models import FORMAT_NAMES, build
+from mutation_models import FORMAT_NAMES, Model, build
 
 RESULTS = Path(__file__).parent / "results" / "fuzz_checkpoints.json"
 MEASURE_EVERY = 20  # tracing memory makes a load several times slower
@@ -40,13 +40,16 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=20_000, help="mutations of each format (default 20000)")
     parser.add_argument("--format", choices=FORMAT_NAMES, help="only this one")
     parser.add_argument("--seed", type=int, default=0, help="of the first mutation; the others follow (default 0)")
+    parser.add_argument("--use-tokenizer", action="store_true", help="also encode and decode with what loads")
     options = parser.parse_args()
     warnings.simplefilter("error")  # a reader does not warn, either
+    # All of them first: what their writers load, such as PyTorch, is no memory of the readers.
+    models = {name: build(name) for name in ([options.format] if options.format else FORMAT_NAMES)}
     formats: dict[str, dict[str, Any]] = {}
     start, rss = time.perf_counter(), max_rss()
     try:
-        for name in [options.format] if options.format else FORMAT_NAMES:
-            run_format(name, options.count, options.seed, formats.setdefault(name, new_row()))
+        for name, model in models.items():
+            run_format(name, model, options, formats.setdefault(name, new_row()))
     except KeyboardInterrupt:
         print("\ninterrupted; until now:", file=sys.stderr)
         print_table(formats)
@@ -69,22 +72,23 @@ def new_row() -> dict[str, Any]:
     return {"model_bytes": 0, **dict.fromkeys(_COLUMNS, 0)}
 
 
-def run_format(name: str, count: int, seed: int, row: dict[str, Any]) -> None:
-    """Try `count` mutations of a format and count into `row`, so that an interrupt loses nothing."""
-    model = build(name)
+def run_format(name: str, model: Model, options: argparse.Namespace, row: dict[str, Any]) -> None:
+    """Try the mutations of a format and count into `row`, so that an interrupt loses nothing."""
+    count = options.count
     row["model_bytes"] = sum(map(len, model.files.values()))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_files(model.files, folder)
         read_everything(model, folder)
         for n in range(count):
-            outcome = attempt(model, mutate(name, model, seed + n), folder, n % MEASURE_EVERY == 0)
+            files = mutate(name, model, options.seed + n)
+            outcome = attempt(model, files, folder, n % MEASURE_EVERY == 0, options.use_tokenizer)
             row["mutations"] += 1
             row["other" if outcome.kind == "violation" else outcome.kind] += 1
             row["slowest_ms"] = max(row["slowest_ms"], round(1000 * outcome.seconds, 1))
             row["peak_memory_mb"] = max(row["peak_memory_mb"], round((outcome.peak or 0) / 1e6, 2))
             if outcome.kind == "violation":
-                print(f"--- {name}, seed {seed + n}\n{outcome.report}", flush=True)
+                print(f"--- {name}, seed {options.seed + n}\n{outcome.report}", flush=True)
             if n % 500 == 499 or n + 1 == count:
                 print(f"\r{name}: {n + 1} of {count}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
@@ -110,6 +114,7 @@ def record(options: argparse.Namespace, formats: dict[str, dict[str, Any]], grow
         "numpy": np.__version__,
         "seeds": [options.seed, options.seed + options.count - 1],
         "mutations_of_each_format": options.count,
+        "tokenizers_used_after_loading": options.use_tokenizer,
         "limit_seconds": MAX_SECONDS,
         "limit_memory": "4 x files + 100 MB",
         "memory_traced_every": MEASURE_EVERY,

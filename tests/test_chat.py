@@ -302,5 +302,5 @@ def test_formats_by_special_tokens():
     assert type(template_for(byte_level_tokenizer())) is ChatML
     with pytest.raises(ValueError, match="may be a base model"):
         template_for(sentencepiece_tokenizer())
-    with pytest.raises(ValueError, match="of another kind; name one of llama-2, chatml, zephyr"):
+    with pytest.raises(ValueError, match=r"of another kind; choose one with --template .*: llama-2, chatml, zephyr"):
         template_for(sentencepiece_tokenizer(chat_template="{{ messages }}"))

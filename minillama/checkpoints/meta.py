@@ -29,6 +29,7 @@ from .torch_archive import TorchArchive
 PARAMS_NAME = "params.json"
 _SHARD_NAME = re.compile(r"consolidated\.(\d\d)\.pth")
 MAX_SEQ_LEN = 4096  # of LLaMA 2; params.json does not say
+MAX_SHARDS = 16  # LLaMA 2 70B has 8; each may take a tenth of a second to look through
 
 # Meta's name of each parameter, and the axis along which the shards hold it.
 _NAMES: dict[str, tuple[str, int | None]] = {
@@ -156,6 +157,11 @@ def _shard_paths(folder: Path) -> list[Path]:
     """The files in order; their number tells into how many parts the model was split."""
     matches = (_SHARD_NAME.fullmatch(path.name) for path in folder.glob("consolidated.*"))
     found = sorted(int(match[1]) for match in matches if match)
+    if found and found[-1] >= MAX_SHARDS:
+        name = f"consolidated.{found[-1]:02}.pth"
+        raise CheckpointError(
+            folder / name, "file", f"expected at most {MAX_SHARDS} files, from consolidated.00.pth on"
+        )
     paths = [folder / f"consolidated.{number:02}.pth" for number in range(found[-1] + 1 if found else 1)]
     for number, path in enumerate(paths):
         if number not in found:

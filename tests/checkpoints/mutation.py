@@ -108,19 +108,14 @@ _STRUCTURED: dict[str, Mutation] = {
 
 
 def mutate(name: str, model: Model, seed: int) -> dict[str, bytes]:
-    """The files of a damaged copy of `model`, the format `name`; those that differ or are gone, decide.
+    """The files of a damaged copy of `model`; one or two things were done to them.
 
     Parameters
     ----------
     name : str
-        Seeds differ from format to format.
+        The format: the same seed damages each in another way.
     model : Model
     seed : int
-
-    Returns
-    -------
-    dict of str to bytes
-        All files of the damaged model.
     """
     rng = np.random.default_rng([zlib.crc32(name.encode()), seed])
     files = dict(model.files)
@@ -186,8 +181,8 @@ def alarm(seconds: float) -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, max(0.001, others - (time.perf_counter() - start)))
 
 
-def read_everything(model: Model, folder: Path) -> None:
-    """Open the model with its tokenizer and use each part once."""
+def read_everything(model: Model, folder: Path, use_tokenizer: bool = False) -> None:
+    """Open the model with its tokenizer and read every parameter; on demand encode and decode, too."""
     path = folder / model.opened
     if model.is_tokenizer:
         tokenizer = load_tokenizer(path)
@@ -196,21 +191,23 @@ def read_everything(model: Model, folder: Path) -> None:
         for _, weight in named_arrays(checkpoint.params):
             to_float32(weight).sum(dtype=np.float64)
         tokenizer = tokenizer_of(checkpoint)
-    if tokenizer is not None:
+    if tokenizer is not None and use_tokenizer:
         tokenizer.decode(tokenizer.encode("ab abcd 🙂"))
         tokenizer.decode(range(tokenizer.vocab_size))
 
 
-def attempt(model: Model, files: dict[str, bytes], folder: Path, measure_memory: bool) -> Outcome:
+def attempt(
+    model: Model, files: dict[str, bytes], folder: Path, measure_memory: bool, use_tokenizer: bool = False
+) -> Outcome:
     """Write `files`, read them as `model` is read, and say what came of it.
 
     A reading that takes too long is tried once more, so that a busy machine is not held
     against the reader.
     """
     write_files(files, folder)
-    outcome = _read(model, folder, measure_memory)
+    outcome = _read(model, folder, measure_memory, use_tokenizer)
     if outcome.kind == "violation" and outcome.seconds >= MAX_SECONDS:
-        outcome = _read(model, folder, measure_memory)
+        outcome = _read(model, folder, measure_memory, use_tokenizer)
     limit = max_memory(sum(map(len, files.values())))
     if outcome.peak is not None and outcome.peak > limit:
         return outcome._replace(
@@ -219,14 +216,14 @@ def attempt(model: Model, files: dict[str, bytes], folder: Path, measure_memory:
     return outcome
 
 
-def _read(model: Model, folder: Path, measure_memory: bool) -> Outcome:
+def _read(model: Model, folder: Path, measure_memory: bool, use_tokenizer: bool) -> Outcome:
     kind, report, peak = "loaded", "", None
     if measure_memory:
         tracemalloc.start()
     start = time.perf_counter()
     try:
         with alarm(MAX_SECONDS), np.errstate(over="ignore", invalid="ignore"):  # weights may be any numbers
-            read_everything(model, folder)
+            read_everything(model, folder, use_tokenizer)
     except CheckpointError as error:
         kind, report = "refused", str(error)
     except (Exception, TooSlow):

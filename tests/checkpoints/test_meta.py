@@ -249,6 +249,14 @@ def test_wrong_shards_are_refused(tmp_path):
     refused(lambda: read_meta(tmp_path), "consolidated.00.pth", "missing")
 
 
+def test_very_many_shards_are_refused_before_one_is_opened(tmp_path):
+    """Each may make its reader work for a tenth of a second."""
+    (tmp_path / "params.json").write_text(json.dumps(PARAMS))
+    for i in range(20):
+        (tmp_path / f"consolidated.{i:02}.pth").touch()
+    refused(lambda: read_meta(tmp_path), "consolidated.19.pth", "at most 16 files")
+
+
 def test_llama3_embedding_split_by_rows_is_refused(tmp_path):
     state, _ = meta_state(CONFIG)
     shards = split(state, 2)
