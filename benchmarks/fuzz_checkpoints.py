@@ -36,12 +36,7 @@ _TITLES = ("mutations", "loaded fine", "CheckpointError", "violations", "slowest
 
 def main() -> int:
     """Run, print the table, record it; the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=20_000, help="mutations of each format (default 20000)")
-    parser.add_argument("--format", choices=FORMAT_NAMES, help="only this one")
-    parser.add_argument("--seed", type=int, default=0, help="of the first mutation; the others follow (default 0)")
-    parser.add_argument("--use-tokenizer", action="store_true", help="also encode and decode with what loads")
-    options = parser.parse_args()
+    options = parse_options()
     warnings.simplefilter("error")  # a reader does not warn, either
     # All of them first: what their writers load, such as PyTorch, is no memory of the readers.
     models = {name: build(name) for name in ([options.format] if options.format else FORMAT_NAMES)}
@@ -50,11 +45,13 @@ def main() -> int:
     try:
         for name, model in models.items():
             run_format(name, model, options, formats.setdefault(name, new_row()))
+        growth = (max_rss() - rss) / 1e6  # before memory is traced, as each trace leaves some KB behind
+        for name, model in models.items():
+            measure_memory(name, model, options, formats[name])
     except KeyboardInterrupt:
         print("\ninterrupted; until now:", file=sys.stderr)
         print_table(formats)
         return 130
-    growth = (max_rss() - rss) / 1e6
     print_table(formats)
     print(f"largest memory of the process grew by {growth:.0f} MB")
     violations = sum(row["other"] for row in formats.values())
@@ -65,6 +62,15 @@ def main() -> int:
     if not options.format:
         record(options, formats, growth, time.perf_counter() - start)
     return 1 if violations else 0
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=20_000, help="mutations of each format (default 20000)")
+    parser.add_argument("--format", choices=FORMAT_NAMES, help="only this one")
+    parser.add_argument("--seed", type=int, default=0, help="of the first mutation; the others follow (default 0)")
+    parser.add_argument("--use-tokenizer", action="store_true", help="also encode and decode with what loads")
+    return parser.parse_args()
 
 
 def new_row() -> dict[str, Any]:
@@ -82,16 +88,27 @@ def run_format(name: str, model: Model, options: argparse.Namespace, row: dict[s
         read_everything(model, folder)
         for n in range(count):
             files = mutate(name, model, options.seed + n)
-            outcome = attempt(model, files, folder, n % MEASURE_EVERY == 0, options.use_tokenizer)
+            outcome = attempt(model, files, folder, False, options.use_tokenizer)
             row["mutations"] += 1
             row["other" if outcome.kind == "violation" else outcome.kind] += 1
             row["slowest_ms"] = max(row["slowest_ms"], round(1000 * outcome.seconds, 1))
-            row["peak_memory_mb"] = max(row["peak_memory_mb"], round((outcome.peak or 0) / 1e6, 2))
             if outcome.kind == "violation":
                 print(f"--- {name}, seed {options.seed + n}\n{outcome.report}", flush=True)
             if n % 500 == 499 or n + 1 == count:
                 print(f"\r{name}: {n + 1} of {count}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
+
+
+def measure_memory(name: str, model: Model, options: argparse.Namespace, row: dict[str, Any]) -> None:
+    """Read a part of the same mutations once more, and trace how much they allocate."""
+    print(f"{name}: memory", file=sys.stderr)
+    with tempfile.TemporaryDirectory() as temporary:
+        for seed in range(options.seed, options.seed + options.count, MEASURE_EVERY):
+            outcome = attempt(model, mutate(name, model, seed), Path(temporary), True, options.use_tokenizer)
+            row["peak_memory_mb"] = max(row["peak_memory_mb"], round((outcome.peak or 0) / 1e6, 2))
+            if outcome.kind == "violation":
+                row["other"] += 1
+                print(f"--- {name}, seed {seed}, memory traced\n{outcome.report}", flush=True)
 
 
 def max_rss() -> int:

@@ -254,6 +254,8 @@ def convert(
         )
     for path in written:
         write(f"{path}\n")
+    if target.suffix == ".gguf" and _strips_spaces(target):
+        note("the tokenizer of this model removes extra spaces; llama.cpp does not, and gives other ids there")
 
 
 @app.command()
@@ -271,6 +273,12 @@ def doctor() -> None:
 
 
 # --- shared by the commands -------------------------------------------------------------
+
+
+def _strips_spaces(path: Path) -> bool:
+    from .checkpoints.gguf import read_gguf_header
+
+    return bool(read_gguf_header(path).metadata.get("tokenizer.ggml.remove_extra_whitespaces"))
 
 
 def _given_text(text: str | None, prompt: str | None) -> str:

@@ -208,7 +208,7 @@ class LLM:
             Or its fields by name: temperature, top_k, top_p, min_p, repetition_penalty.
         """
         ids = self.encode_prompt(prompt)
-        tokens = self._tokens(ids, max_tokens, seed, session, sampling, settings, self.tokenizer.stop_ids)
+        tokens = self._tokens(ids, max_tokens, seed, session, sampling, settings, _ends(self.tokenizer))
         return TextStream(tokens, self.tokenizer, before=ids, stop=stop)
 
     def generate(self, prompt: str, **options: Any) -> Generation:
@@ -232,7 +232,7 @@ class LLM:
             ids,
             _sampling(sampling, settings),
             max_tokens=max_tokens,
-            stop_ids=self.tokenizer.stop_ids,
+            stop_ids=_ends(self.tokenizer),
             seed=seed,
             ops=self.ops,
         )
@@ -323,6 +323,11 @@ class LLM:
         session = session or self.session()
         session.continue_with(ids)
         return TokenStream(session, chosen, np.random.default_rng(seed), max_tokens=max_tokens, stop_ids=stop_ids)
+
+
+def _ends(tokenizer: Tokenizer) -> frozenset[int]:
+    """The tokens that end a text. A BOS begins the next one: the TinyStories models end with it."""
+    return tokenizer.stop_ids | ({tokenizer.bos_id} if tokenizer.bos_id is not None else set())
 
 
 def _start_id(tokenizer: Tokenizer) -> int:

@@ -353,6 +353,15 @@ def to_float32(weight: Weight) -> NDArray[np.floating]:
     return weight if isinstance(weight, np.ndarray) else weight.to_float32()
 
 
+def head_format(name: str, to: str | None) -> str | None:
+    """The format of the parameter `name` when a model is packed as `to`.
+
+    The embedding and the output head take Q8_0 in place of 4 and 5 bits: half of the loss in
+    perplexity of a small model packed in Q4_0 comes from its head. llama.cpp keeps it larger too.
+    """
+    return "Q8_0" if name in ("token_embedding", "output") and to in ("Q4_0", "Q4_1", "Q5_0", "Q5_1") else to
+
+
 def quantize(weight: NDArray[np.float32], name: str) -> PackedArray:
     """Pack a float32 matrix in the format `name`.
 

@@ -258,3 +258,28 @@ def test_version_and_help(run):
     result = run("generate", "--help")
     assert result.code == 0
     assert "--repetition-penalty" in result.out
+
+
+def test_convert_to_int8_keeps_its_groups(run, stories, tmp_path):
+    """`runq` needs groups that divide both widths, 64 and 172; int8 from int8 changes no bit."""
+    first, second = tmp_path / "a.bin", tmp_path / "b.bin"
+    assert run("convert", stories[1], first, *stories[2:], "--version", 2).code == 0
+    assert "int8/4" in run("info", first).out
+    assert run("convert", first, second, *stories[2:], "--version", 2).code == 0
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_convert_keeps_the_licence_and_a_good_head(run, smollm2_path, tmp_path):
+    """4 bits for the layers, 8 for the embedding that is also the head; and whose weights they are."""
+    from minillama.checkpoints.gguf import read_gguf
+
+    assert run("convert", smollm2_path, tmp_path / "q4.gguf", "--to", "Q4_0").code == 0
+    source, written = read_gguf(smollm2_path), read_gguf(tmp_path / "q4.gguf")
+    assert written.params.token_embedding.format_name == "Q8_0"
+    assert written.params.layers[3].w_up.format_name == "Q4_0"
+    for key in ("general.license", "general.name"):
+        assert written.metadata.get(key) == source.metadata.get(key)
+
+
+def test_convert_says_where_llama_cpp_will_differ(run, stories, tmp_path):
+    assert "llama.cpp does not" in run("convert", stories[1], tmp_path / "a.gguf", *stories[2:]).err

@@ -163,3 +163,11 @@ def test_the_end_of_the_context(llm):
     assert (len(result.ids), result.finish_reason) == (20, "context")
     with pytest.raises(minillama.ContextFullError, match="the context holds 20 tokens"):
         llm.generate("Once upon a time " * 20, session=llm.session(max_seq_len=20))
+
+
+def test_a_story_ends_where_the_next_begins(llm):
+    """The TinyStories models end with BOS, as llama2.c stops there."""
+    result = llm.generate("Lily", max_tokens=None, temperature=0)
+    assert result.finish_reason == "stop"
+    assert len(result.ids) < 400
+    assert result.text.count("Once upon a time") == 0

@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..params import Params, map_params
-from ..quantization import FORMATS, PackedArray, format_name, quantize, to_float32
+from ..config import ModelConfig
+from ..params import Params, build_params, named_arrays
+from ..quantization import FORMATS, format_name, head_format, quantize, to_float32
 from .files import Checkpoint
 from .gguf import write_gguf
 from .hub import Progress, resolve
@@ -96,8 +97,23 @@ def _to_gguf(checkpoint: Checkpoint, tokenizer: Tokenizer | None, target: Path, 
     from ..tokenizers import gguf_metadata
 
     metadata = None if tokenizer is None else gguf_metadata(tokenizer)
-    write_gguf(target, checkpoint.config, checkpoint.params, name=target.stem, tokenizer_metadata=metadata, to=to)
+    described = {key: value for key, value in checkpoint.metadata.items() if _describes(key)}
+    write_gguf(
+        target,
+        checkpoint.config,
+        checkpoint.params,
+        name=str(checkpoint.metadata.get("general.name", target.stem)),
+        tokenizer_metadata=metadata,
+        general_metadata=described,
+        to=to,
+    )
     return [target]
+
+
+def _describes(key: str) -> bool:
+    """Whether a key of GGUF says what the model is and whose: licence, authors, languages, sources."""
+    numeric = ("general.architecture", "general.file_type", "general.quantization_version", "general.alignment")
+    return key.startswith("general.") and key not in numeric
 
 
 def _to_llama2c(
@@ -122,7 +138,7 @@ def _to_folder(
         target.mkdir(parents=True, exist_ok=True)
         tokenizer.save(target)
     if folder_format == "minillama":
-        write_native(target, checkpoint.config, _in_precision(checkpoint.params, to))
+        write_native(target, checkpoint.config, _in_precision(checkpoint.config, checkpoint.params, to))
     else:
         if to not in (None, *_PLAIN):
             raise ValueError(f"a Hugging Face folder holds F32, F16 or BF16, not {to}")
@@ -131,17 +147,18 @@ def _to_folder(
     return [target]
 
 
-def _in_precision(params: Params, to: str | None) -> Params:
+def _in_precision(config: ModelConfig, params: Params, to: str | None) -> Params:
     """Matrices in the precision `to`; vectors, and rows that do not divide into its blocks, keep theirs."""
 
-    def change(weight: Any) -> Any:
-        if to is None or len(weight.shape) == 1 or format_name(weight) == to:
+    def change(name: str, weight: Any) -> Any:
+        target = head_format(name, to)
+        if target is None or len(weight.shape) == 1 or format_name(weight) == target:
             return weight
-        if to == "F32":
+        if target == "F32":
             return to_float32(weight)
-        if weight.shape[1] % FORMATS[to].block_size:
+        if weight.shape[1] % FORMATS[target].block_size:
             return weight
-        packed: PackedArray = quantize(to_float32(weight), to)
-        return packed
+        return quantize(to_float32(weight), target)
 
-    return map_params(change, params)
+    changed = {name: change(name, weight) for name, weight in named_arrays(params)}
+    return build_params(config, lambda name, shape: changed[name])

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..config import ModelConfig
 from ..params import Params, named_arrays
-from ..quantization import FORMATS, PackedArray, Weight, quantize
+from ..quantization import FORMATS, PackedArray, Weight, head_format, quantize
 from .files import as_float32_bytes, atomic_write, check_params, float32_rows
 from .gguf_format import DEFAULT_ALIGNMENT, MAGIC
 from .gguf_names import gguf_tensor_name
@@ -66,6 +66,7 @@ def write_gguf(
     *,
     name: str = "",
     tokenizer_metadata: dict[str, Any] | None = None,
+    general_metadata: dict[str, Any] | None = None,
     to: str | None = None,
 ) -> None:
     """Write a model as GGUF version 3; the old file stays until the new one is complete.
@@ -80,9 +81,12 @@ def write_gguf(
     tokenizer_metadata : dict, optional
         The keys `tokenizer.*` with Python values or arrays, as `read_gguf` returns them.
         Without them the file says that it has no vocabulary.
+    general_metadata : dict, optional
+        Further keys `general.*`, such as the licence and the authors of the weights.
     to : str, optional
         Convert every matrix to "F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0" or
-        "Q5_1"; one whose rows do not divide into blocks becomes F16, as in llama.cpp.
+        "Q5_1"; one whose rows do not divide into blocks becomes F16, as in llama.cpp. The
+        embedding and the output head are Q8_0 at least (`head_format`).
         Vectors stay float32. Without it packed matrices are copied bit by bit, and plain
         ones and llama2.c's int8, which GGUF lacks, are written as F32.
 
@@ -95,9 +99,10 @@ def write_gguf(
     check_params(config, params)
     _check_target(to)
     tensors = [
-        _Tensor(gguf_tensor_name(key), weight, _target_format(weight, to)) for key, weight in named_arrays(params)
+        _Tensor(gguf_tensor_name(key), weight, _target_format(weight, head_format(key, to)))
+        for key, weight in named_arrays(params)
     ]
-    metadata = _metadata(config, tensors, name, tokenizer_metadata)
+    metadata = {**(general_metadata or {}), **_metadata(config, tensors, name, tokenizer_metadata)}
     header = _encode_header(metadata, tensors)
     with atomic_write(path) as file:
         file.write(_padded(header))

@@ -185,7 +185,7 @@ def _read_weight(file: MappedFile, offset: int, shape: tuple[int, ...], group_si
 
 
 def write_llama2c(
-    path: str | os.PathLike[str], config: ModelConfig, params: Params, version: int = 1, group_size: int = 64
+    path: str | os.PathLike[str], config: ModelConfig, params: Params, version: int = 1, group_size: int | None = None
 ) -> None:
     """Write a model as llama2.c has it: for `run` (version 0), `runq` (version 2) or other tools (version 1).
 
@@ -197,10 +197,11 @@ def write_llama2c(
         Packed matrices are unpacked; int8 of the same group size is copied bit by bit.
     version : {0, 1, 2}
         0 is float32 and the only one that `run` reads, 1 the same with a magic, 2 is int8.
-    group_size : int
+    group_size : int, optional
         Elements that share a scale in version 2, halved until it divides `dim` as in
-        export.py. `runq` also needs it to divide `hidden_dim`, which is not checked here:
-        for stories260K, with 172, give 4.
+        export.py. By default those of a model that is int8 already, which then keeps its bits;
+        or 64, halved until it divides `hidden_dim` too, without which `runq` computes nonsense
+        (stories260K, with 172, gets 4).
 
     Raises
     ------
@@ -209,9 +210,12 @@ def write_llama2c(
     """
     _check_writable(config, version, group_size)
     check_params(config, params)
+    arrays = dict(named_arrays(params))
+    groups = {weight.group_size for weight in arrays.values() if isinstance(weight, GroupedArray)}
+    if group_size is None:
+        group_size = groups.pop() if len(groups) == 1 else math.gcd(64, config.dim, config.hidden_dim)
     while version == 2 and config.dim % group_size:
         group_size //= 2
-    arrays = dict(named_arrays(params))
     with atomic_write(path) as file:
         file.write(_encode_header(config, version, group_size))
         for name in _names(config, version):
@@ -227,10 +231,10 @@ def write_llama2c(
                     file.write(rows.data.cast("B"))
 
 
-def _check_writable(config: ModelConfig, version: int, group_size: int) -> None:
+def _check_writable(config: ModelConfig, version: int, group_size: int | None) -> None:
     if version not in VERSIONS:
         raise ValueError(f"version must be one of {VERSIONS} for a llama2.c file, got {version!r}")
-    if version == 2 and group_size < 1:
+    if version == 2 and group_size is not None and group_size < 1:
         raise ValueError(f"group_size must be at least 1, got {group_size}")
     if np.float32(config.norm_eps) != np.float32(NORM_EPS):
         raise ValueError(f"llama2.c computes with norm_eps {NORM_EPS}, the model needs {config.norm_eps}")

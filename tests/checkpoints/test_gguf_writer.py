@@ -12,7 +12,7 @@ from gguf_files import TINY, WIDE, file_name_of, write_reference
 from minillama.checkpoints.gguf import read_gguf, read_gguf_header, write_gguf
 from minillama.checkpoints.llama2c import read_llama2c
 from minillama.params import build_params, init_params, map_params, named_arrays
-from minillama.quantization import GroupedArray, format_name, quantize, to_float32
+from minillama.quantization import GroupedArray, format_name, head_format, quantize, to_float32
 
 WRITABLE = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"]
 STORED = [*WRITABLE, "Q4_K", "Q5_K", "Q6_K"]
@@ -44,10 +44,10 @@ def test_the_gguf_package_reads_every_tensor(path, params, to):
     """Quantised by gguf-py itself, each matrix would have the same bytes."""
     write_gguf(path, TINY, params, to=to)
     tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
-    expected = {file_name_of(name): array for name, array in named_arrays(params)}
+    expected = {file_name_of(name): (array, head_format(name, to)) for name, array in named_arrays(params)}
     assert list(tensors) == list(expected)
-    for name, array in expected.items():
-        kind = gguf.GGMLQuantizationType[to if to and array.ndim == 2 else "F32"]
+    for name, (array, format) in expected.items():
+        kind = gguf.GGMLQuantizationType[format if format and array.ndim == 2 else "F32"]
         assert tensors[name].tensor_type == kind
         assert tuple(tensors[name].shape) == array.shape[::-1]
         data = np.asarray(tensors[name].data).view(np.uint8).ravel()
@@ -128,7 +128,9 @@ def test_a_matrix_may_change_its_format(path, params):
     write_gguf(path, TINY, packed, to="Q4_1")
     for (name, a), (_, b) in zip(named_arrays(packed), named_arrays(read_gguf(path).params), strict=True):
         if len(a.shape) == 2:
-            np.testing.assert_array_equal(b.data, quantize(a.to_float32(), "Q4_1").data, err_msg=name)
+            np.testing.assert_array_equal(
+                b.data, quantize(a.to_float32(), head_format(name, "Q4_1")).data, err_msg=name
+            )
 
 
 def test_rows_that_do_not_divide_become_float16(path, rng):

@@ -238,7 +238,7 @@ def test_a_large_matrix_is_quantised_in_parts(path, rng):
     """The parts end between groups, also where groups cross the ends of rows."""
     config = replace(TINY, dim=64, head_dim=16, hidden_dim=70_001, n_layers=1)
     params = init_params(config, rng)
-    write_llama2c(path, config, params, 2)
+    write_llama2c(path, config, params, 2, group_size=64)
     down = read_llama2c(path).params.layers[0].w_down
     values, scales = quantize_q80(params.layers[0].w_down, 64)
     np.testing.assert_array_equal(down.values.ravel(), values.ravel())
