@@ -69,7 +69,6 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=20_000, help="mutations of each format (default 20000)")
     parser.add_argument("--format", choices=FORMAT_NAMES, help="only this one")
     parser.add_argument("--seed", type=int, default=0, help="of the first mutation; the others follow (default 0)")
-    parser.add_argument("--use-tokenizer", action="store_true", help="also encode and decode with what loads")
     return parser.parse_args()
 
 
@@ -88,7 +87,7 @@ def run_format(name: str, model: Model, options: argparse.Namespace, row: dict[s
         read_everything(model, folder)
         for n in range(count):
             files = mutate(name, model, options.seed + n)
-            outcome = attempt(model, files, folder, False, options.use_tokenizer)
+            outcome = attempt(model, files, folder, False)
             row["mutations"] += 1
             row["other" if outcome.kind == "violation" else outcome.kind] += 1
             row["slowest_ms"] = max(row["slowest_ms"], round(1000 * outcome.seconds, 1))
@@ -104,7 +103,7 @@ def measure_memory(name: str, model: Model, options: argparse.Namespace, row: di
     print(f"{name}: memory", file=sys.stderr)
     with tempfile.TemporaryDirectory() as temporary:
         for seed in range(options.seed, options.seed + options.count, MEASURE_EVERY):
-            outcome = attempt(model, mutate(name, model, seed), Path(temporary), True, options.use_tokenizer)
+            outcome = attempt(model, mutate(name, model, seed), Path(temporary), True)
             row["peak_memory_mb"] = max(row["peak_memory_mb"], round((outcome.peak or 0) / 1e6, 2))
             if outcome.kind == "violation":
                 row["other"] += 1
@@ -131,7 +130,6 @@ def record(options: argparse.Namespace, formats: dict[str, dict[str, Any]], grow
         "numpy": np.__version__,
         "seeds": [options.seed, options.seed + options.count - 1],
         "mutations_of_each_format": options.count,
-        "tokenizers_used_after_loading": options.use_tokenizer,
         "limit_seconds": MAX_SECONDS,
         "limit_memory": "4 x files + 100 MB",
         "memory_traced_every": MEASURE_EVERY,

@@ -87,6 +87,7 @@ class Tokenizer(ABC):
     ) -> None:
         if len(pieces) != len(types):
             raise ValueError(f"expected one type for each piece, got {len(pieces)} pieces and {len(types)} types")
+        _check_pieces(pieces)
         self.pieces = list(pieces)
         self.types = [int(kind) for kind in types]
         self.vocab_size = len(self.pieces)
@@ -248,12 +249,16 @@ class StreamDecoder:
         return self._utf8.flush()
 
 
+# Compiling the pattern takes time and memory in proportion.
+_MAX_MATCHED = 1 << 18
 _MARKERS = TURN_ENDS | TURN_STARTS
 
 
 def longest_match(texts: Iterable[str]) -> re.Pattern[str] | None:
     """A pattern that finds any of `texts`, the longest where several begin; None when there are none."""
     ordered = sorted(texts, key=len, reverse=True)  # the first alternative that fits wins
+    if sum(map(len, ordered)) > _MAX_MATCHED:
+        raise ValueError(f"special and user-defined tokens have more than {_MAX_MATCHED} characters together")
     return re.compile("|".join(map(re.escape, ordered))) if ordered else None
 
 
@@ -267,6 +272,14 @@ def split_by(pattern: re.Pattern[str] | None, ids: Mapping[str, int], text: str)
         begin = match.end()
     if begin < len(text):
         yield text[begin:], None
+
+
+def _check_pieces(pieces: Sequence[str]) -> None:
+    try:
+        "".join(pieces).encode("utf-8")
+    except UnicodeEncodeError:
+        n = next(n for n, piece in enumerate(pieces) if any("\ud800" <= c <= "\udfff" for c in piece))
+        raise ValueError(f"piece {n} has a lone surrogate, which is no character") from None
 
 
 def _check_text(text: str) -> None:

@@ -19,7 +19,7 @@ from ..checkpoints.errors import CheckpointError
 from .base import TOKEN_TYPES, TURN_ENDS, Tokenizer, TokenType
 from .byte_level_bpe import ByteLevelBPE
 from .sentencepiece_bpe import Piece, SentencePieceBPE
-from .validation import blame
+from .validation import MAX_PIECES, blame
 
 PathOrName = str | PathLike[str]
 # tokenizer.ggml.pre: whether every digit is a word of its own.
@@ -60,6 +60,8 @@ class _Metadata:
         value = self.values.get(key)
         if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
             raise CheckpointError(self.path, key, "expected a list of texts")
+        if len(value) > MAX_PIECES:
+            raise CheckpointError(self.path, key, f"expected at most {MAX_PIECES} texts, found {len(value)}")
         return list(value)
 
     def numbers(self, key: str, n_tokens: int, kinds: str) -> list[Any] | None:
@@ -67,10 +69,9 @@ class _Metadata:
         value = self.values.get(key)
         if value is None:
             return None
-        try:
-            array = np.asarray(value)
-        except ValueError as error:
-            raise CheckpointError(self.path, key, "expected a list of numbers") from error
+        if not isinstance(value, np.ndarray) and not all(isinstance(number, int | float) for number in value):
+            raise CheckpointError(self.path, key, "expected a list of numbers")
+        array = np.asarray(value)
         if array.ndim != 1 or array.dtype.kind not in kinds or len(array) != n_tokens:
             found = f"{array.dtype} of shape {array.shape}"
             raise CheckpointError(self.path, key, f"expected {n_tokens} numbers, one for each token, found {found}")

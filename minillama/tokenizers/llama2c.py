@@ -20,7 +20,7 @@ from ..checkpoints.errors import CheckpointError
 from ..checkpoints.files import MappedFile, atomic_write
 from .base import TokenType
 from .sentencepiece_bpe import SPACE, Piece, SentencePieceBPE
-from .validation import blame
+from .validation import MAX_PIECES, blame
 
 FIRST_BYTE, N_BYTES = 3, 256
 CONTROL = {1: ("\n<s>\n", "<s>"), 2: ("\n</s>\n", "</s>")}  # id: (in the file, as everybody else spells it)
@@ -46,6 +46,8 @@ def read_llama2c_tokenizer(path: str | os.PathLike[str], vocab_size: int | None 
     at = 4
     while at < file.size:
         what = f"piece {len(pieces)}"
+        if len(pieces) == MAX_PIECES:
+            raise CheckpointError(path, "pieces", f"expected at most {MAX_PIECES}, found more")
         score, size = struct.unpack("<fI", file.take(at, 8, what).tobytes())
         raw = file.take(at + 8, size, what).tobytes()
         if not math.isfinite(score):

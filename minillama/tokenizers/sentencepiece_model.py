@@ -24,7 +24,7 @@ from ..checkpoints.errors import CheckpointError
 from .base import TOKEN_TYPES, TokenType
 from .configuration import begin_and_end
 from .sentencepiece_bpe import Piece, SentencePieceBPE
-from .validation import blame
+from .validation import MAX_PIECES, blame
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 BPE = 2  # trainer_spec.model_type
@@ -139,6 +139,8 @@ def _parse_messages(data: bytes) -> tuple[list[Piece], dict[int, Any], dict[int,
         if number in (1, 2, 3) and not isinstance(value, bytes):
             raise ValueError(f"field {number} should be a message")
         if number == 1:
+            if len(pieces) == MAX_PIECES:
+                raise ValueError(f"expected at most {MAX_PIECES} pieces, found more")
             pieces.append(_parse_piece(bytes(value), len(pieces)))
         elif number == 2:
             trainer.update(read_fields(bytes(value)))

@@ -12,8 +12,10 @@ from typing import Any, TypeVar
 from ..checkpoints.errors import CheckpointError
 
 T = TypeVar("T")
-# The largest vocabularies in use take a few tens of megabytes.
-MAX_BYTES = 256 << 20
+# Enough for every vocabulary of LLaMA's kind (SmolLM2's tokenizer.json has 2 to 4 MB), and little enough
+# for what Python makes of it: parsed JSON can take 20 times the memory of its text.
+MAX_BYTES = 5 << 20
+MAX_PIECES = 1 << 18
 KIND_NAMES = {dict: "an object", list: "a list", str: "a text", int: "a whole number", bool: "true or false"}
 
 

@@ -181,8 +181,8 @@ def alarm(seconds: float) -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, max(0.001, others - (time.perf_counter() - start)))
 
 
-def read_everything(model: Model, folder: Path, use_tokenizer: bool = False) -> None:
-    """Open the model with its tokenizer and read every parameter; on demand encode and decode, too."""
+def read_everything(model: Model, folder: Path) -> None:
+    """Open the model with its tokenizer and read every parameter; encode and decode with the tokenizer."""
     path = folder / model.opened
     if model.is_tokenizer:
         tokenizer = load_tokenizer(path)
@@ -191,23 +191,21 @@ def read_everything(model: Model, folder: Path, use_tokenizer: bool = False) -> 
         for _, weight in named_arrays(checkpoint.params):
             to_float32(weight).sum(dtype=np.float64)
         tokenizer = tokenizer_of(checkpoint)
-    if tokenizer is not None and use_tokenizer:
+    if tokenizer is not None:
         tokenizer.decode(tokenizer.encode("ab abcd 🙂"))
         tokenizer.decode(range(tokenizer.vocab_size))
 
 
-def attempt(
-    model: Model, files: dict[str, bytes], folder: Path, measure_memory: bool, use_tokenizer: bool = False
-) -> Outcome:
+def attempt(model: Model, files: dict[str, bytes], folder: Path, measure_memory: bool) -> Outcome:
     """Write `files`, read them as `model` is read, and say what came of it.
 
     A reading that takes too long is tried once more, so that a busy machine is not held
     against the reader.
     """
     write_files(files, folder)
-    outcome = _read(model, folder, measure_memory, use_tokenizer)
+    outcome = _read(model, folder, measure_memory)
     if outcome.kind == "violation" and outcome.seconds >= MAX_SECONDS:
-        outcome = _read(model, folder, measure_memory, use_tokenizer)
+        outcome = _read(model, folder, measure_memory)
     limit = max_memory(sum(map(len, files.values())))
     if outcome.peak is not None and outcome.peak > limit:
         return outcome._replace(
@@ -216,14 +214,14 @@ def attempt(
     return outcome
 
 
-def _read(model: Model, folder: Path, measure_memory: bool, use_tokenizer: bool) -> Outcome:
+def _read(model: Model, folder: Path, measure_memory: bool) -> Outcome:
     kind, report, peak = "loaded", "", None
     if measure_memory:
         tracemalloc.start()
     start = time.perf_counter()
     try:
         with alarm(MAX_SECONDS), np.errstate(over="ignore", invalid="ignore"):  # weights may be any numbers
-            read_everything(model, folder, use_tokenizer)
+            read_everything(model, folder)
     except CheckpointError as error:
         kind, report = "refused", str(error)
     except (Exception, TooSlow):

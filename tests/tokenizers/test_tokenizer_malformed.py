@@ -230,3 +230,47 @@ def test_an_unknown_word_pattern_lists_the_known_ones(byte_level_json, tmp_path)
     tokenizer = tokenizer_from_gguf(metadata)
     assert isinstance(tokenizer, ByteLevelBPE)
     assert not tokenizer.split_digits
+
+
+GGUF_BASE = {"tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": ["<unk>", "<s>", "</s>"]}
+
+
+def test_texts_where_numbers_belong_are_refused_before_an_array_is_made():
+    """NumPy would make room for the longest text at every place: gigabytes for a small file."""
+    tokens = [f"t{n}" for n in range(20_000)]
+    metadata = GGUF_BASE | {
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.scores": ["x" * 100_000] + ["a"] * 19_999,
+    }
+    with pytest.raises(CheckpointError, match="expected a list of numbers"):
+        tokenizer_from_gguf(metadata)
+
+
+def test_many_long_user_defined_tokens_are_refused():
+    tokens = ["<unk>", "<s>", "</s>", *("a" * n for n in range(1, 3000))]
+    metadata = GGUF_BASE | {
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.scores": [0.0] * len(tokens),
+        "tokenizer.ggml.token_type": [2, 3, 3, *[4] * 2999],
+    }
+    with pytest.raises(CheckpointError, match="more than 262144 characters"):
+        tokenizer_from_gguf(metadata)
+
+
+def test_more_pieces_than_any_vocabulary_are_refused():
+    metadata = GGUF_BASE | {"tokenizer.ggml.tokens": ["a"] * 300_000}
+    with pytest.raises(CheckpointError, match="at most 262144 texts, found 300000"):
+        tokenizer_from_gguf(metadata)
+
+
+def test_a_file_larger_than_any_tokenizer_is_refused(tmp_path):
+    (tmp_path / "tokenizer.json").write_text('{"a":[' + "[]," * 2_000_000 + "[]]}")
+    with pytest.raises(CheckpointError, match="more than any tokenizer"):
+        load_tokenizer(tmp_path / "tokenizer.json")
+
+
+def test_a_piece_with_half_a_character_is_refused():
+    tokens = ["<unk>", "<s>", "</s>", "\ud800"]
+    metadata = GGUF_BASE | {"tokenizer.ggml.tokens": tokens, "tokenizer.ggml.scores": [0.0] * 4}
+    with pytest.raises(CheckpointError, match="piece 3 has a lone surrogate"):
+        tokenizer_from_gguf(metadata)
