@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .checkpoints.errors import CheckpointError
     from .config import ModelConfig, named_config
-    from .generate import Session
     from .kv_cache import ContextFullError
-    from .llm import LLM, Generation, load
+    from .llm import LLM, load
     from .ops import FAST, REFERENCE, Ops
     from .sampling import GREEDY, Sampling
+    from .session import Session
+    from .text import Generation
 
 __version__ = "0.1.0"
 
@@ -28,10 +29,10 @@ _HOME = {
     "CheckpointError": "checkpoints.errors",
     "ModelConfig": "config",
     "named_config": "config",
-    "Session": "generate",
+    "Session": "session",
     "ContextFullError": "kv_cache",
     "LLM": "llm",
-    "Generation": "llm",
+    "Generation": "text",
     "load": "llm",
     "FAST": "ops",
     "REFERENCE": "ops",

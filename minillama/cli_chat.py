@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from .cli_output import fail, note, write
 
 if TYPE_CHECKING:
-    from .generate import Session
-    from .llm import LLM, TextStream
+    from .llm import LLM
+    from .session import Session
+    from .text import TextStream
 
 
 class Timed:

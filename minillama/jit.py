@@ -8,10 +8,11 @@ of a kernel live in its own file.
 """
 
 import os
+import types
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit
+from numba import get_num_threads, njit
 
 # A thread of the OpenMP pool that has finished its part keeps the core busy for a while, in case
 # more work comes. While a token is decoded it does, every few microseconds, and waiting saves a
@@ -53,3 +54,19 @@ def kernel(function: Callable[..., Any] | None = None, *, parallel: bool = False
         return njit(cache=True, **options)(function)
     except RuntimeError:  # no folder that Numba could write its cache to
         return njit(**options)(function)
+
+
+def kernel_pair(function: Callable[..., Any]) -> tuple[Any, Any]:
+    """The same function compiled twice: with `prange` as a plain loop, and with threads.
+
+    The second gets a name of its own, because Numba's cache tells functions apart by name and line.
+    """
+    parallel = types.FunctionType(function.__code__, function.__globals__, f"{function.__name__}_parallel")
+    parallel.__qualname__ = f"{function.__qualname__}_parallel"
+    parallel.__module__ = function.__module__
+    return kernel(function), kernel(parallel, parallel=True)
+
+
+def kernel_threads() -> int:
+    """Threads that kernels use now."""
+    return int(get_num_threads())

@@ -337,7 +337,7 @@ class GroupedArray:
         return self.values[rows].reshape(-1, n_columns) * self.scales[groups]
 
 
-# A matrix of weights: float32 (or float64 in tests), or packed as above.
+# A matrix as it is stored: float32 (or float64 in tests), or packed as above.
 Weight = NDArray[np.floating] | PackedArray | GroupedArray
 
 

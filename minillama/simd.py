@@ -1,4 +1,4 @@
-"""Vectors of 16 numbers inside Numba kernels.
+"""Vectors of numbers inside Numba kernels: 16 floats, 16 integers, 16 or 64 bytes.
 
 LLVM vectorises a plain loop when it can prove that the loop may be vectorised, and unpacking
 4-bit numbers is where it cannot. These few functions say it outright: each becomes one or two
@@ -7,7 +7,12 @@ AVX2, four of NEON; LLVM splits them as needed).
 
 How it works: a Numba *intrinsic* is a function whose body is written in LLVM's own language,
 through llvmlite. It has two parts: a signature for Numba's type inference, and a builder of
-instructions. `Bytes16` and `Floats16` are Numba types whose values are LLVM vectors.
+instructions. `Floats16` and the like are Numba types whose values are LLVM vectors.
+
+One function, `dot4`, is an instruction that LLVM does not find by itself: 64 products of bytes
+and their sums in groups of four at once (`vpdpbusd`, on CPUs with AVX-512 VNNI or AVX-VNNI).
+Elsewhere it is built of ordinary vector arithmetic, with the same result to the last bit.
+MINILLAMA_SIMD=portable, avx512vnni or avxvnni chooses by hand, for tests.
 
 Every function has a twin in plain NumPy beside it, which says what it computes and takes its
 place when Numba's compiler is switched off (NUMBA_DISABLE_JIT=1).
@@ -15,9 +20,11 @@ place when Numba's compiler is switched off (NUMBA_DISABLE_JIT=1).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
+import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import config, types
@@ -30,29 +37,55 @@ _U8 = ir.VectorType(ir.IntType(8), N)
 _F32 = ir.VectorType(ir.FloatType(), N)
 
 
+_U64 = ir.VectorType(ir.IntType(8), 64)
+_I32 = ir.VectorType(ir.IntType(32), N)
+_F16 = ir.VectorType(ir.HalfType(), N)
+
+
+# Numba's cache finds these classes again by their names.
 class _Bytes16(types.Type):
-    def __init__(self) -> None:
-        super().__init__(name="Bytes16")
+    vector = _U8
+
+
+class _Bytes64(types.Type):
+    vector = _U64
+
+
+class _Ints16(types.Type):
+    vector = _I32
 
 
 class _Floats16(types.Type):
-    def __init__(self) -> None:
-        super().__init__(name="Floats16")
-
-
-Bytes16, Floats16 = _Bytes16(), _Floats16()
+    vector = _F32
 
 
 @register_model(_Bytes16)
-class _Bytes16Model(models.PrimitiveModel):
-    def __init__(self, dmm: Any, fe_type: Any) -> None:
-        super().__init__(dmm, fe_type, _U8)
-
-
+@register_model(_Bytes64)
+@register_model(_Ints16)
 @register_model(_Floats16)
-class _Floats16Model(models.PrimitiveModel):
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, dmm: Any, fe_type: Any) -> None:
-        super().__init__(dmm, fe_type, _F32)
+        super().__init__(dmm, fe_type, fe_type.vector)
+
+
+Bytes16, Bytes64 = _Bytes16("Bytes16"), _Bytes64("Bytes64")
+Ints16, Floats16 = _Ints16("Ints16"), _Floats16("Floats16")
+
+
+def _choose_dot4() -> str:
+    """Which instruction `dot4` becomes: by the CPU, or as MINILLAMA_SIMD says."""
+    forced = os.environ.get("MINILLAMA_SIMD", "")
+    if forced:
+        if forced not in ("portable", "avx512vnni", "avxvnni"):
+            raise ValueError(f"MINILLAMA_SIMD must be portable, avx512vnni or avxvnni, got {forced!r}")
+        return forced
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512vnni"):
+        return "avx512vnni"
+    return "avxvnni" if features.get("avxvnni") else "portable"
+
+
+DOT4 = _choose_dot4()
 
 
 def _with_twin(twin: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
@@ -192,3 +225,161 @@ def scale_and_add(typingctx, a, scale, offset):
         return builder.fadd(product, _splat(builder, args[2], _F32))
 
     return Floats16(Floats16, types.float32, types.float32), build
+
+
+# --- products of bytes, for interleaved_kernels.py -------------------------------------------------
+
+
+@_with_twin(lambda array, i: array[i : i + 64])
+def load_64_bytes(typingctx, array, i):
+    """Elements i ... i + 63 of a uint8 array. Nothing checks the bounds."""
+
+    def build(context, builder, signature, args):
+        return builder.load(_address(context, builder, signature.args[0], args[0], args[1], _U64), align=1)
+
+    return Bytes64(array, types.intp), build
+
+
+@_with_twin(lambda a: a & np.uint8(15))
+def low_nibbles(typingctx, a):
+    """The lower four bits of each of 64 bytes."""
+
+    def build(context, builder, signature, args):
+        return builder.and_(args[0], ir.Constant(_U64, [15] * 64))
+
+    return Bytes64(Bytes64), build
+
+
+@_with_twin(lambda a: a >> np.uint8(4))
+def high_nibbles(typingctx, a):
+    """The upper four bits of each of 64 bytes."""
+
+    def build(context, builder, signature, args):
+        return builder.lshr(args[0], ir.Constant(_U64, [4] * 64))
+
+    return Bytes64(Bytes64), build
+
+
+@_with_twin(lambda value: np.full(N, value, np.int32))
+def splat_int(typingctx, value):
+    """16 times the same integer."""
+
+    def build(context, builder, signature, args):
+        return _splat(builder, builder.trunc(args[0], ir.IntType(32)), _I32)
+
+    return Ints16(types.intp), build
+
+
+def _dot4_twin(sums, weights, x, i):
+    four = x[i : i + 4].astype(np.int32)
+    return sums + (weights.reshape(N, 4).astype(np.int32) * four).sum(axis=1, dtype=np.int32)
+
+
+def _dot4_portable(builder, sums, weights, four):
+    """For each byte of the four: shift it down, widen, multiply, add."""
+    for byte in range(4):
+        shift = ir.Constant(_I32, [8 * byte] * N)
+        weight = builder.and_(builder.lshr(weights, shift), ir.Constant(_I32, [255] * N))
+        up = ir.Constant(_I32, [24 - 8 * byte] * N)
+        value = builder.ashr(builder.shl(four, up), ir.Constant(_I32, [24] * N))
+        sums = builder.add(sums, builder.mul(weight, value))
+    return sums
+
+
+def _dot4_halves(builder, sums, weights, four):
+    """AVX-VNNI works on 8 lanes: two instructions."""
+    half = ir.VectorType(ir.IntType(32), 8)
+    instruction = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(half, [half] * 3), "llvm.x86.avx512.vpdpbusd.256"
+    )
+    mask = [ir.Constant(half, list(range(first, first + 8))) for first in (0, 8)]
+    parts = [builder.call(instruction, [builder.shuffle_vector(v, v, m) for v in (sums, weights, four)]) for m in mask]
+    return builder.shuffle_vector(*parts, ir.Constant(_I32, list(range(N))))
+
+
+def _dot4_avx512(builder, sums, weights, four):
+    instruction = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(_I32, [_I32] * 3), "llvm.x86.avx512.vpdpbusd.512"
+    )
+    return builder.call(instruction, [sums, weights, four])
+
+
+_DOT4 = {"portable": _dot4_portable, "avxvnni": _dot4_halves, "avx512vnni": _dot4_avx512}
+
+
+@_with_twin(_dot4_twin)
+def dot4(typingctx, sums, weights, x, i):
+    """sums[n] + the product of unsigned bytes weights[4n ... 4n + 3] with x[i ... i + 3] of an int8 array.
+
+    Exact: a sum of four such products cannot overflow 32 bits.
+    """
+
+    def build(context, builder, signature, args):
+        address = _address(context, builder, signature.args[2], args[2], args[3], ir.IntType(32))
+        four = _splat(builder, builder.load(address, align=1), _I32)
+        return _DOT4[DOT4](builder, args[0], builder.bitcast(args[1], _I32), four)
+
+    return Ints16(Ints16, Bytes64, x, types.intp), build
+
+
+@_with_twin(lambda high, low: (high * np.int32(128) + low).astype(np.float32))
+def join_planes(typingctx, high, low):
+    """128 * high + low, as floats: the two int8 planes of a 15-bit number put together."""
+
+    def build(context, builder, signature, args):
+        joined = builder.add(builder.shl(args[0], ir.Constant(_I32, [7] * N)), args[1])
+        return builder.sitofp(joined, _F32)
+
+    return Floats16(Ints16, Ints16), build
+
+
+@_with_twin(lambda array, i: array[i : i + 2 * N].view(np.float16).astype(np.float32))
+def load_halves(typingctx, array, i):
+    """16 float16 numbers that begin at byte i of a uint8 array, as floats."""
+
+    def build(context, builder, signature, args):
+        address = _address(context, builder, signature.args[0], args[0], args[1], _F16)
+        return builder.fpext(builder.load(address, align=2), _F32)
+
+    return Floats16(array, types.intp), build
+
+
+@_with_twin(lambda array, i: array[i : i + N])
+def load_floats(typingctx, array, i):
+    """Elements i ... i + 15 of a float32 array. Nothing checks the bounds."""
+
+    def build(context, builder, signature, args):
+        return builder.load(_address(context, builder, signature.args[0], args[0], args[1], _F32), align=4)
+
+    return Floats16(array, types.intp), build
+
+
+@_with_twin(lambda value: np.full(N, value, np.float32))
+def splat_float(typingctx, value):
+    """16 times the same float."""
+
+    def build(context, builder, signature, args):
+        return _splat(builder, args[0], _F32)
+
+    return Floats16(types.float32), build
+
+
+@_with_twin(lambda a, b, c: a * b + c)
+def multiply_add(typingctx, a, b, c):
+    """a * b + c, rounded once."""
+
+    def build(context, builder, signature, args):
+        fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_F32, [_F32] * 3), f"llvm.fma.v{N}f32")
+        return builder.call(fma, args)
+
+    return Floats16(Floats16, Floats16, Floats16), build
+
+
+@_with_twin(lambda a, b: a * b)
+def multiply(typingctx, a, b):
+    """a * b."""
+
+    def build(context, builder, signature, args):
+        return builder.fmul(*args)
+
+    return Floats16(Floats16, Floats16), build

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from minillama.config import ModelConfig
-from minillama.generate import Session, TokenStream, common_prefix, generate_batch, sequence_logprobs
+from minillama.generate import TokenStream, generate_batch
 from minillama.kv_cache import ContextFullError
 from minillama.model import forward
 from minillama.ops import FAST
 from minillama.params import init_params, map_params
 from minillama.sampling import GREEDY, Sampling, log_softmax
+from minillama.session import Session, common_prefix, sequence_logprobs
 
 CONFIG = ModelConfig(
     dim=32, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=48, vocab_size=99, max_seq_len=64, tied=True
@@ -179,9 +180,9 @@ def test_an_interrupt_anywhere_leaves_a_usable_session(op, call):
 
 
 def test_an_interrupted_prompt_keeps_whole_chunks(monkeypatch):
-    from minillama import generate
+    from minillama import session as module
 
-    monkeypatch.setattr(generate, "PREFILL_CHUNK", 10)
+    monkeypatch.setattr(module, "PREFILL_CHUNK", 10)
     calls = {"left": 3}
 
     def interrupted(*args):

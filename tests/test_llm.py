@@ -5,9 +5,10 @@ import pytest
 
 import minillama
 from minillama.checkpoints.errors import CheckpointError
-from minillama.generate import Session
-from minillama.llm import LLM, StopStrings
+from minillama.llm import LLM
 from minillama.ops import FAST, REFERENCE
+from minillama.session import Session
+from minillama.text import StopStrings
 
 
 @pytest.fixture

@@ -122,7 +122,7 @@ def test_the_cache_is_kept_between_turns(smollm2):
         {"role": "user", "content": "And of Italy?"},
     ]
     kept = smollm2.chat_stream(second, temperature=0, max_tokens=12, session=session)
-    from minillama.generate import common_prefix
+    from minillama.session import common_prefix
 
     assert common_prefix(before, session.tokens) == len(before)
     assert kept.run().text == smollm2.chat(second, temperature=0, max_tokens=12).text

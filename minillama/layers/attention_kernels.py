@@ -23,7 +23,7 @@ _PARALLEL_SIZE = 1_024
 
 
 @kernel
-def _attend_one(q, k, v, n_keys, y):
+def attend_one(q, k, v, n_keys, y):
     """One query (head_dim,) over keys and values (S, head_dim); fills y, returns logsumexp."""
     head_dim = q.size
     scale = q.dtype.type(1) / np.sqrt(q.dtype.type(head_dim))
@@ -61,7 +61,7 @@ def _attend_serial(q, k, v, positions, y, logsumexp):
     for b in range(batch):
         for h in range(n_heads):
             for t in range(n_tokens):
-                logsumexp[b, h, t] = _attend_one(
+                logsumexp[b, h, t] = attend_one(
                     q[b, h, t], k[b, h // group], v[b, h // group], positions[b, t] + 1, y[b, h, t]
                 )
 
@@ -73,7 +73,7 @@ def _attend_parallel(q, k, v, positions, y, logsumexp):
     for i in prange(batch * n_heads):
         b, h = i // n_heads, i % n_heads
         for t in range(n_tokens):
-            logsumexp[b, h, t] = _attend_one(
+            logsumexp[b, h, t] = attend_one(
                 q[b, h, t], k[b, h // group], v[b, h // group], positions[b, t] + 1, y[b, h, t]
             )
 

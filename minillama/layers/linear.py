@@ -5,7 +5,8 @@
 W may be a plain matrix or one that is still packed as its file holds it (16-bit floats,
 blocks of small integers). The reference unpacks it. The fast form multiplies a row or two
 straight from the packed bytes, because decoding is bound by the bytes that are read, and
-unpacks tiles for BLAS when there are many rows of x to share the work.
+unpacks tiles for BLAS when there are many rows of x to share the work. An interleaved matrix
+(interleaved.py) is multiplied in integers, the rows of x rounded to 15 bits.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..interleaved import InterleavedArray
 from ..quantization import PackedArray, Weight
 from ..quantization_kernels import matvec_packed, matvec_plain, unpack_rows
 
 Float = NDArray[np.floating]
+
+Matrix = Weight | InterleavedArray
 
 # Numbers of an unpacked tile: a few megabytes, however large the matrix.
 _TILE_SIZE = 1 << 21
@@ -30,20 +34,20 @@ class LinearCache(NamedTuple):
     """What the backward pass needs from the forward pass."""
 
     x: Float  # (..., D_in)
-    weight: Weight  # (D_out, D_in)
+    weight: Matrix  # (D_out, D_in)
 
 
-def _check(x: Float, weight: Weight) -> None:
+def _check(x: Float, weight: Matrix) -> None:
     if x.shape[-1] != weight.shape[1]:
         raise ValueError(f"x has rows of {x.shape[-1]}, the weight {weight.shape} takes rows of {weight.shape[1]}")
 
 
-def _tiles(weight: Weight) -> list[slice]:
+def _tiles(weight: Matrix) -> list[slice]:
     rows = max(1, _TILE_SIZE // weight.shape[1])
     return [slice(i, min(i + rows, weight.shape[0])) for i in range(0, weight.shape[0], rows)]
 
 
-def linear_forward(x: Float, weight: Weight) -> tuple[Float, LinearCache]:
+def linear_forward(x: Float, weight: Matrix) -> tuple[Float, LinearCache]:
     """Multiply every row of `x` with the matrix: `x @ weight.T`.
 
     Parameters
@@ -73,12 +77,15 @@ def linear_forward(x: Float, weight: Weight) -> tuple[Float, LinearCache]:
 # --- fast: the same contract -----------------------------------------------------------
 
 
-def linear_forward_fast(x: Float, weight: Weight) -> tuple[Float, LinearCache]:
+def linear_forward_fast(x: Float, weight: Matrix) -> tuple[Float, LinearCache]:
     """`linear_forward` from packed bytes for few rows, in unpacked tiles with BLAS for many."""
     _check(x, weight)
     n_in = x.shape[-1]
     rows_of_x = np.ascontiguousarray(x).reshape(-1, n_in)
     few = len(rows_of_x) <= _FEW_ROWS
+    if isinstance(weight, InterleavedArray) and x.dtype == np.float32:
+        y = weight.multiply(rows_of_x)
+        return y.reshape(*x.shape[:-1], weight.shape[0]), LinearCache(x, weight)
     if isinstance(weight, PackedArray) and x.dtype == np.float32:
         y = np.empty((len(rows_of_x), weight.shape[0]), np.float32)
         if few:

@@ -69,7 +69,9 @@ class _Metadata:
         value = self.values.get(key)
         if value is None:
             return None
-        if not isinstance(value, np.ndarray) and not all(isinstance(number, int | float) for number in value):
+        if not isinstance(value, np.ndarray) and not (
+            isinstance(value, list | tuple) and all(isinstance(number, int | float) for number in value)
+        ):
             raise CheckpointError(self.path, key, "expected a list of numbers")
         array = np.asarray(value)
         if array.ndim != 1 or array.dtype.kind not in kinds or len(array) != n_tokens:

@@ -1,0 +1,179 @@
+"""Numba kernels for interleaved matrices; the layout is explained in interleaved.py."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from .jit import kernel
+from .simd import (
+    dot4,
+    high_nibbles,
+    join_planes,
+    load_64_bytes,
+    load_halves,
+    low_nibbles,
+    multiply,
+    multiply_add,
+    splat_float,
+    splat_int,
+    store_floats,
+)
+
+# Multiplications below which a second thread costs more than it saves.
+_SERIAL_SIZE = 131_072
+
+
+class Planes(NamedTuple):
+    """Rows of activations, each block of 32 rounded to 15 bits and a sign."""
+
+    high: NDArray[np.int8]  # (N, C)   x = d * (128 * high + low)
+    low: NDArray[np.int8]  # (N, C)
+    d: NDArray[np.float32]  # (N, C / 32)
+    total: NDArray[np.int64]  # (N, C / 32)  sum of 128 * high + low over the block
+
+
+@kernel
+def quantize_row(x, high, low, d, total):
+    """Round one row (C,) into its planes; a block that is not finite gets the scale NaN."""
+    for b in range(d.size):
+        largest, check = np.float32(0), np.float32(0)
+        for i in range(32 * b, 32 * b + 32):
+            largest = max(largest, abs(x[i]))
+            check += x[i] * np.float32(0)  # NaN if any number is NaN or infinite
+        d[b] = largest / np.float32(127 * 128) + check
+        factor = np.float32(0) if largest == 0 else np.float32(127 * 128) / largest
+        count = np.int32(0)
+        for i in range(32 * b, 32 * b + 32):
+            q = np.rint(x[i] * factor)
+            upper = np.rint(q * np.float32(1 / 128))
+            high[i] = np.int8(np.int32(upper))
+            low[i] = np.int8(np.int32(q - np.float32(128) * upper))
+            count += np.int32(q)
+        total[b] = count
+
+
+@kernel(parallel=True)
+def _quantize_parallel(x, high, low, d, total):
+    for n in prange(len(x)):
+        quantize_row(x[n], high[n], low[n], d[n], total[n])
+
+
+@kernel
+def _quantize_serial(x, high, low, d, total):
+    for n in range(len(x)):
+        quantize_row(x[n], high[n], low[n], d[n], total[n])
+
+
+def quantize_rows(x: NDArray[np.float32]) -> Planes:
+    """Round rows (N, C), C a multiple of 32, into their planes."""
+    n_rows, n_columns = x.shape
+    planes = Planes(
+        np.empty((n_rows, n_columns), np.int8),
+        np.empty((n_rows, n_columns), np.int8),
+        np.empty((n_rows, n_columns // 32), np.float32),
+        np.empty((n_rows, n_columns // 32), np.int64),
+    )
+    (_quantize_serial if x.size < _SERIAL_SIZE else _quantize_parallel)(x, *planes)
+    return planes
+
+
+@kernel
+def row_group(data, layout, group, high, low, d, total):
+    """16 outputs: rows 16 * group … of the matrix with one row of activations."""
+    quants, scales, minima, n_blocks = layout[0], layout[1], layout[2], layout[4]
+    nibbles, zero = layout[5], layout[6]
+    y = splat_float(np.float32(0))
+    for b in range(n_blocks):
+        block, x = group * n_blocks + b, 32 * b
+        high_sums, low_sums = splat_int(0), splat_int(-zero * total[b])
+        if nibbles:
+            for step in range(4):
+                packed = load_64_bytes(data, quants + 256 * block + 64 * step)
+                first, second = low_nibbles(packed), high_nibbles(packed)
+                high_sums = dot4(dot4(high_sums, first, high, x + 4 * step), second, high, x + 16 + 4 * step)
+                low_sums = dot4(dot4(low_sums, first, low, x + 4 * step), second, low, x + 16 + 4 * step)
+        else:
+            for step in range(8):
+                weights = load_64_bytes(data, quants + 512 * block + 64 * step)
+                high_sums = dot4(high_sums, weights, high, x + 4 * step)
+                low_sums = dot4(low_sums, weights, low, x + 4 * step)
+        y = multiply_add(
+            join_planes(high_sums, low_sums), multiply(load_halves(data, scales + 32 * block), splat_float(d[b])), y
+        )
+        if minima >= 0:
+            y = multiply_add(load_halves(data, minima + 32 * block), splat_float(d[b] * np.float32(total[b])), y)
+    return y
+
+
+@kernel
+def _four_rows(data, layout, group, high, low, d, total, n, y):
+    """`row_group` for rows n … n + 3 of activations at once: the weights are unpacked once for the four."""
+    quants, scales, minima, n_blocks = layout[0], layout[1], layout[2], layout[4]
+    nibbles, zero = layout[5], layout[6]
+    ha, hb, hc, hd = high[n], high[n + 1], high[n + 2], high[n + 3]
+    la, lb, lc, ld = low[n], low[n + 1], low[n + 2], low[n + 3]
+    ya = yb = yc = yd = splat_float(np.float32(0))
+    for b in range(n_blocks):
+        block, x = group * n_blocks + b, 32 * b
+        h0 = h1 = h2 = h3 = splat_int(0)
+        l0, l1 = splat_int(-zero * total[n, b]), splat_int(-zero * total[n + 1, b])
+        l2, l3 = splat_int(-zero * total[n + 2, b]), splat_int(-zero * total[n + 3, b])
+        for step in range(8):
+            if nibbles:
+                packed = load_64_bytes(data, quants + 256 * block + 64 * (step % 4))
+                weights = low_nibbles(packed) if step < 4 else high_nibbles(packed)
+            else:
+                weights = load_64_bytes(data, quants + 512 * block + 64 * step)
+            at = x + 4 * step
+            h0, l0 = dot4(h0, weights, ha, at), dot4(l0, weights, la, at)
+            h1, l1 = dot4(h1, weights, hb, at), dot4(l1, weights, lb, at)
+            h2, l2 = dot4(h2, weights, hc, at), dot4(l2, weights, lc, at)
+            h3, l3 = dot4(h3, weights, hd, at), dot4(l3, weights, ld, at)
+        scale = load_halves(data, scales + 32 * block)
+        ya = multiply_add(join_planes(h0, l0), multiply(scale, splat_float(d[n, b])), ya)
+        yb = multiply_add(join_planes(h1, l1), multiply(scale, splat_float(d[n + 1, b])), yb)
+        yc = multiply_add(join_planes(h2, l2), multiply(scale, splat_float(d[n + 2, b])), yc)
+        yd = multiply_add(join_planes(h3, l3), multiply(scale, splat_float(d[n + 3, b])), yd)
+        if minima >= 0:
+            minimum = load_halves(data, minima + 32 * block)
+            ya = multiply_add(minimum, splat_float(d[n, b] * np.float32(total[n, b])), ya)
+            yb = multiply_add(minimum, splat_float(d[n + 1, b] * np.float32(total[n + 1, b])), yb)
+            yc = multiply_add(minimum, splat_float(d[n + 2, b] * np.float32(total[n + 2, b])), yc)
+            yd = multiply_add(minimum, splat_float(d[n + 3, b] * np.float32(total[n + 3, b])), yd)
+    store_floats(y[n], 16 * group, ya)
+    store_floats(y[n + 1], 16 * group, yb)
+    store_floats(y[n + 2], 16 * group, yc)
+    store_floats(y[n + 3], 16 * group, yd)
+
+
+@kernel
+def _multiply_groups(data, layout, high, low, d, total, y, first, last):
+    n_rows = len(high)
+    fours = n_rows // 4 * 4
+    for group in range(first, last):
+        for n in range(0, fours, 4):
+            _four_rows(data, layout, group, high, low, d, total, n, y)
+        for n in range(fours, n_rows):
+            store_floats(y[n], 16 * group, row_group(data, layout, group, high[n], low[n], d[n], total[n]))
+
+
+@kernel(parallel=True)
+def _multiply_parallel(data, layout, high, low, d, total, y, n_parts):
+    n_groups = layout[3]
+    for part in prange(n_parts):
+        first, last = part * n_groups // n_parts, (part + 1) * n_groups // n_parts
+        _multiply_groups(data, layout, high, low, d, total, y, first, last)
+
+
+def multiply_rows(
+    data: NDArray[np.uint8], layout: NDArray[np.int64], planes: Planes, y: NDArray[np.float32], n_threads: int
+) -> None:
+    """Fill y (N, 16 * n_groups) with the products of N rows of activations and the matrix."""
+    if n_threads == 1 or y.size * planes.high.shape[1] < _SERIAL_SIZE:
+        _multiply_groups(data, layout, *planes, y, 0, int(layout[3]))
+    else:
+        _multiply_parallel(data, layout, *planes, y, n_threads)

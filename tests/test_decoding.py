@@ -1,0 +1,119 @@
+"""The fused token: equal to the layers one by one, for every shape of model, and taken only when it may be."""
+
+import numpy as np
+import pytest
+
+from minillama.config import ModelConfig
+from minillama.decoding import Decoder, interleave_model
+from minillama.jit import kernel_threads
+from minillama.kv_cache import KVCache
+from minillama.layers.rope import rope_table
+from minillama.llm import LLM
+from minillama.model import forward_cached
+from minillama.ops import FAST, REFERENCE
+from minillama.params import init_params, map_params
+from minillama.quantization import quantize
+from minillama.session import Session
+from minillama.threads import most_threads, set_threads
+
+
+def make(n_heads=4, n_kv_heads=2, tied=True, name="Q4_1", **changes):
+    fields = {"dim": 64, "n_layers": 2, "hidden_dim": 96, "vocab_size": 101, "max_seq_len": 300, **changes}
+    config = ModelConfig(n_heads=n_heads, n_kv_heads=n_kv_heads, tied=tied, **fields)
+    params = init_params(config, np.random.default_rng(0))
+    return config, map_params(lambda a: quantize(10 * a, name) if a.ndim == 2 else a, params)
+
+
+@pytest.fixture(params=[1, 2], ids=["1 thread", "2 threads"])
+def threads(request):
+    if request.param > most_threads():
+        pytest.skip(f"this machine has {most_threads()} core")
+    before = kernel_threads()
+    set_threads(request.param)
+    yield request.param
+    set_threads(before)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        make(n_kv_heads=4, tied=False),
+        make(n_kv_heads=2, name="Q8_0"),
+        make(n_kv_heads=1, name="Q5_0"),
+        make(n_heads=2, head_dim=48, n_kv_heads=1, name="Q5_1"),
+        make(n_heads=8, n_kv_heads=1, name="Q4_0"),
+    ],
+    ids=["MHA untied Q4_1", "GQA Q8_0", "MQA Q5_0", "wide heads Q5_1", "narrow heads Q4_0"],
+)
+def test_a_token_equals_the_layers_one_by_one(model, threads):
+    """Both in integers; only the order of float32 sums differs."""
+    config, params = model
+    interleaved = interleave_model(params)
+    rope = rope_table(config.head_dim, 300, config.rope_theta)
+    decoder, one, other = Decoder(interleaved, config), KVCache(config), KVCache(config)
+    for token in np.random.default_rng(1).integers(0, 101, 120):
+        for cache in (one, other):
+            cache.reserve(1)
+        logits = decoder.step(params.token_embedding.to_float32([token])[0], one, rope)
+        one.lengths += 1
+        expected = forward_cached(interleaved.params, config, [token], other, rope)
+        np.testing.assert_allclose(logits, expected[0], atol=1e-3 * np.abs(expected).max())
+    np.testing.assert_allclose(one.k[:, :, :, :120], other.k[:, :, :, :120], atol=1e-3)
+
+
+def test_close_to_exact_arithmetic():
+    config, params = make()
+    ids = np.random.default_rng(2).integers(0, 101, 40)
+    fast = Session(params, config, interleaved=interleave_model(params))
+    exact = Session(params, config)
+    for session in (fast, exact):
+        session.feed(ids[:20])
+    for token in ids[20:]:
+        difference = np.abs(fast.step(token) - exact.step(token)).max()
+        assert difference < 2e-3 * np.abs(exact.logits).max()
+
+
+def test_any_chunking_of_the_prompt(threads):
+    """Tokens one by one (the fused kernel) and together (the layers) continue each other."""
+    config, params = make()
+    interleaved, ids = interleave_model(params), list(range(60))
+    expected = Session(params, config, interleaved=interleaved).feed_all(ids)
+    session, parts = Session(params, config, interleaved=interleaved), []
+    for first, last in [(0, 1), (1, 2), (2, 20), (20, 21), (21, 59), (59, 60)]:
+        parts.append(session.feed_all(ids[first:last]))
+    np.testing.assert_allclose(np.concatenate(parts), expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_logits_are_fresh():
+    """The buffer of the kernel is not handed out: an earlier result stays what it was."""
+    config, params = make()
+    session = Session(params, config, interleaved=interleave_model(params))
+    first = session.step(3)
+    kept = first.copy()
+    session.step(4)
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_models_in_other_formats_stay_as_they_are():
+    config, params = make(name="F16")
+    assert interleave_model(params) is None
+    plain = map_params(lambda a: a if isinstance(a, np.ndarray) else a.to_float32(), params)
+    assert interleave_model(plain) is None
+    assert LLM(plain, config, None).session()._decoder is None
+
+
+def test_only_the_untouched_table_takes_it():
+    """A replaced function, the reference and exact=True all run on the stored weights."""
+    config, params = make()
+    mine = FAST._replace(swiglu_forward=lambda gate, up: FAST.swiglu_forward(gate, up))
+    for llm in (LLM(params, config, None, ops=mine), LLM(params, config, None, ops=REFERENCE)):
+        assert llm.session()._decoder is None
+    assert LLM(params, config, None, exact=True).session()._decoder is None
+    with pytest.raises(ValueError, match="runs with the table FAST as it is"):
+        Session(params, config, REFERENCE, interleaved=interleave_model(params))
+
+
+def test_the_stored_weights_are_still_there():
+    config, params = make()
+    llm = LLM(params, config, None)
+    assert llm.params is params
