@@ -6,12 +6,13 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo chat test lint clean
+.PHONY: help demo chat test test-portable lint clean
 
 help:
 	@echo "make demo   a real model answers (fetches 93 MB of weights the first time)"
 	@echo "make chat   talk to it"
 	@echo "make test   run the tests"
+	@echo "make test-portable   those of the kernels, without special instructions and without compiler"
 	@echo "make lint   ruff and mypy"
 	@echo "make clean  forget compiled kernels and test caches"
 
@@ -25,8 +26,8 @@ $(VENV)/.run: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-$(VENV)/.test: pyproject.toml requirements.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,lint]"
 	@touch $@ $(VENV)/.run
 
 demo: $(VENV)/.run
@@ -37,6 +38,11 @@ chat: $(VENV)/.run
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
+
+# The same results without the CPU's special instructions, and without the compiler.
+test-portable: $(VENV)/.test
+	MINILLAMA_SIMD=portable $(BIN)/python -m pytest -q tests/test_simd.py tests/test_interleaved.py tests/test_decoding.py
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/layers tests/test_interleaved.py tests/test_quantization.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check

@@ -25,14 +25,17 @@ from .interleaved import ROWS, InterleavedArray, aligned_bytes, interleave, inte
 from .interleaved_kernels import quantize_row, row_group
 from .jit import kernel, kernel_pair, kernel_threads
 from .kv_cache import KVCache
-from .layers.attention_kernels import attend_one
+from .layers.attention_kernels import attend_one, attend_one_float32
 from .params import LayerParams, Params
-from .quantization import PackedArray
-from .simd import load_floats, multiply_add, splat_float, store_floats
+from .quantization import format_name
+from .simd import divide, exp, load_floats, multiply, multiply_add, splat_float, store_floats
+from .simd_bytes import DOT4
 
 Float32 = NDArray[np.float32]
 
 _MATRICES = ("wq", "wk", "wv", "wo", "w_gate", "w_up", "w_down")
+# Bytes of float matrices up to which a model is copied; a larger one is read where it is mapped.
+_MOST_FLOATS = 1 << 30
 # Positions from which the heads of attention are shared among the threads.
 _ATTENTION_PARALLEL = 48
 
@@ -50,6 +53,8 @@ class Interleaved(NamedTuple):
         A `Layout` for each of wq, wk, wv, wo, w_gate, w_up, w_down.
     head : int64 ndarray of shape (8,)
     norms : float32 ndarray of shape (2 * n_layers + 1, dim)
+    quantized : bool
+        Whether any matrix has integer products.
     """
 
     params: Params
@@ -57,16 +62,25 @@ class Interleaved(NamedTuple):
     layouts: NDArray[np.int64]
     head: NDArray[np.int64]
     norms: Float32
+    quantized: bool
 
 
 def interleave_model(params: Params) -> Interleaved | None:
-    """Rearrange every matrix of a model; None when one of them has another format."""
+    """Rearrange every matrix of a model.
+
+    Returns None when one of them has another format, when quantised ones would need an
+    instruction that this CPU does not have (unpacking is faster then), or when float ones are so
+    large that a second copy may not fit in memory.
+    """
     head = params.token_embedding if params.output is None else params.output
     matrices = [getattr(layer, name) for layer in params.layers for name in _MATRICES] + [head]
-    sizes = [interleaved_bytes(matrix) if isinstance(matrix, PackedArray) else None for matrix in matrices]
-    if any(size is None for size in sizes):
+    sizes = [interleaved_bytes(matrix) for matrix in matrices]
+    in_floats = [format_name(matrix) in ("F32", "F16", "BF16") for matrix in matrices]
+    if any(size is None for size in sizes) or (not all(in_floats) and DOT4 == "portable"):
         return None
-    data = aligned_bytes(sum(size for size in sizes if size is not None))
+    if sum(size or 0 for size, is_float in zip(sizes, in_floats) if is_float) > _MOST_FLOATS:
+        return None
+    data = aligned_bytes(sum(size or 0 for size in sizes))
     arrays: list[InterleavedArray] = []
     at = 0
     for matrix, size in zip(matrices, sizes):
@@ -84,6 +98,7 @@ def interleave_model(params: Params) -> Interleaved | None:
         layouts[:-1].reshape(len(layers), 7, -1),
         layouts[-1],
         np.stack([*norms, params.final_norm]).astype(np.float32),
+        any(array.is_quantized for array in arrays),
     )
 
 
@@ -116,21 +131,25 @@ class Decoder:
         )
         self._logits = np.empty(padded(c.vocab_size), np.float32)
 
-    def step(self, row: Float32, cache: KVCache, rope: tuple[Any, Any]) -> Float32:
-        """Run one token, whose embedding is `row` (dim,), at the end of a cache of one sequence.
+    def step(self, token: int, cache: KVCache, rope: tuple[Any, Any]) -> Float32:
+        """Run one token, whose id is in range, at the end of a cache of one sequence.
 
         Room must have been reserved. The keys and values are written; the cache's length is
         the caller's to advance. Returns fresh logits (vocab_size,).
         """
         c, n_threads = self.config, kernel_threads()
-        self._x[: c.dim] = row
+        table = self.model.params.token_embedding
+        if isinstance(table, np.ndarray):
+            self._x[: c.dim] = table[token]
+        else:
+            self._x[: c.dim] = table.to_float32(slice(token, token + 1))[0]
         k, v = (a.reshape(c.n_layers, c.n_kv_heads, -1, c.head_dim) for a in (cache.k, cache.v))
         run = _decode if n_threads == 1 else _decode_parallel
         m = self.model
         buffers = (self._x, self._normed, self._q, self._k, self._v, self._attended, self._hidden)
         run(
             m.data, m.layouts, m.head, m.norms, k, v, *rope, int(cache.lengths[0]), np.float32(c.norm_eps),
-            *buffers, *self._planes, self._logits, n_threads,
+            *buffers, *self._planes, self._logits, c.hidden_dim, m.quantized, n_threads,
         )  # fmt: skip
         return self._logits[: c.vocab_size].copy()
 
@@ -139,15 +158,16 @@ class Decoder:
 
 
 @kernel
-def _norm_to_planes(x, weight, eps, normed, high, low, d, total):
-    """RMSNorm, then the rounding that integer products need."""
+def _norm(x, weight, eps, normed, quantized, high, low, d, total):
+    """RMSNorm, and where a matrix is quantised the rounding that integer products need."""
     sum_of_squares = np.float32(0)
     for i in range(weight.size):
         sum_of_squares += x[i] * x[i]
     rrms = np.float32(1) / np.sqrt(sum_of_squares / np.float32(weight.size) + eps)
     for i in range(weight.size):
         normed[i] = x[i] * rrms * weight[i]
-    quantize_row(normed, high, low, d, total)
+    if quantized:
+        quantize_row(normed, high, low, d, total)
 
 
 @kernel
@@ -161,34 +181,33 @@ def _rotate(heads, head_dim, cos, sin):
 
 
 @kernel
-def _project_part(data, layout, high, low, d, total, y, part, n_parts):
+def _project_part(data, layout, x, high, low, d, total, y, part, n_parts):
     """This part's groups of rows of one matrix, into y."""
     n_groups = layout[3]
     for group in range(part * n_groups // n_parts, (part + 1) * n_groups // n_parts):
-        store_floats(y, 16 * group, row_group(data, layout, group, high, low, d, total))
+        store_floats(y, 16 * group, row_group(data, layout, group, x, high, low, d, total))
 
 
 @kernel
-def _add_part(data, layout, high, low, d, total, x, part, n_parts):
-    """The same, added to the residual stream x."""
+def _add_part(data, layout, x, high, low, d, total, stream, part, n_parts):
+    """The same, added to the residual stream."""
     n_groups = layout[3]
     one = splat_float(np.float32(1))
     for group in range(part * n_groups // n_parts, (part + 1) * n_groups // n_parts):
-        y = row_group(data, layout, group, high, low, d, total)
-        store_floats(x, 16 * group, multiply_add(y, one, load_floats(x, 16 * group)))
+        y = row_group(data, layout, group, x, high, low, d, total)
+        store_floats(stream, 16 * group, multiply_add(y, one, load_floats(stream, 16 * group)))
 
 
 @kernel
-def _gate_part(data, gate, up, high, low, d, total, hidden, part, n_parts):
+def _gate_part(data, gate, up, x, high, low, d, total, hidden, part, n_parts):
     """Both projections of the feed-forward layer and silu(gate) * up."""
     n_groups = gate[3]
-    ups = np.empty(16, np.float32)
+    one, minus_one = splat_float(np.float32(1)), splat_float(np.float32(-1))
     for group in range(part * n_groups // n_parts, (part + 1) * n_groups // n_parts):
-        store_floats(hidden, 16 * group, row_group(data, gate, group, high, low, d, total))
-        store_floats(ups, 0, row_group(data, up, group, high, low, d, total))
-        for i in range(16):
-            g = hidden[16 * group + i]
-            hidden[16 * group + i] = g / (np.float32(1) + np.exp(-g)) * ups[i]
+        g = row_group(data, gate, group, x, high, low, d, total)
+        u = row_group(data, up, group, x, high, low, d, total)
+        y = divide(g, multiply_add(exp(multiply(g, minus_one)), one, one))
+        store_floats(hidden, 16 * group, multiply(y, u))
 
 
 @kernel
@@ -197,24 +216,26 @@ def _attend_part(q, k, v, n_keys, head_dim, n_heads, y, part, n_parts):
     group = n_heads // len(k)
     for head in range(part * n_heads // n_parts, (part + 1) * n_heads // n_parts):
         own = slice(head * head_dim, (head + 1) * head_dim)
-        attend_one(q[own], k[head // group], v[head // group], n_keys, y[own])
+        if head_dim % 16 == 0:
+            attend_one_float32(q[own], k[head // group], v[head // group], n_keys, y[own])
+        else:
+            attend_one(q[own], k[head // group], v[head // group], n_keys, y[own])
 
 
 def _decode_body(
     data, layouts, head, norms, k_cache, v_cache, cos, sin, position, eps,
-    x, normed, q, k, v, attended, hidden, high, low, d, total, logits, n_parts,
+    x, normed, q, k, v, attended, hidden, high, low, d, total, logits, hidden_dim, quantized, n_parts,
 ):  # fmt: skip
     n_layers, n_kv_heads, _, head_dim = k_cache.shape
     dim, width = norms.shape[1], attended.size
-    n_heads, hidden_dim = width // head_dim, layouts[0, 6, 4] * 32
-    planes = dim // 32
+    n_heads, planes = width // head_dim, dim // 32
     for layer in range(n_layers):
         m = layouts[layer]
-        _norm_to_planes(x, norms[2 * layer], eps, normed, high, low, d[:planes], total)
+        _norm(x, norms[2 * layer], eps, normed, quantized, high, low, d[:planes], total)
         for part in prange(n_parts):
-            _project_part(data, m[0], high, low, d, total, q, part, n_parts)
-            _project_part(data, m[1], high, low, d, total, k, part, n_parts)
-            _project_part(data, m[2], high, low, d, total, v, part, n_parts)
+            _project_part(data, m[0], normed, high, low, d, total, q, part, n_parts)
+            _project_part(data, m[1], normed, high, low, d, total, k, part, n_parts)
+            _project_part(data, m[2], normed, high, low, d, total, v, part, n_parts)
         _rotate(q[:width], head_dim, cos[position], sin[position])
         _rotate(k[: n_kv_heads * head_dim], head_dim, cos[position], sin[position])
         for h in range(n_kv_heads):
@@ -227,18 +248,20 @@ def _decode_body(
                 _attend_part(
                     q, k_cache[layer], v_cache[layer], position + 1, head_dim, n_heads, attended, part, n_parts
                 )
-        quantize_row(attended, high, low, d[: width // 32], total)
+        if quantized:
+            quantize_row(attended, high, low, d[: width // 32], total)
         for part in prange(n_parts):
-            _add_part(data, m[3], high, low, d, total, x, part, n_parts)
-        _norm_to_planes(x, norms[2 * layer + 1], eps, normed, high, low, d[:planes], total)
+            _add_part(data, m[3], attended, high, low, d, total, x, part, n_parts)
+        _norm(x, norms[2 * layer + 1], eps, normed, quantized, high, low, d[:planes], total)
         for part in prange(n_parts):
-            _gate_part(data, m[4], m[5], high, low, d, total, hidden, part, n_parts)
-        quantize_row(hidden[:hidden_dim], high, low, d[: hidden_dim // 32], total)
+            _gate_part(data, m[4], m[5], normed, high, low, d, total, hidden, part, n_parts)
+        if quantized:
+            quantize_row(hidden[:hidden_dim], high, low, d[: hidden_dim // 32], total)
         for part in prange(n_parts):
-            _add_part(data, m[6], high, low, d, total, x, part, n_parts)
-    _norm_to_planes(x, norms[2 * n_layers], eps, normed, high, low, d[:planes], total)
+            _add_part(data, m[6], hidden, high, low, d, total, x, part, n_parts)
+    _norm(x, norms[2 * n_layers], eps, normed, quantized, high, low, d[:planes], total)
     for part in prange(n_parts):
-        _project_part(data, head, high, low, d, total, logits, part, n_parts)
+        _project_part(data, head, normed, high, low, d, total, logits, part, n_parts)
 
 
 _decode, _decode_parallel = kernel_pair(_decode_body)

@@ -1,4 +1,4 @@
-"""Block-quantised matrices rearranged for the CPU's integer products.
+"""Matrices rearranged for the CPU's vectors, and for its integer products.
 
 `vpdpbusd` multiplies 64 bytes at once and adds them in 16 sums of four. So that each of the 16
 sums is one output, 16 rows of the matrix lie interleaved: for 4 neighbouring columns, 4 bytes
@@ -7,13 +7,17 @@ for every lane. A decoded token reads such a matrix once, front to back.
 
     w[r, c] = scale[r, block] * (q[r, c] - zero) + minimum[r, block]        32 columns a block
 
-Nothing is rounded here: every format that has one scale for 32 columns fits, bit by bit.
-4-bit formats stay at 4 bits, 5-bit ones take 8, scales and minima stay float16.
+Nothing is rounded here: every format that has one scale for 32 columns fits, bit by bit. Only
+Q6_K, with a scale for 16, is rounded to 8 bits. 4-bit formats stay at 4 bits, 5-bit ones take 8;
+scales and minima stay float16, or become float32 in the K formats, where they are products.
 
 The activations are rounded, to 15 bits and a sign for each block of 32: two planes of int8,
 x = d * (128 * high + low). The sums are exact integers, so the only difference to float32
 arithmetic is that rounding, some 1e-5 of the result. 8 bits would halve the work, but decoding
 waits for memory, not for products, and a small model's answer visibly changes with 8.
+
+Matrices of floats interleave in the same way, column after column, and nothing is rounded: each
+activation meets 16 weights of 16 rows, and no sum has to be collected from the lanes of a vector.
 """
 
 from __future__ import annotations
@@ -25,12 +29,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .interleaved_kernels import multiply_rows, quantize_rows
+from .interleaved_kernels import BRAINS, BYTES, HALVES, NIBBLES, SINGLES, multiply_rows, no_planes, quantize_rows
 from .jit import kernel_threads
-from .quantization import PackedArray
+from .quantization import BlockFormat, PackedArray, format_name, k_block_parts, quantize
 
 Bytes = NDArray[Any]  # uint8
 Float32 = NDArray[np.float32]
+Interleavable = Float32 | PackedArray
 
 ROWS = 16  # interleaved rows, one lane each
 BLOCK = 32  # columns with one scale
@@ -44,9 +49,18 @@ class Layout(NamedTuple):
     scales: int
     minima: int  # -1: there are none
     n_groups: int  # of 16 rows
-    n_blocks: int  # of 32 columns
-    nibbles: int  # 1: two numbers a byte
+    n_blocks: int  # of 32 columns; of one in matrices of floats
+    kind: int  # BYTES, NIBBLES, SINGLES, HALVES or BRAINS of interleaved_kernels.py
     zero: int
+    wide: int  # 1: scales and minima are float32
+
+
+class _Parts(NamedTuple):
+    """Blocks of 32 columns taken apart; scale and minimum as bytes of float16, or of float32 if wide."""
+
+    q: Bytes  # (R, B, 32)
+    scale: Bytes  # (R, B, 2 or 4)
+    minimum: Bytes  # (R, B, 2 or 4), read only where the kind has minima
 
 
 class _Kind(NamedTuple):
@@ -55,7 +69,13 @@ class _Kind(NamedTuple):
     nibbles: bool  # two numbers a byte
     zero: int  # what is subtracted from every number
     minimum: bool
-    unpack: Callable[[Bytes], Bytes]  # blocks (..., block_bytes) -> numbers (..., 32)
+    wide: bool  # scales and minima are float32
+    take_apart: Callable[[Bytes], _Parts]  # of blocks (R, B, block_bytes)
+
+
+def _simple(unpack: Callable[[Bytes], Bytes]) -> Callable[[Bytes], _Parts]:
+    """Formats whose scale stands in the first two bytes of a block of 32, the minimum in the next two."""
+    return lambda blocks: _Parts(unpack(blocks), blocks[..., 0:2], blocks[..., 2:4])
 
 
 def _nibbles(packed: Bytes) -> Bytes:
@@ -68,15 +88,27 @@ def _with_fifth_bits(blocks: Bytes, at: int) -> Bytes:
     return _nibbles(blocks[..., at + 4 :]) | fifth << 4
 
 
-# Every format with one scale for 32 columns, which stands in the first two bytes of a block, the
-# minimum in the next two. The others (16-bit floats, K formats) keep to quantization_kernels.py.
+def _take_apart_k(blocks: Bytes) -> _Parts:
+    """Q4_K and Q5_K: a block of 256 is eight of 32, whose scales are products: float32."""
+    parts = [part.reshape(len(blocks), -1, part.shape[-1]) for part in k_block_parts(blocks)]
+    return _Parts(parts[0], parts[1].view(np.uint8), parts[2].view(np.uint8))
+
+
+# Formats with one scale for 32 columns. Q6_K has one for 16: it is rounded to Q8_0 first.
 _KINDS = {
-    "Q4_0": _Kind(True, 8, False, lambda blocks: _nibbles(blocks[..., 2:])),
-    "Q4_1": _Kind(True, 0, True, lambda blocks: _nibbles(blocks[..., 4:])),
-    "Q5_0": _Kind(False, 16, False, lambda blocks: _with_fifth_bits(blocks, 2)),
-    "Q5_1": _Kind(False, 0, True, lambda blocks: _with_fifth_bits(blocks, 4)),
-    "Q8_0": _Kind(False, 128, False, lambda blocks: blocks[..., 2:] + np.uint8(128)),  # int8 to uint8
+    "Q4_0": _Kind(True, 8, False, False, _simple(lambda blocks: _nibbles(blocks[..., 2:]))),
+    "Q4_1": _Kind(True, 0, True, False, _simple(lambda blocks: _nibbles(blocks[..., 4:]))),
+    "Q5_0": _Kind(False, 16, False, False, _simple(lambda blocks: _with_fifth_bits(blocks, 2))),
+    "Q5_1": _Kind(False, 0, True, False, _simple(lambda blocks: _with_fifth_bits(blocks, 4))),
+    "Q8_0": _Kind(False, 128, False, False, _simple(lambda blocks: blocks[..., 2:] + np.uint8(128))),
+    "Q4_K": _Kind(True, 0, True, True, _take_apart_k),
+    "Q5_K": _Kind(False, 0, True, True, _take_apart_k),
 }
+_ROUNDED = {"Q6_K": "Q8_0"}
+
+
+# Code and bytes of a float.
+_FLOATS = {"F32": (SINGLES, 4), "F16": (HALVES, 2), "BF16": (BRAINS, 2)}
 
 
 def round_up(n: int, multiple: int) -> int:
@@ -86,19 +118,19 @@ def round_up(n: int, multiple: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class InterleavedArray:
-    """A block-quantised matrix in the order in which the CPU multiplies it.
+    """A matrix in the order in which the CPU multiplies it.
 
     Attributes
     ----------
     data : uint8 ndarray (1-D); the matrix lies in it where `layout` says
     layout : Layout
-    source : PackedArray
+    source : ndarray or PackedArray
         The matrix as its file holds it; rows of it can be looked at, and written out again.
     """
 
     data: Bytes
     layout: Layout
-    source: PackedArray
+    source: Interleavable
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -110,39 +142,52 @@ class InterleavedArray:
 
     @property
     def format_name(self) -> str:
-        return self.source.format_name
+        return format_name(self.source)
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether products are integer ones, with rounded activations."""
+        return self.layout.kind in (BYTES, NIBBLES)
 
     def to_float32(self, rows: Any = slice(None)) -> Float32:
-        """The rows that `rows` selects, from the packed source."""
-        return self.source.to_float32(rows)
+        """The rows that `rows` selects, from the source."""
+        source = self.source
+        return source[rows] if isinstance(source, np.ndarray) else source.to_float32(rows)
 
     def multiply(self, x: Float32) -> Float32:
-        """`x @ weight.T` for rows x (N, D_in), activations rounded to 15 bits: (N, D_out)."""
-        planes = quantize_rows(np.ascontiguousarray(x))
+        """`x @ weight.T` for rows x (N, D_in) of float32: (N, D_out)."""
+        x = np.ascontiguousarray(x)
+        planes = quantize_rows(x) if self.is_quantized else no_planes(len(x))
         y = np.empty((len(x), ROWS * self.layout.n_groups), np.float32)
-        multiply_rows(self.data, np.array(self.layout, np.int64), planes, y, kernel_threads())
+        multiply_rows(self.data, np.array(self.layout, np.int64), x, planes, y, kernel_threads())
         return y[:, : self.shape[0]]
 
 
-def interleaved_bytes(weight: PackedArray) -> int | None:
+def interleaved_bytes(weight: Any) -> int | None:
     """Bytes that `interleave` needs for a matrix; None when its format does not fit."""
-    if weight.format.name not in _KINDS:
-        return None
-    return _layout(weight, 0)[1]
+    name = format_name(weight)
+    return _layout(weight, 0)[1] if name in (*_KINDS, *_ROUNDED, *_FLOATS) else None
 
 
-def _layout(weight: PackedArray, at: int) -> tuple[Layout, int]:
+def _layout(weight: Interleavable, at: int) -> tuple[Layout, int]:
     """Where the parts of a matrix go that begins at byte `at`, and the byte after the last."""
-    (n_rows, n_columns), kind = weight.shape, _KINDS[weight.format.name]
-    n_groups, n_blocks = -(-n_rows // ROWS), n_columns // BLOCK
-    cells = n_groups * n_blocks
+    (n_rows, n_columns), name = weight.shape, format_name(weight)
+    n_groups = -(-n_rows // ROWS)
+    if name in _FLOATS:
+        code, n_bytes = _FLOATS[name]
+        end = round_up(at + n_groups * ROWS * n_columns * n_bytes, _ALIGNMENT)
+        return Layout(at, -1, -1, n_groups, n_columns, code, 0, 0), end
+    kind, n_blocks = _KINDS[_ROUNDED.get(name, name)], n_columns // BLOCK
+    cells, n_bytes = n_groups * n_blocks, 4 if kind.wide else 2
     scales = round_up(at + cells * ROWS * BLOCK // (2 if kind.nibbles else 1), _ALIGNMENT)
-    minima = round_up(scales + 2 * ROWS * cells, _ALIGNMENT)
-    end = round_up(minima + 2 * ROWS * cells, _ALIGNMENT) if kind.minimum else minima
-    return Layout(at, scales, minima if kind.minimum else -1, n_groups, n_blocks, int(kind.nibbles), kind.zero), end
+    minima = round_up(scales + n_bytes * ROWS * cells, _ALIGNMENT)
+    end = round_up(minima + n_bytes * ROWS * cells, _ALIGNMENT) if kind.minimum else minima
+    code = NIBBLES if kind.nibbles else BYTES
+    place = minima if kind.minimum else -1
+    return Layout(at, scales, place, n_groups, n_blocks, code, kind.zero, int(kind.wide)), end
 
 
-def interleave(weight: PackedArray, data: Bytes | None = None, at: int = 0) -> InterleavedArray:
+def interleave(weight: Interleavable, data: Bytes | None = None, at: int = 0) -> InterleavedArray:
     """Rearrange a matrix, into `data` from byte `at` on if that is given.
 
     Raises
@@ -150,23 +195,39 @@ def interleave(weight: PackedArray, data: Bytes | None = None, at: int = 0) -> I
     ValueError
         When the format does not fit; see `interleaved_bytes`.
     """
-    kind = _KINDS.get(weight.format.name)
-    if kind is None:
-        raise ValueError(f"{weight.format_name} cannot be interleaved, only {', '.join(_KINDS)}")
+    if interleaved_bytes(weight) is None:
+        raise ValueError(
+            f"{format_name(weight)} cannot be interleaved, only {', '.join([*_KINDS, *_ROUNDED, *_FLOATS])}"
+        )
     layout, end = _layout(weight, at)
     data = aligned_bytes(end) if data is None else data
-    padding = ROWS * layout.n_groups - weight.shape[0]
-    rows = np.pad(weight.data, ((0, padding), (0, 0)))
-    blocks = rows.reshape(layout.n_groups, ROWS, layout.n_blocks, weight.format.block_bytes)
+    stored = weight
+    if isinstance(weight, PackedArray) and weight.format.name in _ROUNDED:
+        stored = quantize(weight.to_float32(), _ROUNDED[weight.format.name])
+    raw = stored if isinstance(stored, np.ndarray) else stored.data
+    padding = ROWS * layout.n_groups - len(raw)
+    rows = np.pad(raw, ((0, padding), (0, 0))) if padding else raw
+    if layout.kind in (BYTES, NIBBLES):
+        assert isinstance(stored, PackedArray)
+        _store_blocks(data, layout, rows, stored.format)
+    else:
+        size = _FLOATS[format_name(weight)][1]
+        _store(data, layout.quants, rows.view(np.uint8).reshape(-1, ROWS, weight.shape[1], size).swapaxes(1, 2))
+    return InterleavedArray(data, layout, weight)
+
+
+def _store_blocks(data: Bytes, layout: Layout, rows: Bytes, format: BlockFormat) -> None:
+    """Numbers, scales and minima of rows in blocks."""
+    kind, shape = _KINDS[format.name], (layout.n_groups, ROWS, layout.n_blocks)
+    parts = kind.take_apart(rows.reshape(len(rows), -1, format.block_bytes))
     # (group, lane, block, step, 4 bytes), 8 steps of 4 columns in a block, to (group, block, step, lane, 4)
-    q = kind.unpack(blocks).reshape(*blocks.shape[:3], 8, 4).transpose(0, 2, 3, 1, 4)
+    q = parts.q.reshape(*shape, 8, 4).transpose(0, 2, 3, 1, 4)
     if kind.nibbles:  # the first four steps in the low halves, the others in the high ones
         q = q[:, :, :4] | q[:, :, 4:] << 4
     _store(data, layout.quants, q)
-    _store(data, layout.scales, blocks[..., 0:2].swapaxes(1, 2))
+    _store(data, layout.scales, parts.scale.reshape(*shape, -1).swapaxes(1, 2))
     if kind.minimum:
-        _store(data, layout.minima, blocks[..., 2:4].swapaxes(1, 2))
-    return InterleavedArray(data, layout, weight)
+        _store(data, layout.minima, parts.minimum.reshape(*shape, -1).swapaxes(1, 2))
 
 
 def aligned_bytes(n: int) -> Bytes:

@@ -50,6 +50,8 @@ def kernel(function: Callable[..., Any] | None = None, *, parallel: bool = False
         "error_model": "numpy",
         "nogil": True,
     }
+    if os.environ.get("MINILLAMA_SIMD"):  # chosen by hand (simd.py), which the cache does not know
+        return njit(**options)(function)
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError:  # no folder that Numba could write its cache to

@@ -61,7 +61,7 @@ class KVCache:
         ContextFullError
             When a sequence would pass `max_seq_len`; the cache is unchanged.
         """
-        longest = int(self.lengths.max())
+        longest = max(self.lengths.tolist())
         needed = longest + n_tokens
         if needed > self.max_seq_len:
             raise ContextFullError(

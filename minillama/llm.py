@@ -20,7 +20,6 @@ from .ops import FAST, Ops
 from .params import Params
 from .sampling import Sampling
 from .session import Session, sequence_logprobs
-from .simd import DOT4
 from .text import Generation, TextStream
 from .threads import set_threads
 from .tokenizers import Tokenizer, load_tokenizer
@@ -57,9 +56,7 @@ class LLM:
             )
         self.params, self.config, self.ops, self.name = params, config, ops, name
         self._tokenizer = tokenizer
-        # Only where the CPU has the instruction: without it plain unpacking is faster.
-        in_integers = ops == FAST and not exact and DOT4 != "portable"
-        self._interleaved = interleave_model(params) if in_integers else None
+        self._interleaved = interleave_model(params) if ops == FAST and not exact else None
 
     @property
     def tokenizer(self) -> Tokenizer:

@@ -105,27 +105,28 @@ def _sub_blocks(qs: Bytes) -> Bytes:
     return np.concatenate((chunks & 15, chunks >> 4), axis=2).reshape(-1, 8, 32)
 
 
-def _affine_k(blocks: Bytes, q: Bytes) -> Float32:
-    """w = d * scale * q - dmin * minimum for the eight sub-blocks of a K block."""
-    scales, minima = _scales_and_minima(blocks[:, 4:16])
-    d = (_half(blocks, 0) * scales)[:, :, None]
-    m = (_half(blocks, 2) * minima)[:, :, None]
-    return (d * q - m).reshape(-1, 256)
+def k_block_parts(blocks: Bytes) -> tuple[Bytes, Float32, Float32]:
+    """The eight sub-blocks of Q4_K and Q5_K blocks: w = scale * q + minimum.
 
+    Q4_K is d, dmin (f16), 12 bytes of scales, 128 bytes of nibbles; Q5_K has 32 bytes of fifth
+    bits before the nibbles, bit j of byte l for element l of sub-block j.
 
-def _dequantize_q4_k(blocks: Bytes) -> Float32:
-    """d, dmin (f16), 12 bytes of scales, 128 bytes of nibbles."""
-    return _affine_k(blocks, _sub_blocks(blocks[:, 16:]))
-
-
-def _dequantize_q5_k(blocks: Bytes) -> Float32:
-    """d, dmin (f16), 12 bytes of scales, 32 bytes of fifth bits, 128 bytes of nibbles.
-
-    Bit j of fifth-bit byte l belongs to element l of sub-block j.
+    Returns
+    -------
+    q : (n, 8, 32); scale, minimum : (n, 8, 1), for blocks of shape (..., bytes), n in all
     """
-    shifts = np.arange(8, dtype=np.uint8)[None, :, None]
-    fifth = (blocks[:, None, 16:48] >> shifts & 1) << 4
-    return _affine_k(blocks, _sub_blocks(blocks[:, 48:]) | fifth)
+    blocks = blocks.reshape(-1, blocks.shape[-1])
+    scales, minima = _scales_and_minima(blocks[:, 4:16])
+    q = _sub_blocks(blocks[:, -128:])
+    if blocks.shape[1] == 176:
+        shifts = np.arange(8, dtype=np.uint8)[None, :, None]
+        q = q | (blocks[:, None, 16:48] >> shifts & 1) << 4
+    return q, (_half(blocks, 0) * scales)[:, :, None], -(_half(blocks, 2) * minima)[:, :, None]
+
+
+def _dequantize_q4_or_q5_k(blocks: Bytes) -> Float32:
+    q, scale, minimum = k_block_parts(blocks)
+    return (scale * q + minimum).reshape(-1, 256)
 
 
 def _dequantize_q6_k(blocks: Bytes) -> Float32:
@@ -234,8 +235,8 @@ FORMATS: dict[str, BlockFormat] = {
         BlockFormat("Q4_1", 3, 32, 20, _dequantize_q4_1, _quantize_q4_1),
         BlockFormat("Q5_0", 6, 32, 22, _dequantize_q5_0, _quantize_q5_0),
         BlockFormat("Q5_1", 7, 32, 24, _dequantize_q5_1, _quantize_q5_1),
-        BlockFormat("Q4_K", 12, 256, 144, _dequantize_q4_k, None),
-        BlockFormat("Q5_K", 13, 256, 176, _dequantize_q5_k, None),
+        BlockFormat("Q4_K", 12, 256, 144, _dequantize_q4_or_q5_k, None),
+        BlockFormat("Q5_K", 13, 256, 176, _dequantize_q4_or_q5_k, None),
         BlockFormat("Q6_K", 14, 256, 210, _dequantize_q6_k, None),
     )
 }

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from .jit import kernel
 from .quantization import PackedArray
-from .simd import (
+from .simd import store_floats
+from .simd_bytes import (
     join_bits,
     keep_bits,
     load_bytes,
@@ -24,7 +25,6 @@ from .simd import (
     shift_right,
     signed_to_float,
     spread_bits,
-    store_floats,
     unsigned_to_float,
 )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -123,8 +125,14 @@ class Session:
         return np.concatenate([self._run(chunk, all_logits=True) for chunk in chunks])
 
     def step(self, token: int) -> Float:
-        """Feed one token; `feed([token])`."""
-        return self.feed([token])
+        """Feed one token; `feed([token])`, with less to do around a small model's kernel."""
+        if self._decoder is None:
+            return self.feed([token])
+        token = operator.index(token)
+        if not 0 <= token < self.config.vocab_size:
+            raise ValueError(f"token ids must be in [0, {self.config.vocab_size}), got {token}")
+        self.cache.reserve(1)
+        return self._guarded([token], self._decode, token)
 
     def rewind(self, position: int) -> None:
         """Forget the tokens from `position` on; feed something before reading `logits` again."""
@@ -170,28 +178,39 @@ class Session:
         return tokens[0]
 
     def _run(self, tokens: NDArray[np.int64], *, all_logits: bool) -> Float:
+        if self._decoder is not None and tokens.size == 1:
+            logits = self._guarded(tokens.tolist(), self._decode, int(tokens[0]))
+            return logits[None] if all_logits else logits
+        return self._guarded(tokens.tolist(), self._forward, tokens, all_logits)
+
+    def _forward(self, tokens: NDArray[np.int64], all_logits: bool) -> Float:
+        """Several tokens through the layers: (vocab_size,), or (T, vocab_size) with `all_logits`."""
+        rope = self._rotations.reach(self.position + tokens.size)
+        return forward_cached(
+            self._fast_params, self.config, tokens, self.cache, rope, self.ops, all_logits=all_logits
+        )[0]
+
+    def _decode(self, token: int) -> Float:
+        """One token through the fused kernel."""
+        assert self._decoder is not None
+        logits = self._decoder.step(token, self.cache, self._rotations.reach(self.position + 1))
+        self.cache.lengths += 1
+        return logits
+
+    def _guarded(self, tokens: list[int], run: Callable[..., Float], *args: Any) -> Float:
+        """Run, and record the tokens; after an interrupt at any point nothing has happened."""
         position, logits_before = self.position, self.logits
-        rope = self._rotations.reach(position + tokens.size)
         try:
             with ONE_AT_A_TIME:
-                logits = self._forward(tokens, rope, all_logits)
-            self.tokens.extend(tokens.tolist())
-            self.logits = logits[-1] if all_logits else logits
+                logits = run(*args)
+            self.tokens.extend(tokens)
+            self.logits = logits if logits.ndim == 1 else logits[-1]
         except BaseException:  # an interrupt can come between any two of these lines
             self.cache.lengths[0] = position
             del self.tokens[position:]
             self.logits = logits_before
             raise
         return logits
-
-    def _forward(self, tokens: NDArray[np.int64], rope: tuple[Float, Float], all_logits: bool) -> Float:
-        params = self._fast_params
-        if self._decoder is None or tokens.size > 1:
-            return forward_cached(params, self.config, tokens, self.cache, rope, self.ops, all_logits=all_logits)[0]
-        row, _ = self.ops.embedding_forward(tokens, params.token_embedding)
-        logits = self._decoder.step(row[0], self.cache, rope)
-        self.cache.lengths += 1
-        return logits[None] if all_logits else logits
 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:

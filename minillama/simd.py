@@ -9,10 +9,7 @@ How it works: a Numba *intrinsic* is a function whose body is written in LLVM's 
 through llvmlite. It has two parts: a signature for Numba's type inference, and a builder of
 instructions. `Floats16` and the like are Numba types whose values are LLVM vectors.
 
-One function, `dot4`, is an instruction that LLVM does not find by itself: 64 products of bytes
-and their sums in groups of four at once (`vpdpbusd`, on CPUs with AVX-512 VNNI or AVX-VNNI).
-Elsewhere it is built of ordinary vector arithmetic, with the same result to the last bit.
-MINILLAMA_SIMD=portable, avx512vnni or avxvnni chooses by hand, for tests.
+The operations on floats are here, those on bytes in simd_bytes.py.
 
 Every function has a twin in plain NumPy beside it, which says what it computes and takes its
 place when Numba's compiler is switched off (NUMBA_DISABLE_JIT=1).
@@ -20,11 +17,9 @@ place when Numba's compiler is switched off (NUMBA_DISABLE_JIT=1).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
-import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import config, types
@@ -33,30 +28,30 @@ from numba.extending import intrinsic, models, register_model
 
 N = 16  # elements of a vector
 
-_U8 = ir.VectorType(ir.IntType(8), N)
-_F32 = ir.VectorType(ir.FloatType(), N)
+U8 = ir.VectorType(ir.IntType(8), N)
+F32 = ir.VectorType(ir.FloatType(), N)
 
 
-_U64 = ir.VectorType(ir.IntType(8), 64)
-_I32 = ir.VectorType(ir.IntType(32), N)
-_F16 = ir.VectorType(ir.HalfType(), N)
+U64 = ir.VectorType(ir.IntType(8), 64)
+I32 = ir.VectorType(ir.IntType(32), N)
+F16 = ir.VectorType(ir.HalfType(), N)
 
 
 # Numba's cache finds these classes again by their names.
 class _Bytes16(types.Type):
-    vector = _U8
+    vector = U8
 
 
 class _Bytes64(types.Type):
-    vector = _U64
+    vector = U64
 
 
 class _Ints16(types.Type):
-    vector = _I32
+    vector = I32
 
 
 class _Floats16(types.Type):
-    vector = _F32
+    vector = F32
 
 
 @register_model(_Bytes16)
@@ -72,23 +67,7 @@ Bytes16, Bytes64 = _Bytes16("Bytes16"), _Bytes64("Bytes64")
 Ints16, Floats16 = _Ints16("Ints16"), _Floats16("Floats16")
 
 
-def _choose_dot4() -> str:
-    """Which instruction `dot4` becomes: by the CPU, or as MINILLAMA_SIMD says."""
-    forced = os.environ.get("MINILLAMA_SIMD", "")
-    if forced:
-        if forced not in ("portable", "avx512vnni", "avxvnni"):
-            raise ValueError(f"MINILLAMA_SIMD must be portable, avx512vnni or avxvnni, got {forced!r}")
-        return forced
-    features = llvm.get_host_cpu_features()
-    if features.get("avx512vnni"):
-        return "avx512vnni"
-    return "avxvnni" if features.get("avxvnni") else "portable"
-
-
-DOT4 = _choose_dot4()
-
-
-def _with_twin(twin: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
+def with_twin(twin: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
     """Make an intrinsic of the decorated typing function, or use `twin` where nothing compiles."""
 
     def choose(function: Callable[..., Any]) -> Any:
@@ -101,281 +80,105 @@ def _with_twin(twin: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
     return choose
 
 
-def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any, vector: Any) -> Any:
+def address(context: Any, builder: Any, array_type: Any, array: Any, index: Any, vector: Any) -> Any:
     """Pointer to `vector` elements of a one-dimensional contiguous array, beginning at `index`."""
     data = cgutils.create_struct_proxy(array_type)(context, builder, value=array).data
     return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
 
 
-def _splat(builder: Any, scalar: Any, vector: Any) -> Any:
+def splat(builder: Any, scalar: Any, vector: Any) -> Any:
     """The vector whose elements are all `scalar`."""
     first = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), N), [0] * N)
     return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), zeros)
 
 
-@_with_twin(lambda array, i: array[i : i + N])
-def load_bytes(typingctx, array, i):
-    """Elements i ... i + 15 of a uint8 array. Nothing checks the bounds."""
-
-    def build(context, builder, signature, args):
-        address = _address(context, builder, signature.args[0], args[0], args[1], _U8)
-        return builder.load(address, align=1)
-
-    return Bytes16(array, types.intp), build
-
-
 def _store_twin(array, i, values):
     array[i : i + N] = values
 
 
-@_with_twin(_store_twin)
+@with_twin(_store_twin)
 def store_floats(typingctx, array, i, values):
     """Write to elements i ... i + 15 of a float32 array. Nothing checks the bounds."""
 
     def build(context, builder, signature, args):
-        address = _address(context, builder, signature.args[0], args[0], args[1], _F32)
-        builder.store(args[2], address, align=4)
+        place = address(context, builder, signature.args[0], args[0], args[1], F32)
+        builder.store(args[2], place, align=4)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, Floats16), build
 
 
-@_with_twin(lambda a, n: a >> np.uint8(n))
-def shift_right(typingctx, a, n):
-    """Every byte shifted right by n bits."""
-
-    def build(context, builder, signature, args):
-        return builder.lshr(args[0], _splat(builder, builder.trunc(args[1], ir.IntType(8)), _U8))
-
-    return Bytes16(Bytes16, types.intp), build
-
-
-@_with_twin(lambda a, n: a << np.uint8(n))
-def shift_left(typingctx, a, n):
-    """Every byte shifted left by n bits."""
-
-    def build(context, builder, signature, args):
-        return builder.shl(args[0], _splat(builder, builder.trunc(args[1], ir.IntType(8)), _U8))
-
-    return Bytes16(Bytes16, types.intp), build
-
-
-@_with_twin(lambda a, mask: a & np.uint8(mask))
-def keep_bits(typingctx, a, mask):
-    """Every byte and-ed with `mask`."""
-
-    def build(context, builder, signature, args):
-        return builder.and_(args[0], _splat(builder, builder.trunc(args[1], ir.IntType(8)), _U8))
-
-    return Bytes16(Bytes16, types.intp), build
-
-
-@_with_twin(lambda a, b: a | b)
-def join_bits(typingctx, a, b):
-    """Every byte of `a` or-ed with that of `b`."""
-
-    def build(context, builder, signature, args):
-        return builder.or_(*args)
-
-    return Bytes16(Bytes16, Bytes16), build
-
-
-@_with_twin(lambda bits: (bits >> np.arange(N) & 1).astype(np.uint8))
-def spread_bits(typingctx, bits):
-    """Byte i is bit i of an integer: 0 or 1."""
-
-    def build(context, builder, signature, args):
-        wide = ir.VectorType(ir.IntType(16), N)
-        one_bit = ir.Constant(wide, [1 << i for i in range(N)])
-        found = builder.and_(_splat(builder, builder.trunc(args[0], ir.IntType(16)), wide), one_bit)
-        return builder.zext(builder.icmp_unsigned("!=", found, ir.Constant(wide, [0] * N)), _U8)
-
-    return Bytes16(types.intp), build
-
-
-@_with_twin(lambda a: a.astype(np.float32))
-def unsigned_to_float(typingctx, a):
-    """Bytes 0 ... 255 as floats."""
-
-    def build(context, builder, signature, args):
-        wide = builder.zext(args[0], ir.VectorType(ir.IntType(32), N))
-        return builder.sitofp(wide, _F32)
-
-    return Floats16(Bytes16), build
-
-
-@_with_twin(lambda a: a.view(np.int8).astype(np.float32))
-def signed_to_float(typingctx, a):
-    """Bytes as int8, -128 ... 127, as floats."""
-
-    def build(context, builder, signature, args):
-        wide = builder.sext(args[0], ir.VectorType(ir.IntType(32), N))
-        return builder.sitofp(wide, _F32)
-
-    return Floats16(Bytes16), build
-
-
-@_with_twin(lambda a, scale, offset: a * np.float32(scale) + np.float32(offset))
-def scale_and_add(typingctx, a, scale, offset):
-    """a * scale + offset with scalars; the CPU may fuse the two, rounding once."""
-
-    def build(context, builder, signature, args):
-        product = builder.fmul(args[0], _splat(builder, args[1], _F32))
-        return builder.fadd(product, _splat(builder, args[2], _F32))
-
-    return Floats16(Floats16, types.float32, types.float32), build
-
-
-# --- products of bytes, for interleaved_kernels.py -------------------------------------------------
-
-
-@_with_twin(lambda array, i: array[i : i + 64])
-def load_64_bytes(typingctx, array, i):
-    """Elements i ... i + 63 of a uint8 array. Nothing checks the bounds."""
-
-    def build(context, builder, signature, args):
-        return builder.load(_address(context, builder, signature.args[0], args[0], args[1], _U64), align=1)
-
-    return Bytes64(array, types.intp), build
-
-
-@_with_twin(lambda a: a & np.uint8(15))
-def low_nibbles(typingctx, a):
-    """The lower four bits of each of 64 bytes."""
-
-    def build(context, builder, signature, args):
-        return builder.and_(args[0], ir.Constant(_U64, [15] * 64))
-
-    return Bytes64(Bytes64), build
-
-
-@_with_twin(lambda a: a >> np.uint8(4))
-def high_nibbles(typingctx, a):
-    """The upper four bits of each of 64 bytes."""
-
-    def build(context, builder, signature, args):
-        return builder.lshr(args[0], ir.Constant(_U64, [4] * 64))
-
-    return Bytes64(Bytes64), build
-
-
-@_with_twin(lambda value: np.full(N, value, np.int32))
-def splat_int(typingctx, value):
-    """16 times the same integer."""
-
-    def build(context, builder, signature, args):
-        return _splat(builder, builder.trunc(args[0], ir.IntType(32)), _I32)
-
-    return Ints16(types.intp), build
-
-
-def _dot4_twin(sums, weights, x, i):
-    four = x[i : i + 4].astype(np.int32)
-    return sums + (weights.reshape(N, 4).astype(np.int32) * four).sum(axis=1, dtype=np.int32)
-
-
-def _dot4_portable(builder, sums, weights, four):
-    """For each byte of the four: shift it down, widen, multiply, add."""
-    for byte in range(4):
-        shift = ir.Constant(_I32, [8 * byte] * N)
-        weight = builder.and_(builder.lshr(weights, shift), ir.Constant(_I32, [255] * N))
-        up = ir.Constant(_I32, [24 - 8 * byte] * N)
-        value = builder.ashr(builder.shl(four, up), ir.Constant(_I32, [24] * N))
-        sums = builder.add(sums, builder.mul(weight, value))
-    return sums
-
-
-def _dot4_halves(builder, sums, weights, four):
-    """AVX-VNNI works on 8 lanes: two instructions."""
-    half = ir.VectorType(ir.IntType(32), 8)
-    instruction = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(half, [half] * 3), "llvm.x86.avx512.vpdpbusd.256"
-    )
-    mask = [ir.Constant(half, list(range(first, first + 8))) for first in (0, 8)]
-    parts = [builder.call(instruction, [builder.shuffle_vector(v, v, m) for v in (sums, weights, four)]) for m in mask]
-    return builder.shuffle_vector(*parts, ir.Constant(_I32, list(range(N))))
-
-
-def _dot4_avx512(builder, sums, weights, four):
-    instruction = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(_I32, [_I32] * 3), "llvm.x86.avx512.vpdpbusd.512"
-    )
-    return builder.call(instruction, [sums, weights, four])
-
-
-_DOT4 = {"portable": _dot4_portable, "avxvnni": _dot4_halves, "avx512vnni": _dot4_avx512}
-
-
-@_with_twin(_dot4_twin)
-def dot4(typingctx, sums, weights, x, i):
-    """sums[n] + the product of unsigned bytes weights[4n ... 4n + 3] with x[i ... i + 3] of an int8 array.
-
-    Exact: a sum of four such products cannot overflow 32 bits.
-    """
-
-    def build(context, builder, signature, args):
-        address = _address(context, builder, signature.args[2], args[2], args[3], ir.IntType(32))
-        four = _splat(builder, builder.load(address, align=1), _I32)
-        return _DOT4[DOT4](builder, args[0], builder.bitcast(args[1], _I32), four)
-
-    return Ints16(Ints16, Bytes64, x, types.intp), build
-
-
-@_with_twin(lambda high, low: (high * np.int32(128) + low).astype(np.float32))
-def join_planes(typingctx, high, low):
-    """128 * high + low, as floats: the two int8 planes of a 15-bit number put together."""
-
-    def build(context, builder, signature, args):
-        joined = builder.add(builder.shl(args[0], ir.Constant(_I32, [7] * N)), args[1])
-        return builder.sitofp(joined, _F32)
-
-    return Floats16(Ints16, Ints16), build
-
-
-@_with_twin(lambda array, i: array[i : i + 2 * N].view(np.float16).astype(np.float32))
+@with_twin(lambda array, i: array[i : i + 2 * N].view(np.float16).astype(np.float32))
 def load_halves(typingctx, array, i):
     """16 float16 numbers that begin at byte i of a uint8 array, as floats."""
 
     def build(context, builder, signature, args):
-        address = _address(context, builder, signature.args[0], args[0], args[1], _F16)
-        return builder.fpext(builder.load(address, align=2), _F32)
+        place = address(context, builder, signature.args[0], args[0], args[1], F16)
+        return builder.fpext(builder.load(place, align=2), F32)
 
     return Floats16(array, types.intp), build
 
 
-@_with_twin(lambda array, i: array[i : i + N])
+@with_twin(lambda array, i: array[i : i + 4 * N].view(np.float32))
+def load_singles(typingctx, array, i):
+    """16 float32 numbers that begin at byte i of a uint8 array."""
+
+    def build(context, builder, signature, args):
+        return builder.load(address(context, builder, signature.args[0], args[0], args[1], F32), align=4)
+
+    return Floats16(array, types.intp), build
+
+
+def _load_brain_twin(array, i):
+    return (array[i : i + 2 * N].view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+
+
+@with_twin(_load_brain_twin)
+def load_brain_floats(typingctx, array, i):
+    """16 bfloat16 numbers that begin at byte i of a uint8 array, as floats."""
+
+    def build(context, builder, signature, args):
+        short = ir.VectorType(ir.IntType(16), N)
+        place = address(context, builder, signature.args[0], args[0], args[1], short)
+        wide = builder.zext(builder.load(place, align=2), I32)
+        return builder.bitcast(builder.shl(wide, ir.Constant(I32, [16] * N)), F32)
+
+    return Floats16(array, types.intp), build
+
+
+@with_twin(lambda array, i: array[i : i + N])
 def load_floats(typingctx, array, i):
     """Elements i ... i + 15 of a float32 array. Nothing checks the bounds."""
 
     def build(context, builder, signature, args):
-        return builder.load(_address(context, builder, signature.args[0], args[0], args[1], _F32), align=4)
+        return builder.load(address(context, builder, signature.args[0], args[0], args[1], F32), align=4)
 
     return Floats16(array, types.intp), build
 
 
-@_with_twin(lambda value: np.full(N, value, np.float32))
+@with_twin(lambda value: np.full(N, value, np.float32))
 def splat_float(typingctx, value):
     """16 times the same float."""
 
     def build(context, builder, signature, args):
-        return _splat(builder, args[0], _F32)
+        return splat(builder, args[0], F32)
 
     return Floats16(types.float32), build
 
 
-@_with_twin(lambda a, b, c: a * b + c)
+@with_twin(lambda a, b, c: a * b + c)
 def multiply_add(typingctx, a, b, c):
     """a * b + c, rounded once."""
 
     def build(context, builder, signature, args):
-        fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_F32, [_F32] * 3), f"llvm.fma.v{N}f32")
+        fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(F32, [F32] * 3), f"llvm.fma.v{N}f32")
         return builder.call(fma, args)
 
     return Floats16(Floats16, Floats16, Floats16), build
 
 
-@_with_twin(lambda a, b: a * b)
+@with_twin(lambda a, b: a * b)
 def multiply(typingctx, a, b):
     """a * b."""
 
@@ -383,3 +186,70 @@ def multiply(typingctx, a, b):
         return builder.fmul(*args)
 
     return Floats16(Floats16, Floats16), build
+
+
+@with_twin(lambda a, b: a / b)
+def divide(typingctx, a, b):
+    """a / b."""
+
+    def build(context, builder, signature, args):
+        return builder.fdiv(*args)
+
+    return Floats16(Floats16, Floats16), build
+
+
+@with_twin(lambda a: a.sum(dtype=np.float32))
+def sum_of(typingctx, a):
+    """The sum of 16 floats."""
+
+    def build(context, builder, signature, args):
+        total = args[0]
+        for half in (8, 4, 2, 1):
+            mask = [(i + half) % N for i in range(N)]
+            total = builder.fadd(total, builder.shuffle_vector(total, total, ir.Constant(I32, mask)))
+        return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
+
+    return types.float32(Floats16), build
+
+
+# exp(r) for |r| <= ln(2) / 2 to the last bit or two of float32 (Cephes, expf).
+_EXP_SERIES = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+
+
+def _constant_floats(value):
+    return ir.Constant(F32, [value] * N)
+
+
+def _exp_twin(a):
+    with np.errstate(over="ignore"):
+        return np.exp(a)
+
+
+@with_twin(_exp_twin)
+def exp(typingctx, a):
+    """e to the power of each float: 2 ** n * exp(r) with a = n * ln(2) + r, to 2e-7.
+
+    The exponential of the standard library takes one number at a time; in SwiGLU and softmax
+    that was most of the time.
+    """
+
+    def build(context, builder, signature, args):
+        x, constant = args[0], _constant_floats
+        unary = ir.FunctionType(F32, [F32])
+        rint = cgutils.get_or_insert_function(builder.module, unary, f"llvm.rint.v{N}f32")
+        fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(F32, [F32] * 3), f"llvm.fma.v{N}f32")
+        small, large = builder.fcmp_ordered("<", x, constant(-87.0)), builder.fcmp_ordered(">", x, constant(88.0))
+        inside = builder.select(small, constant(-87.0), builder.select(large, constant(88.0), x))
+        n = builder.call(rint, [builder.fmul(inside, constant(1.44269504088896341))])
+        r = builder.call(fma, [n, constant(-0.693359375), inside])
+        r = builder.call(fma, [n, constant(2.12194440e-4), r])
+        series = constant(_EXP_SERIES[0])
+        for coefficient in _EXP_SERIES[1:]:
+            series = builder.call(fma, [series, r, constant(coefficient)])
+        series = builder.call(fma, [builder.fmul(series, r), r, builder.fadd(r, constant(1.0))])
+        exponent = builder.add(builder.fptosi(n, I32), ir.Constant(I32, [127] * N))
+        power = builder.bitcast(builder.shl(exponent, ir.Constant(I32, [23] * N)), F32)
+        y = builder.select(large, constant(float("inf")), builder.fmul(series, power))
+        return builder.select(small, constant(0.0), y)
+
+    return Floats16(Floats16), build

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from minillama import decoding
 from minillama.config import ModelConfig
 from minillama.decoding import Decoder, interleave_model
 from minillama.jit import kernel_threads
@@ -12,7 +13,7 @@ from minillama.llm import LLM
 from minillama.model import forward_cached
 from minillama.ops import FAST, REFERENCE
 from minillama.params import init_params, map_params
-from minillama.quantization import quantize
+from minillama.quantization import GroupedArray, quantize
 from minillama.session import Session
 from minillama.threads import most_threads, set_threads
 
@@ -42,8 +43,10 @@ def threads(request):
         make(n_kv_heads=1, name="Q5_0"),
         make(n_heads=2, head_dim=48, n_kv_heads=1, name="Q5_1"),
         make(n_heads=8, n_kv_heads=1, name="Q4_0"),
+        make(dim=60, n_heads=6, hidden_dim=43, name="F16"),
+        make(dim=60, n_heads=6, hidden_dim=43, name="BF16", tied=False),
     ],
-    ids=["MHA untied Q4_1", "GQA Q8_0", "MQA Q5_0", "wide heads Q5_1", "narrow heads Q4_0"],
+    ids=["MHA untied Q4_1", "GQA Q8_0", "MQA Q5_0", "wide heads Q5_1", "narrow heads Q4_0", "odd F16", "odd BF16"],
 )
 def test_a_token_equals_the_layers_one_by_one(model, threads):
     """Both in integers; only the order of float32 sums differs."""
@@ -54,7 +57,7 @@ def test_a_token_equals_the_layers_one_by_one(model, threads):
     for token in np.random.default_rng(1).integers(0, 101, 120):
         for cache in (one, other):
             cache.reserve(1)
-        logits = decoder.step(params.token_embedding.to_float32([token])[0], one, rope)
+        logits = decoder.step(int(token), one, rope)
         one.lengths += 1
         expected = forward_cached(interleaved.params, config, [token], other, rope)
         np.testing.assert_allclose(logits, expected[0], atol=1e-3 * np.abs(expected).max())
@@ -94,12 +97,19 @@ def test_logits_are_fresh():
     np.testing.assert_array_equal(first, kept)
 
 
-def test_models_in_other_formats_stay_as_they_are():
-    config, params = make(name="F16")
-    assert interleave_model(params) is None
+def test_models_that_do_not_fit_stay_as_they_are(monkeypatch):
+    """llama2.c's int8 has other groups; large float models are not copied; no integers without the instruction."""
+    config, params = make()
+    int8 = GroupedArray(np.ones((64, 64), np.int8), np.ones(64, np.float32))
+    mixed = params._replace(layers=(params.layers[0]._replace(wo=int8),) * 2)
+    assert interleave_model(mixed) is None
+    assert LLM(mixed, config, None).session()._decoder is None
     plain = map_params(lambda a: a if isinstance(a, np.ndarray) else a.to_float32(), params)
+    assert interleave_model(plain) is not None
+    monkeypatch.setattr(decoding, "_MOST_FLOATS", 1000)
     assert interleave_model(plain) is None
-    assert LLM(plain, config, None).session()._decoder is None
+    monkeypatch.setattr(decoding, "DOT4", "portable")
+    assert interleave_model(params) is None
 
 
 def test_only_the_untouched_table_takes_it():

@@ -4,18 +4,36 @@ import numpy as np
 import pytest
 from numba import config
 
-from minillama import simd
+from minillama import simd, simd_bytes
 from minillama.jit import kernel
 from minillama.simd import (
+    divide,
+    exp,
+    load_brain_floats,
+    load_floats,
+    load_halves,
+    load_singles,
+    multiply,
+    multiply_add,
+    splat_float,
+    store_floats,
+    sum_of,
+)
+from minillama.simd_bytes import (
+    dot4,
+    high_nibbles,
     join_bits,
+    join_planes,
     keep_bits,
+    load_64_bytes,
     load_bytes,
+    low_nibbles,
     scale_and_add,
     shift_left,
     shift_right,
     signed_to_float,
+    splat_int,
     spread_bits,
-    store_floats,
     unsigned_to_float,
 )
 
@@ -39,7 +57,8 @@ def _bytes_kernel(raw, at, n, out):
 def test_vectors_equal_their_twins(at, n, rng):
     raw, out = rng.integers(0, 256, 64, dtype=np.uint8), np.empty(112, np.float32)
     _bytes_kernel(raw, at, n, out)
-    twin = {name: getattr(simd, name).twin for name in simd.__dict__ if hasattr(getattr(simd, name), "twin")}
+    operations = {**vars(simd), **vars(simd_bytes)}
+    twin = {name: operation.twin for name, operation in operations.items() if hasattr(operation, "twin")}
     a = twin["load_bytes"](raw, at)
     signed, unsigned = twin["signed_to_float"], twin["unsigned_to_float"]
     expected = np.concatenate(
@@ -54,3 +73,68 @@ def test_vectors_equal_their_twins(at, n, rng):
         ]
     )
     np.testing.assert_array_equal(out, expected)
+
+
+@kernel
+def _floats_kernel(x, raw, out):
+    a, b = load_floats(x, 0), load_floats(x, 16)
+    store_floats(out, 0, exp(a))
+    store_floats(out, 16, multiply(a, b))
+    store_floats(out, 32, divide(a, b))
+    store_floats(out, 48, multiply_add(a, b, splat_float(np.float32(2))))
+    store_floats(out, 64, load_halves(raw, 2))
+    store_floats(out, 80, load_singles(raw, 4))
+    store_floats(out, 96, load_brain_floats(raw, 2))
+    out[112] = sum_of(a)
+
+
+def test_float_vectors_equal_their_twins(rng):
+    x, out = rng.normal(size=32).astype(np.float32), np.empty(113, np.float32)
+    raw = rng.integers(0, 60, 80, dtype=np.uint8)  # small bytes: no infinities among the floats
+    _floats_kernel(x, raw, out)
+    a, b = x[:16], x[16:]
+    twin = {name: operation.twin for name, operation in vars(simd).items() if hasattr(operation, "twin")}
+    loads = [twin[name](raw, at) for name, at in [("load_halves", 2), ("load_singles", 4), ("load_brain_floats", 2)]]
+    two = twin["splat_float"](2)
+    expected = [twin["exp"](a), twin["multiply"](a, b), twin["divide"](a, b), twin["multiply_add"](a, b, two), *loads]
+    np.testing.assert_allclose(out[:112], np.concatenate(expected), rtol=3e-7, atol=1e-30)
+    assert out[112] == pytest.approx(twin["sum_of"](a), abs=1e-5)
+
+
+@kernel
+def _exp_kernel(x, y):
+    for i in range(0, x.size, 16):
+        store_floats(y, i, exp(load_floats(x, i)))
+
+
+def test_exponential_over_its_whole_range():
+    x = np.linspace(-86.9, 87.9, 1 << 16).astype(np.float32)
+    y = np.empty_like(x)
+    _exp_kernel(x, y)
+    np.testing.assert_allclose(y, np.exp(x.astype(np.float64)), rtol=2e-7)
+    edges = np.resize(np.array([-np.inf, -1000, -88, 89, np.inf, np.nan], np.float32), 16)
+    y = np.empty_like(edges)
+    _exp_kernel(edges, y)
+    np.testing.assert_array_equal(y[:6], [0, 0, 0, np.inf, np.inf, np.nan])
+
+
+@kernel
+def _dot4_kernel(weights, x, at, out):
+    w = load_64_bytes(weights, 0)
+    sums = dot4(dot4(splat_int(-5), low_nibbles(w), x, at), high_nibbles(w), x, at)
+    store_floats(out, 0, join_planes(sums, dot4(splat_int(7), w, x, at + 4)))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_products_of_bytes_are_exact(seed):
+    """Unsigned bytes with signed ones, against integer arithmetic; the extremes among them."""
+    rng = np.random.default_rng(seed)
+    weights, x = rng.integers(0, 256, 64, dtype=np.uint8), rng.integers(-128, 128, 16).astype(np.int8)
+    if seed < 4:
+        weights[:], x[:] = [0, 255][seed % 2], [-128, 127][seed // 2]
+    out = np.empty(16, np.float32)
+    _dot4_kernel(weights, x, 3, out)
+    four, lanes = x[3:7].astype(np.int64), weights.reshape(16, 4).astype(np.int64)
+    first = -5 + ((lanes & 15) * four).sum(axis=1) + ((lanes >> 4) * four).sum(axis=1)
+    second = 7 + (lanes * x[7:11].astype(np.int64)).sum(axis=1)
+    np.testing.assert_array_equal(out, (128 * first + second).astype(np.float32))

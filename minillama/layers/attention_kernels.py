@@ -15,7 +15,8 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from ..jit import kernel
+from ..jit import kernel, kernel_pair
+from ..simd import exp, load_floats, multiply, multiply_add, splat_float, store_floats, sum_of
 
 _KEYS = 64  # keys whose scores are held at a time
 # Keys times heads from which on a second thread pays.
@@ -55,19 +56,44 @@ def attend_one(q, k, v, n_keys, y):
 
 
 @kernel
-def _attend_serial(q, k, v, positions, y, logsumexp):
-    batch, n_heads, n_tokens, _ = q.shape
-    group = n_heads // k.shape[1]
-    for b in range(batch):
-        for h in range(n_heads):
-            for t in range(n_tokens):
-                logsumexp[b, h, t] = attend_one(
-                    q[b, h, t], k[b, h // group], v[b, h // group], positions[b, t] + 1, y[b, h, t]
-                )
+def attend_one_float32(q, k, v, n_keys, y):
+    """`attend_one` with vectors of 16, for a head_dim that is a multiple of 16."""
+    head_dim = q.size
+    scale = np.float32(1) / np.sqrt(np.float32(head_dim))
+    scores = np.empty(_KEYS, np.float32)
+    largest, total = np.float32(-np.inf), np.float32(0)
+    y[:] = 0
+    for first in range(0, n_keys, _KEYS):
+        n = min(_KEYS, n_keys - first)
+        new_largest = largest
+        for i in range(n):
+            key = k[first + i]
+            products = splat_float(np.float32(0))
+            for j in range(0, head_dim, 16):
+                products = multiply_add(load_floats(q, j), load_floats(key, j), products)
+            scores[i] = sum_of(products) * scale
+            new_largest = max(new_largest, scores[i])
+        for i in range(n, (n + 15) // 16 * 16):
+            scores[i] = -np.inf  # fills the last vector; its exponential is 0
+        correction = np.exp(largest - new_largest)
+        total *= correction
+        one, shift = splat_float(np.float32(1)), splat_float(-new_largest)
+        for i in range(0, n, 16):
+            p = exp(multiply_add(load_floats(scores, i), one, shift))
+            store_floats(scores, i, p)
+            total += sum_of(p)
+        for j in range(0, head_dim, 16):
+            values = multiply(load_floats(y, j), splat_float(correction))
+            for i in range(n):
+                values = multiply_add(splat_float(scores[i]), load_floats(v[first + i], j), values)
+            store_floats(y, j, values)
+        largest = new_largest
+    for j in range(head_dim):
+        y[j] /= total
+    return largest + np.log(total)
 
 
-@kernel(parallel=True)
-def _attend_parallel(q, k, v, positions, y, logsumexp):
+def _attend_body(q, k, v, positions, y, logsumexp):
     batch, n_heads, n_tokens, _ = q.shape
     group = n_heads // k.shape[1]
     for i in prange(batch * n_heads):
@@ -78,15 +104,68 @@ def _attend_parallel(q, k, v, positions, y, logsumexp):
             )
 
 
+def _attend_float32_body(q, k, v, positions, y, logsumexp):
+    batch, n_heads, n_tokens, _ = q.shape
+    group = n_heads // k.shape[1]
+    for i in prange(batch * n_heads):
+        b, h = i // n_heads, i % n_heads
+        for t in range(n_tokens):
+            logsumexp[b, h, t] = attend_one_float32(
+                q[b, h, t], k[b, h // group], v[b, h // group], positions[b, t] + 1, y[b, h, t]
+            )
+
+
+_attend_serial, _attend_parallel = kernel_pair(_attend_body)
+_attend_serial_float32, _attend_parallel_float32 = kernel_pair(_attend_float32_body)
+
+
 def attend_few(q, k, v, positions, y, logsumexp):
     """Fill `y` (B, H, T, head_dim) and `logsumexp` (B, H, T) for a few queries T."""
     work = (int(positions.max(initial=0)) + 1) * q.shape[0] * q.shape[1] * q.shape[2]
-    (_attend_serial if work < _PARALLEL_SIZE else _attend_parallel)(q, k, v, positions, y, logsumexp)
+    if q.dtype == np.float32 and q.shape[3] % 16 == 0:
+        attend = _attend_serial_float32 if work < _PARALLEL_SIZE else _attend_parallel_float32
+    else:
+        attend = _attend_serial if work < _PARALLEL_SIZE else _attend_parallel
+    attend(q, k, v, positions, y, logsumexp)
+
+
+@kernel
+def _softmax_row_float32(scores, seen):
+    """Softmax of the first `seen` numbers of a row in place, zeros behind them; returns logsumexp."""
+    largest = np.float32(-np.inf)
+    for s in range(seen):
+        largest = max(largest, scores[s])
+    whole = seen // 16 * 16
+    one, shift = splat_float(np.float32(1)), splat_float(-largest)
+    sums = splat_float(np.float32(0))
+    for s in range(0, whole, 16):
+        p = exp(multiply_add(load_floats(scores, s), one, shift))
+        store_floats(scores, s, p)
+        sums = multiply_add(p, one, sums)
+    total = sum_of(sums)
+    for s in range(whole, seen):
+        scores[s] = np.exp(scores[s] - largest)
+        total += scores[s]
+    for s in range(seen):
+        scores[s] /= total
+    for s in range(seen, scores.size):
+        scores[s] = 0
+    return largest + np.log(total)
 
 
 @kernel(parallel=True)
+def _softmax_rows_float32(scores, positions, logsumexp):
+    for t in prange(len(scores)):
+        logsumexp[t] = _softmax_row_float32(scores[t], positions[t] + 1)
+
+
 def softmax_rows(scores, positions, logsumexp):
     """Masked softmax of every row of `scores` (T, S) in place; row t sees keys <= positions[t]."""
+    (_softmax_rows_float32 if scores.dtype == np.float32 else _softmax_rows)(scores, positions, logsumexp)
+
+
+@kernel(parallel=True)
+def _softmax_rows(scores, positions, logsumexp):
     n_rows, n_keys = scores.shape
     for t in prange(n_rows):
         seen = positions[t] + 1
