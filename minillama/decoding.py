@@ -65,20 +65,21 @@ class Interleaved(NamedTuple):
     quantized: bool
 
 
-def interleave_model(params: Params) -> Interleaved | None:
+def interleave_model(params: Params, *, anyway: bool = False) -> Interleaved | None:
     """Rearrange every matrix of a model.
 
     Returns None when one of them has another format, when quantised ones would need an
     instruction that this CPU does not have (unpacking is faster then), or when float ones are so
-    large that a second copy may not fit in memory.
+    large that a second copy may not fit in memory. `anyway` leaves the last two reasons aside.
     """
     head = params.token_embedding if params.output is None else params.output
     matrices = [getattr(layer, name) for layer in params.layers for name in _MATRICES] + [head]
     sizes = [interleaved_bytes(matrix) for matrix in matrices]
     in_floats = [format_name(matrix) in ("F32", "F16", "BF16") for matrix in matrices]
-    if any(size is None for size in sizes) or (not all(in_floats) and DOT4 == "portable"):
+    if any(size is None for size in sizes):
         return None
-    if sum(size or 0 for size, is_float in zip(sizes, in_floats) if is_float) > _MOST_FLOATS:
+    bytes_of_floats = sum(size or 0 for size, is_float in zip(sizes, in_floats) if is_float)
+    if not anyway and ((not all(in_floats) and DOT4 == "portable") or bytes_of_floats > _MOST_FLOATS):
         return None
     data = aligned_bytes(sum(size or 0 for size in sizes))
     arrays: list[InterleavedArray] = []
