@@ -1,4 +1,4 @@
-"""The command line: `minillama generate`, `chat`, `tokenize`, `info`, `models`, `pull`, `convert`, `doctor`.
+"""The command line: `generate`, `chat`, `tokenize`, `info`, `models`, `pull`, `convert`, `doctor`, `bench`.
 
 Text goes to stdout and everything else to stderr, so that a pipe carries only the answer.
 Heavy imports happen inside the commands: `minillama --help` is quick.
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .cli_bench import register as register_bench
 from .cli_chat import Conversation, Timed
 from .cli_output import compile_notice, download_bar, fail, note, write
 
@@ -270,6 +271,9 @@ def doctor() -> None:
             write(f"     {'':16} → {finding.advice}\n")
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
+
+
+register_bench(app)
 
 
 # --- shared by the commands -------------------------------------------------------------

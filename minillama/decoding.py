@@ -21,7 +21,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from .config import ModelConfig
-from .interleaved import ROWS, InterleavedArray, aligned_bytes, interleave, interleaved_bytes, round_up
+from .interleaved import ROWS, InterleavedArray, aligned_bytes, interleave, interleaved_bytes, release_pages, round_up
 from .interleaved_kernels import quantize_row, row_group
 from .jit import kernel, kernel_pair, kernel_threads
 from .kv_cache import KVCache
@@ -86,6 +86,7 @@ def interleave_model(params: Params, *, anyway: bool = False) -> Interleaved | N
     at = 0
     for matrix, size in zip(matrices, sizes):
         arrays.append(interleave(matrix, data, at))
+        release_pages(matrix)
         at += size or 0
     layers = []
     for i, layer in enumerate(params.layers):

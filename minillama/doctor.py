@@ -12,7 +12,7 @@ from typing import NamedTuple
 from .threads import available_cores, most_threads
 
 # CPU features that decide how fast the kernels are, best first.
-_FEATURES = ("amx-int8", "avx512vnni", "avxvnni", "avx512f", "avx2", "dotprod", "neon")
+CPU_FEATURES = ("amx-int8", "avx512vnni", "avxvnni", "avx512f", "avx2", "dotprod", "neon")
 
 
 class Finding(NamedTuple):
@@ -75,7 +75,7 @@ def _cpu() -> Finding:
     import llvmlite.binding as llvm
 
     features = llvm.get_host_cpu_features()
-    present = [name for name in _FEATURES if features.get(name)]
+    present = [name for name in CPU_FEATURES if features.get(name)]
     return Finding("CPU", f"{llvm.get_host_cpu_name()}; {', '.join(present) or 'no vector extension that is used'}")
 
 

@@ -22,6 +22,7 @@ activation meets 16 weights of 16 rows, and no sum has to be collected from the 
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -31,7 +32,7 @@ from numpy.typing import NDArray
 
 from .interleaved_kernels import BRAINS, BYTES, HALVES, NIBBLES, SINGLES, multiply_rows, no_planes, quantize_rows
 from .jit import kernel_threads
-from .quantization import BlockFormat, PackedArray, format_name, k_block_parts, quantize
+from .quantization import FORMATS, BlockFormat, PackedArray, format_name, k_block_parts, quantize
 
 Bytes = NDArray[Any]  # uint8
 Float32 = NDArray[np.float32]
@@ -58,7 +59,7 @@ class Layout(NamedTuple):
 class _Parts(NamedTuple):
     """Blocks of 32 columns taken apart; scale and minimum as bytes of float16, or of float32 if wide."""
 
-    q: Bytes  # (R, B, 32)
+    q: Bytes  # (R, B, 32), or (R, B, 16) of nibbles: number i low in byte i, number i + 16 high
     scale: Bytes  # (R, B, 2 or 4)
     minimum: Bytes  # (R, B, 2 or 4), read only where the kind has minima
 
@@ -78,26 +79,25 @@ def _simple(unpack: Callable[[Bytes], Bytes]) -> Callable[[Bytes], _Parts]:
     return lambda blocks: _Parts(unpack(blocks), blocks[..., 0:2], blocks[..., 2:4])
 
 
-def _nibbles(packed: Bytes) -> Bytes:
-    return np.concatenate((packed & 15, packed >> 4), axis=-1)
-
-
 def _with_fifth_bits(blocks: Bytes, at: int) -> Bytes:
     """Numbers of 5 bits: the upper ones at byte `at`, the nibbles behind them."""
+    packed = blocks[..., at + 4 :]
     fifth = np.unpackbits(blocks[..., at : at + 4], axis=-1, bitorder="little")
-    return _nibbles(blocks[..., at + 4 :]) | fifth << 4
+    return np.concatenate((packed & 15, packed >> 4), axis=-1) | fifth << 4
 
 
 def _take_apart_k(blocks: Bytes) -> _Parts:
     """Q4_K and Q5_K: a block of 256 is eight of 32, whose scales are products: float32."""
-    parts = [part.reshape(len(blocks), -1, part.shape[-1]) for part in k_block_parts(blocks)]
-    return _Parts(parts[0], parts[1].view(np.uint8), parts[2].view(np.uint8))
+    parts: list[Any] = [part.reshape(len(blocks), -1, part.shape[-1]) for part in k_block_parts(blocks)]
+    q, scale, minimum = parts
+    packed = q if blocks.shape[-1] == FORMATS["Q5_K"].block_bytes else q[..., :16] | q[..., 16:] << 4
+    return _Parts(packed, scale.view(np.uint8), minimum.view(np.uint8))
 
 
 # Formats with one scale for 32 columns. Q6_K has one for 16: it is rounded to Q8_0 first.
 _KINDS = {
-    "Q4_0": _Kind(True, 8, False, False, _simple(lambda blocks: _nibbles(blocks[..., 2:]))),
-    "Q4_1": _Kind(True, 0, True, False, _simple(lambda blocks: _nibbles(blocks[..., 4:]))),
+    "Q4_0": _Kind(True, 8, False, False, _simple(lambda blocks: blocks[..., 2:])),
+    "Q4_1": _Kind(True, 0, True, False, _simple(lambda blocks: blocks[..., 4:])),
     "Q5_0": _Kind(False, 16, False, False, _simple(lambda blocks: _with_fifth_bits(blocks, 2))),
     "Q5_1": _Kind(False, 0, True, False, _simple(lambda blocks: _with_fifth_bits(blocks, 4))),
     "Q8_0": _Kind(False, 128, False, False, _simple(lambda blocks: blocks[..., 2:] + np.uint8(128))),
@@ -211,8 +211,9 @@ def interleave(weight: Interleavable, data: Bytes | None = None, at: int = 0) ->
         assert isinstance(stored, PackedArray)
         _store_blocks(data, layout, rows, stored.format)
     else:
-        size = _FLOATS[format_name(weight)][1]
-        _store(data, layout.quants, rows.view(np.uint8).reshape(-1, ROWS, weight.shape[1], size).swapaxes(1, 2))
+        number = {2: np.uint16, 4: np.uint32}[_FLOATS[format_name(weight)][1]]
+        floats = np.ascontiguousarray(rows).view(number)
+        _store(data, layout.quants, floats.reshape(-1, ROWS, weight.shape[1]).swapaxes(1, 2))
     return InterleavedArray(data, layout, weight)
 
 
@@ -220,14 +221,13 @@ def _store_blocks(data: Bytes, layout: Layout, rows: Bytes, format: BlockFormat)
     """Numbers, scales and minima of rows in blocks."""
     kind, shape = _KINDS[format.name], (layout.n_groups, ROWS, layout.n_blocks)
     parts = kind.take_apart(rows.reshape(len(rows), -1, format.block_bytes))
-    # (group, lane, block, step, 4 bytes), 8 steps of 4 columns in a block, to (group, block, step, lane, 4)
-    q = parts.q.reshape(*shape, 8, 4).transpose(0, 2, 3, 1, 4)
-    if kind.nibbles:  # the first four steps in the low halves, the others in the high ones
-        q = q[:, :, :4] | q[:, :, 4:] << 4
-    _store(data, layout.quants, q)
-    _store(data, layout.scales, parts.scale.reshape(*shape, -1).swapaxes(1, 2))
-    if kind.minimum:
-        _store(data, layout.minima, parts.minimum.reshape(*shape, -1).swapaxes(1, 2))
+    number = np.uint32 if kind.wide else np.uint16  # the scales move as whole numbers
+    # (group, lane, block, step of 4 columns) to (group, block, step, lane)
+    fours = np.ascontiguousarray(parts.q).view(np.uint32).reshape(*shape, -1)
+    _store(data, layout.quants, fours.transpose(0, 2, 3, 1))
+    for values, place in ((parts.scale, layout.scales), (parts.minimum, layout.minima)):
+        if place >= 0:
+            _store(data, place, np.ascontiguousarray(values).view(number).reshape(shape).swapaxes(1, 2))
 
 
 def aligned_bytes(n: int) -> Bytes:
@@ -237,5 +237,18 @@ def aligned_bytes(n: int) -> Bytes:
     return raw[first : first + n]
 
 
-def _store(data: Bytes, at: int, values: Bytes) -> None:
-    data[at : at + values.size] = values.reshape(-1)
+def _store(data: Bytes, at: int, values: NDArray[Any]) -> None:
+    """Copy an array of any strides to byte `at`, in its order."""
+    place = data[at : at + values.size * values.itemsize].view(values.dtype)
+    place.reshape(values.shape)[...] = values
+
+
+def release_pages(array: Any) -> None:
+    """Let go of what is in memory of the file that an array is mapped from; it can be read again.
+
+    The interleaved copy takes its place: without this both would count.
+    """
+    while array is not None and not isinstance(array, mmap.mmap):
+        array = array.data if isinstance(array, PackedArray) else getattr(array, "base", None)
+    if array is not None and hasattr(mmap, "MADV_DONTNEED"):
+        array.madvise(mmap.MADV_DONTNEED)

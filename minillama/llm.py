@@ -67,6 +67,13 @@ class LLM:
             )
         return self._tokenizer
 
+    @property
+    def bytes_per_token(self) -> int:
+        """Bytes of weights that decoding one token reads, as stored: every layer and the head."""
+        head = self.params.token_embedding if self.params.output is None else self.params.output
+        layers = sum(array.nbytes for layer in self.params.layers for array in layer)
+        return int(layers + self.params.final_norm.nbytes + head.nbytes)
+
     def session(self, max_seq_len: int | None = None) -> Session:
         """A new sequence on this model."""
         return Session(self.params, self.config, self.ops, max_seq_len=max_seq_len, interleaved=self._interleaved)

@@ -16,15 +16,16 @@ PACKAGE = Path(minillama.__file__).parent
 ALLOWED = {
     "jit": set(),
     "simd": set(),
+    "simd_bytes": {"simd"},
     "threads": set(),
     "config": set(),
     "quantization": set(),
-    "quantization_kernels": {"jit", "simd", "quantization"},
+    "quantization_kernels": {"jit", "simd", "simd_bytes", "quantization"},
     "interleaved": {"jit", "interleaved_kernels", "quantization"},
-    "interleaved_kernels": {"jit", "simd"},
-    "layers": {"jit", "interleaved", "quantization", "quantization_kernels"},
+    "interleaved_kernels": {"jit", "simd", "simd_bytes"},
+    "layers": {"jit", "simd", "interleaved", "quantization", "quantization_kernels"},
     "decoding": {"config", "interleaved", "interleaved_kernels", "jit", "kv_cache", "layers", "params"}
-    | {"quantization", "simd"},
+    | {"quantization", "simd", "simd_bytes"},
     "ops": {"layers"},
     "params": {"config"},
     "kv_cache": {"config"},
@@ -37,7 +38,9 @@ ALLOWED = {
     "tokenizers": {"checkpoints"},
     "chat": {"tokenizers"},
 }
-APPLICATIONS = {"llm", "cli", "cli_chat", "cli_output", "info", "doctor", "__init__", "__main__"}
+APPLICATIONS = {"llm", "info", "doctor", "cli", "cli_bench", "cli_chat", "cli_output", "__init__", "__main__"}
+APPLICATIONS |= {"bench", "bench_machine", "bench_peers", "bench_plot", "bench_process", "bench_quality"}
+APPLICATIONS |= {"bench_report", "bench_rows", "bench_worker"}
 
 
 def module_of(path: Path) -> str:
