@@ -9,13 +9,24 @@ from numba import prange
 from numpy.typing import NDArray
 
 from .jit import kernel
-from .simd import load_brain_floats, load_halves, load_singles, multiply, multiply_add, splat_float, store_floats
+from .simd import (
+    load_brain_floats,
+    load_halves,
+    load_singles,
+    multiply,
+    multiply_add,
+    prefetch,
+    splat_float,
+    store_floats,
+)
 from .simd_bytes import dot4, high_nibbles, join_planes, load_64_bytes, low_nibbles, splat_int
 
 # Multiplications below which a second thread costs more than it saves.
 _SERIAL_SIZE = 131_072
 
 
+# Bytes ahead of what is multiplied that are asked for from memory.
+_AHEAD = 4096
 # How the numbers of a matrix are stored: `Layout.kind`.
 BYTES, NIBBLES, SINGLES, HALVES, BRAINS = range(5)
 
@@ -134,12 +145,14 @@ def _row_group_of_integers(data, layout, group, high, low, d, total):
         if nibbles:
             for step in range(4):
                 packed = load_64_bytes(data, quants + 256 * block + 64 * step)
+                prefetch(data, quants + 256 * block + 64 * step + _AHEAD)
                 first, second = low_nibbles(packed), high_nibbles(packed)
                 high_sums = dot4(dot4(high_sums, first, high, c + 4 * step), second, high, c + 16 + 4 * step)
                 low_sums = dot4(dot4(low_sums, first, low, c + 4 * step), second, low, c + 16 + 4 * step)
         else:
             for step in range(8):
                 weights = load_64_bytes(data, quants + 512 * block + 64 * step)
+                prefetch(data, quants + 512 * block + 64 * step + _AHEAD)
                 high_sums = dot4(high_sums, weights, high, c + 4 * step)
                 low_sums = dot4(low_sums, weights, low, c + 4 * step)
         y = multiply_add(

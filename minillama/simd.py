@@ -212,6 +212,65 @@ def sum_of(typingctx, a):
     return types.float32(Floats16), build
 
 
+@with_twin(lambda array, i: None)
+def prefetch(typingctx, array, i):
+    """Ask for the cache line with element i of an array ahead of time; any i will do.
+
+    The CPU fetches ahead by itself, but not across the borders of 4 KB pages.
+    """
+
+    def build(context, builder, signature, args):
+        byte = ir.IntType(8)
+        place = address(context, builder, signature.args[0], args[0], args[1], byte)
+        kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), *[ir.IntType(32)] * 3])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [place, *(ir.Constant(ir.IntType(32), n) for n in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), build
+
+
+def _store_four_sums_twin(array, i, a, b, c, d):
+    array[i : i + 4] = [v.sum(dtype=np.float32) for v in (a, b, c, d)]
+
+
+@with_twin(_store_four_sums_twin)
+def store_four_sums(typingctx, array, i, a, b, c, d):
+    """Write the sums of four vectors to elements i ... i + 3 of a float32 array.
+
+    The halves of two vectors are added in one step, then the quarters of four: half the work of
+    four sums by themselves.
+    """
+
+    def build(context, builder, signature, args):
+        vectors, width = list(args[2:]), N
+        while width > 4:  # two vectors of partial sums become one, then each is folded once more
+            width //= 2
+            if len(vectors) > 1:
+                vectors = [_fold_two(builder, x, y, width) for x, y in zip(vectors[::2], vectors[1::2])]
+            else:
+                vectors = [_fold_two(builder, vectors[0], vectors[0], width)]
+        sums = vectors[0]  # four floats of each, one vector behind the other
+        for shift in (2, 1):
+            turned = [4 * (n // 4) + (n + shift) % 4 for n in range(N)]
+            sums = builder.fadd(sums, builder.shuffle_vector(sums, sums, ir.Constant(I32, turned)))
+        four = ir.VectorType(ir.IntType(32), 4)
+        firsts = builder.shuffle_vector(sums, sums, ir.Constant(four, [0, 4, 8, 12]))
+        place = address(context, builder, signature.args[0], args[0], args[1], ir.VectorType(ir.FloatType(), 4))
+        builder.store(firsts, place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, Floats16, Floats16, Floats16, Floats16), build
+
+
+def _fold_two(builder, x, y, width):
+    """Add the upper half of every group of 2 * width to the lower one, of x, then of y."""
+    low = [first + n for first in range(0, 2 * N, 2 * width) for n in range(width)]
+    lower = builder.shuffle_vector(x, y, ir.Constant(I32, low))
+    upper = builder.shuffle_vector(x, y, ir.Constant(I32, [n + width for n in low]))
+    return builder.fadd(lower, upper)
+
+
 # exp(r) for |r| <= ln(2) / 2 to the last bit or two of float32 (Cephes, expf).
 _EXP_SERIES = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
 

@@ -17,6 +17,7 @@ from minillama.simd import (
     multiply_add,
     splat_float,
     store_floats,
+    store_four_sums,
     sum_of,
 )
 from minillama.simd_bytes import (
@@ -86,10 +87,11 @@ def _floats_kernel(x, raw, out):
     store_floats(out, 80, load_singles(raw, 4))
     store_floats(out, 96, load_brain_floats(raw, 2))
     out[112] = sum_of(a)
+    store_four_sums(out, 113, a, b, splat_float(np.float32(3)), multiply(a, b))
 
 
 def test_float_vectors_equal_their_twins(rng):
-    x, out = rng.normal(size=32).astype(np.float32), np.empty(113, np.float32)
+    x, out = rng.normal(size=32).astype(np.float32), np.empty(117, np.float32)
     raw = rng.integers(0, 60, 80, dtype=np.uint8)  # small bytes: no infinities among the floats
     _floats_kernel(x, raw, out)
     a, b = x[:16], x[16:]
@@ -99,6 +101,7 @@ def test_float_vectors_equal_their_twins(rng):
     expected = [twin["exp"](a), twin["multiply"](a, b), twin["divide"](a, b), twin["multiply_add"](a, b, two), *loads]
     np.testing.assert_allclose(out[:112], np.concatenate(expected), rtol=3e-7, atol=1e-30)
     assert out[112] == pytest.approx(twin["sum_of"](a), abs=1e-5)
+    np.testing.assert_allclose(out[113:], [a.sum(), b.sum(), 48, (a * b).sum()], rtol=1e-5)
 
 
 @kernel

@@ -16,8 +16,20 @@ import numpy as np
 from numba import prange
 
 from ..jit import kernel, kernel_pair
-from ..simd import exp, load_floats, multiply, multiply_add, splat_float, store_floats, sum_of
+from ..simd import (
+    exp,
+    load_floats,
+    multiply,
+    multiply_add,
+    prefetch,
+    splat_float,
+    store_floats,
+    store_four_sums,
+    sum_of,
+)
 
+# Numbers ahead of what is read that are asked for from memory (a page).
+_AHEAD = 1024
 _KEYS = 64  # keys whose scores are held at a time
 # Keys times heads from which on a second thread pays.
 _PARALLEL_SIZE = 1_024
@@ -56,6 +68,61 @@ def attend_one(q, k, v, n_keys, y):
 
 
 @kernel
+def _score(q, k, first, n, scores):
+    """scores[i] = q . k[first + i], four keys side by side."""
+    zero = splat_float(np.float32(0))
+    fours = n // 4 * 4
+    for i in range(0, fours, 4):
+        k0, k1, k2, k3 = k[first + i], k[first + i + 1], k[first + i + 2], k[first + i + 3]
+        s0 = s1 = s2 = s3 = zero
+        for j in range(0, q.size, 16):
+            part = load_floats(q, j)
+            for ahead in range(4):
+                prefetch(k, (first + i + ahead) * q.size + j + _AHEAD)
+            s0 = multiply_add(part, load_floats(k0, j), s0)
+            s1 = multiply_add(part, load_floats(k1, j), s1)
+            s2 = multiply_add(part, load_floats(k2, j), s2)
+            s3 = multiply_add(part, load_floats(k3, j), s3)
+        store_four_sums(scores, i, s0, s1, s2, s3)
+    for i in range(fours, n):
+        total = zero
+        for j in range(0, q.size, 16):
+            total = multiply_add(load_floats(q, j), load_floats(k[first + i], j), total)
+        scores[i] = sum_of(total)
+
+
+@kernel
+def _add_values(p, v, first, n, correction, y):
+    """y = y * correction + the sum of p[i] * v[first + i], for a head_dim that is a multiple of 16.
+
+    An addition waits for the one before it: four vectors of y side by side keep the CPU busy.
+    """
+    head_dim = y.size
+    fours = head_dim // 64 * 64
+    c = splat_float(correction)
+    for j in range(0, fours, 64):
+        y0, y1 = multiply(load_floats(y, j), c), multiply(load_floats(y, j + 16), c)
+        y2, y3 = multiply(load_floats(y, j + 32), c), multiply(load_floats(y, j + 48), c)
+        for i in range(n):
+            value, weight = v[first + i], splat_float(p[i])
+            for ahead in range(0, 64, 16):
+                prefetch(v, (first + i) * head_dim + j + ahead + _AHEAD)
+            y0 = multiply_add(weight, load_floats(value, j), y0)
+            y1 = multiply_add(weight, load_floats(value, j + 16), y1)
+            y2 = multiply_add(weight, load_floats(value, j + 32), y2)
+            y3 = multiply_add(weight, load_floats(value, j + 48), y3)
+        store_floats(y, j, y0)
+        store_floats(y, j + 16, y1)
+        store_floats(y, j + 32, y2)
+        store_floats(y, j + 48, y3)
+    for j in range(fours, head_dim, 16):
+        values = multiply(load_floats(y, j), c)
+        for i in range(n):
+            values = multiply_add(splat_float(p[i]), load_floats(v[first + i], j), values)
+        store_floats(y, j, values)
+
+
+@kernel
 def attend_one_float32(q, k, v, n_keys, y):
     """`attend_one` with vectors of 16, for a head_dim that is a multiple of 16."""
     head_dim = q.size
@@ -66,12 +133,9 @@ def attend_one_float32(q, k, v, n_keys, y):
     for first in range(0, n_keys, _KEYS):
         n = min(_KEYS, n_keys - first)
         new_largest = largest
+        _score(q, k, first, n, scores)
         for i in range(n):
-            key = k[first + i]
-            products = splat_float(np.float32(0))
-            for j in range(0, head_dim, 16):
-                products = multiply_add(load_floats(q, j), load_floats(key, j), products)
-            scores[i] = sum_of(products) * scale
+            scores[i] *= scale
             new_largest = max(new_largest, scores[i])
         for i in range(n, (n + 15) // 16 * 16):
             scores[i] = -np.inf  # fills the last vector; its exponential is 0
@@ -82,11 +146,7 @@ def attend_one_float32(q, k, v, n_keys, y):
             p = exp(multiply_add(load_floats(scores, i), one, shift))
             store_floats(scores, i, p)
             total += sum_of(p)
-        for j in range(0, head_dim, 16):
-            values = multiply(load_floats(y, j), splat_float(correction))
-            for i in range(n):
-                values = multiply_add(splat_float(scores[i]), load_floats(v[first + i], j), values)
-            store_floats(y, j, values)
+        _add_values(scores, v, first, n, correction, y)
         largest = new_largest
     for j in range(head_dim):
         y[j] /= total
