@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from .model import as_tokens, forward_cached
 from .ops import FAST, Ops
 from .params import Params
 from .sampling import log_softmax
+from .threads import one_blas_thread
 
 Float = NDArray[np.floating]
 
@@ -85,6 +87,7 @@ class Session:
         self.params, self.config, self.ops = params, config, ops
         self._fast_params = params if interleaved is None else interleaved.params
         self._decoder = None if interleaved is None else Decoder(interleaved, config)
+        self._in_integers = interleaved is not None and interleaved.quantized
         self.cache = KVCache(config, 1, max_seq_len)
         self.tokens: list[int] = []
         self.logits: Float | None = None
@@ -186,9 +189,10 @@ class Session:
     def _forward(self, tokens: NDArray[np.int64], all_logits: bool) -> Float:
         """Several tokens through the layers: (vocab_size,), or (T, vocab_size) with `all_logits`."""
         rope = self._rotations.reach(self.position + tokens.size)
-        return forward_cached(
-            self._fast_params, self.config, tokens, self.cache, rope, self.ops, all_logits=all_logits
-        )[0]
+        with one_blas_thread() if self._in_integers else nullcontext():
+            return forward_cached(
+                self._fast_params, self.config, tokens, self.cache, rope, self.ops, all_logits=all_logits
+            )[0]
 
     def _decode(self, token: int) -> Float:
         """One token through the fused kernel."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from contextlib import AbstractContextManager
+from typing import Any
 
 
 def available_cores() -> int:
@@ -17,6 +20,22 @@ def most_threads() -> int:
     import numba
 
     return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+
+
+@functools.cache
+def _controller() -> Any:
+    import threadpoolctl
+
+    return threadpoolctl.ThreadpoolController()
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """A context in which BLAS uses one thread.
+
+    Where kernels do the large products, BLAS has only small ones left; a second thread of its own
+    pool would wait busily on a core that the kernels need next.
+    """
+    return _controller().limit(limits=1, user_api="blas")
 
 
 def set_threads(n: int) -> None:

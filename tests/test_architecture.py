@@ -31,7 +31,7 @@ ALLOWED = {
     "kv_cache": {"config"},
     "sampling": {"jit"},
     "model": {"config", "kv_cache", "layers", "ops", "params"},
-    "session": {"config", "decoding", "kv_cache", "layers", "model", "ops", "params", "sampling"},
+    "session": {"threads", "config", "decoding", "kv_cache", "layers", "model", "ops", "params", "sampling"},
     "generate": {"config", "kv_cache", "model", "ops", "params", "sampling", "session"},
     "text": {"generate", "tokenizers"},
     "checkpoints": {"config", "params", "quantization", "layers", "tokenizers"},
