@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .cli_output import fail, note, write
+from .cli_output import compiled_functions, fail, note, write
 
 if TYPE_CHECKING:
     from .llm import LLM
@@ -19,6 +19,7 @@ class Timed:
 
     def __init__(self, session: Session, start: Callable[[], TextStream]) -> None:
         begin = time.perf_counter()
+        self._compiled_before = compiled_functions()
         shared = session.position
         self.stream: TextStream = start()
         self.prompt_seconds = time.perf_counter() - begin
@@ -40,6 +41,8 @@ class Timed:
         speed = f"{n / self.seconds:.1f} tokens/s" if n and self.seconds else "0 tokens/s"
         why = {"length": "; stopped at --max-tokens", "context": "; the context is full"}
         ended = why.get(self.stream.result.finish_reason or "", "")
+        if compiled_functions() > self._compiled_before:
+            ended += "; most of the time went into compiling, the next run is quick"
         return f"prompt {self.prompt_tokens} tokens in {self.prompt_seconds:.2f} s; {n} tokens at {speed}{ended}"
 
 
