@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
+import gguf
 import numpy as np
 import pytest
 
@@ -54,3 +56,10 @@ def smollm2(smollm2_path: Path):
     import minillama
 
     return minillama.load(smollm2_path)
+
+
+@pytest.fixture(scope="session")
+def smollm2_metadata(smollm2_path: Path) -> dict[str, Any]:
+    """The tokenizer's metadata of SmolLM2-135M-Instruct, as the gguf library reads it."""
+    fields = gguf.GGUFReader(smollm2_path).fields
+    return {key: field.contents() for key, field in fields.items() if key.startswith("tokenizer.")}

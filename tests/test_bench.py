@@ -179,7 +179,6 @@ def test_points_of_the_roofline(results):
 
 @pytest.mark.parametrize("name", ["roof.png", "roof.svg"])
 def test_the_picture(results, name, tmp_path):
-    pytest.importorskip("matplotlib")
     draw_roofline(results, tmp_path / name)
     assert (tmp_path / name).stat().st_size > 10_000
 

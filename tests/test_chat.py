@@ -1,9 +1,9 @@
 """Chat formats, token for token against the code and the templates that the models were trained with."""
 
-import os
-from pathlib import Path
-
 import pytest
+import sentencepiece
+import transformers
+from transformers.utils import chat_template_utils
 
 from minillama.chat import ChatML, Llama2Chat, Message, Zephyr, template_for
 from minillama.tokenizers import ByteLevelBPE, Piece, SentencePieceBPE, TokenType, load_tokenizer, tokenizer_from_gguf
@@ -52,25 +52,12 @@ def llama2(shared_data) -> SentencePieceBPE:
     return load_tokenizer(shared_data / "llama2_tokenizer" / "tokenizer.model")
 
 
-@pytest.fixture(scope="module")
-def smollm2_metadata():
-    """The tokenizer's metadata of the real SmolLM2-135M-Instruct, or a skip."""
-    gguf = pytest.importorskip("gguf")
-    home = Path(os.environ.get("MINILLAMA_HOME", Path.home() / ".cache" / "minillama"))
-    path = home / "models" / "smollm2-135m-instruct.gguf"
-    if not path.is_file():
-        pytest.skip(f"the vocabulary of SmolLM2 is compared only where {path} exists")
-    fields = gguf.GGUFReader(path).fields
-    return {key: field.contents() for key, field in fields.items() if key.startswith("tokenizer.")}
-
-
 # --- Llama 2 ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("messages", CONVERSATIONS)
 def test_llama2_is_metas_construction(shared_data, llama2, messages):
     """Line for line as in Meta's generation.py, with the sentencepiece library."""
-    sentencepiece = pytest.importorskip("sentencepiece")
     model = sentencepiece.SentencePieceProcessor(model_file=str(shared_data / "llama2_tokenizer" / "tokenizer.model"))
     dialog = list(messages)
     if dialog[0]["role"] == "system":
@@ -119,8 +106,9 @@ def test_llama2_order(messages, error):
 
 def rendered(template: str, messages, **context) -> str:
     """The template's text, as transformers renders it."""
-    chat = pytest.importorskip("transformers.utils.chat_template_utils")
-    texts, _ = chat.render_jinja_template([messages], chat_template=template, add_generation_prompt=True, **context)
+    texts, _ = chat_template_utils.render_jinja_template(
+        [messages], chat_template=template, add_generation_prompt=True, **context
+    )
     return texts[0]
 
 
@@ -134,7 +122,6 @@ def test_chatml_is_the_template_of_smollm2(messages):
 @pytest.mark.parametrize("messages", CONVERSATIONS)
 def test_chatml_with_the_real_vocabulary(smollm2_metadata, tmp_path, messages):
     """transformers' apply_chat_template on the tokenizer saved here gives the same ids."""
-    transformers = pytest.importorskip("transformers")
     tokenizer = tokenizer_from_gguf(smollm2_metadata)
     tokenizer.save(tmp_path)
     library = transformers.AutoTokenizer.from_pretrained(tmp_path)

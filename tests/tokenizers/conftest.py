@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 from corpus import train_sentencepiece, training_lines
 
@@ -41,15 +38,3 @@ def small_byte_level():
 def byte_level_json(small_byte_level) -> bytes:
     """Its `tokenizer.json`."""
     return small_byte_level.to_str().encode()
-
-
-@pytest.fixture(scope="session")
-def smollm2_metadata():
-    """The metadata of the real SmolLM2-135M-Instruct, or a skip."""
-    gguf = pytest.importorskip("gguf")
-    home = Path(os.environ.get("MINILLAMA_HOME", Path.home() / ".cache" / "minillama"))
-    path = home / "models" / "smollm2-135m-instruct.gguf"
-    if not path.is_file():
-        pytest.skip(f"the vocabulary of SmolLM2 is compared only where {path} exists")
-    fields = gguf.GGUFReader(path).fields
-    return {key: field.contents() for key, field in fields.items() if key.startswith("tokenizer.")}
