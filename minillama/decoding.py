@@ -25,10 +25,13 @@ from .interleaved import ROWS, InterleavedArray, aligned_bytes, interleave, inte
 from .interleaved_kernels import quantize_row, row_group
 from .jit import kernel, kernel_pair, kernel_threads
 from .kv_cache import KVCache
-from .layers.attention_kernels import attend_one, attend_one_float32
+from .layers.attention_kernels import attend_one
+from .layers.rmsnorm import normalise_row
+from .layers.rope import rotate_row
+from .layers.swiglu import silu_vector
 from .params import LayerParams, Params
 from .quantization import format_name
-from .simd import divide, exp, load_floats, multiply, multiply_add, splat_float, store_floats
+from .simd import load_floats, multiply, multiply_add, splat_float, store_floats
 from .simd_bytes import DOT4
 
 Float32 = NDArray[np.float32]
@@ -162,12 +165,7 @@ class Decoder:
 @kernel
 def _norm(x, weight, eps, normed, quantized, high, low, d, total):
     """RMSNorm, and where a matrix is quantised the rounding that integer products need."""
-    sum_of_squares = np.float32(0)
-    for i in range(weight.size):
-        sum_of_squares += x[i] * x[i]
-    rrms = np.float32(1) / np.sqrt(sum_of_squares / np.float32(weight.size) + eps)
-    for i in range(weight.size):
-        normed[i] = x[i] * rrms * weight[i]
+    normalise_row(x[: weight.size], weight, eps, normed)
     if quantized:
         quantize_row(normed, high, low, d, total)
 
@@ -175,11 +173,9 @@ def _norm(x, weight, eps, normed, quantized, high, low, d, total):
 @kernel
 def _rotate(heads, head_dim, cos, sin):
     """RoPE on every head of a flat row, in place."""
-    for first in range(0, heads.size - head_dim + 1, head_dim):
-        for i in range(head_dim // 2):
-            even, odd = heads[first + 2 * i], heads[first + 2 * i + 1]
-            heads[first + 2 * i] = even * cos[i] - odd * sin[i]
-            heads[first + 2 * i + 1] = even * sin[i] + odd * cos[i]
+    for first in range(0, heads.size, head_dim):
+        head = heads[first : first + head_dim]
+        rotate_row(head, cos, sin, head)
 
 
 @kernel
@@ -204,12 +200,10 @@ def _add_part(data, layout, x, high, low, d, total, stream, part, n_parts):
 def _gate_part(data, gate, up, x, high, low, d, total, hidden, part, n_parts):
     """Both projections of the feed-forward layer and silu(gate) * up."""
     n_groups = gate[3]
-    one, minus_one = splat_float(np.float32(1)), splat_float(np.float32(-1))
     for group in range(part * n_groups // n_parts, (part + 1) * n_groups // n_parts):
         g = row_group(data, gate, group, x, high, low, d, total)
         u = row_group(data, up, group, x, high, low, d, total)
-        y = divide(g, multiply_add(exp(multiply(g, minus_one)), one, one))
-        store_floats(hidden, 16 * group, multiply(y, u))
+        store_floats(hidden, 16 * group, multiply(silu_vector(g), u))
 
 
 @kernel
@@ -218,10 +212,7 @@ def _attend_part(q, k, v, n_keys, head_dim, n_heads, y, part, n_parts):
     group = n_heads // len(k)
     for head in range(part * n_heads // n_parts, (part + 1) * n_heads // n_parts):
         own = slice(head * head_dim, (head + 1) * head_dim)
-        if head_dim % 16 == 0:
-            attend_one_float32(q[own], k[head // group], v[head // group], n_keys, y[own])
-        else:
-            attend_one(q[own], k[head // group], v[head // group], n_keys, y[own])
+        attend_one(q[own], k[head // group], v[head // group], n_keys, y[own])
 
 
 def _decode_body(

@@ -8,7 +8,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .jit import kernel
+from .jit import kernel, kernel_pair
 from .simd import (
     load_brain_floats,
     load_halves,
@@ -60,16 +60,12 @@ def quantize_row(x, high, low, d, total):
         total[b] = count
 
 
-@kernel(parallel=True)
-def _quantize_parallel(x, high, low, d, total):
+def _quantize_body(x, high, low, d, total):
     for n in prange(len(x)):
         quantize_row(x[n], high[n], low[n], d[n], total[n])
 
 
-@kernel
-def _quantize_serial(x, high, low, d, total):
-    for n in range(len(x)):
-        quantize_row(x[n], high[n], low[n], d[n], total[n])
+_quantize_serial, _quantize_parallel = kernel_pair(_quantize_body)
 
 
 def no_planes(n_rows: int) -> Planes:

@@ -3,8 +3,8 @@
 Compiled code is kept on disk, so only the first run on a machine compiles. Where Numba
 finds no folder to write to, the kernel still works and is compiled anew in every process.
 
-Numba notices an edit to the file of a kernel, not to a helper in another file: the helpers
-of a kernel live in its own file.
+Numba notices an edit to the file of a kernel, not to one that the kernel calls in another file:
+after editing the vectors of simd*.py, or a layer's kernel that decoding.py calls, `make clean`.
 """
 
 import os

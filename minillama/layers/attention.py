@@ -30,7 +30,7 @@ from .attention_kernels import attend_few, softmax_rows
 Float = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
-# Up to here one pass over the keys for each query is faster than matrix products in tiles.
+# Up to here one pass over the keys for each query (of float32) is faster than products in tiles.
 _FEW_QUERIES = 4
 _TILE = 256  # queries of a tile: its scores (_TILE x S) stay in the cache of the CPU
 
@@ -113,7 +113,7 @@ def attention_forward_fast(q: Float, k: Float, v: Float, positions: Ints) -> tup
     _check(q, k, v, positions)
     q = np.ascontiguousarray(q)
     y, logsumexp = np.empty(q.shape, q.dtype), np.empty(q.shape[:3], q.dtype)
-    if q.shape[2] <= _FEW_QUERIES:
+    if q.shape[2] <= _FEW_QUERIES and q.dtype == np.float32:
         attend_few(q, k, v, positions, y, logsumexp)
     else:
         _attend_in_tiles(q, k, v, positions, y, logsumexp)

@@ -36,18 +36,17 @@ _PARALLEL_SIZE = 1_024
 
 
 @kernel
-def attend_one(q, k, v, n_keys, y):
-    """One query (head_dim,) over keys and values (S, head_dim); fills y, returns logsumexp."""
+def _attend_any_width(q, k, v, n_keys, y):
     head_dim = q.size
-    scale = q.dtype.type(1) / np.sqrt(q.dtype.type(head_dim))
-    scores = np.empty(_KEYS, q.dtype)
-    largest, total = q.dtype.type(-np.inf), q.dtype.type(0)
+    scale = np.float32(1) / np.sqrt(np.float32(head_dim))
+    scores = np.empty(_KEYS, np.float32)
+    largest, total = np.float32(-np.inf), np.float32(0)
     y[:] = 0
     for first in range(0, n_keys, _KEYS):
         n = min(_KEYS, n_keys - first)
         new_largest = largest
         for i in range(n):
-            score = q.dtype.type(0)
+            score = np.float32(0)
             for j in range(head_dim):
                 score += q[j] * k[first + i, j]
             scores[i] = score * scale
@@ -123,8 +122,8 @@ def _add_values(p, v, first, n, correction, y):
 
 
 @kernel
-def attend_one_float32(q, k, v, n_keys, y):
-    """`attend_one` with vectors of 16, for a head_dim that is a multiple of 16."""
+def _attend_in_vectors(q, k, v, n_keys, y):
+    """16 numbers at a time, for a head_dim that is a multiple of 16."""
     head_dim = q.size
     scale = np.float32(1) / np.sqrt(np.float32(head_dim))
     scores = np.empty(_KEYS, np.float32)
@@ -153,6 +152,14 @@ def attend_one_float32(q, k, v, n_keys, y):
     return largest + np.log(total)
 
 
+@kernel
+def attend_one(q, k, v, n_keys, y):
+    """One float32 query (head_dim,) over keys and values (S, head_dim); fills y, returns logsumexp."""
+    if q.size % 16 == 0:
+        return _attend_in_vectors(q, k, v, n_keys, y)
+    return _attend_any_width(q, k, v, n_keys, y)
+
+
 def _attend_body(q, k, v, positions, y, logsumexp):
     batch, n_heads, n_tokens, _ = q.shape
     group = n_heads // k.shape[1]
@@ -164,29 +171,13 @@ def _attend_body(q, k, v, positions, y, logsumexp):
             )
 
 
-def _attend_float32_body(q, k, v, positions, y, logsumexp):
-    batch, n_heads, n_tokens, _ = q.shape
-    group = n_heads // k.shape[1]
-    for i in prange(batch * n_heads):
-        b, h = i // n_heads, i % n_heads
-        for t in range(n_tokens):
-            logsumexp[b, h, t] = attend_one_float32(
-                q[b, h, t], k[b, h // group], v[b, h // group], positions[b, t] + 1, y[b, h, t]
-            )
-
-
 _attend_serial, _attend_parallel = kernel_pair(_attend_body)
-_attend_serial_float32, _attend_parallel_float32 = kernel_pair(_attend_float32_body)
 
 
 def attend_few(q, k, v, positions, y, logsumexp):
-    """Fill `y` (B, H, T, head_dim) and `logsumexp` (B, H, T) for a few queries T."""
+    """Fill `y` (B, H, T, head_dim) and `logsumexp` (B, H, T) for a few queries T of float32."""
     work = (int(positions.max(initial=0)) + 1) * q.shape[0] * q.shape[1] * q.shape[2]
-    if q.dtype == np.float32 and q.shape[3] % 16 == 0:
-        attend = _attend_serial_float32 if work < _PARALLEL_SIZE else _attend_parallel_float32
-    else:
-        attend = _attend_serial if work < _PARALLEL_SIZE else _attend_parallel
-    attend(q, k, v, positions, y, logsumexp)
+    (_attend_serial if work < _PARALLEL_SIZE else _attend_parallel)(q, k, v, positions, y, logsumexp)
 
 
 @kernel

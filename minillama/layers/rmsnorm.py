@@ -18,7 +18,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ..jit import kernel
+from ..jit import kernel, kernel_pair
 
 Float = NDArray[np.floating]
 
@@ -69,7 +69,7 @@ def rmsnorm_forward(x: Float, weight: Float, eps: float) -> tuple[Float, RMSNorm
 
 
 @kernel
-def _normalise_row(x, weight, eps, y):  # x, weight, y (D,) -> reciprocal root mean square
+def normalise_row(x, weight, eps, y):  # x, weight, y (D,) -> reciprocal root mean square
     sum_of_squares = x.dtype.type(0)
     for j in range(x.size):
         sum_of_squares += x[j] * x[j]
@@ -79,16 +79,12 @@ def _normalise_row(x, weight, eps, y):  # x, weight, y (D,) -> reciprocal root m
     return rrms
 
 
-@kernel
-def _normalise(x, weight, eps, y, rrms):  # x, y (N, D); rrms (N,)
-    for i in range(len(x)):
-        rrms[i] = _normalise_row(x[i], weight, eps, y[i])
-
-
-@kernel(parallel=True)
-def _normalise_parallel(x, weight, eps, y, rrms):
+def _normalise_body(x, weight, eps, y, rrms):  # x, y (N, D); rrms (N,)
     for i in prange(len(x)):
-        rrms[i] = _normalise_row(x[i], weight, eps, y[i])
+        rrms[i] = normalise_row(x[i], weight, eps, y[i])
+
+
+_normalise, _normalise_parallel = kernel_pair(_normalise_body)
 
 
 def rmsnorm_forward_fast(x: Float, weight: Float, eps: float) -> tuple[Float, RMSNormCache]:

@@ -25,7 +25,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import DTypeLike, NDArray
 
-from ..jit import kernel
+from ..jit import kernel, kernel_pair
 
 Float = NDArray[np.floating]
 Ints = NDArray[np.integer]
@@ -141,31 +141,23 @@ def _heads_of(rows: NDArray[Any], head_dim: int) -> int:
 
 
 @kernel
-def _rotate_row(x, cos, sin, y):  # x, y (head_dim,); cos, sin (head_dim / 2,)
+def rotate_row(x, cos, sin, y):  # x, y (head_dim,), may be the same; cos, sin (head_dim / 2,)
     for i in range(cos.size):
         even, odd = x[2 * i], x[2 * i + 1]
         y[2 * i] = even * cos[i] - odd * sin[i]
         y[2 * i + 1] = even * sin[i] + odd * cos[i]
 
 
-@kernel
-def _rotate(x, cos, sin, positions, y):
-    n_sequences, n_heads, n_tokens, _ = x.shape
-    for b in range(n_sequences):
-        for h in range(n_heads):
-            for t in range(n_tokens):
-                m = positions[b, t]
-                _rotate_row(x[b, h, t], cos[m], sin[m], y[b, h, t])
-
-
-@kernel(parallel=True)
-def _rotate_parallel(x, cos, sin, positions, y):
+def _rotate_body(x, cos, sin, positions, y):
     n_sequences, n_heads, n_tokens, _ = x.shape
     for i in prange(n_sequences * n_heads):
         b, h = i // n_heads, i % n_heads
         for t in range(n_tokens):
             m = positions[b, t]
-            _rotate_row(x[b, h, t], cos[m], sin[m], y[b, h, t])
+            rotate_row(x[b, h, t], cos[m], sin[m], y[b, h, t])
+
+
+_rotate, _rotate_parallel = kernel_pair(_rotate_body)
 
 
 def rope_forward_fast(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Float, RoPECache]:

@@ -74,14 +74,18 @@ def _gate_range(gate, up, y, start, stop):
 
 
 @kernel
+def silu_vector(g):
+    """silu of 16 floats."""
+    one, minus_one = splat_float(np.float32(1)), splat_float(np.float32(-1))
+    return divide(g, multiply_add(exp(multiply(g, minus_one)), one, one))  # exp = inf gives 0
+
+
+@kernel
 def _gate_range_float32(gate, up, y, start, stop):
     """16 numbers at a time, for the sake of the exponential."""
-    one, minus_one = splat_float(np.float32(1)), splat_float(np.float32(-1))
     whole = start + (stop - start) // 16 * 16
     for i in range(start, whole, 16):
-        g = load_floats(gate, i)
-        silu = divide(g, multiply_add(exp(multiply(g, minus_one)), one, one))  # exp = inf gives 0
-        store_floats(y, i, multiply(silu, load_floats(up, i)))
+        store_floats(y, i, multiply(silu_vector(load_floats(gate, i)), load_floats(up, i)))
     _gate_range(gate, up, y, whole, stop)
 
 

@@ -6,13 +6,12 @@ import unicodedata
 
 import pytest
 import regex
+import tokenizers
 from corpus import N_TEXTS, random_texts
 
 from minillama.tokenizers import ByteLevelBPE, TokenType, tokenizer_from_gguf
 from minillama.tokenizers.byte_level_bpe import BYTE_TO_CHARACTER
 from minillama.tokenizers.huggingface import parse_tokenizer_json
-
-tokenizers = pytest.importorskip("tokenizers")
 
 # What minillama.tokenizers.unicode_ranges was made with. Other versions of the two libraries follow other
 # editions of Unicode; they are compared on characters that all of them know.

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 import sentencepiece
+import tokenizers
+import transformers
 from corpus import load_bytes, random_texts, sentencepiece_as_json, train_sentencepiece
 
 from minillama.checkpoints.errors import CheckpointError
@@ -99,7 +101,6 @@ def test_saving_replaces_another_tokenizer(tmp_path, small_model, byte_level_jso
 
 def test_other_programs_read_what_is_written(tmp_path, small_model, byte_level_json):
     """The sentencepiece and tokenizers libraries make the same ids from the files written anew."""
-    tokenizers = pytest.importorskip("tokenizers")
     scored = parse(small_model)
     oracle = sentencepiece.SentencePieceProcessor(model_proto=serialize(scored))
     assert (oracle.bos_id(), oracle.eos_id(), oracle.unk_id()) == (1, 2, 0)
@@ -116,7 +117,6 @@ def test_other_programs_read_what_is_written(tmp_path, small_model, byte_level_j
         assert rules.encode(text) == libraries[0].encode(text).ids
         assert byte_level.encode(text) == libraries[1].encode(text).ids
         assert byte_level.decode(byte_level.encode(text)) == libraries[1].decode(byte_level.encode(text))
-    transformers = pytest.importorskip("transformers")
     loaded = transformers.AutoTokenizer.from_pretrained(tmp_path / "1")
     assert loaded("Hello world")["input_ids"] == byte_level.encode("Hello world")
 

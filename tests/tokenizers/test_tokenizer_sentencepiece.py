@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 import sentencepiece
+import tokenizers
 from corpus import N_TEXTS, random_texts, sentencepiece_as_json, train_sentencepiece
 
 from minillama.tokenizers import Piece, SentencePieceBPE, TokenType, load_tokenizer
@@ -132,7 +133,6 @@ def test_words_one_by_one_equal_the_whole_text(small_model):
 
 def json_kind_and_oracle(tokenizer):
     """The same vocabulary as merge rules, here and in the `tokenizers` library."""
-    tokenizers = pytest.importorskip("tokenizers")
     data = sentencepiece_as_json(tokenizer.pieces, tokenizer.scores)
     oracle = tokenizers.Tokenizer.from_str(data.decode())
     oracle.encode_special_tokens = True  # text that spells a special token stays text
