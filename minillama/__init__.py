@@ -3,7 +3,7 @@
     import minillama
 
     llm = minillama.load("smollm2-135m-instruct")
-    print(llm.chat([{"role": "user", "content": "What is the capital of France?"}]).text)
+    print(llm.chat([{"role": "user", "content": "What is the capital of France?"}], temperature=0).text)
 
 Names are imported when they are first used: `import minillama` alone is quick.
 """
