@@ -37,6 +37,11 @@ class OpsName(StrEnum):
     fast = "fast"
 
 
+class KVName(StrEnum):
+    float32 = "float32"
+    float16 = "float16"
+
+
 Model = Annotated[str, typer.Option("--model", "-m", help="A known name (see `minillama models`), a file or a folder.")]
 TokenizerFile = Annotated[
     Path | None, typer.Option("--tokenizer", help="Tokenizer file, where the model's format carries none.")
@@ -51,6 +56,7 @@ Stop = Annotated[list[str] | None, typer.Option("--stop", help="End before this 
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="The same seed gives the same text.")]
 Threads = Annotated[int | None, typer.Option("--threads", help="Cores to use; all by default.")]
 OpsOption = Annotated[OpsName, typer.Option("--ops", help="Compiled kernels, or the plain NumPy they are checked by.")]
+KVOption = Annotated[KVName, typer.Option("--kv-cache", help="float16 halves the memory of long conversations.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No figures on stderr.")]
 
 
@@ -79,6 +85,7 @@ def generate(
     seed: Seed = None,
     threads: Threads = None,
     ops: OpsOption = OpsName.fast,
+    kv_cache: KVOption = KVName.float32,
     echo: Annotated[bool, typer.Option("--echo", help="Print the prompt before its continuation.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -86,7 +93,7 @@ def generate(
     start = _given_text(text, prompt)
     sampling = _sampling(temperature, top_k, top_p, min_p, repetition_penalty)
     with compile_notice():
-        llm = _load(model, tokenizer, threads, ops)
+        llm = _load(model, tokenizer, threads, ops, kv_cache)
         session = llm.session()
         stream = Timed(
             session,
@@ -121,13 +128,14 @@ def chat(
     seed: Seed = None,
     threads: Threads = None,
     ops: OpsOption = OpsName.fast,
+    kv_cache: KVOption = KVName.float32,
     quiet: Quiet = False,
 ) -> None:
     """Talk with a chat model; one answer when a message is given or stdin is a pipe."""
     sampling = _sampling(temperature, top_k, top_p, min_p, repetition_penalty)
     once = message if message is not None else (None if sys.stdin.isatty() else _given_text(None, None))
     with compile_notice():
-        llm = _load(model, tokenizer, threads, ops)
+        llm = _load(model, tokenizer, threads, ops, kv_cache)
         llm.chat_template(template)  # an unknown format is said before the person types
         talk = Conversation(
             llm, system, quiet, template=template, max_tokens=max_tokens, stop=stop or (), seed=seed, sampling=sampling
@@ -315,12 +323,19 @@ def _sampling(temperature: float, top_k: int, top_p: float, min_p: float, repeti
     )
 
 
-def _load(model: str, tokenizer: Path | None, threads: int | None, ops: OpsName) -> LLM:
+def _load(model: str, tokenizer: Path | None, threads: int | None, ops: OpsName, kv_cache: KVName) -> LLM:
     from .llm import load
     from .ops import NAMED_OPS
 
     with download_bar() as progress:
-        return load(model, tokenizer=tokenizer, threads=threads, ops=NAMED_OPS[ops.value], progress=progress)
+        return load(
+            model,
+            tokenizer=tokenizer,
+            threads=threads,
+            ops=NAMED_OPS[ops.value],
+            kv_dtype=kv_cache.value,
+            progress=progress,
+        )
 
 
 def _load_tokenizer(model: str, tokenizer: Path | None) -> Any:

@@ -13,7 +13,6 @@ function of one's own always really runs (generate.py).
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,26 +20,42 @@ from numba import prange
 from numpy.typing import NDArray
 
 from .config import ModelConfig
-from .interleaved import ROWS, InterleavedArray, aligned_bytes, interleave, interleaved_bytes, release_pages, round_up
-from .interleaved_kernels import quantize_row, row_group
+from .interleaved import (
+    BLOCK,
+    ROWS,
+    InterleavedArray,
+    Layout,
+    aligned_bytes,
+    interleave,
+    interleaved_bytes,
+    release_pages,
+    round_up,
+)
+from .interleaved_kernels import multiply_groups, quantize_row
 from .jit import kernel, kernel_pair, kernel_threads
 from .kv_cache import KVCache
-from .layers.attention_kernels import attend_one
+from .layers.attention_kernels import SCRATCH, attend_range
 from .layers.rmsnorm import normalise_row
 from .layers.rope import rotate_row
 from .layers.swiglu import silu_vector
 from .params import LayerParams, Params
 from .quantization import format_name
-from .simd import load_floats, multiply, multiply_add, splat_float, store_floats
+from .simd import load_floats, multiply, multiply_add, splat_float, store_floats, store_number
 from .simd_bytes import DOT4
+from .team import claim, finish, new_board
+from .threads import most_threads
 
 Float32 = NDArray[np.float32]
 
 _MATRICES = ("wq", "wk", "wv", "wo", "w_gate", "w_up", "w_down")
 # Bytes of float matrices up to which a model is copied; a larger one is read where it is mapped.
 _MOST_FLOATS = 1 << 30
-# Positions from which the heads of attention are shared among the threads.
-_ATTENTION_PARALLEL = 48
+# Positions from which the threads also share those of one head, where heads alone do not divide evenly.
+_SPLIT_POSITIONS = 128
+# Bytes of weights below which a second thread costs more than it saves.
+_SERIAL_BYTES = 1 << 20
+_N_GROUPS = Layout._fields.index("n_groups")
+_PHASES = 5  # of a layer
 
 
 class Interleaved(NamedTuple):
@@ -118,23 +133,27 @@ class Decoder:
 
     def __init__(self, model: Interleaved, config: ModelConfig) -> None:
         self.model, self.config = model, config
-        c, widest = config, max(config.dim, config.hidden_dim, config.n_heads * config.head_dim)
-        padded = partial(round_up, multiple=ROWS)  # kernels write whole groups
-        self._x = np.empty(padded(c.dim), np.float32)
-        self._normed = np.empty(c.dim, np.float32)
-        self._q, self._k, self._v = (
-            np.empty(padded(n * c.head_dim), np.float32) for n in (c.n_heads, *[c.n_kv_heads] * 2)
+        c, n_threads = config, most_threads()
+        groups = [int(layouts[:, _N_GROUPS].sum()) for layouts in (model.layouts[0, :3], model.layouts[0, 4:6])]
+        widest = round_up(max(c.dim, c.hidden_dim, c.n_heads * c.head_dim), BLOCK)
+        self._shared = _Shared(
+            np.zeros(round_up(c.dim, ROWS), np.float32),
+            np.empty(ROWS * groups[0], np.float32),
+            np.empty((n_threads, c.n_heads, c.head_dim), np.float32),
+            np.empty((2, n_threads, c.n_heads), np.float32),
+            np.empty(ROWS * groups[1], np.float32),
+            np.empty(round_up(c.vocab_size, ROWS), np.float32),
         )
-        self._attended = np.empty(c.n_heads * c.head_dim, np.float32)
-        self._hidden = np.empty(padded(c.hidden_dim), np.float32)
-        blocks = -(-widest // 32)
-        self._planes = (
-            np.empty(32 * blocks, np.int8),
-            np.empty(32 * blocks, np.int8),
-            np.empty(blocks, np.float32),
-            np.empty(blocks, np.int64),
+        self._private = _Private(
+            np.empty((n_threads, widest), np.float32),
+            np.empty((n_threads, widest), np.int8),
+            np.empty((n_threads, widest), np.int8),
+            np.empty((n_threads, widest // BLOCK), np.float32),
+            np.empty((n_threads, widest // BLOCK), np.float32),
+            np.empty((n_threads, max(SCRATCH, round_up(c.dim, ROWS))), np.float32),
+            np.empty((n_threads, c.n_heads // c.n_kv_heads + 1, c.head_dim), np.float32),
         )
-        self._logits = np.empty(padded(c.vocab_size), np.float32)
+        self._boards: dict[int, NDArray[np.int64]] = {}
 
     def step(self, token: int, cache: KVCache, rope: tuple[Any, Any]) -> Float32:
         """Run one token, whose id is in range, at the end of a cache of one sequence.
@@ -142,119 +161,213 @@ class Decoder:
         Room must have been reserved. The keys and values are written; the cache's length is
         the caller's to advance. Returns fresh logits (vocab_size,).
         """
-        c, n_threads = self.config, kernel_threads()
-        table = self.model.params.token_embedding
+        c, m = self.config, self.model
+        n_threads = kernel_threads() if m.data.size >= _SERIAL_BYTES else 1
+        board = self._boards.setdefault(n_threads, new_board(_PHASES * c.n_layers + 1, n_threads))
+        board[:] = 0
+        table = m.params.token_embedding
         if isinstance(table, np.ndarray):
-            self._x[: c.dim] = table[token]
+            self._shared.x[: c.dim] = table[token]
         else:
-            self._x[: c.dim] = table.to_float32(slice(token, token + 1))[0]
-        k, v = (a.reshape(c.n_layers, c.n_kv_heads, -1, c.head_dim) for a in (cache.k, cache.v))
+            self._shared.x[: c.dim] = table.to_float32(slice(token, token + 1))[0]
+        k, v = (a.reshape(c.n_layers, c.n_kv_heads, -1, c.head_dim) for a in cache.stored())
         run = _decode if n_threads == 1 else _decode_parallel
-        m = self.model
-        buffers = (self._x, self._normed, self._q, self._k, self._v, self._attended, self._hidden)
         run(
-            m.data, m.layouts, m.head, m.norms, k, v, *rope, int(cache.lengths[0]), np.float32(c.norm_eps),
-            *buffers, *self._planes, self._logits, c.hidden_dim, m.quantized, n_threads,
+            m.data, m.layouts, m.head[None], m.norms, m.quantized, k, v, *rope, int(cache.lengths[0]),
+            np.float32(c.norm_eps), c.hidden_dim, *self._shared, *self._private, board,
         )  # fmt: skip
-        return self._logits[: c.vocab_size].copy()
+        return self._shared.logits[: c.vocab_size].copy()
+
+
+class _Shared(NamedTuple):
+    """What the threads read of one another, each after the phase in which it was written."""
+
+    x: Float32  # (dim,) the residual stream; all of these are padded to whole groups of 16
+    qkv: Float32  # queries, keys and values of the token, one behind the other
+    sums: Float32  # (n_splits, H, head_dim) attention over a part of the keys, to be divided by the total
+    weights: Float32  # (2, n_splits, H) largest score and total of each
+    gate_up: Float32  # both projections of the feed-forward layer
+    logits: Float32  # (vocab_size,)
+
+
+class _Private(NamedTuple):
+    """A row of each for every thread."""
+
+    activations: Float32  # (n_threads, widest) what is multiplied next
+    high: NDArray[np.int8]  # and its planes, if matrices are quantised
+    low: NDArray[np.int8]
+    d: Float32
+    total: Float32
+    scratch: Float32
+    heads: Float32  # (n_threads, H / K + 1, head_dim) rotated queries, and the key
 
 
 # --- kernels ---------------------------------------------------------------------------
 
 
-@kernel
-def _norm(x, weight, eps, normed, quantized, high, low, d, total):
-    """RMSNorm, and where a matrix is quantised the rounding that integer products need."""
-    normalise_row(x[: weight.size], weight, eps, normed)
+@kernel(borrows=True)
+def _chunks_of(n_groups, n_threads):
+    """Into how many chunks to cut a phase: a stretch of memory each, and enough of them to share evenly."""
+    if n_threads == 1:
+        return 1
+    return n_threads * max(1, min(16, n_groups // (8 * n_threads)))
+
+
+@kernel(borrows=True)
+def _multiply_stack(data, layouts, first, last, x, high, low, d, total, y):
+    """Groups first ... last - 1 of matrices that lie one behind the other, into y likewise."""
+    start = 0
+    for layout in layouts:
+        begin, end = max(first, start), min(last, start + layout[_N_GROUPS])
+        if begin < end:
+            multiply_groups(data, layout, begin - start, end - start, x, high, low, d, total, y, 16 * begin)
+        start += layout[_N_GROUPS]
+
+
+@kernel(borrows=True)
+def _work(board, phase, own, data, layouts, x, high, low, d, total, scratch, add, y):
+    """One phase: the products of a stack of matrices with a row, into y or added to it."""
+    n_groups = 0
+    for layout in layouts:
+        n_groups += layout[_N_GROUPS]
+    n_chunks, n_done = _chunks_of(n_groups, board.shape[1] - 1), 0
+    chunk = claim(board, phase, own, n_chunks)
+    while chunk >= 0:
+        first, last = chunk * n_groups // n_chunks, (chunk + 1) * n_groups // n_chunks
+        if add:
+            multiply_groups(data, layouts[0], first, last, x, high, low, d, total, scratch, 0)
+            one = splat_float(np.float32(1))
+            for i in range(0, 16 * (last - first), 16):
+                at = 16 * first + i
+                store_floats(y, at, multiply_add(load_floats(scratch, i), one, load_floats(y, at)))
+        else:
+            _multiply_stack(data, layouts, first, last, x, high, low, d, total, y)
+        n_done += 1
+        chunk = claim(board, phase, own, n_chunks)
+    finish(board, phase, n_done, n_chunks)
+
+
+@kernel(borrows=True)
+def _attend(qkv, k, v, n_heads, n_splits, chunk, cos, sin, position, heads, scratch, sums, weights):
+    """One key head's queries over one part of the positions; the last part gets the new key first."""
+    n_kv_heads, head_dim = len(k), k.shape[2]
+    group, width = n_heads // n_kv_heads, n_heads * head_dim
+    h, split = chunk // n_splits, chunk % n_splits
+    for r in range(group):
+        at = (h * group + r) * head_dim
+        rotate_row(qkv[at : at + head_dim], cos, sin, heads[r])
+    if split == n_splits - 1:
+        k_at = (width + 15) // 16 * 16 + h * head_dim
+        v_at = k_at + (n_kv_heads * head_dim + 15) // 16 * 16
+        rotate_row(qkv[k_at : k_at + head_dim], cos, sin, heads[group])
+        for j in range(head_dim):
+            store_number(k[h, position], j, heads[group, j])
+            store_number(v[h, position], j, qkv[v_at + j])
+    first, last = split * (position + 1) // n_splits, (split + 1) * (position + 1) // n_splits
+    own = slice(h * group, (h + 1) * group)
+    attend_range(
+        heads[:group], k[h], v[h], first, last,
+        sums[split, own], weights[0, split, own], weights[1, split, own], scratch,
+    )  # fmt: skip
+
+
+@kernel(borrows=True)
+def _join_parts(sums, weights, n_splits, y):
+    """Softmax over all positions from the parts of it; y is flat."""
+    _, n_heads, head_dim = sums.shape
+    for h in range(n_heads):
+        largest, total = weights[0, 0, h], np.float32(0)
+        for split in range(1, n_splits):
+            largest = max(largest, weights[0, split, h])
+        head = y[h * head_dim : (h + 1) * head_dim]
+        head[:] = 0
+        for split in range(n_splits):
+            factor = np.exp(weights[0, split, h] - largest)
+            total += factor * weights[1, split, h]
+            for j in range(head_dim):
+                head[j] += factor * sums[split, h, j]
+        for j in range(head_dim):
+            head[j] /= total
+
+
+@kernel(borrows=True)
+def _gate(gate_up, y):
+    """silu(gate) * up; `up` begins at the first whole group behind `gate`."""
+    n = (y.size + 15) // 16 * 16
+    for i in range(0, y.size // 16 * 16, 16):
+        store_floats(y, i, multiply(silu_vector(load_floats(gate_up, i)), load_floats(gate_up, n + i)))
+    for i in range(y.size // 16 * 16, y.size):
+        y[i] = gate_up[i] / (np.float32(1) + np.exp(-gate_up[i])) * gate_up[n + i]
+
+
+@kernel(borrows=True)
+def _round_if(quantized, x, high, low, d, total):
     if quantized:
-        quantize_row(normed, high, low, d, total)
+        quantize_row(x, high, low, d[: x.size // 32], total)
 
 
-@kernel
-def _rotate(heads, head_dim, cos, sin):
-    """RoPE on every head of a flat row, in place."""
-    for first in range(0, heads.size, head_dim):
-        head = heads[first : first + head_dim]
-        rotate_row(head, cos, sin, head)
+@kernel(borrows=True)
+def _walk(
+    own, data, layouts, head, norms, quantized, k_cache, v_cache, cos, sin, position, eps, hidden_dim,
+    stream, qkv, sums, weights, gate_up, logits, activations, high, low, d, total, scratch, heads, board,
+):  # fmt: skip
+    """A thread's way through the model: before each phase it prepares the activations for itself."""
+    n_layers, n_kv_heads, _, head_dim = k_cache.shape
+    dim, n_heads, n_threads = norms.shape[1], sums.shape[1], board.shape[1] - 1
+    x, normed = stream[:dim], activations[:dim]
+    attended, hidden = activations[: n_heads * head_dim], activations[:hidden_dim]
+    n_splits = 1
+    if position >= _SPLIT_POSITIONS and n_kv_heads % n_threads and n_kv_heads < 4 * n_threads:
+        n_splits = n_threads
+    phase = 0
+    for layer in range(n_layers):
+        m = layouts[layer]
+        normalise_row(x, norms[2 * layer], eps, normed)
+        _round_if(quantized, normed, high, low, d, total)
+        _work(board, phase, own, data, m[:3], normed, high, low, d, total, scratch, False, qkv)
+        phase += 1
 
+        n_done, n_chunks = 0, n_kv_heads * n_splits
+        chunk = claim(board, phase, own, n_chunks)
+        while chunk >= 0:
+            _attend(
+                qkv, k_cache[layer], v_cache[layer], n_heads, n_splits, chunk, cos[position], sin[position],
+                position, heads, scratch, sums, weights,
+            )  # fmt: skip
+            n_done += 1
+            chunk = claim(board, phase, own, n_chunks)
+        finish(board, phase, n_done, n_chunks)
+        phase += 1
 
-@kernel
-def _project_part(data, layout, x, high, low, d, total, y, part, n_parts):
-    """This part's groups of rows of one matrix, into y."""
-    n_groups = layout[3]
-    for group in range(part * n_groups // n_parts, (part + 1) * n_groups // n_parts):
-        store_floats(y, 16 * group, row_group(data, layout, group, x, high, low, d, total))
+        _join_parts(sums, weights, n_splits, attended)
+        _round_if(quantized, attended, high, low, d, total)
+        _work(board, phase, own, data, m[3:4], attended, high, low, d, total, scratch, True, stream)
+        phase += 1
 
+        normalise_row(x, norms[2 * layer + 1], eps, normed)
+        _round_if(quantized, normed, high, low, d, total)
+        _work(board, phase, own, data, m[4:6], normed, high, low, d, total, scratch, False, gate_up)
+        phase += 1
 
-@kernel
-def _add_part(data, layout, x, high, low, d, total, stream, part, n_parts):
-    """The same, added to the residual stream."""
-    n_groups = layout[3]
-    one = splat_float(np.float32(1))
-    for group in range(part * n_groups // n_parts, (part + 1) * n_groups // n_parts):
-        y = row_group(data, layout, group, x, high, low, d, total)
-        store_floats(stream, 16 * group, multiply_add(y, one, load_floats(stream, 16 * group)))
-
-
-@kernel
-def _gate_part(data, gate, up, x, high, low, d, total, hidden, part, n_parts):
-    """Both projections of the feed-forward layer and silu(gate) * up."""
-    n_groups = gate[3]
-    for group in range(part * n_groups // n_parts, (part + 1) * n_groups // n_parts):
-        g = row_group(data, gate, group, x, high, low, d, total)
-        u = row_group(data, up, group, x, high, low, d, total)
-        store_floats(hidden, 16 * group, multiply(silu_vector(g), u))
-
-
-@kernel
-def _attend_part(q, k, v, n_keys, head_dim, n_heads, y, part, n_parts):
-    """This part's query heads; q and y are flat."""
-    group = n_heads // len(k)
-    for head in range(part * n_heads // n_parts, (part + 1) * n_heads // n_parts):
-        own = slice(head * head_dim, (head + 1) * head_dim)
-        attend_one(q[own], k[head // group], v[head // group], n_keys, y[own])
+        _gate(gate_up, hidden)
+        _round_if(quantized, hidden, high, low, d, total)
+        _work(board, phase, own, data, m[6:7], hidden, high, low, d, total, scratch, True, stream)
+        phase += 1
+    normalise_row(x, norms[2 * n_layers], eps, normed)
+    _round_if(quantized, normed, high, low, d, total)
+    _work(board, phase, own, data, head, normed, high, low, d, total, scratch, False, logits)
 
 
 def _decode_body(
-    data, layouts, head, norms, k_cache, v_cache, cos, sin, position, eps,
-    x, normed, q, k, v, attended, hidden, high, low, d, total, logits, hidden_dim, quantized, n_parts,
+    data, layouts, head, norms, quantized, k_cache, v_cache, cos, sin, position, eps, hidden_dim,
+    stream, qkv, sums, weights, gate_up, logits, activations, high, low, d, total, scratch, heads, board,
 ):  # fmt: skip
-    n_layers, n_kv_heads, _, head_dim = k_cache.shape
-    dim, width = norms.shape[1], attended.size
-    n_heads, planes = width // head_dim, dim // 32
-    for layer in range(n_layers):
-        m = layouts[layer]
-        _norm(x, norms[2 * layer], eps, normed, quantized, high, low, d[:planes], total)
-        for part in prange(n_parts):
-            _project_part(data, m[0], normed, high, low, d, total, q, part, n_parts)
-            _project_part(data, m[1], normed, high, low, d, total, k, part, n_parts)
-            _project_part(data, m[2], normed, high, low, d, total, v, part, n_parts)
-        _rotate(q[:width], head_dim, cos[position], sin[position])
-        _rotate(k[: n_kv_heads * head_dim], head_dim, cos[position], sin[position])
-        for h in range(n_kv_heads):
-            k_cache[layer, h, position] = k[h * head_dim : (h + 1) * head_dim]
-            v_cache[layer, h, position] = v[h * head_dim : (h + 1) * head_dim]
-        if n_parts == 1 or position < _ATTENTION_PARALLEL:
-            _attend_part(q, k_cache[layer], v_cache[layer], position + 1, head_dim, n_heads, attended, 0, 1)
-        else:
-            for part in prange(n_parts):
-                _attend_part(
-                    q, k_cache[layer], v_cache[layer], position + 1, head_dim, n_heads, attended, part, n_parts
-                )
-        if quantized:
-            quantize_row(attended, high, low, d[: width // 32], total)
-        for part in prange(n_parts):
-            _add_part(data, m[3], attended, high, low, d, total, x, part, n_parts)
-        _norm(x, norms[2 * layer + 1], eps, normed, quantized, high, low, d[:planes], total)
-        for part in prange(n_parts):
-            _gate_part(data, m[4], m[5], normed, high, low, d, total, hidden, part, n_parts)
-        if quantized:
-            quantize_row(hidden[:hidden_dim], high, low, d[: hidden_dim // 32], total)
-        for part in prange(n_parts):
-            _add_part(data, m[6], hidden, high, low, d, total, x, part, n_parts)
-    _norm(x, norms[2 * n_layers], eps, normed, quantized, high, low, d[:planes], total)
-    for part in prange(n_parts):
-        _project_part(data, head, normed, high, low, d, total, logits, part, n_parts)
+    for own in prange(board.shape[1] - 1):
+        _walk(
+            own, data, layouts, head, norms, quantized, k_cache, v_cache, cos, sin, position, eps, hidden_dim,
+            stream, qkv, sums, weights, gate_up, logits,
+            activations[own], high[own], low[own], d[own], total[own], scratch[own], heads[own], board,
+        )  # fmt: skip
 
 
 _decode, _decode_parallel = kernel_pair(_decode_body)

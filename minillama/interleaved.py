@@ -44,16 +44,20 @@ _ALIGNMENT = 64
 
 
 class Layout(NamedTuple):
-    """Where the parts of a matrix lie in its bytes, as the kernels take it: integers only."""
+    """Where the parts of a matrix lie in its bytes, as the kernels take it: integers only.
 
-    quants: int
-    scales: int
-    minima: int  # -1: there are none
+    A block of 16 rows and 32 columns is `stride` bytes: its numbers, then 16 scales, then 16
+    minima. Everything that decoding reads is thus one stream, in the order in which it is read.
+    """
+
+    start: int
+    stride: int  # 0 in matrices of floats
     n_groups: int  # of 16 rows
     n_blocks: int  # of 32 columns; of one in matrices of floats
     kind: int  # BYTES, NIBBLES, SINGLES, HALVES or BRAINS of interleaved_kernels.py
     zero: int
     wide: int  # 1: scales and minima are float32
+    minima: int  # 1: there are minima
 
 
 class _Parts(NamedTuple):
@@ -176,15 +180,13 @@ def _layout(weight: Interleavable, at: int) -> tuple[Layout, int]:
     if name in _FLOATS:
         code, n_bytes = _FLOATS[name]
         end = round_up(at + n_groups * ROWS * n_columns * n_bytes, _ALIGNMENT)
-        return Layout(at, -1, -1, n_groups, n_columns, code, 0, 0), end
+        return Layout(at, 0, n_groups, n_columns, code, 0, 0, 0), end
     kind, n_blocks = _KINDS[_ROUNDED.get(name, name)], n_columns // BLOCK
-    cells, n_bytes = n_groups * n_blocks, 4 if kind.wide else 2
-    scales = round_up(at + cells * ROWS * BLOCK // (2 if kind.nibbles else 1), _ALIGNMENT)
-    minima = round_up(scales + n_bytes * ROWS * cells, _ALIGNMENT)
-    end = round_up(minima + n_bytes * ROWS * cells, _ALIGNMENT) if kind.minimum else minima
+    numbers = ROWS * BLOCK // (2 if kind.nibbles else 1)
+    stride = numbers + ROWS * (4 if kind.wide else 2) * (2 if kind.minimum else 1)
+    end = round_up(at + n_groups * n_blocks * stride, _ALIGNMENT)
     code = NIBBLES if kind.nibbles else BYTES
-    place = minima if kind.minimum else -1
-    return Layout(at, scales, place, n_groups, n_blocks, code, kind.zero, int(kind.wide)), end
+    return Layout(at, stride, n_groups, n_blocks, code, kind.zero, int(kind.wide), int(kind.minimum)), end
 
 
 def interleave(weight: Interleavable, data: Bytes | None = None, at: int = 0) -> InterleavedArray:
@@ -213,7 +215,8 @@ def interleave(weight: Interleavable, data: Bytes | None = None, at: int = 0) ->
     else:
         number = {2: np.uint16, 4: np.uint32}[_FLOATS[format_name(weight)][1]]
         floats = np.ascontiguousarray(rows).view(number)
-        _store(data, layout.quants, floats.reshape(-1, ROWS, weight.shape[1]).swapaxes(1, 2))
+        columns = floats.reshape(-1, ROWS, weight.shape[1]).swapaxes(1, 2)
+        data[at : at + floats.nbytes].view(number).reshape(columns.shape)[...] = columns
     return InterleavedArray(data, layout, weight)
 
 
@@ -221,13 +224,16 @@ def _store_blocks(data: Bytes, layout: Layout, rows: Bytes, format: BlockFormat)
     """Numbers, scales and minima of rows in blocks."""
     kind, shape = _KINDS[format.name], (layout.n_groups, ROWS, layout.n_blocks)
     parts = kind.take_apart(rows.reshape(len(rows), -1, format.block_bytes))
-    number = np.uint32 if kind.wide else np.uint16  # the scales move as whole numbers
-    # (group, lane, block, step of 4 columns) to (group, block, step, lane)
-    fours = np.ascontiguousarray(parts.q).view(np.uint32).reshape(*shape, -1)
-    _store(data, layout.quants, fours.transpose(0, 2, 3, 1))
-    for values, place in ((parts.scale, layout.scales), (parts.minimum, layout.minima)):
-        if place >= 0:
-            _store(data, place, np.ascontiguousarray(values).view(number).reshape(shape).swapaxes(1, 2))
+    blocks = data[layout.start : layout.start + layout.n_groups * layout.n_blocks * layout.stride]
+    blocks = blocks.reshape(layout.n_groups, layout.n_blocks, layout.stride)
+    at = 0
+    for part, n_bytes in ((parts.q, 4), (parts.scale, 0), (parts.minimum, 0))[: 2 + layout.minima]:
+        # (group, lane, block, number of 4 columns) to (group, block, number, lane); scales are one number
+        number = np.dtype(f"u{n_bytes or (4 if layout.wide else 2)}")
+        values = np.ascontiguousarray(part).view(number).reshape(*shape, -1).transpose(0, 2, 3, 1)
+        size = values[0, 0].size * number.itemsize
+        blocks[..., at : at + size].view(number).reshape(values.shape)[...] = values
+        at += size
 
 
 def aligned_bytes(n: int) -> Bytes:
@@ -235,12 +241,6 @@ def aligned_bytes(n: int) -> Bytes:
     raw = np.empty(n + _ALIGNMENT, np.uint8)
     first = -raw.ctypes.data % _ALIGNMENT
     return raw[first : first + n]
-
-
-def _store(data: Bytes, at: int, values: NDArray[Any]) -> None:
-    """Copy an array of any strides to byte `at`, in its order."""
-    place = data[at : at + values.size * values.itemsize].view(values.dtype)
-    place.reshape(values.shape)[...] = values
 
 
 def release_pages(array: Any) -> None:

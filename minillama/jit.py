@@ -28,7 +28,9 @@ os.environ.setdefault("KMP_BLOCKTIME", "0")
 REORDER_SUMS = {"reassoc", "contract", "nsz", "arcp"}
 
 
-def kernel(function: Callable[..., Any] | None = None, *, parallel: bool = False, exact: bool = False) -> Any:
+def kernel(
+    function: Callable[..., Any] | None = None, *, parallel: bool = False, exact: bool = False, borrows: bool = False
+) -> Any:
     """Compile `function` at its first call, with the result cached on disk.
 
     Parameters
@@ -37,18 +39,22 @@ def kernel(function: Callable[..., Any] | None = None, *, parallel: bool = False
         Let `prange` loops run on several threads.
     exact : bool
         Keep the written order of floating-point sums.
+    borrows : bool
+        The function makes no array and keeps none: leave out the counting of references, which
+        would be two atomic additions for every array at every call of a small kernel.
 
     Notes
     -----
     Division by zero follows NumPy (infinity or NaN), it does not raise.
     """
     if function is None:
-        return lambda f: kernel(f, parallel=parallel, exact=exact)
+        return lambda f: kernel(f, parallel=parallel, exact=exact, borrows=borrows)
     options: dict[str, Any] = {
         "parallel": parallel,
         "fastmath": False if exact else REORDER_SUMS,
         "error_model": "numpy",
         "nogil": True,
+        "_nrt": not borrows,
     }
     if os.environ.get("MINILLAMA_SIMD"):  # chosen by hand (simd.py), which the cache does not know
         return njit(**options)(function)

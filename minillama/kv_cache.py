@@ -7,6 +7,8 @@ position (LLaMA 2 section 2.2 and appendix A.2.1: grouped heads make it 8 times 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
@@ -53,6 +55,12 @@ class KVCache:
     def nbytes(self) -> int:
         return self.k.nbytes + self.v.nbytes
 
+    def stored(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """`k` and `v` as kernels take them: float16 seen as uint16, which Numba knows."""
+        if self.k.dtype == np.float16:
+            return self.k.view(np.uint16), self.v.view(np.uint16)
+        return self.k, self.v
+
     def reserve(self, n_tokens: int) -> None:
         """Make room for `n_tokens` more of every sequence.
 
@@ -94,12 +102,16 @@ class KVCache:
         Returns
         -------
         k, v : ndarray of shape (B, n_kv_heads, capacity, head_dim), views
+            Where the cache keeps fewer bits: copies in the dtype of what was given, as far as they are filled.
         """
         n_tokens = positions.shape[1]
         for b, first in enumerate(positions[:, 0]):
             self.k[layer, b, :, first : first + n_tokens] = k[b]
             self.v[layer, b, :, first : first + n_tokens] = v[b]
-        return self.k[layer], self.v[layer]
+        if self.k.dtype == k.dtype:
+            return self.k[layer], self.v[layer]
+        seen = slice(0, int(positions.max()) + 1)
+        return self.k[layer, :, :, seen].astype(k.dtype), self.v[layer, :, :, seen].astype(v.dtype)
 
     def truncate(self, length: int, row: int = 0) -> None:
         """Forget the positions of one sequence from `length` on.

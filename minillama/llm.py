@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .chat import ChatTemplate, template_for
 from .checkpoints.hub import Progress, resolve
@@ -47,6 +47,7 @@ class LLM:
         *,
         ops: Ops = FAST,
         exact: bool = False,
+        kv_dtype: DTypeLike = np.float32,
         name: str = "model",
     ) -> None:
         if tokenizer is not None and tokenizer.vocab_size > config.vocab_size:
@@ -55,7 +56,9 @@ class LLM:
                 "they do not belong together"
             )
         self.params, self.config, self.ops, self.name = params, config, ops, name
-        self._tokenizer = tokenizer
+        if np.dtype(kv_dtype) not in (np.float32, np.float16):
+            raise ValueError(f"keys and values are kept in float32 or float16, not {np.dtype(kv_dtype)}")
+        self._tokenizer, self._kv_dtype = tokenizer, np.dtype(kv_dtype)
         self._interleaved = interleave_model(params) if ops == FAST and not exact else None
 
     @property
@@ -76,7 +79,14 @@ class LLM:
 
     def session(self, max_seq_len: int | None = None) -> Session:
         """A new sequence on this model."""
-        return Session(self.params, self.config, self.ops, max_seq_len=max_seq_len, interleaved=self._interleaved)
+        return Session(
+            self.params,
+            self.config,
+            self.ops,
+            max_seq_len=max_seq_len,
+            interleaved=self._interleaved,
+            kv_dtype=self._kv_dtype,
+        )
 
     def encode_prompt(self, prompt: str) -> list[int]:
         """The ids of a prompt as generation starts from it: BOS where the model expects one.
@@ -261,6 +271,7 @@ def load(
     threads: int | None = None,
     ops: Ops | None = None,
     exact: bool = False,
+    kv_dtype: DTypeLike = np.float32,
     progress: Progress | None = None,
 ) -> LLM:
     """Load a model by name or path; a known name is downloaded and verified the first time.
@@ -280,6 +291,8 @@ def load(
         Keep all arithmetic in float32. By default a model of 4 to 8 bits multiplies in integers
         on CPUs that can, its activations rounded to 15 bits: several times faster, with
         log-probabilities that agree to three digits (KL 1e-6).
+    kv_dtype : numpy dtype
+        float32, or float16 for sessions whose keys and values take half the memory.
     progress : callable, optional
         Called as progress(done_bytes, total_bytes, label) during a download.
 
@@ -298,4 +311,12 @@ def load(
         tokenizer = tokenizer_of(checkpoint) if found.tokenizer is None else found.tokenizer
     if isinstance(tokenizer, str | os.PathLike):
         tokenizer = load_tokenizer(Path(tokenizer), vocab_size=checkpoint.config.vocab_size)
-    return LLM(checkpoint.params, checkpoint.config, tokenizer, ops=ops or FAST, exact=exact, name=str(model))
+    return LLM(
+        checkpoint.params,
+        checkpoint.config,
+        tokenizer,
+        ops=ops or FAST,
+        exact=exact,
+        kv_dtype=kv_dtype,
+        name=str(model),
+    )

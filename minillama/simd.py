@@ -157,6 +157,56 @@ def load_floats(typingctx, array, i):
     return Floats16(array, types.intp), build
 
 
+def _stored(array_type: Any) -> tuple[Any, int]:
+    """LLVM type and bytes of what an array of float32, or of float16 seen as uint16, holds."""
+    return (ir.HalfType(), 2) if array_type.dtype == types.uint16 else (ir.FloatType(), 4)
+
+
+def _numbers(array):
+    return array.view(np.float16) if array.dtype == np.uint16 else array
+
+
+def _store_number_twin(array, i, value):
+    _numbers(array)[i] = value
+
+
+@with_twin(_store_number_twin)
+def store_number(typingctx, array, i, value):
+    """Write a float to element i of an array of float32, or of float16 seen as uint16 (rounded)."""
+
+    def build(context, builder, signature, args):
+        kind, size = _stored(array)
+        place = address(context, builder, array, args[0], args[1], kind)
+        builder.store(builder.fptrunc(args[2], kind) if size == 2 else args[2], place, align=size)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.float32), build
+
+
+@with_twin(lambda array, i: float(_numbers(array)[i]))
+def load_number(typingctx, array, i):
+    """Element i of an array of float32, or of float16 seen as uint16, as a float."""
+
+    def build(context, builder, signature, args):
+        kind, size = _stored(array)
+        value = builder.load(address(context, builder, array, args[0], args[1], kind), align=size)
+        return builder.fpext(value, ir.FloatType()) if size == 2 else value
+
+    return types.float32(array, types.intp), build
+
+
+@with_twin(lambda array, i: _numbers(array)[i : i + N].astype(np.float32))
+def load_numbers(typingctx, array, i):
+    """Elements i ... i + 15 of an array of float32, or of float16 seen as uint16, as floats."""
+
+    def build(context, builder, signature, args):
+        kind, size = _stored(array)
+        value = builder.load(address(context, builder, array, args[0], args[1], ir.VectorType(kind, N)), align=size)
+        return builder.fpext(value, F32) if size == 2 else value
+
+    return Floats16(array, types.intp), build
+
+
 @with_twin(lambda value: np.full(N, value, np.float32))
 def splat_float(typingctx, value):
     """16 times the same float."""
@@ -198,6 +248,31 @@ def divide(typingctx, a, b):
     return Floats16(Floats16, Floats16), build
 
 
+@with_twin(np.maximum)
+def maximum(typingctx, a, b):
+    """The larger of each pair of floats; b where one of them is NaN."""
+
+    def build(context, builder, signature, args):
+        return builder.select(builder.fcmp_ordered(">", *args), *args)
+
+    return Floats16(Floats16, Floats16), build
+
+
+@with_twin(lambda a: a.max())
+def max_of(typingctx, a):
+    """The largest of 16 floats."""
+
+    def build(context, builder, signature, args):
+        best = args[0]
+        for half in (8, 4, 2, 1):
+            mask = [(i + half) % N for i in range(N)]
+            turned = builder.shuffle_vector(best, best, ir.Constant(I32, mask))
+            best = builder.select(builder.fcmp_ordered(">", best, turned), best, turned)
+        return builder.extract_element(best, ir.Constant(ir.IntType(32), 0))
+
+    return types.float32(Floats16), build
+
+
 @with_twin(lambda a: a.sum(dtype=np.float32))
 def sum_of(typingctx, a):
     """The sum of 16 floats."""
@@ -228,6 +303,17 @@ def prefetch(typingctx, array, i):
         return context.get_dummy_value()
 
     return types.void(array, types.intp), build
+
+
+@with_twin(np.rint)
+def round_floats(typingctx, a):
+    """Each float rounded to a whole number, halves to the even one."""
+
+    def build(context, builder, signature, args):
+        kind = ir.FunctionType(F32, [F32])
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.rint.v{N}f32"), args)
+
+    return Floats16(Floats16), build
 
 
 def _store_four_sums_twin(array, i, a, b, c, d):

@@ -1,14 +1,23 @@
 """Vectors of bytes inside Numba kernels: unpacking small integers, and products of bytes.
 
 One function, `dot4`, is an instruction that LLVM does not find by itself: 64 products of bytes
-and their sums in groups of four at once (`vpdpbusd`, on CPUs with AVX-512 VNNI or AVX-VNNI).
-Elsewhere it is built of ordinary vector arithmetic, with the same result to the last bit.
-MINILLAMA_SIMD=portable, avx512vnni or avxvnni chooses by hand, for tests.
+and their sums in groups of four at once. What it becomes depends on the CPU (`DOT4`):
+
+    avx512vnni   vpdpbusd on 16 sums                     Intel since Ice Lake, AMD since Zen 4
+    avxvnni      vpdpbusd on 8 sums, twice               Intel laptops since Alder Lake
+    avx2         bytes widened to 16 bits, vpmaddwd      x86 since 2013
+    i8mm         usdot on 4 sums, four times             Arm: Apple since M2, Neoverse since V1
+    dotprod      sdot likewise, of weights less 128      Arm: Apple M1, Raspberry Pi 5
+    portable     shifts, products and sums               everything else
+
+All give the same result to the last bit. MINILLAMA_SIMD chooses one by hand, for tests.
 """
 
 from __future__ import annotations
 
 import os
+import platform
+import sys
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -18,18 +27,21 @@ from numba.core import cgutils
 
 from .simd import F32, I32, U8, U64, Bytes16, Bytes64, Floats16, Ints16, N, address, splat, with_twin
 
+# The names of `DOT4` are those of the CPU's features, the best first.
+FEATURES = ("avx512vnni", "avxvnni", "avx2", "i8mm", "dotprod")
+
 
 def _choose_dot4() -> str:
     """Which instruction `dot4` becomes: by the CPU, or as MINILLAMA_SIMD says."""
     forced = os.environ.get("MINILLAMA_SIMD", "")
     if forced:
-        if forced not in ("portable", "avx512vnni", "avxvnni"):
-            raise ValueError(f"MINILLAMA_SIMD must be portable, avx512vnni or avxvnni, got {forced!r}")
+        if forced not in (*FEATURES, "portable"):
+            raise ValueError(f"MINILLAMA_SIMD must be one of {', '.join(FEATURES)} or portable, got {forced!r}")
         return forced
-    features = llvm.get_host_cpu_features()
-    if features.get("avx512vnni"):
-        return "avx512vnni"
-    return "avxvnni" if features.get("avxvnni") else "portable"
+    features = dict(llvm.get_host_cpu_features())
+    if sys.platform == "darwin" and platform.machine() == "arm64":
+        features["dotprod"] = True  # every Apple M has it; LLVM does not always say so
+    return next((name for name in FEATURES if features.get(name)), "portable")
 
 
 DOT4 = _choose_dot4()
@@ -132,6 +144,22 @@ def scale_and_add(typingctx, a, scale, offset):
     return Floats16(Floats16, types.float32, types.float32), build
 
 
+def _store_signed_twin(array, i, values):
+    array[i : i + N] = values
+
+
+@with_twin(_store_signed_twin)
+def store_signed_bytes(typingctx, array, i, values):
+    """Write whole floats of -128 ... 127 to elements i ... i + 15 of an int8 array."""
+
+    def build(context, builder, signature, args):
+        place = address(context, builder, signature.args[0], args[0], args[1], U8)
+        builder.store(builder.trunc(builder.fptosi(args[2], I32), U8), place, align=1)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, Floats16), build
+
+
 # --- products of bytes, for interleaved_kernels.py ---
 
 
@@ -191,25 +219,86 @@ def _dot4_portable(builder, sums, weights, four):
     return sums
 
 
-def _dot4_halves(builder, sums, weights, four):
-    """AVX-VNNI works on 8 lanes: two instructions."""
+def _in_parts(builder, n_parts, function, *vectors):
+    """Apply a function of short vectors to every part of long ones, and put the results together."""
+    size = N // n_parts
+    parts = []
+    for first in range(0, N, size):
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), size), list(range(first, first + size)))
+        parts.append(function(*[builder.shuffle_vector(v, v, mask) for v in vectors]))
+    while len(parts) > 1:
+        size *= 2
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), size), list(range(size)))
+        parts = [builder.shuffle_vector(a, b, mask) for a, b in zip(parts[::2], parts[1::2])]
+    return parts[0]
+
+
+def _instruction(builder, name, result, *arguments):
+    return cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, list(arguments)), name)
+
+
+def _dot4_avx512vnni(builder, sums, weights, four):
+    return builder.call(
+        _instruction(builder, "llvm.x86.avx512.vpdpbusd.512", I32, I32, I32, I32), [sums, weights, four]
+    )
+
+
+def _dot4_avxvnni(builder, sums, weights, four):
     half = ir.VectorType(ir.IntType(32), 8)
-    instruction = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(half, [half] * 3), "llvm.x86.avx512.vpdpbusd.256"
-    )
-    mask = [ir.Constant(half, list(range(first, first + 8))) for first in (0, 8)]
-    parts = [builder.call(instruction, [builder.shuffle_vector(v, v, m) for v in (sums, weights, four)]) for m in mask]
-    return builder.shuffle_vector(*parts, ir.Constant(I32, list(range(N))))
+    instruction = _instruction(builder, "llvm.x86.avx512.vpdpbusd.256", half, half, half, half)
+    return _in_parts(builder, 2, lambda *v: builder.call(instruction, v), sums, weights, four)
 
 
-def _dot4_avx512(builder, sums, weights, four):
-    instruction = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(I32, [I32] * 3), "llvm.x86.avx512.vpdpbusd.512"
-    )
-    return builder.call(instruction, [sums, weights, four])
+def _dot4_avx2(builder, sums, weights, four):
+    """vpmaddwd adds two products of 16 bits: once for bytes 0 and 2 of each four, once for 1 and 3."""
+    half, words = ir.VectorType(ir.IntType(32), 8), ir.VectorType(ir.IntType(16), 16)
+    multiply = _instruction(builder, "llvm.x86.avx2.pmadd.wd", half, words, words)
+    eight = ir.Constant(words, [8] * 16)
+
+    def dot(sums, weights, four):
+        w, x = builder.bitcast(weights, words), builder.bitcast(four, words)
+        even = builder.call(
+            multiply, [builder.and_(w, ir.Constant(words, [255] * 16)), builder.ashr(builder.shl(x, eight), eight)]
+        )
+        odd = builder.call(multiply, [builder.lshr(w, eight), builder.ashr(x, eight)])
+        return builder.add(sums, builder.add(even, odd))
+
+    return _in_parts(builder, 2, dot, sums, weights, four)
 
 
-_DOT4 = {"portable": _dot4_portable, "avxvnni": _dot4_halves, "avx512vnni": _dot4_avx512}
+def _dot4_i8mm(builder, sums, weights, four):
+    quarter, octets = ir.VectorType(ir.IntType(32), 4), ir.VectorType(ir.IntType(8), 16)
+    instruction = _instruction(builder, "llvm.aarch64.neon.usdot.v4i32.v16i8", quarter, quarter, octets, octets)
+
+    def dot(sums, weights, four):
+        return builder.call(instruction, [sums, builder.bitcast(weights, octets), builder.bitcast(four, octets)])
+
+    return _in_parts(builder, 4, dot, sums, weights, four)
+
+
+def _dot4_dotprod(builder, sums, weights, four):
+    """sdot takes signed bytes: (w - 128) . x + 64 . x + 64 . x, the last two the same in every lane."""
+    quarter, octets = ir.VectorType(ir.IntType(32), 4), ir.VectorType(ir.IntType(8), 16)
+    instruction = _instruction(builder, "llvm.aarch64.neon.sdot.v4i32.v16i8", quarter, quarter, octets, octets)
+    flip, offset = ir.Constant(octets, [128] * 16), ir.Constant(octets, [64] * 16)
+
+    def dot(sums, weights, four):
+        signed, x = builder.xor(builder.bitcast(weights, octets), flip), builder.bitcast(four, octets)
+        for factor in (offset, offset, signed):
+            sums = builder.call(instruction, [sums, factor, x])
+        return sums
+
+    return _in_parts(builder, 4, dot, sums, weights, four)
+
+
+_DOT4 = {
+    "portable": _dot4_portable,
+    "avx2": _dot4_avx2,
+    "avxvnni": _dot4_avxvnni,
+    "avx512vnni": _dot4_avx512vnni,
+    "i8mm": _dot4_i8mm,
+    "dotprod": _dot4_dotprod,
+}
 
 
 @with_twin(_dot4_twin)

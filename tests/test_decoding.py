@@ -76,6 +76,36 @@ def test_close_to_exact_arithmetic():
         assert difference < 2e-3 * np.abs(exact.logits).max()
 
 
+def test_keys_and_values_in_half_precision(threads):
+    """Both ways of running agree on what is in the cache, and stay close to float32."""
+    config, params = make(n_heads=6, n_kv_heads=2, dim=96)
+    interleaved, ids = interleave_model(params, anyway=True), list(range(60))
+    exact = Session(params, config, interleaved=interleaved)
+    fused = Session(params, config, interleaved=interleaved, kv_dtype=np.float16)
+    layers = Session(params, config, FAST._replace(rope_forward=lambda *a: FAST.rope_forward(*a)), kv_dtype="float16")
+    for token in ids:
+        logits = fused.step(token)
+        np.testing.assert_allclose(logits, layers.step(token), atol=3e-3 * np.abs(logits).max())
+        difference = np.abs(logits - exact.step(token)).max() / np.abs(logits).max()
+        assert difference < 1e-2
+    assert fused.cache.nbytes * 2 == exact.cache.nbytes
+    assert LLM(params, config, None, kv_dtype="float16").session().cache.k.dtype == np.float16
+    with pytest.raises(ValueError, match="float32 or float16, not float64"):
+        LLM(params, config, None, kv_dtype=np.float64)
+
+
+@pytest.mark.parametrize("n_kv_heads", [1, 3])
+def test_long_contexts_share_the_positions_of_a_head(n_kv_heads, threads):
+    """Past a length the threads each take a part of the positions, and the parts are joined."""
+    config, params = make(n_heads=3, n_kv_heads=n_kv_heads, dim=96, max_seq_len=400)
+    interleaved, ids = interleave_model(params, anyway=True), np.random.default_rng(0).integers(0, 101, 300)
+    expected = Session(params, config, interleaved=interleaved).feed_all(ids)
+    session = Session(params, config, interleaved=interleaved)
+    for i, token in enumerate(ids):
+        logits = session.step(int(token))
+        np.testing.assert_allclose(logits, expected[i], atol=1e-3 * np.abs(expected[i]).max())
+
+
 def test_any_chunking_of_the_prompt(threads):
     """Tokens one by one (the fused kernel) and together (the layers) continue each other."""
     config, params = make()

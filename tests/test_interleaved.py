@@ -5,11 +5,9 @@ import pytest
 
 from minillama import interleaved_kernels
 from minillama.interleaved import InterleavedArray, aligned_bytes, interleave, interleaved_bytes
-from minillama.interleaved_kernels import quantize_rows, row_group
-from minillama.jit import kernel
+from minillama.interleaved_kernels import multiply_groups, quantize_rows
 from minillama.layers.linear import linear_forward, linear_forward_fast
 from minillama.quantization import FORMATS, GroupedArray, PackedArray, quantize
-from minillama.simd import store_floats
 
 KINDS = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"]
 
@@ -153,11 +151,6 @@ def test_other_matrices_are_refused(rng):
         interleave(weight)
 
 
-@kernel
-def _one_group(data, layout, high, low, d, total, y):
-    store_floats(y, 0, row_group(data, layout, 0, y, high, low, d, total))
-
-
 def test_sums_are_exact_integers(rng):
     """With scales of 1 the result is the integer product, to the last unit."""
     q = rng.integers(-128, 128, (16, 32))
@@ -167,5 +160,6 @@ def test_sums_are_exact_integers(rng):
     high, low = rng.integers(-127, 128, 32).astype(np.int8), rng.integers(-64, 64, 32).astype(np.int8)
     x = 128 * high.astype(np.int64) + low
     y = np.empty(16, np.float32)
-    _one_group(array.data, np.array(array.layout), high, low, np.ones(1, np.float32), np.array([x.sum()]), y)
+    planes = high, low, np.ones(1, np.float32), np.array([x.sum()], np.float32)
+    multiply_groups(array.data, np.array(array.layout), 0, 1, y, *planes, y, 0)
     np.testing.assert_array_equal(y, (q @ x).astype(np.float32))

@@ -87,3 +87,16 @@ def test_truncation_is_checked(config, rng):
 def test_bytes_are_those_of_the_configuration(config):
     cache = KVCache(config, 1, max_seq_len=100)
     assert cache.nbytes == config.kv_cache_bytes(100, bytes_per_number=4)
+
+
+def test_half_precision_is_rounded_when_written_and_widened_when_read(config, rng):
+    cache = KVCache(config, 2, dtype=np.float16)
+    cache.reserve(300)
+    k, v = rng.normal(size=(2, 2, 2, 5, 2)).astype(np.float32)
+    seen_k, seen_v = cache.write(1, k, v, np.tile(np.arange(7, 12), (2, 1)))
+    assert (seen_k.dtype, seen_k.shape, cache.nbytes) == (np.float32, (2, 2, 12, 2), 2 * 2 * 2 * 2 * 512 * 2 * 2)
+    np.testing.assert_array_equal(seen_k[:, :, 7:], k.astype(np.float16))
+    np.testing.assert_array_equal(seen_v[:, :, 7:], v.astype(np.float16))
+    stored, _ = cache.stored()
+    assert stored.dtype == np.uint16
+    np.testing.assert_array_equal(stored[1, :, :, 7:12].view(np.float16), k.astype(np.float16))

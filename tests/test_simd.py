@@ -1,8 +1,11 @@
 """The 16-wide vector operations equal their twins in NumPy."""
 
+import types
+
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
-from numba import config
+from numba import config, njit
 
 from minillama import simd, simd_bytes
 from minillama.jit import kernel
@@ -12,12 +15,18 @@ from minillama.simd import (
     load_brain_floats,
     load_floats,
     load_halves,
+    load_number,
+    load_numbers,
     load_singles,
+    max_of,
+    maximum,
     multiply,
     multiply_add,
+    round_floats,
     splat_float,
     store_floats,
     store_four_sums,
+    store_number,
     sum_of,
 )
 from minillama.simd_bytes import (
@@ -35,6 +44,7 @@ from minillama.simd_bytes import (
     signed_to_float,
     splat_int,
     spread_bits,
+    store_signed_bytes,
     unsigned_to_float,
 )
 
@@ -122,21 +132,84 @@ def test_exponential_over_its_whole_range():
 
 
 @kernel
-def _dot4_kernel(weights, x, at, out):
+def _choices_kernel(x, out):
+    a, b = load_floats(x, 0), load_floats(x, 16)
+    store_floats(out, 0, maximum(a, b))
+    store_floats(out, 16, round_floats(a))
+    out[32] = max_of(a)
+    out[33] = max_of(b)
+
+
+def test_largest_and_rounded_equal_their_twins(rng):
+    x, out = rng.normal(size=32).astype(np.float32), np.empty(34, np.float32)
+    x[:4] = [0.5, 1.5, -2.5, -np.inf]
+    for _ in range(16):
+        x = np.concatenate((np.roll(x[:16], 1), np.roll(x[16:], 1)))
+        _choices_kernel(x, out)
+        np.testing.assert_array_equal(out[:16], np.maximum(x[:16], x[16:]))
+        np.testing.assert_array_equal(out[16:32], np.rint(x[:16]))
+        assert out[32:].tolist() == [x[:16].max(), x[16:].max()]
+
+
+@kernel
+def _numbers_kernel(x, stored, out):
+    for i in range(x.size):
+        store_number(stored, i, x[i])
+    store_floats(out, 0, load_numbers(stored, 1))
+    out[16] = load_number(stored, 5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_numbers_of_either_width(dtype, rng):
+    x, out = rng.normal(size=20).astype(np.float32), np.empty(17, np.float32)
+    stored = np.zeros(20, dtype)
+    _numbers_kernel(x, stored if dtype == np.float32 else stored.view(np.uint16), out)
+    expected = x.astype(dtype)
+    np.testing.assert_array_equal(stored, expected)
+    np.testing.assert_array_equal(out, [*expected[1:17].astype(np.float32), np.float32(expected[5])])
+
+
+@kernel
+def _signed_kernel(x, out):
+    store_signed_bytes(out, 3, load_floats(x, 0))
+
+
+def test_whole_floats_as_signed_bytes(rng):
+    x, out = rng.integers(-128, 128, 16).astype(np.float32), np.zeros(20, np.int8)
+    x[:2] = -128, 127
+    _signed_kernel(x, out)
+    np.testing.assert_array_equal(out, [0, 0, 0, *x, 0])
+
+
+def _dot4_body(weights, x, at, out):
     w = load_64_bytes(weights, 0)
     sums = dot4(dot4(splat_int(-5), low_nibbles(w), x, at), high_nibbles(w), x, at)
     store_floats(out, 0, join_planes(sums, dot4(splat_int(7), w, x, at + 4)))
 
 
+HERE = ["portable", *(name for name in simd_bytes.FEATURES if llvm.get_host_cpu_features().get(name))]
+
+
+@pytest.fixture(scope="module", params=HERE)
+def dot4_kernel(request):
+    """Compiled with every instruction that this CPU has; nothing of it is kept on disk."""
+    before, simd_bytes.DOT4 = simd_bytes.DOT4, request.param
+    function = types.FunctionType(_dot4_body.__code__, globals())
+    compiled = njit(function)
+    compiled(np.zeros(64, np.uint8), np.zeros(16, np.int8), 0, np.zeros(16, np.float32))
+    yield compiled
+    simd_bytes.DOT4 = before
+
+
 @pytest.mark.parametrize("seed", range(20))
-def test_products_of_bytes_are_exact(seed):
+def test_products_of_bytes_are_exact(seed, dot4_kernel):
     """Unsigned bytes with signed ones, against integer arithmetic; the extremes among them."""
     rng = np.random.default_rng(seed)
     weights, x = rng.integers(0, 256, 64, dtype=np.uint8), rng.integers(-128, 128, 16).astype(np.int8)
     if seed < 4:
         weights[:], x[:] = [0, 255][seed % 2], [-128, 127][seed // 2]
     out = np.empty(16, np.float32)
-    _dot4_kernel(weights, x, 3, out)
+    dot4_kernel(weights, x, 3, out)
     four, lanes = x[3:7].astype(np.int64), weights.reshape(16, 4).astype(np.int64)
     first = -5 + ((lanes & 15) * four).sum(axis=1) + ((lanes >> 4) * four).sum(axis=1)
     second = 7 + (lanes * x[7:11].astype(np.int64)).sum(axis=1)

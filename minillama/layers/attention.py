@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .attention_kernels import attend_few, softmax_rows
+from .attention_tiles import attend_in_tiles
 
 Float = NDArray[np.floating]
 Ints = NDArray[np.integer]
@@ -105,22 +106,29 @@ def attention_forward(q: Float, k: Float, v: Float, positions: Ints) -> tuple[Fl
 
 
 def attention_forward_fast(q: Float, k: Float, v: Float, positions: Ints) -> tuple[Float, AttentionCache]:
-    """`attention_forward`, compiled: one pass over the keys for few queries, tiles for many.
+    """`attention_forward`, compiled: one pass over the keys for few queries, tiles of queries for many.
 
-    Many queries multiply tile by tile with BLAS and only the softmax is a kernel; no more than
-    _TILE rows of scores exist at a time.
+    No more than a tile's scores exist at a time. float64 and widths that are no multiple of 4
+    multiply tile by tile with BLAS.
     """
     _check(q, k, v, positions)
-    q = np.ascontiguousarray(q)
+    q, k, v = np.ascontiguousarray(q), _last_axis_contiguous(k), _last_axis_contiguous(v)
     y, logsumexp = np.empty(q.shape, q.dtype), np.empty(q.shape[:3], q.dtype)
-    if q.shape[2] <= _FEW_QUERIES and q.dtype == np.float32:
+    single = q.dtype == k.dtype == v.dtype == np.float32
+    if single and q.shape[2] <= _FEW_QUERIES:
         attend_few(q, k, v, positions, y, logsumexp)
+    elif single and q.shape[3] % 4 == 0:
+        attend_in_tiles(q, k, v, positions, y, logsumexp)
     else:
-        _attend_in_tiles(q, k, v, positions, y, logsumexp)
+        _attend_with_blas(q, k, v, positions, y, logsumexp)
     return y, AttentionCache(q, k, v, positions, y, logsumexp)
 
 
-def _attend_in_tiles(q: Float, k: Float, v: Float, positions: Ints, y: Float, logsumexp: Float) -> None:
+def _last_axis_contiguous(a: Float) -> Float:
+    return a if a.strides[-1] == a.itemsize else np.ascontiguousarray(a)
+
+
+def _attend_with_blas(q: Float, k: Float, v: Float, positions: Ints, y: Float, logsumexp: Float) -> None:
     batch, n_heads, n_tokens, head_dim = q.shape
     group = n_heads // k.shape[1]
     scale = q.dtype.type(1 / np.sqrt(head_dim))

@@ -19,6 +19,10 @@ from ..jit import kernel, kernel_pair
 from ..simd import (
     exp,
     load_floats,
+    load_number,
+    load_numbers,
+    max_of,
+    maximum,
     multiply,
     multiply_add,
     prefetch,
@@ -28,70 +32,56 @@ from ..simd import (
     sum_of,
 )
 
-# Numbers ahead of what is read that are asked for from memory (a page).
-_AHEAD = 1024
 _KEYS = 64  # keys whose scores are held at a time
+_AHEAD = 32  # keys and values that are asked for before they are needed
 # Keys times heads from which on a second thread pays.
 _PARALLEL_SIZE = 1_024
 
 
-@kernel
-def _attend_any_width(q, k, v, n_keys, y):
-    head_dim = q.size
-    scale = np.float32(1) / np.sqrt(np.float32(head_dim))
-    scores = np.empty(_KEYS, np.float32)
-    largest, total = np.float32(-np.inf), np.float32(0)
-    y[:] = 0
-    for first in range(0, n_keys, _KEYS):
-        n = min(_KEYS, n_keys - first)
-        new_largest = largest
-        for i in range(n):
-            score = np.float32(0)
-            for j in range(head_dim):
-                score += q[j] * k[first + i, j]
-            scores[i] = score * scale
-            new_largest = max(new_largest, scores[i])
-        correction = np.exp(largest - new_largest)
-        total *= correction
-        for j in range(head_dim):
-            y[j] *= correction
-        for i in range(n):
-            p = np.exp(scores[i] - new_largest)
-            total += p
-            for j in range(head_dim):
-                y[j] += p * v[first + i, j]
-        largest = new_largest
-    for j in range(head_dim):
-        y[j] /= total
-    return largest + np.log(total)
+@kernel(borrows=True)
+def _prefetch_row(rows, row):
+    """Ask for a row ahead of time; it may lie behind the end."""
+    head_dim = rows.shape[1]
+    for i in range(0, head_dim, 64 // rows.itemsize):
+        prefetch(rows, row * head_dim + i)
 
 
-@kernel
-def _score(q, k, first, n, scores):
-    """scores[i] = q . k[first + i], four keys side by side."""
+@kernel(borrows=True)
+def _score(q, k, first, n, is_first, scores):
+    """scores[i] = q . k[first + i], four keys side by side; the first head asks for later keys."""
     zero = splat_float(np.float32(0))
     fours = n // 4 * 4
     for i in range(0, fours, 4):
         k0, k1, k2, k3 = k[first + i], k[first + i + 1], k[first + i + 2], k[first + i + 3]
         s0 = s1 = s2 = s3 = zero
+        if is_first:
+            for row in range(first + i + _AHEAD, first + i + _AHEAD + 4):
+                _prefetch_row(k, row)
         for j in range(0, q.size, 16):
             part = load_floats(q, j)
-            for ahead in range(4):
-                prefetch(k, (first + i + ahead) * q.size + j + _AHEAD)
-            s0 = multiply_add(part, load_floats(k0, j), s0)
-            s1 = multiply_add(part, load_floats(k1, j), s1)
-            s2 = multiply_add(part, load_floats(k2, j), s2)
-            s3 = multiply_add(part, load_floats(k3, j), s3)
+            s0 = multiply_add(part, load_numbers(k0, j), s0)
+            s1 = multiply_add(part, load_numbers(k1, j), s1)
+            s2 = multiply_add(part, load_numbers(k2, j), s2)
+            s3 = multiply_add(part, load_numbers(k3, j), s3)
         store_four_sums(scores, i, s0, s1, s2, s3)
     for i in range(fours, n):
         total = zero
         for j in range(0, q.size, 16):
-            total = multiply_add(load_floats(q, j), load_floats(k[first + i], j), total)
+            total = multiply_add(load_floats(q, j), load_numbers(k[first + i], j), total)
         scores[i] = sum_of(total)
 
 
-@kernel
-def _add_values(p, v, first, n, correction, y):
+@kernel(borrows=True)
+def _score_any_width(q, k, first, n, scores):
+    for i in range(n):
+        key, score = k[first + i], np.float32(0)
+        for j in range(q.size):
+            score += q[j] * load_number(key, j)
+        scores[i] = score
+
+
+@kernel(borrows=True)
+def _add_values(p, v, first, n, is_first, correction, y):
     """y = y * correction + the sum of p[i] * v[first + i], for a head_dim that is a multiple of 16.
 
     An addition waits for the one before it: four vectors of y side by side keep the CPU busy.
@@ -104,12 +94,12 @@ def _add_values(p, v, first, n, correction, y):
         y2, y3 = multiply(load_floats(y, j + 32), c), multiply(load_floats(y, j + 48), c)
         for i in range(n):
             value, weight = v[first + i], splat_float(p[i])
-            for ahead in range(0, 64, 16):
-                prefetch(v, (first + i) * head_dim + j + ahead + _AHEAD)
-            y0 = multiply_add(weight, load_floats(value, j), y0)
-            y1 = multiply_add(weight, load_floats(value, j + 16), y1)
-            y2 = multiply_add(weight, load_floats(value, j + 32), y2)
-            y3 = multiply_add(weight, load_floats(value, j + 48), y3)
+            if is_first and j == 0:
+                _prefetch_row(v, first + i + _AHEAD)
+            y0 = multiply_add(weight, load_numbers(value, j), y0)
+            y1 = multiply_add(weight, load_numbers(value, j + 16), y1)
+            y2 = multiply_add(weight, load_numbers(value, j + 32), y2)
+            y3 = multiply_add(weight, load_numbers(value, j + 48), y3)
         store_floats(y, j, y0)
         store_floats(y, j + 16, y1)
         store_floats(y, j + 32, y2)
@@ -117,58 +107,94 @@ def _add_values(p, v, first, n, correction, y):
     for j in range(fours, head_dim, 16):
         values = multiply(load_floats(y, j), c)
         for i in range(n):
-            values = multiply_add(splat_float(p[i]), load_floats(v[first + i], j), values)
+            values = multiply_add(splat_float(p[i]), load_numbers(v[first + i], j), values)
         store_floats(y, j, values)
 
 
-@kernel
-def _attend_in_vectors(q, k, v, n_keys, y):
-    """16 numbers at a time, for a head_dim that is a multiple of 16."""
-    head_dim = q.size
+@kernel(borrows=True)
+def _add_values_any_width(p, v, first, n, correction, y):
+    for j in range(y.size):
+        y[j] *= correction
+    for i in range(n):
+        value = v[first + i]
+        for j in range(y.size):
+            y[j] += p[i] * load_number(value, j)
+
+
+@kernel(borrows=True)
+def _exponentials(scores, n, scale, largest):
+    """Make exp(scale * score - new largest) of n scores; returns the new largest and their sum."""
+    for i in range(n, (n + 15) // 16 * 16):
+        scores[i] = -np.inf  # fills the last vector; its exponential is 0
+    factor, best = splat_float(scale), splat_float(largest)
+    for i in range(0, n, 16):
+        scaled = multiply(load_floats(scores, i), factor)
+        store_floats(scores, i, scaled)
+        best = maximum(scaled, best)
+    new_largest = max_of(best)
+    one, shift = splat_float(np.float32(1)), splat_float(-new_largest)
+    sums = splat_float(np.float32(0))
+    for i in range(0, n, 16):
+        p = exp(multiply_add(load_floats(scores, i), one, shift))
+        store_floats(scores, i, p)
+        sums = multiply_add(p, one, sums)
+    return new_largest, sum_of(sums)
+
+
+@kernel(borrows=True)
+def attend_range(q, k, v, first_key, last_key, y, largest, total, scores):
+    """Queries that share a key head, over keys first_key ... last_key - 1, in one pass.
+
+    Parameters
+    ----------
+    q : float32 (R, head_dim)
+    k, v : (S, head_dim) of float32, or of float16 seen as uint16
+    y : float32 (R, head_dim), filled with the sums of exp(score - largest) * value
+    largest, total : float32 (R,), filled with the largest score and the sum of exp(score - largest)
+    scores : float32 scratch of at least SCRATCH numbers
+    """
+    n_heads, head_dim = q.shape
+    in_vectors = head_dim % 16 == 0
     scale = np.float32(1) / np.sqrt(np.float32(head_dim))
-    scores = np.empty(_KEYS, np.float32)
-    largest, total = np.float32(-np.inf), np.float32(0)
-    y[:] = 0
-    for first in range(0, n_keys, _KEYS):
-        n = min(_KEYS, n_keys - first)
-        new_largest = largest
-        _score(q, k, first, n, scores)
-        for i in range(n):
-            scores[i] *= scale
-            new_largest = max(new_largest, scores[i])
-        for i in range(n, (n + 15) // 16 * 16):
-            scores[i] = -np.inf  # fills the last vector; its exponential is 0
-        correction = np.exp(largest - new_largest)
-        total *= correction
-        one, shift = splat_float(np.float32(1)), splat_float(-new_largest)
-        for i in range(0, n, 16):
-            p = exp(multiply_add(load_floats(scores, i), one, shift))
-            store_floats(scores, i, p)
-            total += sum_of(p)
-        _add_values(scores, v, first, n, correction, y)
-        largest = new_largest
-    for j in range(head_dim):
-        y[j] /= total
-    return largest + np.log(total)
+    largest[:n_heads] = -np.inf
+    total[:n_heads] = 0
+    y[:n_heads] = 0
+    for first in range(first_key, last_key, _KEYS):
+        n = min(_KEYS, last_key - first)
+        for r in range(n_heads):  # the block of keys and values stays in the cache for all of them
+            if in_vectors:
+                _score(q[r], k, first, n, r == 0, scores)
+            else:
+                _score_any_width(q[r], k, first, n, scores)
+            new_largest, sum_of_block = _exponentials(scores, n, scale, largest[r])
+            correction = np.float32(1)
+            if new_largest != largest[r]:  # rare after the first block
+                correction = np.exp(largest[r] - new_largest)
+            total[r] = total[r] * correction + sum_of_block
+            largest[r] = new_largest
+            if in_vectors:
+                _add_values(scores, v, first, n, r == 0, correction, y[r])
+            else:
+                _add_values_any_width(scores, v, first, n, correction, y[r])
 
 
-@kernel
-def attend_one(q, k, v, n_keys, y):
-    """One float32 query (head_dim,) over keys and values (S, head_dim); fills y, returns logsumexp."""
-    if q.size % 16 == 0:
-        return _attend_in_vectors(q, k, v, n_keys, y)
-    return _attend_any_width(q, k, v, n_keys, y)
+SCRATCH = _KEYS
 
 
 def _attend_body(q, k, v, positions, y, logsumexp):
-    batch, n_heads, n_tokens, _ = q.shape
+    batch, n_heads, n_tokens, head_dim = q.shape
     group = n_heads // k.shape[1]
-    for i in prange(batch * n_heads):
-        b, h = i // n_heads, i % n_heads
+    for i in prange(batch * k.shape[1]):
+        b, h = i // k.shape[1], i % k.shape[1]
+        heads = slice(h * group, (h + 1) * group)
+        scores, largest, total = np.empty(SCRATCH, np.float32), np.empty(group, np.float32), np.empty(group, np.float32)
         for t in range(n_tokens):
-            logsumexp[b, h, t] = attend_one(
-                q[b, h, t], k[b, h // group], v[b, h // group], positions[b, t] + 1, y[b, h, t]
-            )
+            own = y[b, heads, t]
+            attend_range(q[b, heads, t], k[b, h], v[b, h], 0, positions[b, t] + 1, own, largest, total, scores)
+            for r in range(group):
+                for j in range(head_dim):
+                    own[r, j] /= total[r]
+                logsumexp[b, h * group + r, t] = largest[r] + np.log(total[r])
 
 
 _attend_serial, _attend_parallel = kernel_pair(_attend_body)
@@ -180,43 +206,9 @@ def attend_few(q, k, v, positions, y, logsumexp):
     (_attend_serial if work < _PARALLEL_SIZE else _attend_parallel)(q, k, v, positions, y, logsumexp)
 
 
-@kernel
-def _softmax_row_float32(scores, seen):
-    """Softmax of the first `seen` numbers of a row in place, zeros behind them; returns logsumexp."""
-    largest = np.float32(-np.inf)
-    for s in range(seen):
-        largest = max(largest, scores[s])
-    whole = seen // 16 * 16
-    one, shift = splat_float(np.float32(1)), splat_float(-largest)
-    sums = splat_float(np.float32(0))
-    for s in range(0, whole, 16):
-        p = exp(multiply_add(load_floats(scores, s), one, shift))
-        store_floats(scores, s, p)
-        sums = multiply_add(p, one, sums)
-    total = sum_of(sums)
-    for s in range(whole, seen):
-        scores[s] = np.exp(scores[s] - largest)
-        total += scores[s]
-    for s in range(seen):
-        scores[s] /= total
-    for s in range(seen, scores.size):
-        scores[s] = 0
-    return largest + np.log(total)
-
-
 @kernel(parallel=True)
-def _softmax_rows_float32(scores, positions, logsumexp):
-    for t in prange(len(scores)):
-        logsumexp[t] = _softmax_row_float32(scores[t], positions[t] + 1)
-
-
 def softmax_rows(scores, positions, logsumexp):
     """Masked softmax of every row of `scores` (T, S) in place; row t sees keys <= positions[t]."""
-    (_softmax_rows_float32 if scores.dtype == np.float32 else _softmax_rows)(scores, positions, logsumexp)
-
-
-@kernel(parallel=True)
-def _softmax_rows(scores, positions, logsumexp):
     n_rows, n_keys = scores.shape
     for t in prange(n_rows):
         seen = positions[t] + 1

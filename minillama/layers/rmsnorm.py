@@ -68,7 +68,7 @@ def rmsnorm_forward(x: Float, weight: Float, eps: float) -> tuple[Float, RMSNorm
 # --- numba kernels: the same contract, one pass over memory per row -----------------
 
 
-@kernel
+@kernel(borrows=True)
 def normalise_row(x, weight, eps, y):  # x, weight, y (D,) -> reciprocal root mean square
     sum_of_squares = x.dtype.type(0)
     for j in range(x.size):

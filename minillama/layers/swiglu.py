@@ -65,7 +65,7 @@ def swiglu_forward(gate: Float, up: Float) -> tuple[Float, SwiGLUCache]:
 # --- numba kernels: the same contract, one pass over memory ---------------------------
 
 
-@kernel
+@kernel(borrows=True)
 def _gate_range(gate, up, y, start, stop):
     one = gate.dtype.type(1)
     for i in range(start, stop):
@@ -73,14 +73,14 @@ def _gate_range(gate, up, y, start, stop):
         y[i] = gate[i] * ((one if gate[i] >= 0 else small) / (one + small)) * up[i]
 
 
-@kernel
+@kernel(borrows=True)
 def silu_vector(g):
     """silu of 16 floats."""
     one, minus_one = splat_float(np.float32(1)), splat_float(np.float32(-1))
     return divide(g, multiply_add(exp(multiply(g, minus_one)), one, one))  # exp = inf gives 0
 
 
-@kernel
+@kernel(borrows=True)
 def _gate_range_float32(gate, up, y, start, stop):
     """16 numbers at a time, for the sake of the exponential."""
     whole = start + (stop - start) // 16 * 16
