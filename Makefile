@@ -14,7 +14,7 @@ help:
 	@echo "make test   run the tests"
 	@echo "make test-portable   those of the kernels, without special instructions and without compiler"
 	@echo "make lint   ruff and mypy"
-	@echo "make clean  forget compiled kernels and test caches"
+	@echo "make clean  forget what tests and tools have left behind"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

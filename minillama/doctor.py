@@ -98,7 +98,10 @@ def _threading_layer() -> Finding:
     matvec_plain(ones[0], ones, y)
     if not (y == 512).all():
         return Finding(
-            "kernels", "a compiled kernel computed a wrong result", False, "run `make clean`, then try again"
+            "kernels",
+            "a compiled kernel computed a wrong result",
+            False,
+            "delete the folder of the kernel cache",
         )
     layer = numba.threading_layer() if most_threads() > 1 else "one thread"
     advice = "one model at a time per process: this layer does not allow two" if layer == "workqueue" else ""
@@ -106,22 +109,17 @@ def _threading_layer() -> Finding:
 
 
 def _kernel_cache() -> Finding:
-    from .quantization_kernels import _dot
+    from .jit import kernel_folder
 
-    folder = getattr(_dot, "_cache", None)
-    path = getattr(folder, "_cache_path", None) if folder else None
-    if path is None:
-        return Finding(
-            "kernel cache",
-            "nowhere to write",
-            False,
-            "every start compiles anew: set NUMBA_CACHE_DIR to a folder you may write to",
-        )
-    return Finding("kernel cache", str(path))
+    folder = kernel_folder()
+    if folder is None:
+        advice = "every start compiles anew: set MINILLAMA_HOME or NUMBA_CACHE_DIR to a folder you may write to"
+        return Finding("kernel cache", "nowhere to write", False, advice)
+    return Finding("kernel cache", str(folder))
 
 
 def _model_cache() -> Finding:
-    from .checkpoints.hub import cache_dir
+    from .home import cache_dir
 
     folder = cache_dir()
     writable = os.access(_nearest_existing(folder), os.W_OK)

@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from .interleaved_kernels import BRAINS, BYTES, HALVES, NIBBLES, SINGLES, multiply_rows, no_planes, quantize_rows
 from .jit import kernel_threads
 from .quantization import FORMATS, BlockFormat, PackedArray, format_name, k_block_parts, quantize
+from .simd_bytes import DOT4
 
 Bytes = NDArray[Any]  # uint8
 Float32 = NDArray[np.float32]
@@ -41,6 +42,9 @@ Interleavable = Float32 | PackedArray
 ROWS = 16  # interleaved rows, one lane each
 BLOCK = 32  # columns with one scale
 _ALIGNMENT = 64
+# With vpdpbusd integer products are faster than BLAS even for a long prompt; with other
+# instructions only where memory is the limit.
+INTEGERS_BEAT_BLAS = DOT4 in ("avx512vnni", "avxvnni")
 
 
 class Layout(NamedTuple):
@@ -152,6 +156,11 @@ class InterleavedArray:
     def is_quantized(self) -> bool:
         """Whether products are integer ones, with rounded activations."""
         return self.layout.kind in (BYTES, NIBBLES)
+
+    @property
+    def beats_blas(self) -> bool:
+        """Whether many rows, too, are multiplied faster here than unpacked by BLAS."""
+        return self.is_quantized and INTEGERS_BEAT_BLAS
 
     def to_float32(self, rows: Any = slice(None)) -> Float32:
         """The rows that `rows` selects, from the source."""

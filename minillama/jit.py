@@ -1,18 +1,27 @@
 """`kernel`: Numba's `njit` with the project's settings in one place.
 
-Compiled code is kept on disk, so only the first run on a machine compiles. Where Numba
-finds no folder to write to, the kernel still works and is compiled anew in every process.
-
-Numba notices an edit to the file of a kernel, not to one that the kernel calls in another file:
-after editing the vectors of simd*.py, or a layer's kernel that decoding.py calls, `make clean`.
+Compiled code is kept on disk, so only the first run on a machine compiles. Numba by itself
+notices an edit to the file of a kernel, but not to one that the kernel calls in another file, and
+would go on running the old code without a word. Here the folder is named after the contents of
+every file that may hold a kernel: an edit or an update compiles anew. Where no folder can be
+written to, kernels still work and are compiled in every process.
 """
 
+import functools
+import hashlib
 import os
+import shutil
+import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
+import numba
 from numba import get_num_threads, njit
+
+from .home import cache_dir
 
 # A thread of the OpenMP pool that has finished its part keeps the core busy for a while, in case
 # more work comes. While a token is decoded it does, every few microseconds, and waiting saves a
@@ -26,6 +35,47 @@ os.environ.setdefault("KMP_BLOCKTIME", "0")
 # Numba's `fastmath=True` would also let it assume that NaN and infinity never occur, which
 # deletes checks that masks and guards rely on.
 REORDER_SUMS = {"reassoc", "contract", "nsz", "arcp"}
+
+
+# Compiled kernels of other versions of the code are deleted when they were not used for so long.
+_KEEP_DAYS = 30
+
+
+@functools.cache
+def kernel_folder() -> Path | None:
+    """Where compiled kernels of exactly this code are kept; None where nothing can be written."""
+    package = Path(__file__).parent
+    digest = hashlib.sha256(os.environ.get("MINILLAMA_SIMD", "").encode())
+    for path in sorted([*package.glob("*.py"), *package.glob("*/*.py")]):
+        digest.update(path.name.encode() + path.read_bytes())
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    folder = (Path(given) / "minillama" if given else cache_dir() / "kernels") / digest.hexdigest()[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)
+    except OSError:
+        return None
+    _forget_old(folder)
+    return folder if os.access(folder, os.W_OK) else None
+
+
+def _forget_old(folder: Path) -> None:
+    for other in folder.parent.iterdir():
+        with suppress(OSError):
+            if time.time() - other.stat().st_mtime > _KEEP_DAYS * 86_400:
+                shutil.rmtree(other, ignore_errors=True)
+
+
+@contextmanager
+def _kept_in(folder: Path) -> Iterator[None]:
+    """Numba chooses a kernel's place when it is declared: ours for these, the user's for all others."""
+    settings: Any = numba.config
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = str(folder)
+    try:
+        yield
+    finally:
+        settings.CACHE_DIR = before
 
 
 def kernel(
@@ -56,12 +106,11 @@ def kernel(
         "nogil": True,
         "_nrt": not borrows,
     }
-    if os.environ.get("MINILLAMA_SIMD"):  # chosen by hand (simd.py), which the cache does not know
+    folder = None if os.environ.get("NUMBA_DISABLE_JIT") else kernel_folder()
+    if folder is None:
         return njit(**options)(function)
-    try:
+    with _kept_in(folder):
         return njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder that Numba could write its cache to
-        return njit(**options)(function)
 
 
 def kernel_pair(function: Callable[..., Any]) -> tuple[Any, Any]:

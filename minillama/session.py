@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .config import ModelConfig
 from .decoding import Decoder, Interleaved
+from .interleaved import INTEGERS_BEAT_BLAS
 from .kv_cache import ContextFullError, KVCache
 from .layers.rope import rope_table
 from .model import as_tokens, forward_cached
@@ -91,7 +92,7 @@ class Session:
         self.params, self.config, self.ops = params, config, ops
         self._fast_params = params if interleaved is None else interleaved.params
         self._decoder = None if interleaved is None else Decoder(interleaved, config)
-        self._in_integers = interleaved is not None and interleaved.quantized
+        self._in_integers = interleaved is not None and interleaved.quantized and INTEGERS_BEAT_BLAS
         self.cache = KVCache(config, 1, max_seq_len, kv_dtype)
         self.tokens: list[int] = []
         self.logits: Float | None = None

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from ..home import cache_dir
 from .downloads import DownloadError, Progress, disk_errors, has_size, no_progress, place_verified
 from .hub_snapshots import fetch_from_hub, find_in_hub_cache, is_complete, is_needed
 from .registry import KNOWN_MODELS, HubSource, KnownModel, WheelSource, find_known, get_known, name_advice
@@ -74,11 +75,6 @@ class CachedModel(NamedTuple):
     path: Path
     n_bytes: int
     in_hub_cache: bool
-
-
-def cache_dir() -> Path:
-    """The folder of minillama's own downloads: $MINILLAMA_HOME, or ~/.cache/minillama."""
-    return Path(os.environ.get("MINILLAMA_HOME") or "~/.cache/minillama").expanduser()
 
 
 def resolve(

@@ -84,10 +84,10 @@ def linear_forward_fast(x: Float, weight: Matrix) -> tuple[Float, LinearCache]:
     rows_of_x = np.ascontiguousarray(x).reshape(-1, n_in)
     few = len(rows_of_x) <= _FEW_ROWS
     if isinstance(weight, InterleavedArray):
-        if x.dtype == np.float32 and (weight.is_quantized or few):
+        if x.dtype == np.float32 and (weight.beats_blas or few):
             y = weight.multiply(rows_of_x)
             return y.reshape(*x.shape[:-1], weight.shape[0]), LinearCache(x, weight)
-        y, _ = linear_forward_fast(x, weight.source)  # floats: BLAS is at its best with many rows
+        y, _ = linear_forward_fast(x, weight.source)  # BLAS is at its best with many rows
         return y, LinearCache(x, weight)
     if isinstance(weight, PackedArray) and x.dtype == np.float32:
         y = np.empty((len(rows_of_x), weight.shape[0]), np.float32)
