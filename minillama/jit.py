@@ -46,8 +46,10 @@ def kernel_folder() -> Path | None:
     """Where compiled kernels of exactly this code are kept; None where nothing can be written."""
     package = Path(__file__).parent
     digest = hashlib.sha256(os.environ.get("MINILLAMA_SIMD", "").encode())
-    for path in sorted([*package.glob("*.py"), *package.glob("*/*.py")]):
-        digest.update(path.name.encode() + path.read_bytes())
+    for path in sorted([*package.glob("*.py"), *(package / "layers").glob("*.py")]):
+        content = path.read_bytes()
+        if b"jit import" in content or b"with_twin" in content:  # kernels, and the vectors that they use
+            digest.update(path.name.encode() + content)
     given = os.environ.get("NUMBA_CACHE_DIR")
     folder = (Path(given) / "minillama" if given else cache_dir() / "kernels") / digest.hexdigest()[:16]
     try:

@@ -190,16 +190,16 @@ def sample(logits: Logits, settings: Sampling, rng: np.random.Generator, previou
 
 
 @kernel(exact=True)
-def _drop_outside_nucleus(weights, total, top_p, strict):
+def _drop_outside_nucleus(weights, logits, total, top_p, strict):
     """Set the weights outside the nucleus to 0; `weights` (V,) are probabilities times `total`.
 
     Behind the first, only tokens of at least (1 - p) / (V - 1) can be inside (fewer than V
     tokens, all smaller, would not make up the tail), and they alone are sorted. The largest
-    weight is 1.
+    weight is 1. Logits that differ by less than their exponentials show keep their order.
     """
     least = min((1 - top_p) / max(weights.size - 1, 1) * total * (1 - 1e-9), 1.0)
     candidates = np.flatnonzero(weights >= least)
-    order = candidates[np.argsort(-weights[candidates], kind="mergesort")]
+    order = candidates[np.argsort(-logits[candidates], kind="mergesort")]
     for i in range(weights.size):
         if weights[i] < least:
             weights[i] = 0
@@ -222,7 +222,7 @@ def _draw(logits, temperature, top_k, top_p, min_p, strict, u):
             if scaled[i] < kth_largest:
                 weights[i] = 0
     if top_p < 1:
-        _drop_outside_nucleus(weights, weights.sum(), top_p, strict)
+        _drop_outside_nucleus(weights, scaled, weights.sum(), top_p, strict)
     total = 0.0
     for i in range(weights.size):
         if weights[i] < min_p:  # the largest weight is 1

@@ -113,7 +113,7 @@ def test_linear_takes_them(rng):
     weight, x = random_matrix("Q5_1", (33, 64), rng), rng.normal(size=(2, 3, 64)).astype(np.float32)
     array = interleave(weight)
     y, _ = linear_forward_fast(x, array)
-    np.testing.assert_allclose(y.reshape(6, -1), array.multiply(x.reshape(6, 64)), atol=1e-3)
+    np.testing.assert_allclose(y.reshape(6, -1), array.multiply(x.reshape(6, 64)), atol=5e-3)
     np.testing.assert_allclose(linear_forward(x, array)[0], x @ weight.to_float32().T, atol=1e-5)
     assert (array.shape, array.format_name) == ((33, 64), "Q5_1")
     assert isinstance(array, InterleavedArray)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from transformers.generation.logits_process import (
     MinPLogitsWarper,
@@ -147,6 +147,9 @@ def test_frequencies_are_the_distribution(sampler, settings, rng):
     boundary=st.sampled_from(["meta", "hf"]),
     seed=st.integers(0, 100),
 )
+@example(
+    logits=[0.0, 6.2e-19], temperature=0.1, top_k=0, top_p=0.0, min_p=0.0, boundary="meta", seed=0
+)  # exponentials alike, logits not
 def test_fast_draws_the_token_of_the_reference(logits, temperature, top_k, top_p, min_p, boundary, seed):
     options = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, boundary=boundary)
     array = np.array(logits, np.float32)

@@ -1,0 +1,77 @@
+"""Chapter 05: RoPE, rotary position embedding.
+
+Write the functions below in any order. Save, and look at the terminal where
+
+    minillama learn watch
+
+runs; or check one by hand with `minillama learn check rope_interleaved`. The chapter itself is
+notebooks/05_rope.ipynb. Any helper functions of your own may stand beside these.
+"""
+
+
+def rope_angles(head_dim, positions, theta):
+    """The angle by which every pair turns at the given positions.
+
+    angle[t, i] = positions[t] * theta ** (-2 i / head_dim),     i = 0 ... head_dim / 2 - 1
+
+    Parameters
+    ----------
+    head_dim : int
+        Even.
+    positions : integer ndarray of shape (T,)
+        Any positions, not always 0, 1, 2 ...
+    theta : float
+
+    Returns
+    -------
+    angles : ndarray of shape (T, head_dim / 2)
+    """
+    raise NotImplementedError
+
+
+def rope_interleaved(x, cos, sin, positions):
+    """Rotate the neighbouring pairs (x[2i], x[2i+1]) of every head: Meta's layout.
+
+    y[2i]     = x[2i] * cos(angle_i) - x[2i + 1] * sin(angle_i)
+    y[2i + 1] = x[2i] * sin(angle_i) + x[2i + 1] * cos(angle_i)
+
+    Parameters
+    ----------
+    x : ndarray of shape (B, H, T, head_dim)
+    cos, sin : ndarray of shape (S, head_dim / 2)
+        One row for each position 0 ... S - 1.
+    positions : integer ndarray of shape (B, T)
+        The position of every row of `x` in its own sequence.
+
+    Returns
+    -------
+    y : ndarray of shape (B, H, T, head_dim), same dtype as `x`
+    """
+    raise NotImplementedError
+
+
+def rope_half(x, cos, sin, positions):
+    """The same rotation in Hugging Face's layout: the pairs are (x[i], x[i + head_dim / 2]).
+
+    Parameters and result as in `rope_interleaved`.
+    """
+    raise NotImplementedError
+
+
+def permute_half_to_interleaved(rows, head_dim):
+    """Reorder the rows of wq or wk from Hugging Face's layout to Meta's, head by head.
+
+    Row b * head_dim / 2 + i of a head becomes row 2i + b: the first four rows of a head of
+    4 dims, [0, 1, 2, 3], become [0, 2, 1, 3].
+
+    Parameters
+    ----------
+    rows : ndarray of shape (H * head_dim, D)
+    head_dim : int
+        Even.
+
+    Returns
+    -------
+    ndarray of the same shape
+    """
+    raise NotImplementedError

@@ -1,0 +1,394 @@
+"""Run a learner's function on many shapes, and say what is wrong with it."""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from . import geometry
+from .compare import Comparison, Mismatch, compare, kind_of
+from .exercise import Dims, Exercise, Function, Mistake, show_dims
+from .report import ERROR, MEMORY, NOT_STARTED, PASSED, WRONG, Report
+
+Progress = Callable[[str], None]
+
+
+class TooLong(BaseException):
+    """Time is up. Not an Exception, so that a learner's `except Exception` does not swallow it."""
+
+
+_SHRINKING_STEPS = 24
+
+
+def check_function(
+    exercise: Exercise, function: Function, *, dims: Dims | None = None, progress: Progress = lambda case: None
+) -> Report:
+    """Check a function.
+
+    Parameters
+    ----------
+    exercise : Exercise
+    function : callable
+    dims : dict, optional
+        Only this case.
+    progress : callable
+        Called with each case before it runs.
+
+    Returns
+    -------
+    report : Report
+    """
+    begin = time.perf_counter()
+    shapes = list(exercise.shapes) if dims is None else [dims]
+    report = Report(exercise.id, exercise.chapter, PASSED)
+    remarks: dict[str, None] = {}
+    with np.errstate(all="ignore"):
+        for shape in shapes:
+            progress(show_dims(shape))
+            report.n_shapes += 1
+            failed = _fails(exercise, function, shape)
+            if isinstance(failed, Comparison):
+                remarks |= dict.fromkeys(failed.remarks)
+                continue
+            smallest = shape if dims is not None else _shrunk(exercise, function, shape, failed, progress)
+            report.case = show_dims(smallest)
+            failed = _fails(exercise, function, smallest)
+            assert not isinstance(failed, Comparison)
+            if isinstance(failed, BaseException):
+                _explain_exception(report, exercise, failed, smallest)
+            else:
+                _explain_mismatch(report, exercise, function, failed, smallest, shapes)
+            break
+    report.remarks = list(remarks) if report.passed else []
+    if report.passed and dims is None and exercise.observe is None:
+        changed = _changed_inputs(exercise, function)
+        if changed:
+            report.remarks.append(
+                f"It writes into its argument {changed}: a caller that still needs it would be surprised."
+            )
+    report.seconds = time.perf_counter() - begin
+    return report
+
+
+def _fails(exercise: Exercise, function: Function, dims: Dims) -> Comparison | Mismatch | BaseException:
+    """A mismatch or an exception; or the comparison, if all is well."""
+    expected = exercise.run(exercise.reference, dims)
+    try:
+        got = exercise.run(function, dims)
+    except (KeyboardInterrupt, TooLong):
+        raise
+    except BaseException as error:  # a learner's code may raise anything, SystemExit too
+        return error
+    comparison = compare(exercise, expected, got)
+    return comparison if comparison.mismatch is None else comparison.mismatch
+
+
+def _kind(failed: Comparison | Mismatch | BaseException) -> str:
+    if isinstance(failed, Comparison):
+        return ""
+    return type(failed).__name__ if isinstance(failed, BaseException) else failed.kind
+
+
+def _shrunk(exercise: Exercise, function: Function, dims: Dims, failed: Any, progress: Progress) -> Dims:
+    """The smallest dims found that fail in the same way: every size halved or lowered while it still does."""
+    best, steps = dict(dims), 0
+    if isinstance(failed, NotImplementedError | MemoryError):
+        return best
+    tried: set[str] = set()
+    again = True
+    while again and steps < _SHRINKING_STEPS:
+        again = False
+        for name, size in sorted(best.items(), key=lambda item: -item[1]):
+            for smaller in dict.fromkeys((1, size // 2, size - 1, size - 2)):
+                candidate = {**best, name: smaller}
+                if not 0 < smaller < size or show_dims(candidate) in tried or steps >= _SHRINKING_STEPS:
+                    continue
+                tried.add(show_dims(candidate))
+                steps += 1
+                progress(show_dims(candidate))
+                try:
+                    exercise.arguments(candidate)
+                    same = _kind(_fails(exercise, function, candidate)) == _kind(failed)
+                except Exception:
+                    continue  # these sizes make no sense for the exercise
+                if same:
+                    best, again = candidate, True
+                    break
+            if again:
+                break
+    return best
+
+
+# --- explanations ---------------------------------------------------------------------------
+
+
+def _explain_mismatch(
+    report: Report, exercise: Exercise, function: Function, mismatch: Mismatch, dims: Dims, shapes: Sequence[Dims]
+) -> None:
+    report.status = WRONG
+    known = find_mistake(exercise, function, shapes)
+    if known is not None:
+        report.mistake = known.name
+        report.headline = [known.name, known.advice]
+        report.facts.append(("agreement", f"yours equals that mistake on all {len(shapes)} shapes tried"))
+    if mismatch.output:
+        report.facts.append(("output", mismatch.output))
+    if mismatch.kind == "numbers":
+        _explain_numbers(report, exercise, function, mismatch, dims, shapes)
+    elif mismatch.kind == "sequence":
+        _explain_sequence(report, mismatch)
+    else:
+        shape = _about_shape(mismatch, exercise)
+        report.headline = report.headline or [f"The result {mismatch.message}.", *shape]
+    report.facts.append(("smallest case", _show_case(dims)))
+    if exercise.observe is None:
+        report.facts.append(("again", f"minillama learn check {exercise.id} --case {report.case}"))
+    report.next_step = f"[h] hint, or: minillama learn hint {exercise.id}"
+
+
+def _explain_numbers(
+    report: Report, exercise: Exercise, function: Function, smallest: Mismatch, dims: Dims, shapes: Sequence[Dims]
+) -> None:
+    """The first difference from the smallest case; what is wrong where, from the one that shows most."""
+    telling_dims, mismatch = _telling(exercise, function, smallest, dims, shapes)
+    wrong = mismatch.wrong
+    assert wrong is not None
+    args = exercise.arguments(telling_dims)
+    named = dict(zip(inspect.signature(exercise.reference).parameters, args))
+    statements = geometry.describe(mismatch.expected, mismatch.got, wrong, exercise.axes, telling_dims, named)
+    if not report.mistake:
+        report.headline = statements[:-1] or [_plain_words(mismatch, exercise)]
+    elif len(statements) > 1:
+        report.facts.append(("in numbers", statements[0]))
+    assert smallest.wrong is not None
+    index = geometry.first_wrong(smallest.wrong)
+    name = f"{smallest.output or 'out'}[{', '.join(map(str, index))}]" if index else (smallest.output or "result")
+    numbers = f"expected {_number(smallest.expected[index])}   yours {_number(smallest.got[index])}"
+    report.facts.append(("first difference", f"{name}   {numbers}"))
+    place = "" if telling_dims == dims else f"   (at {_show_case(telling_dims)})"
+    report.facts.append(("wrong", statements[-1].removeprefix("wrong: ") + place))
+    if wrong.size >= 4 and not wrong.all():
+        report.heat, report.heat_label = geometry.heat_map(wrong, exercise.axes, height=4 if report.mistake else 6)
+
+
+def _plain_words(mismatch: Mismatch, exercise: Exercise) -> str:
+    assert mismatch.wrong is not None
+    if mismatch.wrong.all():
+        return "All numbers are wrong, and no simple rule leads from the expected ones to yours."
+    names = geometry.names_of(exercise.axes, mismatch.expected.ndim)
+    slices = geometry.wrong_slices(mismatch.wrong, names)
+    return (
+        f"Wrong: {slices}; the rest is right."
+        if slices
+        else "Some of the numbers are wrong, scattered over the result."
+    )
+
+
+def _telling(
+    exercise: Exercise, function: Function, mismatch: Mismatch, dims: Dims, shapes: Sequence[Dims]
+) -> tuple[Dims, Mismatch]:
+    """The largest of the failing cases that a person can still take in: it has several of everything."""
+    best: tuple[Dims, Mismatch] = (dims, mismatch)
+    for shape in shapes:
+        failed = _fails(exercise, function, shape)
+        if not isinstance(failed, Mismatch) or (failed.kind, failed.output) != ("numbers", mismatch.output):
+            continue
+        if best[1].expected.size < failed.expected.size <= 1 << 16:
+            best = shape, failed
+    return best
+
+
+def _number(value: Any) -> str:
+    return f"{value:.7g}" if isinstance(value, np.floating) else str(value)
+
+
+def _explain_sequence(report: Report, mismatch: Mismatch) -> None:
+    expected, got = mismatch.expected, mismatch.got
+    if isinstance(expected, list | str | bytes) and isinstance(got, type(expected)):
+        n = next((i for i, (a, b) in enumerate(zip(expected, got)) if a != b), min(len(expected), len(got)))
+        what = "character" if isinstance(expected, str) else "byte" if isinstance(expected, bytes) else "element"
+        if not report.headline:
+            report.headline = [_about_sequence(expected, got, n, what)]
+        report.facts.append(("right up to", f"{what} {n} of {len(expected)}"))
+    elif isinstance(expected, dict) and isinstance(got, dict):
+        keys = [key for key in {**expected, **got} if expected.get(key) != got.get(key)]
+        report.headline = report.headline or [f"{len(keys)} of {len(expected)} entries differ, the first: {keys[0]!r}."]
+        expected, got = expected.get(keys[0], "nothing"), got.get(keys[0], "nothing")
+    else:
+        report.headline = report.headline or ["The result is another one."]
+    report.facts += [("expected", _short(expected)), ("yours", _short(got))]
+
+
+def _about_sequence(expected: Any, got: Any, n: int, what: str) -> str:
+    if len(got) == 0:
+        return "Your result is empty."
+    if n == len(got) < len(expected):
+        return f"Your result stops too early: {len(expected) - len(got)} {what}(s) are missing at the end."
+    if n == len(expected) < len(got):
+        return f"Your result is right, but goes on: {len(got) - len(expected)} {what}(s) too many at the end."
+    if isinstance(expected, list):
+        if expected[1:] == got or expected[:-1] == got[1:]:
+            return "Your result is right behind the first element: one is missing, or too many, at the beginning."
+        if expected == got[::-1]:
+            return "Your result is the right one in reverse order."
+        try:
+            if sorted(expected) == sorted(got):
+                return "Your result has the right elements in another order."
+        except TypeError:
+            pass
+    return (
+        f"Your result is right up to {what} {n} and differs from there on."
+        if n
+        else f"Your result differs from the first {what} on."
+    )
+
+
+def _about_shape(mismatch: Mismatch, exercise: Exercise) -> list[str]:
+    expected, got = mismatch.expected, mismatch.got
+    if mismatch.kind != "shape":
+        return []
+    if sorted(expected.shape) == sorted(got.shape) and expected.ndim == got.ndim:
+        return ["The sizes are right, in another order: an axis was swapped, or summed where it should be kept."]
+    if expected.size == got.size:
+        return ["The number of elements is right: a reshape, or an axis of size 1, is missing or too many."]
+    for axis, name in enumerate(geometry.names_of(exercise.axes, expected.ndim)):
+        if np.delete(expected.shape, axis).tolist() == list(got.shape):
+            return [f"The axis {name} is missing: it was summed, averaged or indexed away."]
+        if (
+            expected.ndim == got.ndim
+            and np.delete(expected.shape, axis).tolist() == np.delete(got.shape, axis).tolist()
+        ):
+            return [f"The axis {name} has {got.shape[axis]} entries, not {expected.shape[axis]}."]
+    return []
+
+
+def _show_case(dims: Dims) -> str:
+    return " ".join(f"{name}={size}" for name, size in dims.items())
+
+
+def _short(value: Any, limit: int = 150) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 2]} …"
+
+
+def find_mistake(exercise: Exercise, function: Function, shapes: Sequence[Dims]) -> Mistake | None:
+    """The known mistake that gives the same results as the function on every shape."""
+    results: list[Any] = []
+    for dims in shapes:
+        try:
+            results.append(exercise.run(function, dims))
+        except Exception as error:
+            results.append(error)
+    if all(isinstance(result, Exception) for result in results):
+        return None
+    for mistake in exercise.mistakes:
+        if all(_same(exercise, mistake.function, dims, result) for dims, result in zip(shapes, results)):
+            return mistake
+    return None
+
+
+def _same(exercise: Exercise, function: Function, dims: Dims, result: Any) -> bool:
+    try:
+        expected = exercise.run(function, dims)
+    except Exception as error:
+        return type(error) is type(result)
+    return not isinstance(result, Exception) and compare(exercise, expected, result).equal
+
+
+def _changed_inputs(exercise: Exercise, function: Function) -> str:
+    """The number of an array argument that the function overwrites, or nothing."""
+    args, before = exercise.arguments(exercise.shapes[-1]), exercise.arguments(exercise.shapes[-1])
+    function(*args)
+    for i, (a, b) in enumerate(zip(args, before)):
+        if isinstance(a, np.ndarray) and not np.array_equal(a, b, equal_nan=a.dtype.kind == "f"):
+            return str(i + 1)
+    return ""
+
+
+# --- exceptions --------------------------------------------------------------------------
+
+
+def _explain_exception(report: Report, exercise: Exercise, error: BaseException, dims: Dims) -> None:
+    if isinstance(error, NotImplementedError):
+        report.status = NOT_STARTED
+        report.headline = [exercise.task]
+        report.facts = [("time", f"about {exercise.minutes} minutes, difficulty {exercise.difficulty} of 3")]
+        report.next_step = (
+            f"Replace `raise NotImplementedError` and save. [h] hint, or: minillama learn hint {exercise.id}"
+        )
+        return
+    report.status = MEMORY if isinstance(error, MemoryError) else ERROR
+    first = _first_line(error)
+    report.headline = [f"{type(error).__name__}: {first}" if first else type(error).__name__]
+    if isinstance(error, MemoryError):
+        report.headline.append("The case is small: an array is made far larger than it has to be.")
+    if isinstance(error, SystemExit):
+        report.headline.append("The function ends the program; it should return its result.")
+    line = learners_line(error.__traceback__)
+    if line is not None:
+        number, code = line
+        report.facts.append(("line", f"{number}: {code}"))
+    shapes = [
+        f"argument {i + 1}: {kind_of(arg)}"
+        for i, arg in enumerate(exercise.arguments(dims))
+        if isinstance(arg, np.ndarray)
+    ]
+    report.facts += [("called with", shapes[0]), *[("", shape) for shape in shapes[1:]]] if shapes else []
+    report.facts.append(("smallest case", _show_case(dims)))
+    report.facts.append(("again", f"minillama learn check {exercise.id} --case {report.case}"))
+    report.next_step = f"[h] hint, or: minillama learn hint {exercise.id}"
+
+
+def _first_line(error: BaseException) -> str:
+    """Numba explains over pages: what it says of the cause is enough."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if type(error).__module__.startswith("numba"):
+        telling = [
+            line
+            for line in lines
+            if line.startswith(
+                (
+                    "- Resolution",
+                    "No implementation",
+                    "Unknown attribute",
+                    "Invalid use",
+                    "Cannot unify",
+                    "NameError",
+                    "Untyped global",
+                    "Use of",
+                )
+            )
+        ]
+        lines = telling or lines
+    return lines[0][:240] if lines else ""
+
+
+def learners_line(trace: TracebackType | None) -> tuple[int, str] | None:
+    """Number and text of the innermost line that is the learner's, not the framework's or a library's."""
+    here = __file__.rsplit("minillama", 1)[0]
+    found = None
+    for frame, number in traceback.walk_tb(trace):
+        name = frame.f_code.co_filename
+        if (
+            "site-packages" in name
+            or name.startswith(here + "minillama")
+            or name.startswith("<frozen")
+            or "/lib/python" in name
+        ):
+            continue
+        found = number, linecache.getline(name, number).strip()
+    return found
+
+
+def reported(
+    exercise: Exercise, status: str, headline: Sequence[str], facts: Mapping[str, str] | None = None
+) -> Report:
+    """A report on something that kept the function from being run at all."""
+    return Report(exercise.id, exercise.chapter, status, headline=list(headline), facts=list((facts or {}).items()))

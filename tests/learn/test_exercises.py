@@ -1,0 +1,114 @@
+"""Every exercise: the starter fails, the solution passes, every known mistake is caught and named."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minillama.learn.checking import check_function
+from minillama.learn.compare import compare
+from minillama.learn.exercise import catalogue
+
+ROOT = Path(__file__).parents[2] / "exercises"
+EXERCISES = list(catalogue().values())
+MISTAKES = [(exercise, mistake) for exercise in EXERCISES for mistake in exercise.mistakes]
+
+
+def load(path: Path):
+    """A module from a file whose name is no identifier."""
+    spec = importlib.util.spec_from_file_location(f"exercises_{path.parent.name}_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+FILES = {path.name[:2]: path for path in sorted(ROOT.glob("[0-9][0-9]_*.py"))}
+STARTERS = {chapter: load(path) for chapter, path in FILES.items()}
+SOLUTIONS = {chapter: load(ROOT / "solutions" / path.name) for chapter, path in FILES.items()}
+
+
+@pytest.fixture(params=EXERCISES, ids=lambda e: e.id)
+def exercise(request):
+    return request.param
+
+
+def test_starter_fails_as_not_started(exercise):
+    report = check_function(exercise, getattr(STARTERS[exercise.chapter], exercise.id))
+    assert report.status == "not started", report.text()
+    assert getattr(STARTERS[exercise.chapter], exercise.id).__doc__
+
+
+def test_solution_passes(exercise):
+    report = check_function(exercise, getattr(SOLUTIONS[exercise.chapter], exercise.id))
+    assert report.passed, report.text()
+    assert report.n_shapes == len(exercise.shapes) >= 4
+    assert not [remark for remark in report.remarks if "tuple" in remark]
+
+
+def test_reference_equals_pytorch(exercise):
+    if exercise.oracle is None:
+        assert exercise.reference is not None  # PyTorch has no such function; the layer tests check the reference
+        return
+    for dims in exercise.shapes:
+        expected = exercise.run(exercise.oracle, dims)
+        comparison = compare(exercise, expected, exercise.run(exercise.reference, dims))
+        assert comparison.equal, (dims, comparison.mismatch)
+
+
+@pytest.mark.parametrize(
+    ("exercise", "mistake"), MISTAKES, ids=[f"{e.id}-{i}" for e in EXERCISES for i in range(len(e.mistakes))]
+)
+def test_known_mistake_is_caught_and_named(exercise, mistake):
+    report = check_function(exercise, mistake.function)
+    assert report.status in ("wrong", "error"), f"{mistake.name} is not caught"
+    assert report.mistake == mistake.name, report.text()
+    assert len(report.lines()) <= 24, "more than a screen"
+    assert max(map(len, report.lines())) <= 80
+    assert mistake.name.strip()
+    assert mistake.advice.strip()
+
+
+def test_texts_are_there(exercise):
+    assert len(exercise.mistakes) >= 4
+    assert len({mistake.name for mistake in exercise.mistakes}) == len(exercise.mistakes)
+    assert len(exercise.hints) == 3
+    assert all(hint.strip() for hint in exercise.hints)
+    assert 1 <= exercise.difficulty <= 3
+    assert 1 <= exercise.minutes <= 90
+    assert exercise.task.endswith((".", "?"))
+
+
+def test_arguments_are_the_same_every_time(exercise):
+    """And no function can spoil those of another."""
+    for dims in exercise.shapes:
+        first, second = exercise.arguments(dims), exercise.arguments(dims)
+        for a, b in zip(first, second, strict=True):
+            if isinstance(a, np.ndarray):
+                np.testing.assert_array_equal(a, b)
+                assert a is not b
+
+
+def test_speed_card_has_functions_that_agree(exercise):
+    if exercise.speed is None:
+        return
+    small = exercise.shapes[-1]
+    expected = exercise.run(exercise.reference, small)
+    for function in (exercise.speed.fast, exercise.speed.naive):
+        if function is not None:
+            assert compare(exercise, expected, exercise.run(function, small)).equal
+    assert exercise.speed.flops(**exercise.speed.dims) > 0
+    assert exercise.speed.bytes(**exercise.speed.dims) > 0
+
+
+def test_there_are_enough_exercises():
+    ids = {exercise.id for exercise in EXERCISES}
+    assert len(ids) == len(EXERCISES)
+    for chapter, starter in STARTERS.items():
+        functions = {
+            name
+            for name, value in vars(starter).items()
+            if callable(value) and getattr(value, "__module__", "") == starter.__name__
+        }
+        wanted = {exercise.id for exercise in EXERCISES if exercise.chapter == chapter}
+        assert wanted <= functions, f"{wanted - functions} are missing in the starter of chapter {chapter}"
