@@ -17,7 +17,9 @@ import typer
 
 from .cli_bench import register as register_bench
 from .cli_chat import Conversation, Timed
+from .cli_learn import register as register_learn
 from .cli_output import compile_notice, download_bar, fail, note, write
+from .cli_own import LearnersModel
 
 if TYPE_CHECKING:
     from .llm import LLM
@@ -87,13 +89,22 @@ def generate(
     ops: OpsOption = OpsName.fast,
     kv_cache: KVOption = KVName.float32,
     echo: Annotated[bool, typer.Option("--echo", help="Print the prompt before its continuation.")] = False,
+    own: Annotated[Path | None, typer.Option("--with", help="Run on your own functions in this folder.")] = None,
+    only: Annotated[str | None, typer.Option("--only", help="With --with: a single exercise.")] = None,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="With --with: functions that do not pass, too.")
+    ] = False,
+    trace: Annotated[bool, typer.Option("--trace", help="With --with: where they first leave the reference.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Continue a text."""
     start = _given_text(text, prompt)
     sampling = _sampling(temperature, top_k, top_p, min_p, repetition_penalty)
+    if own is None and (only or unchecked or trace):
+        raise ValueError("--only, --unchecked and --trace go with --with FOLDER")
     with compile_notice():
         llm = _load(model, tokenizer, threads, ops, kv_cache)
+        learner = None if own is None else LearnersModel(llm, own, only=only, unchecked=unchecked, trace=trace)
         session = llm.session()
         stream = Timed(
             session,
@@ -107,6 +118,8 @@ def generate(
     write("\n")
     if not quiet:
         note(stream.figures())
+    if learner is not None:
+        learner.report(llm.encode_prompt(start), quiet=quiet)
 
 
 @app.command()
@@ -282,6 +295,7 @@ def doctor() -> None:
 
 
 register_bench(app)
+register_learn(app)
 
 
 # --- shared by the commands -------------------------------------------------------------

@@ -70,6 +70,12 @@ class LLM:
             )
         return self._tokenizer
 
+    def run_on(self, ops: Ops) -> None:
+        """Replace the table of functions that the model runs on, from the next session on."""
+        self.ops = ops
+        if ops != FAST:
+            self._interleaved = None  # the fused token knows only the package's own functions
+
     @property
     def bytes_per_token(self) -> int:
         """Bytes of weights that decoding one token reads, as stored: every layer and the head."""

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import linecache
 import time
-import traceback
-from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from . import geometry
-from .compare import Comparison, Mismatch, compare, kind_of
-from .exercise import Dims, Exercise, Function, Mistake, show_dims
-from .report import ERROR, MEMORY, NOT_STARTED, PASSED, WRONG, Report
+from . import geometry, places
+from .compare import Comparison, Mismatch, compare
+from .exceptions import explain_exception
+from .exercise import Dims, Exercise, Function, Mistake, name_dims, show_dims
+from .report import PASSED, WRONG, Report
 
 Progress = Callable[[str], None]
 
@@ -62,7 +60,7 @@ def check_function(
             failed = _fails(exercise, function, smallest)
             assert not isinstance(failed, Comparison)
             if isinstance(failed, BaseException):
-                _explain_exception(report, exercise, failed, smallest)
+                explain_exception(report, exercise, failed, smallest)
             else:
                 _explain_mismatch(report, exercise, function, failed, smallest, shapes)
             break
@@ -147,10 +145,10 @@ def _explain_mismatch(
     else:
         shape = _about_shape(mismatch, exercise)
         report.headline = report.headline or [f"The result {mismatch.message}.", *shape]
-    report.facts.append(("smallest case", _show_case(dims)))
+    report.facts.append(("smallest case", name_dims(dims)))
     if exercise.observe is None:
         report.facts.append(("again", f"minillama learn check {exercise.id} --case {report.case}"))
-    report.next_step = f"[h] hint, or: minillama learn hint {exercise.id}"
+    report.next_step = f"Stuck? minillama learn hint {exercise.id}"
 
 
 def _explain_numbers(
@@ -168,22 +166,22 @@ def _explain_numbers(
     elif len(statements) > 1:
         report.facts.append(("in numbers", statements[0]))
     assert smallest.wrong is not None
-    index = geometry.first_wrong(smallest.wrong)
+    index = places.first_wrong(smallest.wrong)
     name = f"{smallest.output or 'out'}[{', '.join(map(str, index))}]" if index else (smallest.output or "result")
     numbers = f"expected {_number(smallest.expected[index])}   yours {_number(smallest.got[index])}"
     report.facts.append(("first difference", f"{name}   {numbers}"))
-    place = "" if telling_dims == dims else f"   (at {_show_case(telling_dims)})"
+    place = "" if telling_dims == dims else f"   (at {name_dims(telling_dims)})"
     report.facts.append(("wrong", statements[-1].removeprefix("wrong: ") + place))
-    if wrong.size >= 4 and not wrong.all():
-        report.heat, report.heat_label = geometry.heat_map(wrong, exercise.axes, height=4 if report.mistake else 6)
+    if wrong.size >= 4 and wrong.mean() < 0.95:
+        report.heat, report.heat_label = places.heat_map(wrong, exercise.axes, height=4 if report.mistake else 6)
 
 
 def _plain_words(mismatch: Mismatch, exercise: Exercise) -> str:
     assert mismatch.wrong is not None
     if mismatch.wrong.all():
         return "All numbers are wrong, and no simple rule leads from the expected ones to yours."
-    names = geometry.names_of(exercise.axes, mismatch.expected.ndim)
-    slices = geometry.wrong_slices(mismatch.wrong, names)
+    names = places.names_of(exercise.axes, mismatch.expected.ndim)
+    slices = places.wrong_slices(mismatch.wrong, names)
     return (
         f"Wrong: {slices}; the rest is right."
         if slices
@@ -258,7 +256,7 @@ def _about_shape(mismatch: Mismatch, exercise: Exercise) -> list[str]:
         return ["The sizes are right, in another order: an axis was swapped, or summed where it should be kept."]
     if expected.size == got.size:
         return ["The number of elements is right: a reshape, or an axis of size 1, is missing or too many."]
-    for axis, name in enumerate(geometry.names_of(exercise.axes, expected.ndim)):
+    for axis, name in enumerate(places.names_of(exercise.axes, expected.ndim)):
         if np.delete(expected.shape, axis).tolist() == list(got.shape):
             return [f"The axis {name} is missing: it was summed, averaged or indexed away."]
         if (
@@ -267,10 +265,6 @@ def _about_shape(mismatch: Mismatch, exercise: Exercise) -> list[str]:
         ):
             return [f"The axis {name} has {got.shape[axis]} entries, not {expected.shape[axis]}."]
     return []
-
-
-def _show_case(dims: Dims) -> str:
-    return " ".join(f"{name}={size}" for name, size in dims.items())
 
 
 def _short(value: Any, limit: int = 150) -> str:
@@ -310,85 +304,3 @@ def _changed_inputs(exercise: Exercise, function: Function) -> str:
         if isinstance(a, np.ndarray) and not np.array_equal(a, b, equal_nan=a.dtype.kind == "f"):
             return str(i + 1)
     return ""
-
-
-# --- exceptions --------------------------------------------------------------------------
-
-
-def _explain_exception(report: Report, exercise: Exercise, error: BaseException, dims: Dims) -> None:
-    if isinstance(error, NotImplementedError):
-        report.status = NOT_STARTED
-        report.headline = [exercise.task]
-        report.facts = [("time", f"about {exercise.minutes} minutes, difficulty {exercise.difficulty} of 3")]
-        report.next_step = (
-            f"Replace `raise NotImplementedError` and save. [h] hint, or: minillama learn hint {exercise.id}"
-        )
-        return
-    report.status = MEMORY if isinstance(error, MemoryError) else ERROR
-    first = _first_line(error)
-    report.headline = [f"{type(error).__name__}: {first}" if first else type(error).__name__]
-    if isinstance(error, MemoryError):
-        report.headline.append("The case is small: an array is made far larger than it has to be.")
-    if isinstance(error, SystemExit):
-        report.headline.append("The function ends the program; it should return its result.")
-    line = learners_line(error.__traceback__)
-    if line is not None:
-        number, code = line
-        report.facts.append(("line", f"{number}: {code}"))
-    shapes = [
-        f"argument {i + 1}: {kind_of(arg)}"
-        for i, arg in enumerate(exercise.arguments(dims))
-        if isinstance(arg, np.ndarray)
-    ]
-    report.facts += [("called with", shapes[0]), *[("", shape) for shape in shapes[1:]]] if shapes else []
-    report.facts.append(("smallest case", _show_case(dims)))
-    report.facts.append(("again", f"minillama learn check {exercise.id} --case {report.case}"))
-    report.next_step = f"[h] hint, or: minillama learn hint {exercise.id}"
-
-
-def _first_line(error: BaseException) -> str:
-    """Numba explains over pages: what it says of the cause is enough."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if type(error).__module__.startswith("numba"):
-        telling = [
-            line
-            for line in lines
-            if line.startswith(
-                (
-                    "- Resolution",
-                    "No implementation",
-                    "Unknown attribute",
-                    "Invalid use",
-                    "Cannot unify",
-                    "NameError",
-                    "Untyped global",
-                    "Use of",
-                )
-            )
-        ]
-        lines = telling or lines
-    return lines[0][:240] if lines else ""
-
-
-def learners_line(trace: TracebackType | None) -> tuple[int, str] | None:
-    """Number and text of the innermost line that is the learner's, not the framework's or a library's."""
-    here = __file__.rsplit("minillama", 1)[0]
-    found = None
-    for frame, number in traceback.walk_tb(trace):
-        name = frame.f_code.co_filename
-        if (
-            "site-packages" in name
-            or name.startswith(here + "minillama")
-            or name.startswith("<frozen")
-            or "/lib/python" in name
-        ):
-            continue
-        found = number, linecache.getline(name, number).strip()
-    return found
-
-
-def reported(
-    exercise: Exercise, status: str, headline: Sequence[str], facts: Mapping[str, str] | None = None
-) -> Report:
-    """A report on something that kept the function from being run at all."""
-    return Report(exercise.id, exercise.chapter, status, headline=list(headline), facts=list((facts or {}).items()))

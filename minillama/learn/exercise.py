@@ -194,3 +194,8 @@ def parse_dims(exercise: Exercise, text: str) -> dict[str, int]:
 def show_dims(dims: Dims) -> str:
     """The form that `parse_dims` reads: 1x2x1x4."""
     return "x".join(str(n) for n in dims.values())
+
+
+def name_dims(dims: Dims) -> str:
+    """Dims for a person: B=1 T=2 H=1."""
+    return " ".join(f"{name}={size}" for name, size in dims.items())

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .checking import TooLong, check_function, reported
+from .checking import TooLong, check_function
+from .exceptions import reported
 from .exercise import Function, get_exercise, parse_dims
 from .report import TIMEOUT, Report
 

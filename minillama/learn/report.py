@@ -7,7 +7,7 @@ import textwrap
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-WIDTH, HEIGHT = 78, 23  # of a terminal of 80 x 24, with a line for the prompt
+WIDTH, HEIGHT = 78, 21  # of a terminal of 80 x 24, with room for the prompt or the keys of `watch`
 
 PASSED, WRONG, ERROR, NOT_STARTED, TIMEOUT, MEMORY = "passed", "wrong", "error", "not started", "timeout", "memory"
 
@@ -71,15 +71,15 @@ class Report:
         left, right = f" {self.chapter} · {self.exercise}", f"{verdict}  ({self.seconds:.1f} s)"
         lines = [left + right.rjust(WIDTH - len(left)), ""]
         for paragraph in self.headline:
-            lines += [*_wrapped(paragraph, "   "), ""]
+            lines += [*wrapped(paragraph, "   "), ""]
         lines += _facts(self.facts)
-        if self.heat and len(lines) + len(self.heat) + len(_wrapped(self.next_step, "")) + 2 <= HEIGHT:
+        if self.heat and len(lines) + len(self.heat) + len(wrapped(self.next_step, "")) + 2 <= HEIGHT:
             lines += [f"   {'where' if i == 0 else '':<17}▕{row}▏" for i, row in enumerate(self.heat)]
             lines.append(f"   {'':<17} {self.heat_label}")
         for remark in self.remarks:
-            lines += _wrapped(remark, "   ")
+            lines += wrapped(remark, "   ")
         if self.next_step:
-            lines += ["", *_wrapped(self.next_step, "   ")]
+            lines += ["", *wrapped(self.next_step, "   ")]
         while lines and not lines[-1]:
             lines.pop()
         return lines
@@ -107,7 +107,8 @@ class Report:
         )
 
 
-def _wrapped(text: str, indent: str) -> list[str]:
+def wrapped(text: str, indent: str) -> list[str]:
+    """A paragraph as indented lines of at most WIDTH columns; a text with line breaks is code and keeps them."""
     if "\n" in text:  # code keeps its lines
         return [indent + line[: WIDTH - len(indent)] for line in text.split("\n")]
     return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
