@@ -122,6 +122,9 @@ def _order(e: Array, g: Array, names: list[str]) -> str | None:
             text = _slices_moved(np.moveaxis(e, axis, 0), np.moveaxis(g, axis, 0), name)
             if text:
                 return text
+    for axis in range(e.ndim - 1, -1, -1):
+        if e.shape[axis] > 1 and _close(np.sort(e, axis=axis), np.sort(g, axis=axis)):
+            return f"Every row along {names[axis]} has the right numbers, in another order."
     if e.size > 1 and np.allclose(np.sort(e, axis=None), np.sort(g, axis=None), rtol=1e-4, atol=1e-6):
         return "The numbers are the right ones, all of them, in another order."
     return None
@@ -142,6 +145,9 @@ def _slices_moved(e: Array, g: Array, name: str) -> str | None:
     if moved == 0:
         return None
     if (source >= 0).all():
+        tiled = _tiled(flat_e, flat_g)
+        if tiled:
+            return f"Along {name} {tiled}"
         how = _pattern(source.tolist())
         few = ", ".join(f"yours[{i}] = expected[{s}]" for i, s in list(enumerate(source.tolist()))[:4] if i != s)
         return f"Along {name} your slices are the right ones in other places: {how or few}."
@@ -151,6 +157,25 @@ def _slices_moved(e: Array, g: Array, name: str) -> str | None:
         if abs(shift) < n - 1 and np.all(np.isclose(flat_g[inside], flat_e[other], rtol=_TOLERANCE, atol=floor)):
             sign = "-" if shift > 0 else "+"
             return f"Along {name} everything is shifted: yours[i] = expected[i {sign} {abs(shift)}]."
+    return None
+
+
+def _tiled(e: Array, g: Array) -> str | None:
+    """Equal slices stand together in one and take turns in the other: np.repeat and np.tile."""
+
+    def kinds(a: Array) -> list[int]:
+        return [int(np.argmax([np.allclose(x, y, rtol=1e-4, atol=1e-6) for x in e])) for y in a]
+
+    wanted, found = kinds(e), kinds(g)
+    n = len(set(wanted))
+    if not 1 < n < len(wanted) or len(wanted) % n:
+        return None
+    firsts = sorted(set(wanted), key=wanted.index)
+    together, turns = np.repeat(firsts, len(wanted) // n).tolist(), firsts * (len(wanted) // n)
+    if (wanted, found) == (together, turns):
+        return f"your {n} slices take turns, as np.tile lays them out; equal ones belong together: np.repeat."
+    if (wanted, found) == (turns, together):
+        return f"your {n} slices stand together, as np.repeat lays them out; they have to take turns: np.tile."
     return None
 
 
@@ -166,11 +191,6 @@ def _pattern(source: list[int]) -> str | None:
     }
     for shift in (1, -1):
         patterns[f"shifted round by {'one' if shift == 1 else 'minus one'}"] = [(i - shift) % n for i in range(n)]
-    for group in range(2, n // 2 + 1):
-        if n % group == 0:
-            patterns[
-                f"as np.tile lays {n} slices out where np.repeat is wanted, groups of {group} (or the reverse)"
-            ] = [i % (n // group) * group + i // (n // group) for i in range(n)]
     for name, order in patterns.items():
         if source == order:
             return name
@@ -247,25 +267,36 @@ def _per_slice(e: Array, g: Array, names: list[str]) -> str | None:
     size = float(np.abs(e).max(initial=0.0))
     usable = np.abs(e) > 1e-3 * size
     ratio = np.divide(g, e, out=np.ones_like(e), where=usable)
-    for axis, name in enumerate(names):
-        for values, word in (
-            (np.where(usable, ratio, np.nan), "yours / expected"),
-            (np.where(usable, g - e, np.nan), "yours - expected"),
-        ):
-            others = tuple(i for i in range(e.ndim) if i != axis)
-            for reduced, text in ((others, f"depends on {name} alone"), ((axis,), f"is the same all along {name}")):
-                count = np.sum(~np.isnan(values), axis=reduced)
-                if e.ndim < 2 or not reduced or count.max(initial=0) < 2:
-                    continue
-                with np.errstate(all="ignore"):
-                    filled_max = np.where(np.isnan(values), -np.inf, values).max(axis=reduced)
-                    filled_min = np.where(np.isnan(values), np.inf, values).min(axis=reduced)
-                spread = np.where(count > 0, filled_max - filled_min, 0)
-                scale = max(np.abs(filled_max[count > 0]).max(initial=0.0), 1e-12)
-                if np.all(spread <= 2e-3 * scale):
-                    some = np.asarray(filled_max)[count > 0].reshape(-1)[:5]
-                    return f"{word} {text}: {', '.join(f'{x:.4g}' for x in some)}{' …' if filled_max.size > 5 else ''}."
+    if e.ndim < 2:
+        return None
+    words = {
+        "yours / expected": (np.where(usable, ratio, np.nan), 1.0),
+        "yours - expected": (np.where(usable, g - e, np.nan), 0.0),
+    }
+    others = [
+        (tuple(i for i in range(e.ndim) if i != axis), f"depends on {name} alone") for axis, name in enumerate(names)
+    ]
+    along = [((axis,), f"is the same all along {name}") for axis, name in enumerate(names) if e.shape[axis] > 1]
+    for reduced, text in others + along:
+        for word, (values, neutral) in words.items():
+            numbers = _one_each(values, reduced, neutral, neutral or size)
+            if numbers is not None:
+                shown = ", ".join(f"{x:.4g}" for x in numbers[:5])
+                return f"{word} {text}: {shown}{' …' if len(numbers) > 5 else ''}."
     return None
+
+
+def _one_each(values: Array, reduced: tuple[int, ...], neutral: float, size: float) -> Array | None:
+    """The numbers that are left when axes are reduced over which `values` do not change; None if they do."""
+    there = ~np.isnan(values)
+    count = there.sum(axis=reduced)
+    if count.max(initial=0) < 2:
+        return None
+    most = np.where(there, values, -np.inf).max(axis=reduced)[count > 0]
+    least = np.where(there, values, np.inf).min(axis=reduced)[count > 0]
+    effect = float(np.abs(most - neutral).max(initial=0.0))
+    is_one = effect > 1e-2 * size and np.all(most - least <= 1e-2 * effect)
+    return most.reshape(-1) if is_one else None
 
 
 def _sums(e: Array, g: Array, names: list[str]) -> str | None:
@@ -294,7 +325,6 @@ def _kept(e: Array, g: Array, wrong: Array, names: list[str]) -> str | None:
             "the length (root of the sum of squares) of every row along {} is right: only its direction is wrong",
             np.linalg.norm,
         ),
-        ("every row along {} has the right numbers, in another order", lambda a, axis: np.sort(a, axis=axis)),
         ("the sum of every row along {} is right, its parts are not", np.sum),
     ):
         for axis in range(e.ndim - 1, -1, -1):
@@ -315,7 +345,7 @@ def _precision(e: Array, g: Array) -> str | None:
     size = np.abs(e).max(initial=0.0)
     worst = float(np.abs(e - g).max(initial=0.0) / size) if size else math.inf
     if worst < 5e-3:
-        digits = max(1, int(-math.log10(worst)))
+        digits = max(1, int(0.05 - math.log10(worst)))
         return (
             f"Right to about {digits} digit{'s' if digits > 1 else ''} (largest error {worst:.1e} of the largest "
             "number): "

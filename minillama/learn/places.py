@@ -31,6 +31,9 @@ def where(wrong: Array, names: list[str]) -> str:
 
 def wrong_slices(bad: Array, names: list[str]) -> str:
     """Along which axes only some slices are bad, in words."""
+    triangle = _triangle(bad, names) if bad.ndim >= 2 and bad.any() else ""
+    if triangle:
+        return triangle
     parts = []
     for axis, name in enumerate(names):
         n = bad.shape[axis]
@@ -40,8 +43,6 @@ def wrong_slices(bad: Array, names: list[str]) -> str:
         text = _indices(along, name)
         if text:
             parts.append(text)
-    if not parts and bad.ndim >= 2 and bad.any() and not bad.all():
-        parts = _triangle(bad, names)
     return ", ".join(parts)
 
 
@@ -65,17 +66,16 @@ def _indices(along: Array, name: str) -> str | None:
     return f"{name} {shown}{' …' if len(index) > 6 else ''}"
 
 
-def _triangle(bad: Array, names: list[str]) -> list[str]:
+def _triangle(bad: Array, names: list[str]) -> str:
+    """Whether all that is wrong lies on one side of the diagonal of the last two axes, and fills it."""
     plane = bad.reshape(-1, *bad.shape[-2:]).any(axis=0)
-    rows, columns = np.nonzero(plane)
-    for test, text in (
-        (columns > rows, "above the diagonal"),
-        (columns < rows, "below the diagonal"),
-        (columns == rows, "on the diagonal"),
-    ):
-        if test.all():
-            return [f"only {text} of ({names[-2]}, {names[-1]})"]
-    return []
+    if min(plane.shape) < 3:
+        return ""
+    rows, columns = np.indices(plane.shape)
+    for side, text in ((columns > rows, "above"), (columns < rows, "below"), (columns == rows, "on")):
+        if plane[side].mean() > 0.9 and not plane[~side].any():
+            return f"only {text} the diagonal of ({names[-2]}, {names[-1]})"
+    return ""
 
 
 def first_wrong(wrong: Array) -> tuple[int, ...]:

@@ -1,0 +1,152 @@
+"""Checks: lenient about form, strict about numbers, and clear about everything that can go wrong."""
+
+import contextlib
+
+import numpy as np
+import pytest
+from numba import njit
+
+from minillama.learn import check
+from minillama.learn.checking import check_function
+from minillama.learn.exercise import catalogue, get_exercise, parse_dims
+from minillama.learn.report import Report
+
+ROPE = get_exercise("rope_interleaved")
+
+
+def right(x, cos, sin, positions):
+    return ROPE.reference(x, cos, sin, positions)
+
+
+def by_loops(x, cos, sin, positions):
+    y = np.empty_like(x)
+    for b, h, t, i in np.ndindex(*x.shape[:3], x.shape[3] // 2):
+        c, s = cos[positions[b, t], i], sin[positions[b, t], i]
+        y[b, h, t, 2 * i] = x[b, h, t, 2 * i] * c - x[b, h, t, 2 * i + 1] * s
+        y[b, h, t, 2 * i + 1] = x[b, h, t, 2 * i] * s + x[b, h, t, 2 * i + 1] * c
+    return y
+
+
+def in_place(x, cos, sin, positions):
+    c, s = cos[positions][:, None], sin[positions][:, None]
+    even = x[..., 0::2].copy()
+    x[..., 0::2] = even * c - x[..., 1::2] * s
+    x[..., 1::2] = even * s + x[..., 1::2] * c
+    return x
+
+
+VARIANTS = {
+    "loops": by_loops,
+    "jitted": njit(by_loops),
+    "in place": in_place,
+    "float64 inside": lambda x, *a: right(x.astype(np.float64), *a).astype(np.float32),
+    "float64 returned": lambda x, *a: right(x.astype(np.float64), *a),
+    "Fortran order": lambda *a: np.asfortranarray(right(*a)),
+    "a list": lambda *a: right(*a).tolist(),
+    "with a cache": lambda *a: (right(*a), "cache"),
+    "complex numbers": lambda x, c, s, p: (
+        (x.reshape(*x.shape[:-1], -1, 2) @ np.array([1, 1j])) * (c + 1j * s)[p][:, None]
+    ).view(np.float64).reshape(x.shape),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_correct_variants_pass(variant):
+    report = check_function(ROPE, VARIANTS[variant])
+    assert report.passed, report.text()
+
+
+def test_what_is_unusual_is_remarked():
+    assert "float64" in check_function(ROPE, VARIANTS["float64 returned"]).text()
+    assert "writes into its argument 1" in check_function(ROPE, in_place).text()
+
+
+def raising(error):
+    def function(*args):
+        raise error
+
+    return function
+
+
+def test_the_line_is_the_learners():
+    def mine(x, cos, sin, positions):
+        return x @ np.ones(1000)  # the line at fault
+
+    text = check_function(ROPE, mine).text()
+    assert "return x @ np.ones(1000)" in text
+    assert "ValueError: matmul" in text
+    assert "a float32 array of shape (1, 1, 1, 2)" in text
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), MemoryError(), RecursionError("deep"), KeyError("k")])
+def test_whatever_is_raised_is_reported(error):
+    report = check_function(ROPE, raising(error))
+    assert report.status == ("memory" if isinstance(error, MemoryError) else "error")
+    assert type(error).__name__ in report.text()
+
+
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [
+        (lambda *a: None, "is the return statement missing?"),
+        (lambda *a: "words", "is a value of type str"),
+        (lambda *a: right(*a).sum(axis=-1), "The axis dim is missing"),
+        (lambda *a: right(*a).swapaxes(1, 2), "The sizes are right, in another order"),
+        (lambda *a: right(*a).reshape(-1), "The number of elements is right"),
+        (lambda *a: right(*a)[..., :-1], "The axis dim has"),
+    ],
+)
+def test_wrong_forms_are_named(function, text):
+    report = check_function(ROPE, function)
+    assert not report.passed
+    assert text in " ".join(report.text().split())
+
+
+def test_the_smallest_case_is_found_and_can_be_repeated():
+    def last_head(x, *a):
+        y = right(x, *a)
+        y[:, 2:] *= 2
+        return y
+
+    report = check_function(ROPE, last_head)
+    assert parse_dims(ROPE, report.case)["H"] == 3
+    assert not check_function(ROPE, last_head, dims=parse_dims(ROPE, report.case)).passed
+    assert check_function(ROPE, last_head, dims=parse_dims(ROPE, "1x1x2x2")).passed
+
+
+def test_reports_travel_as_json():
+    report = check_function(ROPE, raising(ValueError("x")))
+    assert Report.from_dict(report.to_dict()) == report
+
+
+def test_in_a_notebook():
+    report = check("rope_interleaved", right)
+    assert report.passed
+    assert "rope_interleaved" in report._repr_html_()
+    wrong = check("rope_interleaved", ROPE.mistakes[0].function, case="1x2x1x4")
+    assert ROPE.mistakes[0].name in wrong._repr_html_().replace("&#x27;", "'")
+    with pytest.raises(ValueError, match="did you mean rope_half"):
+        check("rope_halve", right)
+    with pytest.raises(ValueError, match="a case of rope_interleaved is BxTxHxhead_dim"):
+        check("rope_interleaved", right, case="3")
+
+
+def test_a_loop_without_end_is_stopped(monkeypatch):
+    from minillama.learn import notebook
+
+    monkeypatch.setattr(notebook, "_SECONDS", 1)
+
+    def endless(*args):
+        while True:
+            with contextlib.suppress(Exception):  # what learners write; it must not catch the stop
+                sum(range(1000))
+
+    assert check("rope_interleaved", endless).status == "timeout"
+
+
+def test_ids_never_change():
+    """Progress is kept under them: a renamed one has to be listed in workspace.RENAMED."""
+    from minillama.learn.workspace import RENAMED
+
+    assert all(new in catalogue() for new in RENAMED.values())
+    assert not set(RENAMED) & set(catalogue())

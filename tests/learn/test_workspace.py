@@ -1,0 +1,216 @@
+"""A learner's folder: nothing of theirs is lost, whatever happens to the book or to the files."""
+
+import json
+import re
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from minillama.cli import app
+from minillama.learn import workspace as module
+from minillama.learn.exercise import catalogue, get_exercise
+from minillama.learn.running import check_in_process
+from minillama.learn.watch import Watcher
+from minillama.learn.workspace import WorkspaceError, find_workspace, function_text, start, starters_folder
+
+ROPE = get_exercise("rope_interleaved")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(Path.home() / ".cache" / "minillama" / "tests"))
+    monkeypatch.setenv("MINILLAMA_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    start(tmp_path / "mine")
+    return tmp_path / "mine"
+
+
+def solve(folder, chapter="05"):
+    for path in (starters_folder() / "solutions").glob(f"{chapter}_*.py"):
+        (folder / path.name).write_text(path.read_text())
+
+
+def write(folder, code, chapter="05_rope.py"):
+    (folder / chapter).write_text("import numpy as np\n\n\n" + textwrap.dedent(code))
+
+
+def run(*args, code=0):
+    result = CliRunner().invoke(app, ["learn", *args])
+    assert result.exit_code == code or (code and result.exception), result.output
+    return result
+
+
+def test_start_copies_every_chapter_and_overwrites_nothing(folder):
+    assert {path.name for path in folder.glob("*.py")} == {path.name for path in starters_folder().glob("*.py")}
+    write(folder, "def rope_half(x, cos, sin, positions):\n    return 'mine'\n")
+    (folder / "05_rope.py").write_text((folder / "05_rope.py").read_text() + "# my note\n")
+    _, news = start(folder)
+    text = (folder / "05_rope.py").read_text()
+    assert "return 'mine'" in text
+    assert "# my note" in text
+    assert "rope_angles in 05_rope.py" in news  # functions that the file did not have
+    assert "def rope_angles" in text
+    assert start(folder)[1] == []
+
+
+def test_progress_survives_and_unknown_entries_do_no_harm(folder):
+    workspace = find_workspace(folder)
+    solve(folder)
+    workspace.note_result(ROPE, True)
+    content = json.loads((folder / "progress.json").read_text())
+    content["exercises"]["gone"] = {"passed": True, "of_a_later_version": 1}
+    (folder / "progress.json").write_text(json.dumps(content))
+    again = find_workspace(folder)
+    assert again.record(ROPE.id).passed
+    assert again.record(ROPE.id).attempts == 1
+    assert again.next_exercise(after=ROPE).chapter == "05"
+
+
+def test_renamed_exercises_keep_their_progress(folder, monkeypatch):
+    content = {"version": 1, "exercises": {"rope_meta": {"passed": True}}}
+    (folder / "progress.json").write_text(json.dumps(content))
+    monkeypatch.setattr(module, "RENAMED", {"rope_meta": "rope_interleaved"})
+    assert find_workspace(folder).record("rope_interleaved").passed
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"exercises": 3}', '{"exercises": {"a": 3}}'])
+def test_damaged_progress_is_refused_with_advice(folder, content):
+    (folder / "progress.json").write_text(content)
+    with pytest.raises(WorkspaceError, match="put a copy back, or delete it"):
+        find_workspace(folder)
+
+
+def test_the_folder_is_found_from_inside_and_afterwards(folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(folder)
+    assert find_workspace().folder == folder
+    monkeypatch.chdir(tmp_path)
+    assert find_workspace().folder == folder.resolve()  # the one used last
+    with pytest.raises(WorkspaceError, match="learn start"):
+        find_workspace(tmp_path)
+
+
+def test_the_books_own_folder_is_refused():
+    with pytest.raises(WorkspaceError, match="choose another one"):
+        start(starters_folder())
+
+
+def test_reset_brings_one_function_back_and_keeps_a_copy(folder):
+    solve(folder)
+    before = (folder / "05_rope.py").read_text()
+    kept = find_workspace(folder).reset(ROPE)
+    assert kept.read_text() == before
+    assert "NotImplementedError" in function_text(folder / "05_rope.py", ROPE.id)
+    assert "NotImplementedError" not in function_text(folder / "05_rope.py", "rope_half")
+    write(folder, "def broken(:\n")
+    find_workspace(folder).reset(ROPE)
+    assert "NotImplementedError" in function_text(folder / "05_rope.py", ROPE.id)
+
+
+# --- in a process of its own -----------------------------------------------------------------
+
+
+def checked(folder, code, seconds=20.0):
+    write(folder, code)
+    return check_in_process(ROPE, folder / "05_rope.py", seconds=seconds)
+
+
+SIGNATURE = "def rope_interleaved(x, cos, sin, positions):\n    "
+
+
+def test_solution_passes(folder):
+    solve(folder)
+    assert check_in_process(ROPE, folder / "05_rope.py").passed
+
+
+def test_endless_loops_end(folder):
+    report = checked(folder, SIGNATURE + "while True: pass\n", seconds=1.0)
+    assert (report.status, dict(report.facts)["case"]) == ("timeout", "1x2x1x4")
+
+
+def test_endless_loops_at_the_top_of_the_file_end(folder):
+    assert checked(folder, "while True: pass\n", seconds=1.0).status == "timeout"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
+def test_huge_allocations_end(folder):
+    report = checked(folder, SIGNATURE + "return np.ones((1 << 20, 1 << 20)) @ x\n")
+    assert report.status == "memory"
+    assert "far larger than it has to be" in " ".join(report.text().split())
+
+
+def test_programs_that_end_themselves(folder):
+    assert "ended in the middle" in checked(folder, "import os\n" + SIGNATURE + "os._exit(7)\n").text()
+    assert checked(folder, SIGNATURE + "raise SystemExit\n").status == "error"
+
+
+def test_files_that_are_no_python(folder):
+    text = checked(folder, "def rope_interleaved(x:\n    return x\n").text()
+    assert "SyntaxError" in text
+    assert "4: def rope_interleaved(x:" in text
+
+
+def test_a_missing_function(folder):
+    assert "has no function rope_interleaved" in checked(folder, "x = 1\n").text()
+
+
+def test_what_it_prints_is_shown(folder):
+    report = checked(folder, SIGNATURE + "print('shape', x.shape)\n    return x\n")
+    assert "shape (1," in dict(report.facts)["printed"]
+
+
+# --- the commands -----------------------------------------------------------------------------
+
+
+def test_from_start_to_the_first_solved_exercise(tmp_path):
+    text = run("start", str(tmp_path / "new")).output
+    first = find_workspace(tmp_path / "new").next_exercise()
+    assert first.id in text
+    assert "minillama learn watch" in text
+    assert "not started yet" in run("check", code=1).output
+    assert "hint 1 of 3" in run("hint").output
+    assert "hint 2 of 3" in run("hint").output
+    assert run("solution", first.id, code=1).exception is not None
+    solve(tmp_path / "new", first.chapter)
+    assert re.search(r"passed +\(", run("check", first.id).output)
+    assert "def " in run("solution", first.id).output
+    assert f"[x] {first.id}" in run().output
+
+
+def test_giving_up_is_remembered(folder):
+    assert "def rope_half" in run("solution", "rope_half", "--give-up", "--dir", str(folder)).output
+    assert find_workspace(folder).record("rope_half").solution_seen
+
+
+def test_verify_writes_a_report_and_a_picture(folder, monkeypatch):
+    few = {id: exercise for id, exercise in catalogue().items() if exercise.chapter == "05"}
+    from minillama.learn import certificate
+
+    monkeypatch.setattr(certificate, "catalogue", lambda: few)
+    solve(folder)
+    assert f"{len(few)} of {len(few)} exercises pass" in run("verify", "--dir", str(folder)).output
+    found = json.loads((folder / "verified.json").read_text())
+    assert all(entry["passed"] and len(entry["sha256"]) == 64 for entry in found["exercises"])
+    assert found["machine"]["read_gb_per_s"] > 0
+    assert (folder / "verified.svg").read_text().startswith("<svg")
+
+
+def test_watch_checks_what_was_saved(folder):
+    shown = []
+    watcher = Watcher(find_workspace(folder), shown.append, ROPE)
+    try:
+        assert watcher.look() is None
+        solve(folder)
+        assert watcher.look().exercise == ROPE.id
+        text = (folder / "05_rope.py").read_text()
+        (folder / "05_rope.py").write_text(text.replace("first * c - second * s", "first * c + second * s"))
+        report = watcher.look()
+        assert (report.exercise, report.status) == ("rope_half", "wrong")
+        assert len(shown) == 2
+    finally:
+        watcher.close()
