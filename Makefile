@@ -6,12 +6,15 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo chat test test-portable lint clean
+.PHONY: help demo chat learn test test-portable notebooks check-notebooks lint clean
 
 help:
 	@echo "make demo   a real model answers (fetches 93 MB of weights the first time)"
 	@echo "make chat   talk to it"
+	@echo "make learn  the exercises: starters in my-llama, and a terminal that checks what you save"
 	@echo "make test   run the tests"
+	@echo "make notebooks         build the book: execute notebooks/*.py into the .ipynb beside them"
+	@echo "make check-notebooks   execute every chapter without writing"
 	@echo "make test-portable   those of the kernels, without special instructions and without compiler"
 	@echo "make lint   ruff and mypy"
 	@echo "make clean  forget what tests and tools have left behind"
@@ -30,11 +33,19 @@ $(VENV)/.test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,lint]"
 	@touch $@ $(VENV)/.run
 
+$(VENV)/.book: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[notebooks,test,lint]"
+	@touch $@ $(VENV)/.run $(VENV)/.test
+
 demo: $(VENV)/.run
 	@$(BIN)/minillama chat --temperature 0 "What is the capital of France?"
 
 chat: $(VENV)/.run
 	@$(BIN)/minillama chat
+
+learn: $(VENV)/.run
+	@$(BIN)/minillama learn start my-llama
+	@$(BIN)/minillama learn watch --dir my-llama
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
@@ -43,6 +54,12 @@ test: $(VENV)/.test
 test-portable: $(VENV)/.test
 	MINILLAMA_SIMD=portable $(BIN)/python -m pytest -q tests/test_simd.py tests/test_interleaved.py tests/test_decoding.py
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/layers tests/test_interleaved.py tests/test_quantization.py
+
+notebooks: $(VENV)/.book
+	$(BIN)/python notebooks/build.py
+
+check-notebooks: $(VENV)/.book
+	$(BIN)/python notebooks/build.py --check
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check

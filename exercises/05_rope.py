@@ -8,6 +8,8 @@ runs; or check one by hand with `minillama learn check rope_interleaved`. The ch
 notebooks/05_rope.ipynb. Any helper functions of your own may stand beside these.
 """
 
+import numpy as np
+
 
 def rope_angles(head_dim, positions, theta):
     """The angle by which every pair turns at the given positions.
@@ -73,5 +75,42 @@ def permute_half_to_interleaved(rows, head_dim):
     Returns
     -------
     ndarray of the same shape
+    """
+    raise NotImplementedError
+
+
+def rope_offsets(x, lengths, theta):
+    """Rotate the next rows of sequences that are in a cache already (Meta's layout).
+
+    Row t of sequence b stands at position lengths[b] + t. A chunk of any size, rotated like this, is
+    what rotating the whole sequence at once would have given for these rows.
+
+    Parameters
+    ----------
+    x : ndarray of shape (B, H, T, head_dim)
+    lengths : integer ndarray of shape (B,)
+        How many tokens of each sequence came before.
+    theta : float
+
+    Returns
+    -------
+    y : ndarray of shape (B, H, T, head_dim), same dtype as `x`
+    """
+    raise NotImplementedError
+
+
+def rope_backward(dy, cos, sin, positions):
+    """The gradient of a loss through `rope_interleaved`, with respect to its x.
+
+    Parameters
+    ----------
+    dy : ndarray of shape (B, H, T, head_dim)
+        The gradient with respect to the rotated rows.
+    cos, sin, positions
+        What the forward pass was given.
+
+    Returns
+    -------
+    dx : ndarray of shape (B, H, T, head_dim), same dtype as `dy`
     """
     raise NotImplementedError

@@ -9,6 +9,8 @@ from .cli_output import note
 
 if TYPE_CHECKING:
     from .llm import LLM
+    from .ops import Ops
+    from .session import Session
 
 _PROMPT = 32  # tokens of the prompt that speeds are measured after
 
@@ -45,10 +47,8 @@ class LearnersModel:
 
     def report(self, ids: list[int], *, quiet: bool) -> None:
         """After the text: how fast it was beside the package, and the first difference if traced."""
-        from .decoding import interleave_model
         from .learn.own_model import speeds
-        from .ops import FAST, Ops
-        from .session import Session
+        from .llm import LLM
 
         if self.tracer is not None:
             found = self.tracer.found
@@ -59,7 +59,7 @@ class LearnersModel:
         params, config = self.llm.params, self.llm.config
 
         def session(ops: Ops) -> Session:
-            return Session(params, config, ops, interleaved=interleave_model(params) if ops == FAST else None)
+            return LLM(params, config, None, ops=ops).session()
 
         rates = speeds(self.own, session, ids[:_PROMPT])
         shown = ", ".join(f"{name} {rate:.1f}" for name, rate in rates.items())

@@ -59,7 +59,8 @@ class LLM:
         if np.dtype(kv_dtype) not in (np.float32, np.float16):
             raise ValueError(f"keys and values are kept in float32 or float16, not {np.dtype(kv_dtype)}")
         self._tokenizer, self._kv_dtype = tokenizer, np.dtype(kv_dtype)
-        self._interleaved = interleave_model(params) if ops == FAST and not exact else None
+        rearranges = ops.linear_forward is FAST.linear_forward and not exact
+        self._interleaved = interleave_model(params) if rearranges else None
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -73,8 +74,8 @@ class LLM:
     def run_on(self, ops: Ops) -> None:
         """Replace the table of functions that the model runs on, from the next session on."""
         self.ops = ops
-        if ops != FAST:
-            self._interleaved = None  # the fused token knows only the package's own functions
+        if ops.linear_forward is not FAST.linear_forward:
+            self._interleaved = None  # only the package's own function knows rearranged matrices
 
     @property
     def bytes_per_token(self) -> int:
@@ -85,14 +86,11 @@ class LLM:
 
     def session(self, max_seq_len: int | None = None) -> Session:
         """A new sequence on this model."""
-        return Session(
-            self.params,
-            self.config,
-            self.ops,
-            max_seq_len=max_seq_len,
-            interleaved=self._interleaved,
-            kv_dtype=self._kv_dtype,
-        )
+        options: dict[str, Any] = {"max_seq_len": max_seq_len, "kv_dtype": self._kv_dtype}
+        if self.ops == FAST:
+            return Session(self.params, self.config, FAST, interleaved=self._interleaved, **options)
+        params = self.params if self._interleaved is None else self._interleaved.params
+        return Session(params, self.config, self.ops, **options)
 
     def encode_prompt(self, prompt: str) -> list[int]:
         """The ids of a prompt as generation starts from it: BOS where the model expects one.

@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .config import ModelConfig
 from .decoding import Decoder, Interleaved
-from .interleaved import INTEGERS_BEAT_BLAS
+from .interleaved import InterleavedArray
 from .kv_cache import ContextFullError, KVCache
 from .layers.rope import rope_table
-from .model import as_tokens, forward_cached
+from .model import as_tokens, forward_cached, output_head
 from .ops import FAST, Ops
 from .params import Params
 from .sampling import log_softmax
@@ -92,7 +92,8 @@ class Session:
         self.params, self.config, self.ops = params, config, ops
         self._fast_params = params if interleaved is None else interleaved.params
         self._decoder = None if interleaved is None else Decoder(interleaved, config)
-        self._in_integers = interleaved is not None and interleaved.quantized and INTEGERS_BEAT_BLAS
+        head = output_head(self._fast_params)
+        self._in_integers = isinstance(head, InterleavedArray) and head.beats_blas
         self.cache = KVCache(config, 1, max_seq_len, kv_dtype)
         self.tokens: list[int] = []
         self.logits: Float | None = None

@@ -13,7 +13,7 @@ from . import geometry, places
 from .compare import Comparison, Mismatch, compare
 from .exceptions import explain_exception
 from .exercise import Dims, Exercise, Function, Mistake, name_dims, show_dims
-from .report import PASSED, WRONG, Report
+from .report import NOT_STARTED, PASSED, WRONG, Report
 
 Progress = Callable[[str], None]
 
@@ -23,6 +23,7 @@ class TooLong(BaseException):
 
 
 _SHRINKING_STEPS = 24
+_OVERFLOW = "Something overflows on the way (NumPy warns of it); the results are right all the same."
 
 
 def check_function(
@@ -47,7 +48,7 @@ def check_function(
     shapes = list(exercise.shapes) if dims is None else [dims]
     report = Report(exercise.id, exercise.chapter, PASSED)
     remarks: dict[str, None] = {}
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore", over="call", call=lambda kind, flag: remarks.setdefault(_OVERFLOW)):
         for shape in shapes:
             progress(show_dims(shape))
             report.n_shapes += 1
@@ -57,12 +58,14 @@ def check_function(
                 continue
             smallest = shape if dims is not None else _shrunk(exercise, function, shape, failed, progress)
             report.case = show_dims(smallest)
-            failed = _fails(exercise, function, smallest)
-            assert not isinstance(failed, Comparison)
-            if isinstance(failed, BaseException):
-                explain_exception(report, exercise, failed, smallest)
+            again = _fails(exercise, function, smallest)
+            if isinstance(again, Comparison):
+                _explain_unsteady(report, smallest)
+            elif isinstance(again, BaseException):
+                explain_exception(report, exercise, again, smallest)
+                _name_mistake(report, exercise, function, shapes)
             else:
-                _explain_mismatch(report, exercise, function, failed, smallest, shapes)
+                _explain_mismatch(report, exercise, function, again, smallest, shapes)
             break
     report.remarks = list(remarks) if report.passed else []
     if report.passed and dims is None and exercise.observe is None:
@@ -127,15 +130,33 @@ def _shrunk(exercise: Exercise, function: Function, dims: Dims, failed: Any, pro
 # --- explanations ---------------------------------------------------------------------------
 
 
+def _explain_unsteady(report: Report, dims: Dims) -> None:
+    """Wrong once, right the next time, with the same arguments."""
+    report.status = WRONG
+    report.headline = [
+        "Your function gives different results for the same arguments.",
+        "Threads that write to the same place, random numbers without a given generator, or something kept "
+        "from one call to the next.",
+    ]
+    report.facts.append(("seen at", name_dims(dims)))
+
+
+def _name_mistake(report: Report, exercise: Exercise, function: Function, shapes: Sequence[Dims]) -> None:
+    """Put the known mistake first, if the function has one."""
+    if report.status == NOT_STARTED:
+        return
+    known = find_mistake(exercise, function, shapes)
+    if known is not None:
+        report.mistake = known.name
+        report.headline = [known.name, known.advice, *report.headline]
+        report.facts.insert(0, ("agreement", f"yours equals that mistake on all {len(shapes)} shapes tried"))
+
+
 def _explain_mismatch(
     report: Report, exercise: Exercise, function: Function, mismatch: Mismatch, dims: Dims, shapes: Sequence[Dims]
 ) -> None:
     report.status = WRONG
-    known = find_mistake(exercise, function, shapes)
-    if known is not None:
-        report.mistake = known.name
-        report.headline = [known.name, known.advice]
-        report.facts.append(("agreement", f"yours equals that mistake on all {len(shapes)} shapes tried"))
+    _name_mistake(report, exercise, function, shapes)
     if mismatch.output:
         report.facts.append(("output", mismatch.output))
     if mismatch.kind == "numbers":
@@ -232,7 +253,7 @@ def _about_sequence(expected: Any, got: Any, n: int, what: str) -> str:
     if n == len(expected) < len(got):
         return f"Your result is right, but goes on: {len(got) - len(expected)} {what}(s) too many at the end."
     if isinstance(expected, list):
-        if expected[1:] == got or expected[:-1] == got[1:]:
+        if expected[1:] == got or (len(expected) > 1 and expected[:-1] == got[1:]):
             return "Your result is right behind the first element: one is missing, or too many, at the beginning."
         if expected == got[::-1]:
             return "Your result is the right one in reverse order."
@@ -278,9 +299,11 @@ def find_mistake(exercise: Exercise, function: Function, shapes: Sequence[Dims])
     for dims in shapes:
         try:
             results.append(exercise.run(function, dims))
-        except Exception as error:
+        except (KeyboardInterrupt, TooLong):
+            raise
+        except BaseException as error:  # SystemExit, too
             results.append(error)
-    if all(isinstance(result, Exception) for result in results):
+    if all(isinstance(result, BaseException) for result in results):
         return None
     for mistake in exercise.mistakes:
         if all(_same(exercise, mistake.function, dims, result) for dims, result in zip(shapes, results)):
@@ -293,7 +316,7 @@ def _same(exercise: Exercise, function: Function, dims: Dims, result: Any) -> bo
         expected = exercise.run(function, dims)
     except Exception as error:
         return type(error) is type(result)
-    return not isinstance(result, Exception) and compare(exercise, expected, result).equal
+    return not isinstance(result, BaseException) and compare(exercise, expected, result).equal
 
 
 def _changed_inputs(exercise: Exercise, function: Function) -> str:

@@ -123,7 +123,8 @@ def _compare_sequence(name: str, expected: Any, got: Any) -> Mismatch | None:
 def differs(exercise: Exercise, expected: NDArray[Any], got: NDArray[Any]) -> NDArray[np.bool_]:
     """Where two arrays of one shape are not the same, by the exercise's tolerance; NaN equals NaN."""
     if exercise.exact or expected.dtype.kind not in "fc":
-        return np.asarray(expected != got)
+        both_nan = (expected != expected) & (got != got)
+        return np.asarray((expected != got) & ~both_nan)
     wide = expected.astype(np.float64)
     finite = wide[np.isfinite(wide)]
     floor = exercise.atol * float(np.abs(finite).max(initial=0.0))

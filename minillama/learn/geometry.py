@@ -77,7 +77,7 @@ def _arrays(args: Mapping[str, Any]) -> dict[str, Array]:
 
 def _untouched(g: Array, args: Mapping[str, Any]) -> str | None:
     for name, a in _arrays(args).items():
-        if a.shape == g.shape and np.any(g != 0) and _close(a, g):
+        if a.shape == g.shape and g.size > 1 and np.any(g != 0) and _close(a, g):
             return f"Your result is the argument {name}: nothing has happened to it."
     return None
 
@@ -318,7 +318,7 @@ def _sums(e: Array, g: Array, names: list[str]) -> str | None:
 
 def _kept(e: Array, g: Array, wrong: Array, names: list[str]) -> str | None:
     """What is right about numbers that are wrong: lengths, sums, the set of numbers of every row."""
-    if e.ndim == 0 or e.shape[-1] < 2 or not np.isfinite(g).all() or not np.isfinite(e).all():
+    if e.ndim < 2 or e.shape[-1] < 2 or not np.isfinite(g).all() or not np.isfinite(e).all():
         return None
     for text, function in (
         (

@@ -191,7 +191,7 @@ class Tracer:
         return layer, f"in layer {layer}{detail}"
 
 
-def speeds(own: OwnOps, make_session: Callable[[Ops], Any], ids: list[int], steps: int = 8) -> dict[str, float]:
+def speeds(own: OwnOps, make_session: Callable[[Ops], Any], ids: list[int], steps: int = 4) -> dict[str, float]:
     """Tokens per second after a prompt, of the learner's functions, the reference and the fast kernels."""
     found = {}
     for name, ops in (("yours", own.ops), ("reference", REFERENCE), ("fast", FAST)):

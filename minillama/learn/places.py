@@ -68,7 +68,7 @@ def _indices(along: Array, name: str) -> str | None:
 
 def _triangle(bad: Array, names: list[str]) -> str:
     """Whether all that is wrong lies on one side of the diagonal of the last two axes, and fills it."""
-    plane = bad.reshape(-1, *bad.shape[-2:]).any(axis=0)
+    plane = np.asarray(bad.reshape(-1, *bad.shape[-2:]).any(axis=0))
     if min(plane.shape) < 3:
         return ""
     rows, columns = np.indices(plane.shape)

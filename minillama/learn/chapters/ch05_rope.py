@@ -1,4 +1,4 @@
-"""Chapter 05, RoPE: rotate pairs, in both layouts, and bring weights from one to the other."""
+"""Chapter 05, RoPE: rotate pairs, in both layouts, behind a cache and back; permute weights from one to the other."""
 
 from __future__ import annotations
 
@@ -6,8 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from ...layers.rope import RoPECache, half_to_interleaved, rope_forward, rope_half_forward, rope_table
-from ..exercise import Exercise, Mistake
+from ...layers.rope import (
+    RoPECache,
+    half_to_interleaved,
+    rope_forward,
+    rope_forward_fast,
+    rope_half_forward,
+    rope_table,
+)
+from ..exercise import Exercise, Mistake, Speed
 
 THETA = 10000.0
 SHAPES = (
@@ -80,6 +87,28 @@ def _torch_interleaved(x, cos, sin, positions):
     return torch.view_as_real(turned).flatten(-2).numpy()
 
 
+def _naive(x, cos, sin, positions):
+    y = np.empty_like(x)
+    batch, heads, n_tokens, head_dim = x.shape
+    for b in range(batch):
+        for h in range(heads):
+            for t in range(n_tokens):
+                for i in range(head_dim // 2):
+                    c, s = cos[positions[b, t], i], sin[positions[b, t], i]
+                    even, odd = x[b, h, t, 2 * i], x[b, h, t, 2 * i + 1]
+                    y[b, h, t, 2 * i] = even * c - odd * s
+                    y[b, h, t, 2 * i + 1] = even * s + odd * c
+    return y
+
+
+def _torch_turn(x, cos, sin, positions):
+    """For the speed card: tensors in, tensors out, float32."""
+    import torch
+
+    turned = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2)) * torch.complex(cos, sin)[positions][:, None]
+    return torch.view_as_real(turned).flatten(-2)
+
+
 ROPE_INTERLEAVED = Exercise(
     id="rope_interleaved",
     chapter="05",
@@ -93,6 +122,14 @@ ROPE_INTERLEAVED = Exercise(
     axes=AXES,
     oracle=_torch_interleaved,
     op=lambda f: {"rope_forward": lambda x, cos, sin, p: (f(x, cos, sin, p), RoPECache(cos, sin, p))},
+    speed=Speed(
+        dims={"B": 1, "T": 512, "H": 9, "head_dim": 64},
+        flops=lambda B, T, H, head_dim: 3 * B * T * H * head_dim,
+        bytes=lambda B, T, H, head_dim: 4 * (2 * B * T * H * head_dim + B * T * head_dim) + 8 * B * T,
+        naive=_naive,
+        fast=lambda x, cos, sin, positions: rope_forward_fast(x, cos, sin, positions)[0],
+        torch=_torch_turn,
+    ),
     hints=(
         "Each pair is a point in the plane: turning it by an angle a gives (x cos a - y sin a, x sin a + y cos a). "
         "Which numbers of x make a pair, and which angle does it turn by?",
@@ -159,6 +196,14 @@ def _half_repeated(x, cos, sin, positions):
     return x * c + np.concatenate((-b, a), axis=-1) * s
 
 
+def _transformers_half(x, cos, sin, positions):
+    import torch
+    from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+
+    wide, c, s = (torch.tensor(a, dtype=torch.float64) for a in (x, cos[positions], sin[positions]))
+    return apply_rotary_pos_emb(wide, wide, torch.cat((c, c), -1), torch.cat((s, s), -1))[0].numpy()
+
+
 ROPE_HALF = Exercise(
     id="rope_half",
     chapter="05",
@@ -170,6 +215,7 @@ ROPE_HALF = Exercise(
     make=_make,
     shapes=SHAPES,
     axes=AXES,
+    oracle=_transformers_half,
     hints=(
         "Only the pairing changes: the first half of the last axis holds the first members, the second half the "
         "second.",
@@ -349,4 +395,191 @@ ROPE_ANGLES = Exercise(
     rtol=1e-5,
 )
 
-EXERCISES = (ROPE_ANGLES, ROPE_INTERLEAVED, ROPE_HALF, PERMUTE)
+# --- rope_backward ------------------------------------------------------------------------
+
+
+def rope_backward(dy, cos, sin, positions):
+    """The gradient of `rope_forward` with respect to x: turned back by the same angles."""
+    return _interleaved(dy, cos, -sin, positions)
+
+
+def _torch_gradient(dy, cos, sin, positions):
+    import torch
+
+    x = torch.zeros(dy.shape, dtype=torch.float64, requires_grad=True)
+    c, s = (torch.tensor(a, dtype=torch.float64)[torch.tensor(positions)][:, None] for a in (cos, sin))
+    even, odd = x[..., 0::2], x[..., 1::2]
+    y = torch.stack((even * c - odd * s, even * s + odd * c), dim=-1).flatten(-2)
+    y.backward(torch.tensor(dy, dtype=torch.float64))
+    assert x.grad is not None
+    return x.grad.numpy()
+
+
+ROPE_BACKWARD = Exercise(
+    id="rope_backward",
+    chapter="05",
+    title="The gradient",
+    task="From the gradient of the rotated rows, compute that of the rows before the rotation (Meta's layout).",
+    difficulty=1,
+    minutes=10,
+    reference=rope_backward,
+    make=_make,
+    shapes=SHAPES,
+    axes=AXES,
+    oracle=_torch_gradient,
+    hints=(
+        "A linear map y = R x has the gradient dx = transpose(R) dy. What is the transpose of a rotation?",
+        "The transpose of [[cos, -sin], [sin, cos]] is [[cos, sin], [-sin, cos]]: the rotation by minus the angle.",
+        "return rope_interleaved(dy, cos, -sin, positions)",
+    ),
+    mistakes=(
+        Mistake(
+            "Your function turns the gradient forward once more.",
+            "The gradient passes the transposed matrix, and the transpose of a rotation turns the other way: "
+            "the sines change their sign.",
+            _interleaved,
+        ),
+        Mistake(
+            "Your function has turned the sign of the whole matrix.",
+            "Turning back by an angle changes the sign of the sines alone; the cosine of -a is that of a.",
+            lambda dy, cos, sin, p: _interleaved(dy, -cos, sin, p),
+        ),
+        Mistake(
+            "Your function returns the gradient as it came.",
+            "A rotation keeps lengths, but not directions: the gradient has to be turned back.",
+            lambda dy, cos, sin, p: dy.copy(),
+        ),
+        Mistake(
+            "Your function turns back the pairs (x[i], x[i + head_dim/2]).",
+            "Here the forward pass has rotated neighbours, (x[2i], x[2i+1]): the gradient has the same pairs.",
+            lambda dy, cos, sin, p: _half(dy, cos, -sin, p),
+        ),
+        Mistake(
+            "Your function counts positions from 0 in every call.",
+            "The backward pass uses the very angles of the forward pass: look them up with `positions`.",
+            lambda dy, cos, sin, p: rope_backward(dy, cos, sin, np.broadcast_to(np.arange(dy.shape[2]), p.shape)),
+        ),
+    ),
+)
+
+# --- rope_offsets -------------------------------------------------------------------------
+
+
+def _make_offsets(rng: np.random.Generator, B: int, T: int, H: int, head_dim: int) -> tuple[Any, ...]:
+    """x and how many tokens of every sequence lie in the cache already: never as many for two of them."""
+    if head_dim % 2:
+        raise ValueError("head_dim must be even")
+    x = rng.normal(size=(B, H, T, head_dim)).astype(np.float32)
+    lengths = rng.permutation(B + 8)[:B] + 1
+    return x, lengths, 10000.0 if T % 2 else 500000.0
+
+
+def rope_offsets(x, lengths, theta):
+    """Rotate a chunk whose first row comes after `lengths[b]` tokens of sequence b."""
+    return _at(x, lengths[:, None] + np.arange(x.shape[2]), theta)
+
+
+def _at(x, positions, theta):
+    positions = np.broadcast_to(positions, (x.shape[0], x.shape[2]))
+    return _interleaved(x, *rope_table(x.shape[-1], int(positions.max()) + 1, theta), positions)
+
+
+def _constant_angle(x, lengths, theta):
+    """The offset added to the angles: every pair is shifted by the same angle."""
+    frequencies = theta ** (-np.arange(0, x.shape[-1], 2) / x.shape[-1])
+    angles = lengths[:, None, None] + np.arange(x.shape[2])[:, None] * frequencies  # (B, T, head_dim / 2)
+    rows = np.arange(angles.shape[0] * angles.shape[1]).reshape(angles.shape[:2])
+    flat = angles.reshape(-1, angles.shape[-1])
+    return _interleaved(x, np.cos(flat).astype(x.dtype), np.sin(flat).astype(x.dtype), rows)
+
+
+def _torch_offsets(x, lengths, theta):
+    import torch
+
+    frequencies = theta ** (-torch.arange(0, x.shape[-1], 2, dtype=torch.float64) / x.shape[-1])
+    positions = torch.tensor(lengths)[:, None] + torch.arange(x.shape[2])
+    angles = (positions[..., None] * frequencies)[:, None]  # (B, 1, T, head_dim / 2)
+    pairs = torch.view_as_complex(torch.tensor(x, dtype=torch.float64).reshape(*x.shape[:-1], -1, 2))
+    return torch.view_as_real(pairs * torch.polar(torch.ones_like(angles), angles)).flatten(-2).numpy()
+
+
+ROPE_OFFSETS = Exercise(
+    id="rope_offsets",
+    chapter="05",
+    title="A chunk behind the cache",
+    task="Rotate new rows of sequences that have lengths[b] tokens in their caches already (Meta's layout).",
+    difficulty=2,
+    minutes=15,
+    reference=rope_offsets,
+    make=_make_offsets,
+    shapes=(
+        {"B": 1, "T": 2, "H": 1, "head_dim": 4},
+        {"B": 1, "T": 1, "H": 1, "head_dim": 2},
+        {"B": 2, "T": 1, "H": 3, "head_dim": 6},
+        {"B": 3, "T": 5, "H": 2, "head_dim": 8},
+        {"B": 2, "T": 8, "H": 3, "head_dim": 32},
+    ),
+    axes=AXES,
+    oracle=_torch_offsets,
+    hints=(
+        "The tokens in the cache have the positions 0 ... lengths[b] - 1. Which position has the first new one?",
+        "Positions have the shape (B, T): lengths[:, None] + np.arange(T). From there on it is rope_angles, cosine "
+        "and sine, and the rotation of neighbours.",
+        "positions = lengths[:, None] + np.arange(x.shape[2])            # (B, T)\n"
+        "frequencies = theta ** (-np.arange(0, head_dim, 2) / head_dim)\n"
+        "angles = (positions[..., None] * frequencies)[:, None]          # (B, 1, T, head_dim/2)",
+    ),
+    mistakes=(
+        Mistake(
+            "Your function begins every chunk at position 0.",
+            "The rows continue sequences: the first one stands at position lengths[b].",
+            lambda x, lengths, theta: _at(x, np.arange(x.shape[2]), theta),
+        ),
+        Mistake(
+            "Your function gives every sequence the offset of the first.",
+            "Sequences of a batch differ in length: positions have the shape (B, T), not (T,).",
+            lambda x, lengths, theta: rope_offsets(x, np.full_like(lengths, lengths[0]), theta),
+        ),
+        Mistake(
+            "Your function gives every sequence the offset of the longest.",
+            "That is right for padded caches only. Here each sequence continues at its own length.",
+            lambda x, lengths, theta: rope_offsets(x, np.full_like(lengths, lengths.max()), theta),
+        ),
+        Mistake(
+            "Your function gives all rows of a chunk the same position.",
+            "Row t of the chunk stands t further on: lengths[:, None] + np.arange(T).",
+            lambda x, lengths, theta: _at(x, lengths[:, None], theta),
+        ),
+        Mistake(
+            "Your function is one position late.",
+            "Positions count from 0: behind n tokens the next one has the position n, not n + 1.",
+            lambda x, lengths, theta: rope_offsets(x, lengths + 1, theta),
+        ),
+        Mistake(
+            "Your function is one position early.",
+            "The last token in the cache has the position lengths[b] - 1; the first new one has lengths[b].",
+            lambda x, lengths, theta: rope_offsets(x, lengths - 1, theta),
+        ),
+        Mistake(
+            "Your function adds the length to the angles, not to the positions.",
+            "Each pair turns at its own frequency: (position + length) * frequency, not position * frequency + length.",
+            _constant_angle,
+        ),
+        Mistake(
+            "Your function rotates the pairs (x[i], x[i + head_dim/2]).",
+            "The positions are right; this exercise asks for neighbours, (x[2i], x[2i+1]).",
+            lambda x, lengths, theta: _half(
+                x,
+                *rope_table(x.shape[-1], int(lengths.max()) + x.shape[2], theta),
+                lengths[:, None] + np.arange(x.shape[2]),
+            ),
+        ),
+        Mistake(
+            "Your function uses theta = 10000 whatever it is given.",
+            "Models that reach further have a larger theta: take the argument.",
+            lambda x, lengths, theta: rope_offsets(x, lengths, 10000.0),
+        ),
+    ),
+)
+
+EXERCISES = (ROPE_ANGLES, ROPE_INTERLEAVED, ROPE_HALF, PERMUTE, ROPE_OFFSETS, ROPE_BACKWARD)

@@ -1,0 +1,119 @@
+"""A real model on the learner's functions: the same text when they are right, the place of the error when not."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import minillama
+from minillama.cli import app
+from minillama.learn.exercise import catalogue
+from minillama.learn.own_model import Tracer, own_ops
+from minillama.learn.workspace import WorkspaceError, find_workspace, start, starters_folder
+from minillama.llm import LLM
+from minillama.ops import FAST
+
+OPS = [exercise.id for exercise in catalogue().values() if exercise.op is not None]
+PROMPT = "The capital of France is"
+
+
+@pytest.fixture(scope="module")
+def solved(tmp_path_factory):
+    """A folder with every solution in it."""
+    folder = tmp_path_factory.mktemp("learner") / "mine"
+    before = Path.home()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NUMBA_CACHE_DIR", str(before / ".cache" / "minillama" / "tests"))
+        start(folder)
+    for path in (starters_folder() / "solutions").glob("*.py"):
+        shutil.copy(path, folder / path.name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def llm():
+    return minillama.load("smollm2-135m-instruct")
+
+
+def text_on(llm, ops, n=8):
+    session = LLM(llm.params, llm.config, None, ops=ops).session()
+    return llm.generate(PROMPT, max_tokens=n, temperature=0, session=session).text
+
+
+def test_there_is_an_exercise_for_every_operation(solved):
+    own = own_ops(find_workspace(solved))
+    assert set(own.used) >= {"rmsnorm_forward", "rope_forward", "attention_forward", "swiglu_forward"}
+    assert not own.left_out
+
+
+def test_the_solved_set_gives_the_same_text(solved, llm):
+    expected = llm.generate(PROMPT, max_tokens=8, temperature=0).text
+    assert text_on(llm, own_ops(find_workspace(solved)).ops) == expected
+    arguments = ["generate", "--with", str(solved), PROMPT, "-n", "8", "--temperature", "0"]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.stdout.rstrip("\n") == expected.rstrip("\n")
+    for words in ("rope_forward       is your rope_interleaved", "tokens/s: yours", "reference", "fast"):
+        assert words in result.stderr
+
+
+@pytest.mark.parametrize("id", OPS)
+def test_every_single_replacement_gives_the_same_text(solved, llm, id):
+    own = own_ops(find_workspace(solved), only=id)
+    assert set(own.used.values()) == {id}
+    assert text_on(llm, own.ops) == text_on(llm, FAST)
+
+
+@pytest.mark.parametrize("id", OPS)
+def test_a_wrong_function_is_traced_to_its_first_place(solved, llm, id):
+    exercise = catalogue()[id]
+    own = own_ops(find_workspace(solved), only=id)
+    good = exercise.op(exercise.reference)
+    at = 0 if "embedding_forward" in own.used else 2  # the embedding sees the prompt once only
+    calls = {"n": -1}
+
+    def late(*args):
+        """Right but for one call, which is off by a factor from the second position on."""
+        calls["n"] += 1
+        (function,) = good.values()
+        y, cache = function(*args)
+        y = np.array(y)
+        if calls["n"] == at:
+            y[(slice(None), slice(None), slice(1, None)) if y.ndim == 4 else (slice(None), slice(1, None))] *= 1.5
+        return y, cache
+
+    (entry,) = own.used
+    own.ops = FAST._replace(**{entry: late})
+    tracer = Tracer(own, llm.config.n_layers)
+    text_on(llm, tracer.ops, n=2)
+    found = tracer.found
+    assert (found.entry, found.call, found.position) == (entry, at, 1)
+    per_layer = {"rmsnorm_forward": 2, "linear_forward": 7, "rope_forward": 2}.get(entry, 1)
+    assert found.layer == (2 // per_layer if at else None)
+    assert id in found.text
+
+
+def test_right_functions_leave_no_trace(solved, llm):
+    tracer = Tracer(own_ops(find_workspace(solved)), llm.config.n_layers)
+    text_on(llm, tracer.ops, n=3)
+    assert tracer.found is None
+
+
+def test_what_does_not_pass_is_left_out_unless_asked_for(solved, tmp_path):
+    start(tmp_path / "new")
+    with pytest.raises(WorkspaceError, match="none of your functions can run the model yet"):
+        own_ops(find_workspace(tmp_path / "new"))
+    path = tmp_path / "new" / "05_rope.py"
+    text = (solved / "05_rope.py").read_text()
+    path.write_text(text.replace("even * c - odd * s", "even * c + odd * s"))
+    with pytest.raises(WorkspaceError, match="rope_interleaved: does not pass its check"):
+        own_ops(find_workspace(tmp_path / "new"))
+    assert own_ops(find_workspace(tmp_path / "new"), unchecked=True).used == {"rope_forward": "rope_interleaved"}
+    with pytest.raises(WorkspaceError, match="rope_half is no part of a running model"):
+        own_ops(find_workspace(solved), only="rope_half")
+
+
+def test_options_that_need_with():
+    result = CliRunner().invoke(app, ["generate", "--trace", "x"])
+    assert "go with --with" in str(result.exception)
