@@ -27,6 +27,9 @@ Float = NDArray[np.floating]
 # A long prompt goes in so many tokens at a time: bounded memory, and a place to interrupt.
 PREFILL_CHUNK = 512
 
+# Up to so many tokens are decoded one by one: the layers as separate calls have not paid for themselves yet.
+_FEW_TOKENS = 6
+
 # Numba's simplest threading layer aborts the process when two threads launch kernels at once.
 ONE_AT_A_TIME = threading.RLock()
 
@@ -187,9 +190,9 @@ class Session:
         return tokens[0]
 
     def _run(self, tokens: NDArray[np.int64], *, all_logits: bool) -> Float:
-        if self._decoder is not None and tokens.size == 1:
-            logits = self._guarded(tokens.tolist(), self._decode, int(tokens[0]))
-            return logits[None] if all_logits else logits
+        if self._decoder is not None and tokens.size <= _FEW_TOKENS:
+            logits = self._guarded(tokens.tolist(), self._decode_each, tokens)
+            return logits if all_logits else logits[-1]
         return self._guarded(tokens.tolist(), self._forward, tokens, all_logits)
 
     def _forward(self, tokens: NDArray[np.int64], all_logits: bool) -> Float:
@@ -199,6 +202,10 @@ class Session:
             return forward_cached(
                 self._fast_params, self.config, tokens, self.cache, rope, self.ops, all_logits=all_logits
             )[0]
+
+    def _decode_each(self, tokens: NDArray[np.int64]) -> Float:
+        """A few tokens, one after the other: (T, vocab_size)."""
+        return np.stack([self._decode(int(token)) for token in tokens])
 
     def _decode(self, token: int) -> Float:
         """One token through the fused kernel."""

@@ -59,7 +59,7 @@ for ids in (short, long):
     session.feed(ids)
     keys.append(session.cache.k[:, 0, :, : len(short)])
 print("keys of the first tokens:", keys[0].shape, "= (layers, key heads, positions, head_dim)")
-compare("keys of the beginning, text shorter and longer", keys[0], keys[1], 1e-3, against="the longer text")
+compare("keys of the beginning, text shorter and longer", keys[0], keys[1], 1e-2, against="the longer text")
 
 # %% [markdown]
 # They are the same numbers, as the largest error shows. So the model keeps the keys
