@@ -162,7 +162,7 @@ def _explain_mismatch(
     if mismatch.kind == "numbers":
         _explain_numbers(report, exercise, function, mismatch, dims, shapes)
     elif mismatch.kind == "sequence":
-        _explain_sequence(report, mismatch)
+        _explain_sequence(report, exercise, function, mismatch, shapes)
     else:
         shape = _about_shape(mismatch, exercise)
         report.headline = report.headline or [f"The result {mismatch.message}.", *shape]
@@ -181,7 +181,9 @@ def _explain_numbers(
     assert wrong is not None
     args = exercise.arguments(telling_dims)
     named = dict(zip(inspect.signature(exercise.reference).parameters, args))
-    statements = geometry.describe(mismatch.expected, mismatch.got, wrong, exercise.axes, telling_dims, named)
+    first = exercise.outputs[0] if exercise.outputs else "result 0"
+    axes = exercise.axes if mismatch.output in ("", first) else ()
+    statements = geometry.describe(mismatch.expected, mismatch.got, wrong, axes, telling_dims, named)
     if not report.mistake:
         report.headline = statements[:-1] or [_plain_words(mismatch, exercise)]
     elif len(statements) > 1:
@@ -194,13 +196,15 @@ def _explain_numbers(
     place = "" if telling_dims == dims else f"   (at {name_dims(telling_dims)})"
     report.facts.append(("wrong", statements[-1].removeprefix("wrong: ") + place))
     if wrong.size >= 4 and wrong.mean() < 0.95:
-        report.heat, report.heat_label = places.heat_map(wrong, exercise.axes, height=4 if report.mistake else 6)
+        report.heat, report.heat_label = places.heat_map(wrong, axes, height=4 if report.mistake else 6)
 
 
 def _plain_words(mismatch: Mismatch, exercise: Exercise) -> str:
     assert mismatch.wrong is not None
-    if mismatch.wrong.all():
-        return "All numbers are wrong, and no simple rule leads from the expected ones to yours."
+    if mismatch.wrong.size == 1:
+        return f"The number is wrong: off by {float(np.asarray(mismatch.got) - mismatch.expected):.6g}."
+    if mismatch.wrong.mean() > 0.8:
+        return "Nearly all numbers are wrong, and no simple rule leads from the expected ones to yours."
     names = places.names_of(exercise.axes, mismatch.expected.ndim)
     slices = places.wrong_slices(mismatch.wrong, names)
     return (
@@ -228,7 +232,10 @@ def _number(value: Any) -> str:
     return f"{value:.7g}" if isinstance(value, np.floating) else str(value)
 
 
-def _explain_sequence(report: Report, mismatch: Mismatch) -> None:
+def _explain_sequence(
+    report: Report, exercise: Exercise, function: Function, mismatch: Mismatch, shapes: Sequence[Dims]
+) -> None:
+    mismatch = _longest(exercise, function, mismatch, shapes)
     expected, got = mismatch.expected, mismatch.got
     if isinstance(expected, list | str | bytes) and isinstance(got, type(expected)):
         n = next((i for i, (a, b) in enumerate(zip(expected, got)) if a != b), min(len(expected), len(got)))
@@ -245,6 +252,17 @@ def _explain_sequence(report: Report, mismatch: Mismatch) -> None:
     report.facts += [("expected", _short(expected)), ("yours", _short(got))]
 
 
+def _longest(exercise: Exercise, function: Function, mismatch: Mismatch, shapes: Sequence[Dims]) -> Mismatch:
+    """The failing case that shows most, up to what still can be read."""
+    for dims in shapes:
+        failed = _fails(exercise, function, dims)
+        if isinstance(failed, Mismatch) and (failed.kind, failed.output) == ("sequence", mismatch.output):
+            sizes = [len(m.expected) if hasattr(m.expected, "__len__") else 0 for m in (mismatch, failed)]
+            if sizes[0] < sizes[1] <= 40:
+                mismatch = failed
+    return mismatch
+
+
 def _about_sequence(expected: Any, got: Any, n: int, what: str) -> str:
     if len(got) == 0:
         return "Your result is empty."
@@ -253,10 +271,13 @@ def _about_sequence(expected: Any, got: Any, n: int, what: str) -> str:
     if n == len(expected) < len(got):
         return f"Your result is right, but goes on: {len(got) - len(expected)} {what}(s) too many at the end."
     if isinstance(expected, list):
-        if expected[1:] == got or (len(expected) > 1 and expected[:-1] == got[1:]):
+        if len(expected) > 2 and n == 0 and (expected[1:] == got or expected[:-1] == got[1:]):
             return "Your result is right behind the first element: one is missing, or too many, at the beginning."
         if expected == got[::-1]:
             return "Your result is the right one in reverse order."
+        numbers = _as_numbers(expected, got)
+        if numbers:
+            return numbers
         try:
             if sorted(expected) == sorted(got):
                 return "Your result has the right elements in another order."
@@ -267,6 +288,17 @@ def _about_sequence(expected: Any, got: Any, n: int, what: str) -> str:
         if n
         else f"Your result differs from the first {what} on."
     )
+
+
+def _as_numbers(expected: list[Any], got: list[Any]) -> str:
+    """What geometry says of two lists of as many numbers, if they are that."""
+    if len(expected) != len(got) or len(expected) < 3:
+        return ""
+    if not all(isinstance(x, int | float) and not isinstance(x, bool) for x in [*expected, *got]):
+        return ""
+    e, g = np.array(expected), np.array(got)
+    statements = geometry.describe(e, g, np.asarray(e != g), ("element",), {}, {})
+    return statements[0] if len(statements) > 1 else ""
 
 
 def _about_shape(mismatch: Mismatch, exercise: Exercise) -> list[str]:

@@ -49,11 +49,11 @@ def compare(exercise: Exercise, expected: Any, got: Any) -> Comparison:
     """Compare a result with the reference's."""
     remarks: list[str] = []
     if isinstance(expected, tuple):
+        if isinstance(got, np.ndarray) and got.ndim and len(got) == len(expected):
+            got = list(got)  # as many numbers, or rows, as there are results
         if not isinstance(got, tuple | list) or len(got) != len(expected):
             listed = ", ".join(exercise.outputs) or f"{len(expected)} results"
-            return Comparison(
-                Mismatch("type", "", expected, got, message=f"should return ({listed}), returned {kind_of(got)}")
-            )
+            return Comparison(Mismatch("type", "", expected, got, message=f"should be ({listed}), is {kind_of(got)}"))
         names = exercise.outputs or tuple(f"result {i}" for i in range(len(expected)))
         for name, e, g in zip(names, expected, got):
             mismatch = _compare_one(exercise, name, e, g, remarks)
@@ -99,8 +99,8 @@ def _compare_one(exercise: Exercise, name: str, expected: Any, got: Any, remarks
         return Mismatch("numbers", name, wanted, array, wrong)
     if exercise.dtype_matters and array.dtype != wanted.dtype:
         return Mismatch("type", name, wanted, array, message=f"should be of dtype {wanted.dtype}, is {array.dtype}")
-    if isinstance(got, np.ndarray) and wanted.dtype.kind == "f" and array.dtype != wanted.dtype:
-        remarks.append(f"Numbers come back as {array.dtype}; the package keeps {wanted.dtype} all the way.")
+    if isinstance(got, np.ndarray) and (wanted.dtype, array.dtype) == (np.float32, np.float64):
+        remarks.append("Numbers come back as float64; the package keeps float32 all the way.")
     return None
 
 

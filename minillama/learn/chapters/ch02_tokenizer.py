@@ -165,8 +165,10 @@ def _make_symbols(rng: np.random.Generator, length: int, alphabet: int) -> tuple
     if length < 2 or alphabet > 4:
         raise ValueError("at least 2 symbols, at most 4 different ones")
     symbols = rng.choice(["a", "b", "ba", "bb"][:alphabet], length).tolist()
-    pair = ("a", "a") if alphabet == 1 else ("a", "b")
-    at = int(rng.integers(0, length - 1))
+    pair = ("a", "a") if alphabet == 1 else ("b", "ba") if alphabet == 4 else ("a", "b")
+    if alphabet == 4 and length > 3:
+        symbols[:2] = ["bb", "a"]  # reads like the pair, but is not
+    at = int(rng.integers(2 if length > 3 else 0, length - 1))
     symbols[at : at + 2] = pair
     return symbols, pair
 

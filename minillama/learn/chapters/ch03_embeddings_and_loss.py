@@ -119,11 +119,11 @@ def log_sum_exp(logits):
 
 
 def _make_logits(rng: np.random.Generator, B: int, T: int, V: int) -> tuple[Any, ...]:
-    """Rows far above and far below 0, and one forbidden token (-inf)."""
+    """Rows far above and far below 0, each with a forbidden token (-inf)."""
     logits = 3 * rng.normal(size=(B, T, V))
     logits += np.where(np.arange(B * T).reshape(B, T, 1) % 3 == 0, 900.0, rng.choice([-900.0, 0.0], (B, T, 1)))
     if V > 2:
-        logits[0, 0, int(rng.integers(0, V))] = -np.inf
+        np.put_along_axis(logits, rng.integers(0, V, (B, T, 1)), -np.inf, axis=-1)
     return (logits.astype(np.float32),)
 
 

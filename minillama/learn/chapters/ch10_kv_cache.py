@@ -303,7 +303,7 @@ def _make_decode(rng: np.random.Generator, B: int, H: int, K: int, S: int, head_
 
 def _observe_decode(function, args):
     y = function(*args)
-    return y, args[3], args[4]
+    return y, args[3], args[4], args[5]
 
 
 def _store(k_new, v_new, k_cache, v_cache, where):
@@ -431,7 +431,7 @@ DECODE_STEP = Exercise(
     reference=_decode,
     make=_make_decode,
     observe=_observe_decode,
-    outputs=("y", "k_cache", "v_cache"),
+    outputs=("y", "k_cache", "v_cache", "lengths"),
     oracle=_torch_decode,
     shapes=(
         {"B": 1, "H": 1, "K": 1, "S": 3, "head_dim": 2},

@@ -462,14 +462,14 @@ TOP_P = Exercise(
 
 
 def _make_min_p(rng: np.random.Generator, V: int, kept: int) -> tuple[Any, ...]:
-    """Logits of which min-p keeps `kept`; min_p lies between two tokens' ratios, or is 0 when all are kept."""
+    """Logits of which min-p keeps `kept`; min_p lies between two tokens' ratios; 0 keeps all, 1 the first."""
     if not 0 < kept <= V or V < 2:
         raise ValueError("kept must be in 1 ... V")
     falling = np.sort(rng.normal(size=V))[::-1] + 0.1 * np.arange(V)[::-1]
     logits = rng.permutation(falling).astype(np.float32)
     logits -= np.float32(3 if V % 2 else 0)
-    if kept == V:
-        return logits, 0.0
+    if kept in (1, V):
+        return logits, float(kept == 1)  # 1 keeps the most probable token alone
     ratio = np.sort(np.exp(logits.astype(np.float64) - logits.max()))[::-1]
     return logits, float(np.sqrt(ratio[kept - 1] * ratio[kept]))
 
