@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-_BLOCKS = " ░▒▓█"
+BLOCKS = " ░▒▓█"  # from all right to all wrong
 
 
 def names_of(axes: Sequence[str], ndim: int) -> list[str]:
@@ -103,5 +103,5 @@ def heat_map(wrong: Array, axes: Sequence[str], width: int = 48, height: int = 6
     for row in rows:
         cells = [float(part.mean()) for part in np.array_split(row, min(width, row.size))]
         wide = 1 if len(cells) > 24 else 2
-        lines.append("".join(_BLOCKS[math.ceil(cell * (len(_BLOCKS) - 1))] * wide for cell in cells))
+        lines.append("".join(BLOCKS[math.ceil(cell * (len(BLOCKS) - 1))] * wide for cell in cells))
     return lines, label

@@ -7,6 +7,8 @@ import textwrap
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .places import BLOCKS
+
 WIDTH, HEIGHT = 78, 21  # of a terminal of 80 x 24, with room for the prompt or the keys of `watch`
 
 PASSED, WRONG, ERROR, NOT_STARTED, TIMEOUT, MEMORY = "passed", "wrong", "error", "not started", "timeout", "memory"
@@ -92,11 +94,7 @@ class Report:
             f"<td style='text-align:left;font-family:monospace;white-space:pre-wrap'>{html.escape(b)}</td></tr>"
             for a, b in self.facts
         )
-        heat = ""
-        if self.heat:
-            blocks = html.escape("\n".join(self.heat))
-            label = html.escape(self.heat_label)
-            heat = f"<pre style='line-height:1;margin:6px 0'>{blocks}</pre><div style='opacity:.7'>{label}</div>"
+        heat = _picture(self.heat, self.heat_label) if self.heat else ""
         verdict = {PASSED: "passed", WRONG: "not yet"}.get(self.status, self.status)
         body = "".join(f"<p style='margin:4px 0'>{html.escape(p)}</p>" for p in [*self.headline, *self.remarks])
         step = f"<p style='margin:6px 0'><em>{html.escape(self.next_step)}</em></p>" if self.next_step else ""
@@ -105,6 +103,16 @@ class Report:
             f"<b>{html.escape(self.exercise)}</b> &nbsp;<span style='color:{colour}'>{verdict}</span>"
             f"{body}<table style='border:none'>{rows}</table>{heat}{step}</div>"
         )
+
+
+def _picture(heat: list[str], label: str) -> str:
+    """The heat map as coloured cells: grey where all is right, darker red where more is wrong."""
+    cell = "<span style='display:inline-block;width:9px;height:14px;background:{}'></span>"
+    colours = dict(zip(BLOCKS, ("#9993", "#f3c4b4", "#e89a7f", "#d9694a", "#b03a20")))
+    rows = "".join(f"<div style='line-height:0'>{''.join(cell.format(colours[c]) for c in row)}</div>" for row in heat)
+    return (
+        f"<div style='margin:6px 0'>{rows}<span style='opacity:.7'>where it is wrong: {html.escape(label)}</span></div>"
+    )
 
 
 def wrapped(text: str, indent: str) -> list[str]:

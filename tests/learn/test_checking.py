@@ -125,6 +125,11 @@ def test_in_a_notebook():
     assert "rope_interleaved" in report._repr_html_()
     wrong = check("rope_interleaved", ROPE.mistakes[0].function, case="1x2x1x4")
     assert ROPE.mistakes[0].name in wrong._repr_html_().replace("&#x27;", "'")
+    picture = check(
+        "rope_interleaved", lambda x, *a: right(x, *a) * (np.arange(x.shape[-1]) < x.shape[-1] // 2)
+    )._repr_html_()
+    assert "where it is wrong: dim to the right" in picture
+    assert "background:#b03a20" in picture
     with pytest.raises(ValueError, match="did you mean rope_half"):
         check("rope_halve", right)
     with pytest.raises(ValueError, match="a case of rope_interleaved is BxTxHxhead_dim"):

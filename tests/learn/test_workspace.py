@@ -214,3 +214,15 @@ def test_watch_checks_what_was_saved(folder):
         assert len(shown) == 2
     finally:
         watcher.close()
+
+
+def test_the_speed_card_has_a_line_for_every_version(folder, monkeypatch):
+    from minillama.learn import speed
+
+    monkeypatch.setattr(speed, "roofs", lambda: (20e9, 50e9))
+    solve(folder, "04")
+    text = run("speed", "rmsnorm_kernel", "--dir", str(folder)).output
+    for name in ("NumPy", "package", "yours", "PyTorch", "naive loops"):
+        assert name in text
+    assert "bound by memory" in text
+    assert "is not about speed" in str(run("speed", "rope_half", "--dir", str(folder), code=1).exception)
