@@ -78,7 +78,7 @@ def compare(name: str, ours: Any, expected: Any, tolerance: float, *, against: s
     if ours.shape != expected.shape:
         raise AssertionError(f"{name}: shapes differ, {ours.shape} and {expected.shape}")
     error = largest_error(ours, expected)
-    other = against or ("PyTorch" if torch is not None else "the float64 reference (PyTorch is not installed)")
+    other = against or ("PyTorch" if torch is not None else "float64 (PyTorch is not installed)")
     print(f"{name}: largest error {error:.1e}, allowed {tolerance:.0e}, against {other}")  # noqa: T201
     assert error <= tolerance, f"{name} is off by {error:.1e}, allowed is {tolerance:.0e}"
 

@@ -314,7 +314,11 @@ def _make_training(rng: np.random.Generator, words: int, length: int, merges: in
     if length < 2:
         raise ValueError("words of one letter have no pairs")
     lengths = [length, *rng.integers(2, length + 1, words - 1).tolist()]
-    return [_random_word(rng, "abc", n) for n in lengths], rng.integers(1, 6, words).tolist(), merges
+    drawn = [_random_word(rng, "abc", n) for n in lengths]
+    counts = rng.integers(1, 6, words)
+    if merges > words * length:
+        counts[:] = 1  # as many merges as there can be: a pair that occurs once is merged, too
+    return drawn, counts.tolist(), merges
 
 
 def _train_top(words, counts, n_merges):
