@@ -337,7 +337,7 @@ else:
     joined = (softmax(s) @ wide[2]).swapaxes(0, 1).reshape(len(ids), -1)
     hidden = gate.astype(np.float64) / (1 + np.exp(-gate.astype(np.float64))) * up
 compare("attention", seen["joined"], joined, 1e-4)
-compare("gate of the feed-forward network", seen["hidden"], hidden, 1e-3)
+compare("feed-forward gate", seen["hidden"], hidden, 1e-3)
 
 # %% [markdown]
 # ## From NumPy to compiled kernels
