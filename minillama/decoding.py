@@ -37,10 +37,10 @@ from .kv_cache import KVCache
 from .layers.attention_kernels import SCRATCH, attend_range
 from .layers.rmsnorm import normalise_row
 from .layers.rope import rotate_row
-from .layers.swiglu import silu_vector
+from .layers.swiglu import gate_range_float32
 from .params import LayerParams, Params
 from .quantization import format_name
-from .simd import load_floats, multiply, multiply_add, splat_float, store_floats, store_number
+from .simd import load_floats, multiply_add, splat_float, store_floats, store_number
 from .simd_bytes import DOT4
 from .team import claim, finish, new_board
 from .threads import most_threads
@@ -291,16 +291,6 @@ def _join_parts(sums, weights, n_splits, y):
 
 
 @kernel(borrows=True)
-def _gate(gate_up, y):
-    """silu(gate) * up; `up` begins at the first whole group behind `gate`."""
-    n = (y.size + 15) // 16 * 16
-    for i in range(0, y.size // 16 * 16, 16):
-        store_floats(y, i, multiply(silu_vector(load_floats(gate_up, i)), load_floats(gate_up, n + i)))
-    for i in range(y.size // 16 * 16, y.size):
-        y[i] = gate_up[i] / (np.float32(1) + np.exp(-gate_up[i])) * gate_up[n + i]
-
-
-@kernel(borrows=True)
 def _round_if(quantized, x, high, low, d, total):
     if quantized:
         quantize_row(x, high, low, d[: x.size // 32], total)
@@ -316,6 +306,7 @@ def _walk(
     dim, n_heads, n_threads = norms.shape[1], sums.shape[1], board.shape[1] - 1
     x, normed = stream[:dim], activations[:dim]
     attended, hidden = activations[: n_heads * head_dim], activations[:hidden_dim]
+    padded = (hidden_dim + 15) // 16 * 16  # `up` begins at the first whole group behind `gate`
     n_splits = 1
     if position >= _SPLIT_POSITIONS and n_kv_heads % n_threads and n_kv_heads < 4 * n_threads:
         n_splits = n_threads
@@ -349,7 +340,7 @@ def _walk(
         _work(board, phase, own, data, m[4:6], normed, high, low, d, total, scratch, False, gate_up)
         phase += 1
 
-        _gate(gate_up, hidden)
+        gate_range_float32(gate_up, gate_up[padded:], hidden, 0, hidden_dim)
         _round_if(quantized, hidden, high, low, d, total)
         _work(board, phase, own, data, m[6:7], hidden, high, low, d, total, scratch, True, stream)
         phase += 1

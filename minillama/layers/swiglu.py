@@ -81,7 +81,7 @@ def silu_vector(g):
 
 
 @kernel(borrows=True)
-def _gate_range_float32(gate, up, y, start, stop):
+def gate_range_float32(gate, up, y, start, stop):
     """16 numbers at a time, for the sake of the exponential."""
     whole = start + (stop - start) // 16 * 16
     for i in range(start, whole, 16):
@@ -98,7 +98,7 @@ def _gate_parallel(gate, up, y):
 @kernel(parallel=True)
 def _gate_parallel_float32(gate, up, y):
     for c in prange((gate.size + _CHUNK - 1) // _CHUNK):
-        _gate_range_float32(gate, up, y, c * _CHUNK, min((c + 1) * _CHUNK, gate.size))
+        gate_range_float32(gate, up, y, c * _CHUNK, min((c + 1) * _CHUNK, gate.size))
 
 
 def swiglu_forward_fast(gate: Float, up: Float) -> tuple[Float, SwiGLUCache]:
@@ -111,7 +111,7 @@ def swiglu_forward_fast(gate: Float, up: Float) -> tuple[Float, SwiGLUCache]:
     single = gate.dtype == np.float32
     flat = gate.reshape(-1), up.reshape(-1), y.reshape(-1)
     if gate.size < _SERIAL_SIZE:
-        (_gate_range_float32 if single else _gate_range)(*flat, 0, gate.size)
+        (gate_range_float32 if single else _gate_range)(*flat, 0, gate.size)
     else:
         (_gate_parallel_float32 if single else _gate_parallel)(*flat)
     return y, SwiGLUCache(gate, up)
