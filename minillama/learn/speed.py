@@ -110,7 +110,7 @@ def roofs() -> tuple[float, float]:
     from ..bench_worker import Machine
     from ..jit import kernel_threads
 
-    found = Machine({"threads": kernel_threads(), "array_bytes": 64 << 20}).answer({})
+    found = Machine({"threads": kernel_threads(), "array_bytes": 128 << 20}).answer({})
     return found["bytes_per_second"], found["flops_per_second"]
 
 
