@@ -6,9 +6,10 @@ one compiled function on buffers that are made once:
 
     norm → [wq wk wv] → rope, cache → attention → [wo, + x] → norm → [gate, up, swiglu] → [down, + x]
 
-What stands in brackets is shared among the threads, group by group of 16 rows; the rest is too
-small to share. The function is taken only when the table of operations is untouched, so that a
-function of one's own always really runs (generate.py).
+What stands in brackets, and attention, is shared among the threads: groups of 16 rows, and key heads
+or parts of their positions. The rest is small, and each thread does it for itself rather than wait
+for another (team.py has the rules). The function is taken only when the table of operations is
+untouched, so that a function of one's own always really runs (session.py).
 """
 
 from __future__ import annotations
