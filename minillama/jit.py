@@ -46,7 +46,7 @@ def kernel_folder() -> Path | None:
     """Where compiled kernels of exactly this code are kept; None where nothing can be written."""
     package = Path(__file__).parent
     digest = hashlib.sha256(os.environ.get("MINILLAMA_SIMD", "").encode())
-    for path in sorted([*package.glob("*.py"), *(package / "layers").glob("*.py")]):
+    for path in sorted(package.rglob("*.py")):
         content = path.read_bytes()
         if b"jit import" in content or b"with_twin" in content:  # kernels, and the vectors that they use
             digest.update(path.name.encode() + content)
@@ -127,5 +127,10 @@ def kernel_pair(function: Callable[..., Any]) -> tuple[Any, Any]:
 
 
 def kernel_threads() -> int:
-    """Threads that kernels use now."""
+    """Threads that kernels use now, in this thread of Python."""
     return int(get_num_threads())
+
+
+def with_threads(work: int, smallest: int) -> bool:
+    """Whether `work` numbers are worth several threads, and there are several."""
+    return work >= smallest and kernel_threads() > 1

@@ -7,6 +7,12 @@
 
 `forward` computes whole sequences; `forward_cached` continues sequences whose earlier keys and
 values lie in a `KVCache`, in chunks of any size, with the same result.
+
+`backward` goes the same way from the end to the beginning: every layer call left a cache, and
+turns the gradient of its result into those of its arguments. Where a result goes two ways (the
+residual stream, the input of wq, wk and wv) the gradients that come back are added. Everything
+above the last norm is an *objective*: whoever brings the gradient of the logits, or that of the
+hidden states to `backbone_backward`, gets those of all parameters.
 """
 
 from __future__ import annotations
@@ -34,13 +40,52 @@ class Rotations(NamedTuple):
     positions: Ints  # (B, T)
 
 
-class ForwardCache(NamedTuple):
-    """What the backward pass needs: the cache of every layer call, in the order of the calls."""
+class AttentionBlockCache(NamedTuple):
+    """The caches of the calls of `_attention_block`."""
+
+    norm: Any
+    q: Any
+    k: Any
+    v: Any
+    q_rope: Any
+    k_rope: Any
+    attention: Any
+    wo: Any
+
+
+class FFNBlockCache(NamedTuple):
+    """The caches of the calls of `_ffn_block`."""
+
+    norm: Any
+    gate: Any
+    up: Any
+    swiglu: Any
+    down: Any
+
+
+class RecomputedBlock(NamedTuple):
+    """A block that kept its input alone: it is run again when its gradients are asked for."""
+
+    x: Float  # (B, T, D)
+    layer: LayerParams
+    config: ModelConfig
+    rotations: Rotations
+
+
+class BackboneCache(NamedTuple):
+    """What `backbone_backward` needs, in the order of the calls."""
 
     embedding: Any
-    blocks: list[list[Any]]
+    blocks: list[tuple[AttentionBlockCache, FFNBlockCache] | RecomputedBlock]
     final_norm: Any
+
+
+class ForwardCache(NamedTuple):
+    """What `backward` needs: the cache of every layer call."""
+
+    backbone: BackboneCache
     output: Any
+    tied: bool
 
 
 def as_tokens(tokens: ArrayLike) -> NDArray[np.int64]:
@@ -66,7 +111,7 @@ def _heads(x: Float, n_heads: int) -> Float:
 
 def _attention_block(
     x: Float, layer: LayerParams, config: ModelConfig, rotations: Rotations, ops: Ops, kv: tuple[KVCache, int] | None
-) -> tuple[Float, list[Any]]:
+) -> tuple[Float, AttentionBlockCache]:
     """x + wo attention(...); with `kv`, keys and values go through that layer of the cache."""
     n, norm_cache = ops.rmsnorm_forward(x, layer.attention_norm, config.norm_eps)
     q, q_cache = ops.linear_forward(n, layer.wq)
@@ -81,17 +126,18 @@ def _attention_block(
     y, attention_cache = ops.attention_forward(q, k, v, rotations.positions)
     y = y.swapaxes(1, 2).reshape(*x.shape[:2], -1)  # (B, T, H * h)
     y, wo_cache = ops.linear_forward(y, layer.wo)
-    return x + y, [norm_cache, q_cache, k_cache, v_cache, q_rope, k_rope, attention_cache, wo_cache]
+    cache_of = AttentionBlockCache(norm_cache, q_cache, k_cache, v_cache, q_rope, k_rope, attention_cache, wo_cache)
+    return x + y, cache_of
 
 
-def _ffn_block(x: Float, layer: LayerParams, config: ModelConfig, ops: Ops) -> tuple[Float, list[Any]]:
+def _ffn_block(x: Float, layer: LayerParams, config: ModelConfig, ops: Ops) -> tuple[Float, FFNBlockCache]:
     """x + w_down swiglu(w_gate m, w_up m)."""
     m, norm_cache = ops.rmsnorm_forward(x, layer.ffn_norm, config.norm_eps)
     gate, gate_cache = ops.linear_forward(m, layer.w_gate)
     up, up_cache = ops.linear_forward(m, layer.w_up)
     hidden, swiglu_cache = ops.swiglu_forward(gate, up)
     y, down_cache = ops.linear_forward(hidden, layer.w_down)
-    return x + y, [norm_cache, gate_cache, up_cache, swiglu_cache, down_cache]
+    return x + y, FFNBlockCache(norm_cache, gate_cache, up_cache, swiglu_cache, down_cache)
 
 
 def output_head(params: Params) -> Any:
@@ -99,21 +145,31 @@ def output_head(params: Params) -> Any:
     return params.token_embedding if params.output is None else params.output
 
 
-def forward(params: Params, config: ModelConfig, tokens: ArrayLike, ops: Ops = FAST) -> tuple[Float, ForwardCache]:
-    """Logits of every position of whole sequences.
+def _block(
+    x: Float, layer: LayerParams, config: ModelConfig, rotations: Rotations, ops: Ops
+) -> tuple[Float, tuple[AttentionBlockCache, FFNBlockCache]]:
+    x, attention_cache = _attention_block(x, layer, config, rotations, ops, None)
+    x, ffn_cache = _ffn_block(x, layer, config, ops)
+    return x, (attention_cache, ffn_cache)
+
+
+def backbone_forward(
+    params: Params, config: ModelConfig, tokens: ArrayLike, ops: Ops = FAST, *, recompute: bool = False
+) -> tuple[Float, BackboneCache]:
+    """Hidden states of whole sequences behind the last norm: what a head of any kind starts from.
 
     Parameters
     ----------
-    params : Params
-    config : ModelConfig
-    tokens : integer array of shape (B, T) or (T,)
-    ops : Ops
+    params, config, tokens, ops
+        As in `forward`.
+    recompute : bool
+        Keep the input of every block only, and run the block again in the backward pass: memory
+        for a block at a time, for a third more work (Chen et al. 2016, arXiv:1604.06174).
 
     Returns
     -------
-    logits : ndarray of shape (B, T, vocab_size)
-        Position t predicts token t + 1.
-    cache : ForwardCache
+    h : ndarray of shape (B, T, dim)
+    cache : BackboneCache
 
     Raises
     ------
@@ -127,14 +183,133 @@ def forward(params: Params, config: ModelConfig, tokens: ArrayLike, ops: Ops = F
     x, embedding_cache = ops.embedding_forward(ids, params.token_embedding)  # (B, T, D)
     positions = np.broadcast_to(np.arange(n_tokens), (batch, n_tokens)).copy()
     rotations = Rotations(*rope_table(config.head_dim, n_tokens, config.rope_theta, x.dtype), positions)
-    blocks = []
+    blocks: list[Any] = []
     for layer in params.layers:
-        x, attention_cache = _attention_block(x, layer, config, rotations, ops, None)
-        x, ffn_cache = _ffn_block(x, layer, config, ops)
-        blocks.append(attention_cache + ffn_cache)
-    x, norm_cache = ops.rmsnorm_forward(x, params.final_norm, config.norm_eps)
-    logits, output_cache = ops.linear_forward(x, output_head(params))
-    return logits, ForwardCache(embedding_cache, blocks, norm_cache, output_cache)
+        block_input = x
+        x, block_cache = _block(x, layer, config, rotations, ops)
+        blocks.append(RecomputedBlock(block_input, layer, config, rotations) if recompute else block_cache)
+    h, norm_cache = ops.rmsnorm_forward(x, params.final_norm, config.norm_eps)
+    return h, BackboneCache(embedding_cache, blocks, norm_cache)
+
+
+def forward(
+    params: Params, config: ModelConfig, tokens: ArrayLike, ops: Ops = FAST, *, recompute: bool = False
+) -> tuple[Float, ForwardCache]:
+    """Logits of every position of whole sequences.
+
+    Parameters
+    ----------
+    params : Params
+    config : ModelConfig
+    tokens : integer array of shape (B, T) or (T,)
+    ops : Ops
+    recompute : bool
+        See `backbone_forward`.
+
+    Returns
+    -------
+    logits : ndarray of shape (B, T, vocab_size)
+        Position t predicts token t + 1.
+    cache : ForwardCache
+
+    Raises
+    ------
+    ValueError
+        When there are no tokens, more than `max_seq_len`, or ids outside the vocabulary.
+    """
+    h, backbone_cache = backbone_forward(params, config, tokens, ops, recompute=recompute)
+    logits, output_cache = ops.linear_forward(h, output_head(params))
+    return logits, ForwardCache(backbone_cache, output_cache, params.output is None)
+
+
+# --- backward ---------------------------------------------------------------------------
+
+
+def _merge_heads(x: Float) -> Float:
+    """The inverse of `_heads`: (B, H, T, h) -> (B, T, H * h)."""
+    return x.swapaxes(1, 2).reshape(x.shape[0], x.shape[2], -1)
+
+
+def _attention_block_backward(dy: Float, cache: AttentionBlockCache, ops: Ops) -> tuple[Float, dict[str, Float]]:
+    """Gradients of the block's input and of its parameters."""
+    d, wo = ops.linear_backward(dy, cache.wo)  # (B, T, H * h)
+    n_heads = cache.attention.q.shape[1]
+    dq, dk, dv = ops.attention_backward(_heads(d, n_heads), cache.attention)  # (B, H, T, h)
+    dn, wq = ops.linear_backward(_merge_heads(ops.rope_backward(dq, cache.q_rope)), cache.q)
+    dn_k, wk = ops.linear_backward(_merge_heads(ops.rope_backward(dk, cache.k_rope)), cache.k)
+    dn_v, wv = ops.linear_backward(_merge_heads(dv), cache.v)
+    dn += dn_k
+    dn += dn_v
+    dx, norm = ops.rmsnorm_backward(dn, cache.norm)
+    dx += dy  # the residual stream passes the gradient on as it is
+    return dx, {"attention_norm": norm, "wq": wq, "wk": wk, "wv": wv, "wo": wo}
+
+
+def _ffn_block_backward(dy: Float, cache: FFNBlockCache, ops: Ops) -> tuple[Float, dict[str, Float]]:
+    d, w_down = ops.linear_backward(dy, cache.down)  # (B, T, hidden_dim)
+    dgate, dup = ops.swiglu_backward(d, cache.swiglu)
+    dm, w_gate = ops.linear_backward(dgate, cache.gate)
+    dm_up, w_up = ops.linear_backward(dup, cache.up)
+    dm += dm_up
+    dx, norm = ops.rmsnorm_backward(dm, cache.norm)
+    dx += dy
+    return dx, {"ffn_norm": norm, "w_gate": w_gate, "w_up": w_up, "w_down": w_down}
+
+
+def backbone_backward(dh: Float, cache: BackboneCache, ops: Ops = FAST) -> Params:
+    """Gradients of every parameter below the head, from those of the hidden states.
+
+    Parameters
+    ----------
+    dh : ndarray of shape (B, T, dim)
+        From any head: a reward model's, a value function's, or `backward`'s own.
+    cache : BackboneCache
+    ops : Ops
+        The table that `backbone_forward` ran with.
+
+    Returns
+    -------
+    Params
+        Its `output` is None: a head's gradient is the business of the head.
+    """
+    dx, final_norm = ops.rmsnorm_backward(dh, cache.final_norm)
+    layers = []
+    for block in reversed(cache.blocks):
+        if isinstance(block, RecomputedBlock):
+            _, block = _block(*block, ops)
+        attention_cache, ffn_cache = block
+        dx, ffn_gradients = _ffn_block_backward(dx, ffn_cache, ops)
+        dx, attention_gradients = _attention_block_backward(dx, attention_cache, ops)
+        layers.append(LayerParams(**attention_gradients, **ffn_gradients))
+    return Params(ops.embedding_backward(dx, cache.embedding), tuple(reversed(layers)), final_norm, None)
+
+
+def with_head_gradient(gradients: Params, dhead: Float, tied: bool) -> Params:
+    """Put the gradient of the output head where it belongs: to the embedding when that is the head."""
+    if not tied:
+        return gradients._replace(output=dhead)
+    gradients.token_embedding[...] += dhead
+    return gradients
+
+
+def backward(dlogits: Float, cache: ForwardCache, ops: Ops = FAST) -> Params:
+    """Gradients of every parameter, from those of the logits.
+
+    Parameters
+    ----------
+    dlogits : ndarray of shape (B, T, vocab_size)
+        What an objective makes of the logits: (logits, batch) -> (loss, dlogits).
+    cache : ForwardCache
+    ops : Ops
+        The table that `forward` ran with.
+
+    Returns
+    -------
+    Params
+        A tree like that of the parameters; a tied table has both its gradients added.
+    """
+    dh, dhead = ops.linear_backward(dlogits, cache.output)
+    return with_head_gradient(backbone_backward(dh, cache.backbone, ops), dhead, cache.tied)
 
 
 def forward_cached(

@@ -50,10 +50,13 @@ ALLOWED = {
     "checkpoints": {"config", "home", "params", "quantization", "layers", "tokenizers"},
     "tokenizers": {"checkpoints"},
     "chat": {"tokenizers"},
+    "data": {"home", "jit", "checkpoints", "tokenizers"},
+    "training": {"config", "checkpoints", "data", "generate", "home", "jit", "layers", "model", "ops", "params"}
+    | {"sampling", "session", "simd", "text", "threads", "tokenizers"},
 }
 APPLICATIONS = {"llm", "info", "doctor", "cli", "cli_bench", "cli_chat", "cli_output", "__init__", "__main__"}
 APPLICATIONS |= {"bench", "bench_machine", "bench_peers", "bench_plot", "bench_process", "bench_quality"}
-APPLICATIONS |= {"bench_report", "bench_rows", "bench_worker", "learn", "cli_learn", "cli_own"}
+APPLICATIONS |= {"bench_report", "bench_rows", "bench_worker", "learn", "cli_learn", "cli_own", "cli_data", "cli_train"}
 
 
 def module_of(path: Path) -> str:

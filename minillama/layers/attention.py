@@ -15,7 +15,14 @@ come from. One function thus serves training (positions 0 ... T - 1), a prompt t
 chunks, and decoding from a cache that is longer than what has been written to it.
 
 The log of the softmax's denominator is kept for the backward pass: from it the probabilities
-can be computed again, tile by tile, without ever storing a T x S matrix.
+can be computed again, tile by tile, without ever storing a T x S matrix. With p the
+probabilities and dy the gradient of y, for one head:
+
+    dv[s] = sum over t of p[t, s] * dy[t]
+    ds    = p * (dy v^T - rowsum(dy * y))          the softmax's Jacobian, row by row
+    dq    = ds k / sqrt(head_dim),   dk = ds^T q / sqrt(head_dim)
+
+and a key or value head adds up what its query heads send back.
 """
 
 from __future__ import annotations
@@ -25,6 +32,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .attention_backward import turn_back_in_tiles
 from .attention_kernels import attend_few, softmax_rows
 from .attention_tiles import attend_in_tiles
 
@@ -102,6 +110,36 @@ def attention_forward(q: Float, k: Float, v: Float, positions: Ints) -> tuple[Fl
     return y, AttentionCache(q, k, v, positions, y, logsumexp)
 
 
+def attention_backward(dy: Float, cache: AttentionCache) -> tuple[Float, Float, Float]:
+    """Gradients of queries, keys and values, from `dy` (B, H, T, head_dim).
+
+    Returns
+    -------
+    dq : ndarray of shape (B, H, T, head_dim)
+    dk, dv : ndarray of shape (B, K, S, head_dim)
+        Zero for keys that no query sees.
+    """
+    q, k, v, positions, y, logsumexp = cache
+    batch, n_heads, n_tokens, head_dim = q.shape
+    n_keys = int(positions.max(initial=-1)) + 1
+    k_seen, v_seen = k[:, :, None, :n_keys], v[:, :, None, :n_keys]  # (B, K, 1, S, head_dim)
+    in_groups = (batch, k.shape[1], -1, n_tokens, head_dim)  # (B, K, H / K, T, head_dim)
+    grouped, dy_grouped = q.reshape(in_groups), dy.reshape(in_groups)
+    scale = q.dtype.type(1 / np.sqrt(head_dim))
+
+    scores = grouped @ k_seen.swapaxes(-1, -2) * scale  # (B, K, H / K, T, S)
+    visible = np.arange(n_keys) <= positions[:, None, None, :, None]
+    p = np.where(visible, np.exp(scores - logsumexp.reshape(*in_groups[:-1], 1)), q.dtype.type(0))
+    delta = np.sum(dy_grouped * y.reshape(in_groups), axis=-1, keepdims=True)
+    ds = p * (dy_grouped @ v_seen.swapaxes(-1, -2) - delta) * scale
+
+    dk, dv = np.zeros_like(k), np.zeros_like(v)
+    dq = (ds @ k_seen).reshape(q.shape)
+    dk[:, :, :n_keys] = (ds.swapaxes(-1, -2) @ grouped).sum(axis=2)
+    dv[:, :, :n_keys] = (p.swapaxes(-1, -2) @ dy_grouped).sum(axis=2)
+    return dq, dk, dv
+
+
 # --- fast: the same contract -----------------------------------------------------------
 
 
@@ -142,3 +180,42 @@ def _attend_with_blas(q: Float, k: Float, v: Float, positions: Ints, y: Float, l
                 scores = (q[b, j, tile] * scale) @ keys.T  # (tile, S)
                 softmax_rows(scores, rows, logsumexp[b, j, tile])
                 np.matmul(scores, values, out=y[b, j, tile])
+
+
+def attention_backward_fast(dy: Float, cache: AttentionCache) -> tuple[Float, Float, Float]:
+    """`attention_backward`, compiled, in tiles.
+
+    float64 and widths that are no multiple of 16 multiply tile by tile with BLAS.
+    """
+    q, k, v, positions, y, logsumexp = cache
+    dq, dk, dv = np.empty(q.shape, q.dtype), np.zeros(k.shape, k.dtype), np.zeros(v.shape, v.dtype)
+    dy, q, k, v = (_last_axis_contiguous(a) for a in (dy, q, k, v))
+    single = q.dtype == k.dtype == v.dtype == dy.dtype == np.float32
+    if single and q.shape[3] % 16 == 0:
+        turn_back_in_tiles(q, k, v, positions, y, logsumexp, dy, dq, dk, dv)
+    else:
+        _turn_back_with_blas(dy, AttentionCache(q, k, v, positions, y, logsumexp), dq, dk, dv)
+    return dq, dk, dv
+
+
+def _turn_back_with_blas(dy: Float, cache: AttentionCache, dq: Float, dk: Float, dv: Float) -> None:
+    q, k, v, positions, y, logsumexp = cache
+    batch, n_heads, n_tokens, head_dim = q.shape
+    group = n_heads // k.shape[1]
+    scale = q.dtype.type(1 / np.sqrt(head_dim))
+    for b in range(batch):
+        for first in range(0, n_tokens, _TILE):
+            tile = slice(first, min(first + _TILE, n_tokens))
+            rows = positions[b, tile]
+            n_keys = int(rows.max()) + 1
+            hidden = np.arange(n_keys) > rows[:, None]  # (tile, S)
+            for j in range(n_heads):
+                g = j // group
+                scaled, dy_tile = q[b, j, tile] * scale, dy[b, j, tile]
+                p = np.exp(scaled @ k[b, g, :n_keys].T - logsumexp[b, j, tile, None])  # (tile, S)
+                p[hidden] = 0
+                delta = np.sum(dy_tile * y[b, j, tile], axis=-1, keepdims=True)
+                ds = p * (dy_tile @ v[b, g, :n_keys].T - delta)
+                dq[b, j, tile] = ds @ k[b, g, :n_keys] * scale
+                dk[b, g, :n_keys] += ds.T @ scaled
+                dv[b, g, :n_keys] += p.T @ dy_tile

@@ -21,11 +21,11 @@ from ..simd import exp, load_floats, maximum, multiply, multiply_add, splat_floa
 from ..team import claim, new_board
 
 LANES = 32  # queries of a tile
-_KEYS = 32  # keys of a block
+KEYS = 32  # keys of a block
 
 
 @kernel(borrows=True)
-def _score_block(queries, k, first, n, scores):
+def score_block(queries, k, first, n, scores):
     """Scores of keys first ... first + n - 1 for all lanes; queries (head_dim, LANES) are scaled."""
     for i in range(0, n, 4):
         k0, k1 = k[first + i], k[first + min(i + 1, n - 1)]
@@ -48,7 +48,7 @@ def _score_block(queries, k, first, n, scores):
 
 
 @kernel(borrows=True)
-def _hide_future(scores, first, n, positions):
+def hide_future(scores, first, n, positions):
     for i in range(n):
         for lane in range(LANES):
             if first + i > positions[lane]:
@@ -77,7 +77,7 @@ def _softmax_block(scores, n, largest, total, correction):
 
 
 @kernel(borrows=True)
-def _add_block(p, v, first, n, correction, out):
+def add_block(p, v, first, n, correction, out):
     """out (head_dim, LANES) = out * correction + values weighted with p, four dims at a time."""
     f0, f1 = load_floats(correction, 0), load_floats(correction, 16)
     for j in range(0, len(out), 4):
@@ -116,13 +116,13 @@ def _attend_tile(q, k, v, positions, y, logsumexp, queries, scores, out, largest
         for j in range(head_dim):
             queries[j, lane] = q[t, j] * scale
             out[j, lane] = 0
-    for first in range(0, furthest + 1, _KEYS):
-        n = min(_KEYS, furthest + 1 - first)
-        _score_block(queries, k, first, n, scores)
+    for first in range(0, furthest + 1, KEYS):
+        n = min(KEYS, furthest + 1 - first)
+        score_block(queries, k, first, n, scores)
         if first + n - 1 > nearest:
-            _hide_future(scores, first, n, seen)
+            hide_future(scores, first, n, seen)
         _softmax_block(scores, n, largest, total, correction)
-        _add_block(scores, v, first, n, correction, out)
+        add_block(scores, v, first, n, correction, out)
     for t in range(n_queries):
         for j in range(head_dim):
             y[t, j] = out[j, t] / total[t]
@@ -135,7 +135,7 @@ def _attend_body(q, k, v, positions, y, logsumexp, board):
     n_chunks = batch * n_heads * n_tiles
     for own in prange(board.shape[1] - 1):
         queries, out = np.empty((head_dim, LANES), np.float32), np.empty((head_dim, LANES), np.float32)
-        scores, seen = np.empty((_KEYS, LANES), np.float32), np.empty(LANES, np.int64)
+        scores, seen = np.empty((KEYS, LANES), np.float32), np.empty(LANES, np.int64)
         largest, total, correction = (
             np.empty(LANES, np.float32),
             np.empty(LANES, np.float32),

@@ -2,6 +2,10 @@
 
     x[b, t] = weight[tokens[b, t]]
 
+Backward, every row collects the gradients of all places where its token stands:
+
+    dweight[v] = sum of dx[b, t] over all (b, t) with tokens[b, t] = v
+
 LLaMA does not scale it and adds no position: RoPE brings positions in at every layer.
 """
 
@@ -13,11 +17,14 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ..jit import kernel
+from ..jit import kernel, kernel_pair, with_threads
 from ..quantization import Weight
 
 Float = NDArray[np.floating]
 Ints = NDArray[np.integer]
+
+# Below this many numbers a second thread costs more than it saves.
+_SERIAL_SIZE = 16_384
 
 
 class EmbeddingCache(NamedTuple):
@@ -57,13 +64,37 @@ def embedding_forward(tokens: Ints, weight: Weight) -> tuple[Float, EmbeddingCac
     return x.reshape(*tokens.shape, weight.shape[1]), EmbeddingCache(tokens, weight)
 
 
-# --- numba kernel: the same contract ---------------------------------------------------
+def embedding_backward(dx: Float, cache: EmbeddingCache) -> Float:
+    """Gradient of the table: `dx` (..., D) added up by token.
+
+    Returns
+    -------
+    dweight : ndarray of shape (V, D), same dtype as `dx`
+        Zero for tokens that do not occur.
+    """
+    tokens, weight = cache
+    dweight = np.zeros(weight.shape, dx.dtype)
+    np.add.at(dweight, tokens.reshape(-1), dx.reshape(-1, weight.shape[1]))
+    return dweight
 
 
-@kernel(parallel=True)
-def _gather(tokens, weight, x):  # tokens (N,), weight (V, D), x (N, D)
+# --- numba kernels: the same contract --------------------------------------------------
+
+
+def _gather_body(tokens, weight, x):  # tokens (N,), weight (V, D), x (N, D)
     for i in prange(tokens.size):
         x[i] = weight[tokens[i]]
+
+
+_gather, _gather_parallel = kernel_pair(_gather_body)
+
+
+@kernel(borrows=True)
+def _scatter_add(tokens, dx, dweight):  # one thread: two tokens may meet in a row
+    for i in range(tokens.size):
+        row = dweight[tokens[i]]
+        for j in range(row.size):
+            row[j] += dx[i, j]
 
 
 def embedding_forward_fast(tokens: Ints, weight: Weight) -> tuple[Float, EmbeddingCache]:
@@ -75,5 +106,16 @@ def embedding_forward_fast(tokens: Ints, weight: Weight) -> tuple[Float, Embeddi
         return embedding_forward(tokens, weight)
     _check(tokens, weight.shape[0])
     x = np.empty((tokens.size, weight.shape[1]), weight.dtype)
-    _gather(tokens.reshape(-1), weight, x)
+    gather = _gather_parallel if with_threads(x.size, _SERIAL_SIZE) else _gather
+    gather(tokens.reshape(-1), weight, x)
     return x.reshape(*tokens.shape, weight.shape[1]), EmbeddingCache(tokens, weight)
+
+
+def embedding_backward_fast(dx: Float, cache: EmbeddingCache) -> Float:
+    """`embedding_backward`, compiled; float32 and float64 (NumPy does the others)."""
+    tokens, weight = cache
+    if dx.dtype == np.float16:
+        return embedding_backward(dx, cache)  # Numba on CPU has no float16
+    dweight = np.zeros(weight.shape, dx.dtype)
+    _scatter_add(tokens.reshape(-1), np.ascontiguousarray(dx).reshape(-1, weight.shape[1]), dweight)
+    return dweight

@@ -2,6 +2,8 @@
 
     y = x W^T              W is stored (out_features, in_features)
 
+    dx = dy W,   dW = dy^T x       summed over all rows
+
 W may be a plain matrix or one that is still packed as its file holds it (16-bit floats,
 blocks of small integers). The reference unpacks it. The fast form multiplies a row or two
 straight from the packed bytes, because decoding is bound by the bytes that are read, and
@@ -74,7 +76,30 @@ def linear_forward(x: Float, weight: Matrix) -> tuple[Float, LinearCache]:
     return y, LinearCache(x, weight)
 
 
+def linear_backward(dy: Float, cache: LinearCache) -> tuple[Float, Float]:
+    """Gradients of the rows and of the matrix, from `dy` (..., D_out).
+
+    Returns
+    -------
+    dx : ndarray of shape (..., D_in)
+    dweight : ndarray of shape (D_out, D_in)
+
+    Raises
+    ------
+    ValueError
+        When the matrix is packed: only plain floats can be trained.
+    """
+    x, weight = cache
+    if not isinstance(weight, np.ndarray):
+        raise ValueError(f"a matrix stored as {type(weight).__name__} has no gradient: train plain float32 weights")
+    rows_of_dy, rows_of_x = dy.reshape(-1, weight.shape[0]), x.reshape(-1, weight.shape[1])
+    return (rows_of_dy @ weight).reshape(x.shape), rows_of_dy.T @ rows_of_x
+
+
 # --- fast: the same contract -----------------------------------------------------------
+
+# The gradients are two products of BLAS and nothing else: there is nothing to compile.
+linear_backward_fast = linear_backward
 
 
 def linear_forward_fast(x: Float, weight: Matrix) -> tuple[Float, LinearCache]:
@@ -101,6 +126,8 @@ def linear_forward_fast(x: Float, weight: Matrix) -> tuple[Float, LinearCache]:
     ):
         y = np.empty((1, weight.shape[0]), x.dtype)
         matvec_plain(rows_of_x[0], weight, y[0])
+    elif isinstance(weight, np.ndarray):
+        y = rows_of_x @ weight.T  # one product, not one for each sequence
     else:
         return linear_forward(x, weight)
     return y.reshape(*x.shape[:-1], weight.shape[0]), LinearCache(x, weight)

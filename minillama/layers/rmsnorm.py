@@ -2,6 +2,11 @@
 
     y = x / sqrt(mean(x**2) + eps) * weight          over the last axis
 
+Backward, with r = 1 / sqrt(mean(x**2) + eps) and x_hat = x * r:
+
+    dweight = sum over rows of dy * x_hat
+    dx      = r * (g - x_hat * mean(g * x_hat)),     g = dy * weight
+
 Unlike LayerNorm it neither subtracts a mean nor adds a bias. LLaMA 2 normalises the input of
 every attention and feed-forward layer, and the end of the residual stream (section 2.2).
 
@@ -18,12 +23,13 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ..jit import kernel, kernel_pair
+from ..jit import kernel, kernel_pair, with_threads
 
 Float = NDArray[np.floating]
 
 # Below this many numbers a second thread costs more than it saves.
 _SERIAL_SIZE = 16_384
+_ROWS = 64  # rows whose gradients of the weight are added up by themselves
 
 
 class RMSNormCache(NamedTuple):
@@ -65,6 +71,22 @@ def rmsnorm_forward(x: Float, weight: Float, eps: float) -> tuple[Float, RMSNorm
     return (wide * rrms).astype(x.dtype, copy=False) * weight, RMSNormCache(x, weight, rrms)
 
 
+def rmsnorm_backward(dy: Float, cache: RMSNormCache) -> tuple[Float, Float]:
+    """Gradients of the rows and of the weight, from `dy` (..., D).
+
+    Returns
+    -------
+    dx : ndarray of shape (..., D), same dtype as `x`
+    dweight : ndarray of shape (D,)
+    """
+    x, weight, rrms = cache
+    x_hat = x * rrms
+    g = dy * weight
+    dx = rrms * (g - x_hat * np.mean(g * x_hat, axis=-1, keepdims=True))
+    dweight = np.sum(dy * x_hat, axis=tuple(range(x.ndim - 1)))
+    return dx.astype(x.dtype, copy=False), dweight.astype(weight.dtype, copy=False)
+
+
 # --- numba kernels: the same contract, one pass over memory per row -----------------
 
 
@@ -87,6 +109,27 @@ def _normalise_body(x, weight, eps, y, rrms):  # x, y (N, D); rrms (N,)
 _normalise, _normalise_parallel = kernel_pair(_normalise_body)
 
 
+@kernel(borrows=True)
+def _turn_back_row(dy, x, weight, rrms, dx, dweight):  # all (D,), rrms a number
+    dot = x.dtype.type(0)
+    for j in range(x.size):
+        dot += dy[j] * weight[j] * x[j]
+    shrink = dot * rrms * rrms / x.dtype.type(x.size)  # mean(g * x_hat) * r
+    for j in range(x.size):
+        dx[j] = rrms * (dy[j] * weight[j] - x[j] * shrink)
+        dweight[j] += dy[j] * x[j] * rrms
+
+
+def _turn_back_body(dy, x, weight, rrms, dx, partial):  # dy, x, dx (N, D); partial (chunks, D)
+    for c in prange(len(partial)):
+        partial[c] = 0
+        for i in range(c * _ROWS, min((c + 1) * _ROWS, len(x))):
+            _turn_back_row(dy[i], x[i], weight, rrms[i], dx[i], partial[c])
+
+
+_turn_back, _turn_back_parallel = kernel_pair(_turn_back_body)
+
+
 def rmsnorm_forward_fast(x: Float, weight: Float, eps: float) -> tuple[Float, RMSNormCache]:
     """`rmsnorm_forward`, compiled; float32 and float64 (NumPy does the others)."""
     _check(x, weight)
@@ -95,6 +138,19 @@ def rmsnorm_forward_fast(x: Float, weight: Float, eps: float) -> tuple[Float, RM
     d = x.shape[-1]
     x = np.ascontiguousarray(x)
     y, rrms = np.empty(x.shape, x.dtype), np.empty((*x.shape[:-1], 1), x.dtype)
-    normalise = _normalise if x.size < _SERIAL_SIZE else _normalise_parallel
+    normalise = _normalise_parallel if with_threads(x.size, _SERIAL_SIZE) else _normalise
     normalise(x.reshape(-1, d), weight, x.dtype.type(eps), y.reshape(-1, d), rrms.reshape(-1))
     return y, RMSNormCache(x, weight, rrms)
+
+
+def rmsnorm_backward_fast(dy: Float, cache: RMSNormCache) -> tuple[Float, Float]:
+    """`rmsnorm_backward`, compiled; float32 and float64 (NumPy does the others)."""
+    x, weight, rrms = cache
+    if not x.dtype == weight.dtype == dy.dtype == rrms.dtype:
+        return rmsnorm_backward(dy, cache)
+    d = x.shape[-1]
+    dx, rows = np.empty(x.shape, x.dtype), np.ascontiguousarray(x).reshape(-1, d)
+    partial = np.empty((-(-len(rows) // _ROWS), d), x.dtype)
+    turn_back = _turn_back_parallel if with_threads(x.size, _SERIAL_SIZE) else _turn_back
+    turn_back(np.ascontiguousarray(dy).reshape(-1, d), rows, weight, rrms.reshape(-1), dx.reshape(-1, d), partial)
+    return dx, partial.sum(axis=0)

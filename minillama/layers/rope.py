@@ -25,7 +25,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import DTypeLike, NDArray
 
-from ..jit import kernel, kernel_pair
+from ..jit import kernel, kernel_pair, with_threads
 
 Float = NDArray[np.floating]
 Ints = NDArray[np.integer]
@@ -98,6 +98,11 @@ def rope_forward(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Flo
     return y, RoPECache(cos, sin, positions)
 
 
+def rope_backward(dy: Float, cache: RoPECache) -> Float:
+    """Gradient of `x`, from `dy` (B, H, T, head_dim): turned back by the same angles."""
+    return rope_forward(dy, cache.cos, -cache.sin, cache.positions)[0]
+
+
 def rope_half_forward(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Float, RoPECache]:
     """Hugging Face's layout of the same rotation: the pairs are (x[i], x[i + head_dim / 2]).
 
@@ -164,6 +169,11 @@ def rope_forward_fast(x: Float, cos: Float, sin: Float, positions: Ints) -> tupl
     """`rope_forward`, compiled."""
     _check(x, cos, positions)
     y = np.empty(x.shape, x.dtype)
-    rotate = _rotate if x.size < _SERIAL_SIZE else _rotate_parallel
+    rotate = _rotate_parallel if with_threads(x.size, _SERIAL_SIZE) else _rotate
     rotate(x, cos, sin, positions, y)
     return y, RoPECache(cos, sin, positions)
+
+
+def rope_backward_fast(dy: Float, cache: RoPECache) -> Float:
+    """`rope_backward`, compiled."""
+    return rope_forward_fast(dy, cache.cos, -cache.sin, cache.positions)[0]

@@ -3,6 +3,11 @@
     silu(z) = z * sigmoid(z)                 also called swish
     y       = silu(gate) * up                element by element
 
+Backward, with s = sigmoid(gate):
+
+    dup   = dy * gate * s
+    dgate = dy * up * s * (1 + gate * (1 - s))
+
 The feed-forward layer is then  w_down (silu(w_gate x) * (w_up x)):  one projection decides,
 number by number, how much of the other passes.
 """
@@ -15,7 +20,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ..jit import kernel
+from ..jit import kernel, with_threads
 from ..simd import divide, exp, load_floats, multiply, multiply_add, splat_float, store_floats
 
 Float = NDArray[np.floating]
@@ -62,6 +67,14 @@ def swiglu_forward(gate: Float, up: Float) -> tuple[Float, SwiGLUCache]:
     return gate * sigmoid * up, SwiGLUCache(gate, up)
 
 
+def swiglu_backward(dy: Float, cache: SwiGLUCache) -> tuple[Float, Float]:
+    """Gradients of `gate` and `up`, from `dy` of the same shape and dtype."""
+    gate, up = cache
+    small = np.exp(-np.abs(gate))
+    sigmoid = np.where(gate >= 0, 1, small) / (1 + small)
+    return dy * up * sigmoid * (1 + gate * (1 - sigmoid)), dy * gate * sigmoid
+
+
 # --- numba kernels: the same contract, one pass over memory ---------------------------
 
 
@@ -89,6 +102,43 @@ def gate_range_float32(gate, up, y, start, stop):
     _gate_range(gate, up, y, whole, stop)
 
 
+@kernel(borrows=True)
+def _turn_back_range(dy, gate, up, dgate, dup, start, stop):
+    one = gate.dtype.type(1)
+    for i in range(start, stop):
+        small = np.exp(-abs(gate[i]))
+        sigmoid = (one if gate[i] >= 0 else small) / (one + small)
+        dup[i] = dy[i] * gate[i] * sigmoid
+        dgate[i] = dy[i] * up[i] * sigmoid * (one + gate[i] * (one - sigmoid))
+
+
+@kernel(borrows=True)
+def _turn_back_range_float32(dy, gate, up, dgate, dup, start, stop):
+    """16 numbers at a time, for the sake of the exponential."""
+    one, minus_one = splat_float(np.float32(1)), splat_float(np.float32(-1))
+    whole = start + (stop - start) // 16 * 16
+    for i in range(start, whole, 16):
+        g, d = load_floats(gate, i), load_floats(dy, i)
+        sigmoid = divide(one, multiply_add(exp(multiply(g, minus_one)), one, one))
+        silu = multiply(g, sigmoid)
+        store_floats(dup, i, multiply(d, silu))
+        slope = multiply_add(multiply(silu, minus_one), sigmoid, multiply_add(sigmoid, one, silu))
+        store_floats(dgate, i, multiply(multiply(d, load_floats(up, i)), slope))  # slope: s + g s - g s s
+    _turn_back_range(dy, gate, up, dgate, dup, whole, stop)
+
+
+@kernel(parallel=True)
+def _turn_back_parallel(dy, gate, up, dgate, dup):
+    for c in prange((gate.size + _CHUNK - 1) // _CHUNK):
+        _turn_back_range(dy, gate, up, dgate, dup, c * _CHUNK, min((c + 1) * _CHUNK, gate.size))
+
+
+@kernel(parallel=True)
+def _turn_back_parallel_float32(dy, gate, up, dgate, dup):
+    for c in prange((gate.size + _CHUNK - 1) // _CHUNK):
+        _turn_back_range_float32(dy, gate, up, dgate, dup, c * _CHUNK, min((c + 1) * _CHUNK, gate.size))
+
+
 @kernel(parallel=True)
 def _gate_parallel(gate, up, y):
     for c in prange((gate.size + _CHUNK - 1) // _CHUNK):
@@ -110,8 +160,24 @@ def swiglu_forward_fast(gate: Float, up: Float) -> tuple[Float, SwiGLUCache]:
     y = np.empty(gate.shape, gate.dtype)
     single = gate.dtype == np.float32
     flat = gate.reshape(-1), up.reshape(-1), y.reshape(-1)
-    if gate.size < _SERIAL_SIZE:
-        (gate_range_float32 if single else _gate_range)(*flat, 0, gate.size)
-    else:
+    if with_threads(gate.size, _SERIAL_SIZE):
         (_gate_parallel_float32 if single else _gate_parallel)(*flat)
+    else:
+        (gate_range_float32 if single else _gate_range)(*flat, 0, gate.size)
     return y, SwiGLUCache(gate, up)
+
+
+def swiglu_backward_fast(dy: Float, cache: SwiGLUCache) -> tuple[Float, Float]:
+    """`swiglu_backward`, compiled; float32 and float64 (NumPy does the others)."""
+    gate, up = cache
+    if gate.dtype == np.float16 or dy.dtype != gate.dtype:
+        return swiglu_backward(dy, cache)
+    gate, up, dy = np.ascontiguousarray(gate), np.ascontiguousarray(up), np.ascontiguousarray(dy)
+    dgate, dup = np.empty(gate.shape, gate.dtype), np.empty(gate.shape, gate.dtype)
+    single = gate.dtype == np.float32
+    flat = dy.reshape(-1), gate.reshape(-1), up.reshape(-1), dgate.reshape(-1), dup.reshape(-1)
+    if with_threads(gate.size, _SERIAL_SIZE):
+        (_turn_back_parallel_float32 if single else _turn_back_parallel)(*flat)
+    else:
+        (_turn_back_range_float32 if single else _turn_back_range)(*flat, 0, gate.size)
+    return dgate, dup

@@ -1,0 +1,1 @@
+"""Training: gradients of a batch, AdamW, schedules, and the run around them."""

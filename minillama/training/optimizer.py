@@ -1,0 +1,164 @@
+"""AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) and clipping of the gradient's norm.
+
+    m     <- beta1 m + (1 - beta1) g             a running mean of the gradient
+    v     <- beta2 v + (1 - beta2) g**2          and of its square
+    theta <- theta - lr (m_hat / (sqrt(v_hat) + eps) + weight_decay theta)
+
+    m_hat = m / (1 - beta1**t),  v_hat = v / (1 - beta2**t)       both start at 0: bias correction
+
+LLaMA 2 (section 2.2): beta1 = 0.9, beta2 = 0.95, eps = 1e-5, weight decay 0.1, gradient norm
+clipped to 1.0. Which tensors are exempt from the decay is not in the paper (unconfirmed): here
+vectors are, that is the norms' weights, as in llama2.c and nanoGPT; matrices and the embedding
+are not.
+
+    clip:  g <- g * min(1, 1.0 / (norm + 1e-6)),   norm = the root of the sum of all squares
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import prange
+
+from ..jit import kernel, kernel_pair, with_threads
+from ..params import Params, map_params, named_arrays
+
+_CHUNK = 1 << 15  # numbers that a thread takes at a time
+_SERIAL_SIZE = 1 << 16
+
+
+@kernel(borrows=True)
+def _adamw_range(p, g, m, v, start, stop, beta1, beta2, step_size, eps, root, decay):
+    one = p.dtype.type(1)
+    for i in range(start, stop):
+        gradient = g[i]
+        m[i] = beta1 * m[i] + (one - beta1) * gradient
+        v[i] = beta2 * v[i] + (one - beta2) * gradient * gradient
+        p[i] = p[i] * decay - step_size * m[i] / (np.sqrt(v[i]) * root + eps)
+
+
+def _adamw_body(p, g, m, v, scale, beta1, beta2, step_size, eps, root, decay):
+    for c in prange((p.size + _CHUNK - 1) // _CHUNK):
+        start, stop = c * _CHUNK, min((c + 1) * _CHUNK, p.size)
+        if scale != 1:
+            for i in range(start, stop):
+                g[i] *= scale
+        _adamw_range(p, g, m, v, start, stop, beta1, beta2, step_size, eps, root, decay)
+
+
+def _squares_body(g, sums):  # chunks do not depend on the threads, nor does their sum
+    for c in prange(sums.size):
+        total = 0.0
+        for i in range(c * _CHUNK, min((c + 1) * _CHUNK, g.size)):
+            total += np.float64(g[i]) * np.float64(g[i])
+        sums[c] = total
+
+
+def _add_body(a, b):
+    for c in prange((a.size + _CHUNK - 1) // _CHUNK):
+        for i in range(c * _CHUNK, min((c + 1) * _CHUNK, a.size)):
+            a[i] += b[i]
+
+
+_adamw, _adamw_parallel = kernel_pair(_adamw_body)
+_squares, _squares_parallel = kernel_pair(_squares_body)
+_add, _add_parallel = kernel_pair(_add_body)
+
+
+def _sum_of_squares(array: Any) -> float:
+    flat = np.ascontiguousarray(array).reshape(-1)
+    sums = np.empty(-(-flat.size // _CHUNK), np.float64)
+    (_squares_parallel if with_threads(flat.size, _SERIAL_SIZE) else _squares)(flat, sums)
+    return float(sums.sum())
+
+
+def global_norm(gradients: Params) -> float:
+    """The length of the gradient, all parameters taken as one vector; NaN or inf if a number of it is."""
+    return math.sqrt(sum(_sum_of_squares(array) for _, array in named_arrays(gradients)))
+
+
+def clip_scale(norm: float, max_norm: float) -> float:
+    """What the gradient is multiplied with so that its norm is at most `max_norm`."""
+    return min(1.0, max_norm / (norm + 1e-6))
+
+
+def add_gradients(total: Params, more: Params) -> Params:
+    """`total` += `more`, in place, array by array."""
+    for (_, a), (_, b) in zip(named_arrays(total), named_arrays(more), strict=True):
+        run = _add_parallel if with_threads(a.size, _SERIAL_SIZE) else _add
+        run(a.reshape(-1), np.ascontiguousarray(b).reshape(-1))
+    return total
+
+
+def decays(name: str, array: Any) -> bool:
+    """Whether a parameter is decayed: matrices and the embedding, not the norms' weights."""
+    return array.ndim >= 2
+
+
+class AdamW:
+    """The optimizer's state, and its update of parameters in place.
+
+    Attributes
+    ----------
+    m, v : Params
+        Running means of the gradient and of its square, in the parameters' dtype.
+    n_steps : int
+        Updates made.
+
+    Parameters
+    ----------
+    params : Params
+        Plain float32 or float64 arrays, contiguous and writable.
+
+    Raises
+    ------
+    ValueError
+        When a parameter cannot be trained (packed, mapped from a file, of 16 bits) or a setting
+        is out of range.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        *,
+        betas: tuple[float, float] = (0.9, 0.95),
+        eps: float = 1e-5,
+        weight_decay: float = 0.1,
+    ) -> None:
+        for name, array in named_arrays(params):
+            if not isinstance(array, np.ndarray) or array.dtype not in (np.float32, np.float64):
+                kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+                raise ValueError(f"{name} is stored as {kind}: train plain float32 or float64 arrays")
+            if not (array.flags.c_contiguous and array.flags.writeable):
+                raise ValueError(f"{name} cannot be changed in place (a view, or mapped from a file): copy it first")
+        if not (0 <= betas[0] < 1 and 0 <= betas[1] < 1 and eps > 0 and weight_decay >= 0):
+            raise ValueError(f"betas must be in [0, 1), eps above 0, weight_decay not negative; got {betas}, {eps}, "
+                             f"{weight_decay}")  # fmt: skip
+        self.params, self.betas, self.eps, self.weight_decay = params, betas, eps, weight_decay
+        self.m, self.v = map_params(np.zeros_like, params), map_params(np.zeros_like, params)
+        self.n_steps = 0
+
+    def update(self, gradients: Params, learning_rate: float, scale: float = 1.0) -> None:
+        """One step: parameters, `m` and `v` change in place.
+
+        Parameters
+        ----------
+        gradients : Params
+            Multiplied with `scale` in place.
+        learning_rate : float
+        scale : float
+            From `clip_scale`.
+        """
+        self.n_steps += 1
+        beta1, beta2 = self.betas
+        correction1, correction2 = 1 - beta1**self.n_steps, 1 - beta2**self.n_steps
+        trees = zip(*(named_arrays(tree) for tree in (self.params, gradients, self.m, self.v)), strict=True)
+        for (name, p), (_, g), (_, m), (_, v) in trees:
+            number = p.dtype.type
+            decay = 1 - learning_rate * self.weight_decay if decays(name, p) else 1.0
+            settings = (scale, beta1, beta2, learning_rate / correction1, self.eps, 1 / math.sqrt(correction2), decay)
+            run = _adamw_parallel if with_threads(p.size, _SERIAL_SIZE) else _adamw
+            flat = p.reshape(-1), np.ascontiguousarray(g, p.dtype).reshape(-1), m.reshape(-1), v.reshape(-1)
+            run(*flat, *(number(value) for value in settings))

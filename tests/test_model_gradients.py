@@ -1,0 +1,159 @@
+"""Backward of whole models: PyTorch's autograd for every parameter, accumulation, recomputation, other heads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from torch_llama import TorchLlama, largest_error
+
+from minillama.config import ModelConfig
+from minillama.model import backbone_backward, backbone_forward, backward, forward
+from minillama.ops import FAST, REFERENCE
+from minillama.params import init_params, map_params, named_arrays
+from minillama.training.gradients import IGNORED, Workers, evaluate, gradients_of, loss_and_gradients
+from minillama.training.optimizer import add_gradients
+
+GQA = ModelConfig(dim=64, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=96, vocab_size=101, max_seq_len=80, tied=True)
+UNTIED_MQA = ModelConfig(
+    dim=36, n_layers=2, n_heads=3, n_kv_heads=1, head_dim=10, hidden_dim=50, vocab_size=37, max_seq_len=80
+)
+
+
+def make(config, rng, dtype=np.float64):
+    """Parameters large enough that every layer matters, tokens, and targets of which some are ignored."""
+    params = map_params(lambda a: (3 * a).astype(dtype), init_params(config, np.random.default_rng(0), np.float64))
+    tokens, targets = rng.integers(0, config.vocab_size, (2, 3, 71))
+    targets[0, :9] = IGNORED
+    return params, tokens, targets
+
+
+def in_torch(config, params, tokens, targets):
+    model = TorchLlama(config, map_params(lambda a: a.astype(np.float64), params))
+    loss = model.loss(tokens, targets)
+    loss.backward()
+    return loss.item(), model.tree()
+
+
+def whole(params, config, tokens, targets, ops, recompute=False):
+    """The readable way: all logits, the objective, the whole way back."""
+    logits, cache = forward(params, config, tokens, ops, recompute=recompute)
+    loss, loss_cache = ops.cross_entropy_forward(logits, targets)
+    return loss, backward(ops.cross_entropy_backward(1.0, loss_cache), cache, ops)
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("config", [GQA, UNTIED_MQA], ids=["gqa-tied", "mqa-untied"])
+@pytest.mark.parametrize("ops", [REFERENCE, FAST], ids=["reference", "fast"])
+def test_every_gradient_is_autograds(ops, config, recompute, rng):
+    params, tokens, targets = make(config, rng)
+    loss, gradients = whole(params, config, tokens, targets, ops, recompute)
+    expected_loss, expected = in_torch(config, params, tokens, targets)
+    np.testing.assert_allclose(loss, expected_loss, rtol=1e-12)
+    assert largest_error(gradients, expected) < 1e-9
+
+
+@pytest.mark.parametrize("config", [GQA, UNTIED_MQA], ids=["gqa-tied", "mqa-untied"])
+def test_float32_is_close_and_stays_float32(config, rng):
+    params, tokens, targets = make(config, rng, np.float32)
+    loss, gradients = loss_and_gradients(params, config, tokens, targets)
+    expected_loss, expected = in_torch(config, params, tokens, targets)
+    assert {array.dtype for _, array in named_arrays(gradients)} == {np.dtype(np.float32)}
+    np.testing.assert_allclose(loss, expected_loss, rtol=1e-6)
+    assert largest_error(gradients, expected) < 1e-4
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("n_micro", [1, 2, 5])
+def test_shares_and_micro_batches_are_the_batch(n_threads, n_micro, rng):
+    params, tokens, targets = make(GQA, rng)
+    loss, gradients = whole(params, GQA, tokens, targets, FAST)
+    with Workers(n_threads) as workers:
+        shared_loss, shared = workers.loss_and_gradients(params, GQA, tokens, targets, n_micro=n_micro)
+    np.testing.assert_allclose(shared_loss, loss, rtol=1e-12)
+    assert largest_error(shared, gradients) < 1e-12
+
+
+def test_chunks_of_the_head_are_the_head(rng, monkeypatch):
+    params, tokens, targets = make(UNTIED_MQA, rng)
+    expected = whole(params, UNTIED_MQA, tokens, targets, FAST)
+    monkeypatch.setattr("minillama.training.gradients._CHUNK_SIZE", 50 * UNTIED_MQA.vocab_size)
+    loss, gradients = loss_and_gradients(params, UNTIED_MQA, tokens, targets)
+    np.testing.assert_allclose(loss, expected[0], rtol=1e-12)
+    assert largest_error(gradients, expected[1]) < 1e-12
+
+
+def test_gradients_accumulate(rng):
+    """The gradients of two batches with a common denominator add up to that of both."""
+    params, tokens, targets = make(GQA, rng)
+    n = int((targets != IGNORED).sum())
+    parts = [loss_and_gradients(params, GQA, tokens[r], targets[r], n_counted=n) for r in (slice(0, 1), slice(1, 3))]
+    loss, gradients = loss_and_gradients(params, GQA, tokens, targets)
+    np.testing.assert_allclose(parts[0][0] + parts[1][0], loss, rtol=1e-12)
+    assert largest_error(add_gradients(parts[0][1], parts[1][1]), gradients) < 1e-12
+
+
+def test_another_head_on_the_backbone(rng):
+    """A scalar head (a reward model's) on the last hidden state: dh is all that the backbone asks for."""
+    import torch
+
+    params, tokens, _ = make(GQA, rng)
+    head = rng.normal(size=GQA.dim)
+    h, cache = backbone_forward(params, GQA, tokens)
+    dh = np.zeros_like(h)
+    dh[:, -1] = head
+    gradients = backbone_backward(dh, cache)
+    model = TorchLlama(GQA, params)
+    model.token_embedding.requires_grad_(True)
+    hidden = {}
+    model.layers[-1].register_forward_hook(lambda module, given, y: hidden.update(x=y))
+    model(torch.from_numpy(tokens))
+    normed = torch.nn.functional.rms_norm(hidden["x"], (GQA.dim,), model.final_norm, GQA.norm_eps)
+    (normed[:, -1] @ torch.tensor(head)).sum().backward()
+    assert gradients.output is None
+    assert largest_error(gradients, model.tree()) < 1e-9
+
+
+def test_any_objective_over_the_logits(rng):
+    """Half the sum of squares of all logits: its gradient is the logits themselves."""
+    params, tokens, _ = make(GQA, rng)
+    loss, gradients = gradients_of(
+        params, GQA, tokens, lambda logits, rows: (float((logits**2).sum() / 2), logits.copy())
+    )
+    logits, cache = forward(params, GQA, tokens)
+    np.testing.assert_allclose(loss, (logits**2).sum() / 2, rtol=1e-12)
+    assert largest_error(gradients, backward(logits, cache)) < 1e-11
+
+
+def test_a_learners_function_trains_too(rng):
+    """Any entry of the table may be replaced, backward as well as forward."""
+    params, tokens, targets = make(GQA, rng)
+    calls = []
+
+    def mine(dy, cache):
+        calls.append(dy.shape)
+        return REFERENCE.swiglu_backward(dy, cache)
+
+    loss, gradients = loss_and_gradients(params, GQA, tokens, targets, ops=FAST._replace(swiglu_backward=mine))
+    assert len(calls) == GQA.n_layers
+    assert largest_error(gradients, loss_and_gradients(params, GQA, tokens, targets)[1]) < 1e-12
+
+
+def test_evaluation_is_the_loss(rng):
+    params, tokens, targets = make(GQA, rng)
+    loss, _ = loss_and_gradients(params, GQA, tokens, targets)
+    batches = [(tokens[:1], targets[:1]), (tokens[1:], targets[1:])]
+    n = int((targets != IGNORED).sum())
+    with Workers(2) as workers:
+        for total, count in (evaluate(params, GQA, batches), workers.evaluate(params, GQA, batches)):
+            assert count == n
+            np.testing.assert_allclose(total / count, loss, rtol=1e-12)
+
+
+def test_shapes_that_do_not_fit_are_said(rng):
+    params, tokens, targets = make(GQA, rng)
+    with pytest.raises(ValueError, match="same shape"):
+        loss_and_gradients(params, GQA, tokens, targets[:, 1:])
+    with pytest.raises(ValueError, match="context manager"):
+        Workers(1).loss_and_gradients(params, GQA, tokens, targets)
+    with pytest.raises(ValueError, match="between 1 and"):
+        Workers(10_000)

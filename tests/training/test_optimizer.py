@@ -1,0 +1,141 @@
+"""AdamW, clipping and schedules: PyTorch step by step, and a whole training run beside it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch_llama import TorchLlama, largest_error
+
+from minillama.config import ModelConfig
+from minillama.params import init_params, map_params, named_arrays
+from minillama.quantization import quantize
+from minillama.training.gradients import Workers
+from minillama.training.optimizer import AdamW, add_gradients, clip_scale, global_norm
+from minillama.training.schedule import Schedule
+
+CONFIG = ModelConfig(
+    dim=64, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=96, vocab_size=101, max_seq_len=64, tied=True
+)
+
+
+def random_tree(rng, like, scale=1.0):
+    return map_params(lambda a: (scale * rng.normal(size=a.shape)).astype(a.dtype), like)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 2e-6)])
+def test_ten_updates_are_pytorchs(dtype, tolerance, rng):
+    params = init_params(CONFIG, rng, dtype)
+    model = TorchLlama(CONFIG, params)
+    reference, ours = model.optimizer(3e-3), AdamW(params)
+    for step in range(10):
+        gradients = random_tree(rng, params, 10.0 ** (step % 4 - 2))
+        for (_, parameter), (_, g) in zip(_in_order(model), named_arrays(gradients), strict=True):
+            parameter.grad = torch.tensor(g)
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).item()
+        reference.step()
+        np.testing.assert_allclose(global_norm(gradients), norm, rtol=1e-6)
+        ours.update(gradients, 3e-3, clip_scale(norm, 1.0))
+    assert largest_error(params, model.tree("data")) < tolerance
+    assert ours.n_steps == 10
+
+
+def _in_order(model):
+    by_name = dict(model.named_parameters())
+    return [(name, by_name[name]) for name, _ in named_arrays(model.tree("data"))]
+
+
+def test_fifty_steps_of_training_are_pytorchs(rng):
+    """The same data, model, AdamW, schedule and clipping: the loss stays the same to 1e-4."""
+    params = init_params(CONFIG, rng)
+    model = TorchLlama(CONFIG, params)
+    reference, ours, schedule = model.optimizer(1.0), AdamW(params), Schedule(5e-3, 10, 50)
+    # Text that can be learned: runs of neighbours in a random cycle of the vocabulary.
+    cycle = rng.permutation(CONFIG.vocab_size)
+    losses = []
+    with Workers(2) as workers:
+        for step in range(1, 51):
+            rows = cycle[(rng.integers(0, 101, (8, 1)) + np.arange(65)) % 101]
+            tokens, targets = np.ascontiguousarray(rows[:, :-1]), np.ascontiguousarray(rows[:, 1:])
+            loss, gradients = workers.loss_and_gradients(params, CONFIG, tokens, targets)
+            ours.update(gradients, schedule(step), clip_scale(global_norm(gradients), 1.0))
+            for group in reference.param_groups:
+                group["lr"] = schedule(step)
+            reference.zero_grad()
+            expected = model.loss(tokens, targets)
+            expected.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            reference.step()
+            losses.append((loss, expected.item()))
+    found, expected = np.array(losses).T
+    assert found[-1] < 0.5 < 4 < found[0], "nothing was learned: the comparison would prove little"
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_only_matrices_decay(rng):
+    params = init_params(CONFIG, rng)
+    before = map_params(np.copy, params)
+    AdamW(params, weight_decay=0.5).update(map_params(np.zeros_like, params), 0.1)
+    for (name, now), (_, then) in zip(named_arrays(params), named_arrays(before), strict=True):
+        np.testing.assert_allclose(now, then * (1 if name.endswith("norm") else 0.95), rtol=1e-6)
+
+
+def test_clipping():
+    assert clip_scale(0.5, 1.0) == 1
+    assert clip_scale(4.0, 1.0) == pytest.approx(0.25, rel=1e-6)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_the_norm_shows_a_number_that_is_none(bad, rng):
+    gradients = init_params(CONFIG, rng)
+    gradients.layers[1].wo[3, 4] = bad
+    assert not np.isfinite(global_norm(gradients))
+
+
+def test_adding_gradients(rng):
+    a, b = (random_tree(rng, init_params(CONFIG, rng)) for _ in range(2))
+    expected = map_params(np.add, a, b)
+    assert add_gradients(a, b) is a
+    assert largest_error(a, expected) == 0
+
+
+def test_what_cannot_be_trained_is_said(rng):
+    params = init_params(CONFIG, rng)
+    packed = params._replace(token_embedding=quantize(params.token_embedding, "Q8_0"))
+    with pytest.raises(ValueError, match=r"token_embedding is stored as PackedArray: train plain"):
+        AdamW(packed)
+    frozen = params.final_norm.copy()
+    frozen.flags.writeable = False
+    with pytest.raises(ValueError, match="final_norm cannot be changed in place"):
+        AdamW(params._replace(final_norm=frozen))
+    with pytest.raises(ValueError, match="betas must be"):
+        AdamW(params, betas=(1.0, 0.9))
+
+
+def test_the_papers_schedule():
+    """Linear to the peak in 2000 steps, a cosine to a tenth at the end."""
+    schedule = Schedule(3e-4, 2000, 500_000)
+    assert schedule(1) == pytest.approx(3e-4 / 2000)
+    assert schedule(1000) == pytest.approx(1.5e-4)
+    assert schedule(2000) == pytest.approx(3e-4)
+    assert schedule(251_000) == pytest.approx((3e-4 + 3e-5) / 2)
+    assert schedule(500_000) == pytest.approx(3e-5)
+    assert schedule(600_000) == pytest.approx(3e-5)
+    rates = [schedule(step) for step in range(1, 500_001, 499)]
+    assert np.all(np.diff(rates[5:]) < 0)
+
+
+def test_the_schedule_is_pytorchs():
+    schedule, parameter = Schedule(1.0, 0, 40, final_fraction=0.1), torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    reference = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 40, eta_min=0.1)
+    for step in range(1, 41):
+        optimizer.step()
+        reference.step()
+        assert schedule(step) == pytest.approx(reference.get_last_lr()[0], rel=1e-9)
+
+
+@pytest.mark.parametrize("numbers", [(0, 1, 10, 0.1), (1e-3, 11, 10, 0.1), (1e-3, 1, 10, 2.0), (np.nan, 1, 10, 0.1)])
+def test_impossible_schedules_are_said(numbers):
+    with pytest.raises(ValueError, match="must be"):
+        Schedule(*numbers)
