@@ -63,6 +63,9 @@ class Ops(NamedTuple):
     cross_entropy_backward: Gradient
 
 
+FORWARD = Ops._fields[:6]
+"""The entries that running a model calls."""
+
 REFERENCE = Ops(
     embedding_forward,
     linear_forward,

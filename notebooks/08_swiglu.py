@@ -343,7 +343,7 @@ print("gates (layer, position, hidden):", gates.shape, " from", gates.min().roun
 # the chapter's layer gives what the package computes from the packed ones.
 
 # %%
-layer, m = llm.params.layers[7], cache.blocks[7][9].x  # entry 9: the product with w_gate and its input
+layer, m = llm.params.layers[7], cache.backbone.blocks[7][1].gate.x  # the input of the product with w_gate
 w_gate, w_up, w_down = (w.to_float32() for w in (layer.w_gate, layer.w_up, layer.w_down))
 expected, _ = FAST.linear_forward(FAST.swiglu_forward(gates[7], ups[7])[0], layer.w_down)
 print("m", m.shape, " w_gate", w_gate.shape, " w_up", w_up.shape, " w_down", w_down.shape)

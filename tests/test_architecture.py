@@ -18,6 +18,7 @@ ALLOWED = {
     "jit": {"home"},
     "simd": set(),
     "simd_bytes": {"simd"},
+    "simd_pairs": {"simd"},
     "team": {"jit", "simd"},
     "threads": set(),
     "config": set(),
@@ -25,7 +26,7 @@ ALLOWED = {
     "quantization_kernels": {"jit", "simd", "simd_bytes", "quantization"},
     "interleaved": {"jit", "interleaved_kernels", "quantization", "simd_bytes"},
     "interleaved_kernels": {"jit", "simd", "simd_bytes"},
-    "layers": {"jit", "simd", "team", "interleaved", "quantization", "quantization_kernels"},
+    "layers": {"jit", "simd", "simd_pairs", "team", "interleaved", "quantization", "quantization_kernels"},
     "decoding": {"config", "interleaved", "interleaved_kernels", "jit", "kv_cache", "layers", "params"}
     | {"quantization", "simd", "simd_bytes", "team", "threads"},
     "ops": {"layers"},

@@ -47,6 +47,7 @@ from minillama.simd_bytes import (
     store_signed_bytes,
     unsigned_to_float,
 )
+from minillama.simd_pairs import load_twice, turn_pairs
 
 pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="the compiler is off: the twins are all there is")
 
@@ -167,6 +168,20 @@ def test_numbers_of_either_width(dtype, rng):
     expected = x.astype(dtype)
     np.testing.assert_array_equal(stored, expected)
     np.testing.assert_array_equal(out, [*expected[1:17].astype(np.float32), np.float32(expected[5])])
+
+
+@kernel
+def _pairs_kernel(x, out):
+    store_floats(out, 0, turn_pairs(load_floats(x, 0)))
+    store_floats(out, 16, load_twice(x, 3))
+
+
+def test_pairs_are_turned_and_doubled(rng):
+    x, out = rng.normal(size=16).astype(np.float32), np.empty(32, np.float32)
+    _pairs_kernel(x, out)
+    np.testing.assert_array_equal(out[:4], [-x[1], x[0], -x[3], x[2]])
+    np.testing.assert_array_equal(out[:16].view(np.complex64), x.view(np.complex64) * np.complex64(1j))
+    np.testing.assert_array_equal(out[16:], np.repeat(x[3:11], 2))
 
 
 @kernel

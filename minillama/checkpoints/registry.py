@@ -26,6 +26,19 @@ class WheelSource:
 
 
 @dataclass(frozen=True)
+class PackageSource:
+    """A file that ships inside the package: here before anything is fetched.
+
+    Attributes
+    ----------
+    member : str
+        Its path below the package's folder.
+    """
+
+    member: str
+
+
+@dataclass(frozen=True)
 class HubSource:
     """A repository on the Hugging Face Hub, or one file of it.
 
@@ -77,7 +90,7 @@ class KnownModel:
     licence : str
     n_bytes : int
         Size on disk: exact for a single file, to two digits for a folder.
-    source : WheelSource or HubSource
+    source : PackageSource, WheelSource or HubSource
     suffix : str
         Of a single-file model, ".gguf" or ".bin"; empty for a folder.
     sha256 : str or None
@@ -90,7 +103,7 @@ class KnownModel:
     description: str
     licence: str
     n_bytes: int
-    source: WheelSource | HubSource
+    source: PackageSource | WheelSource | HubSource
     suffix: str = ""
     sha256: str | None = None
     tokenizer: TokenizerSource | None = None

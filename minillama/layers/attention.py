@@ -120,7 +120,7 @@ def attention_backward(dy: Float, cache: AttentionCache) -> tuple[Float, Float, 
         Zero for keys that no query sees.
     """
     q, k, v, positions, y, logsumexp = cache
-    batch, n_heads, n_tokens, head_dim = q.shape
+    batch, _, n_tokens, head_dim = q.shape
     n_keys = int(positions.max(initial=-1)) + 1
     k_seen, v_seen = k[:, :, None, :n_keys], v[:, :, None, :n_keys]  # (B, K, 1, S, head_dim)
     in_groups = (batch, k.shape[1], -1, n_tokens, head_dim)  # (B, K, H / K, T, head_dim)

@@ -126,8 +126,6 @@ def linear_forward_fast(x: Float, weight: Matrix) -> tuple[Float, LinearCache]:
     ):
         y = np.empty((1, weight.shape[0]), x.dtype)
         matvec_plain(rows_of_x[0], weight, y[0])
-    elif isinstance(weight, np.ndarray):
-        y = rows_of_x @ weight.T  # one product, not one for each sequence
     else:
-        return linear_forward(x, weight)
+        y, _ = linear_forward(rows_of_x, weight)  # one product, not one for each sequence
     return y.reshape(*x.shape[:-1], weight.shape[0]), LinearCache(x, weight)

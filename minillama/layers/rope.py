@@ -26,6 +26,8 @@ from numba import prange
 from numpy.typing import DTypeLike, NDArray
 
 from ..jit import kernel, kernel_pair, with_threads
+from ..simd import load_floats, multiply, multiply_add, store_floats
+from ..simd_pairs import load_twice, turn_pairs
 
 Float = NDArray[np.floating]
 Ints = NDArray[np.integer]
@@ -153,6 +155,23 @@ def rotate_row(x, cos, sin, y):  # x, y (head_dim,), may be the same; cos, sin (
         y[2 * i + 1] = even * sin[i] + odd * cos[i]
 
 
+@kernel(borrows=True)
+def _rotate_row_in_vectors(x, cos, sin, y):  # float32, head_dim a multiple of 16
+    for i in range(0, y.size, 16):
+        pairs = load_floats(x, i)
+        turned = multiply(turn_pairs(pairs), load_twice(sin, i // 2))
+        store_floats(y, i, multiply_add(pairs, load_twice(cos, i // 2), turned))
+
+
+def _rotate_in_vectors_body(x, cos, sin, positions, y):
+    n_sequences, n_heads, n_tokens, _ = x.shape
+    for i in prange(n_sequences * n_heads):
+        b, h = i // n_heads, i % n_heads
+        for t in range(n_tokens):
+            m = positions[b, t]
+            _rotate_row_in_vectors(x[b, h, t], cos[m], sin[m], y[b, h, t])
+
+
 def _rotate_body(x, cos, sin, positions, y):
     n_sequences, n_heads, n_tokens, _ = x.shape
     for i in prange(n_sequences * n_heads):
@@ -163,14 +182,18 @@ def _rotate_body(x, cos, sin, positions, y):
 
 
 _rotate, _rotate_parallel = kernel_pair(_rotate_body)
+_rotate_in_vectors, _rotate_in_vectors_parallel = kernel_pair(_rotate_in_vectors_body)
 
 
 def rope_forward_fast(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Float, RoPECache]:
     """`rope_forward`, compiled."""
     _check(x, cos, positions)
     y = np.empty(x.shape, x.dtype)
-    rotate = _rotate_parallel if with_threads(x.size, _SERIAL_SIZE) else _rotate
-    rotate(x, cos, sin, positions, y)
+    rotate, parallel = _rotate, _rotate_parallel
+    if x.dtype == cos.dtype == np.float32 and x.shape[3] % 16 == 0 and x.strides[3] == x.itemsize:
+        rotate, parallel = _rotate_in_vectors, _rotate_in_vectors_parallel
+        cos, sin = np.ascontiguousarray(cos), np.ascontiguousarray(sin)
+    (parallel if with_threads(x.size, _SERIAL_SIZE) else rotate)(x, cos, sin, positions, y)
     return y, RoPECache(cos, sin, positions)
 
 

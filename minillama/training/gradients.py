@@ -73,15 +73,12 @@ def head_gradients(h: Float, head: Float, objective: Objective, ops: Ops = FAST)
     dhead : ndarray of shape (V, D)
     """
     rows_of_h = h.reshape(-1, h.shape[-1])
-    dh, dhead, total = np.empty_like(rows_of_h), None, 0.0
+    dh, dhead, total = np.empty(rows_of_h.shape, h.dtype), np.zeros(head.shape, head.dtype), 0.0
     for rows in _chunks(len(rows_of_h), len(head)):
         logits, cache = ops.linear_forward(rows_of_h[rows], head)
         loss, dlogits = objective(logits, rows)
         dh[rows], more = ops.linear_backward(dlogits, cache)
-        if dhead is None:
-            dhead = more
-        else:
-            dhead += more
+        dhead += more
         total += loss
     return total, dh.reshape(h.shape), dhead
 
@@ -223,22 +220,15 @@ class Workers:
         shares = [share for share in np.array_split(np.arange(len(tokens)), self.n_threads) if share.size]
 
         def work(share: Ints) -> tuple[float, Params]:
-            total, gradients = 0.0, None
-            for part in np.array_split(share, min(n_micro, share.size)):
-                loss, more = loss_and_gradients(
+            parts = np.array_split(share, min(n_micro, share.size))
+            return _added(
+                loss_and_gradients(
                     params, config, tokens[part], targets[part], ops=ops, recompute=recompute, n_counted=n_counted
                 )
-                total += loss
-                gradients = more if gradients is None else add_gradients(gradients, more)
-            assert gradients is not None
-            return total, gradients
+                for part in parts
+            )
 
-        found = self._map(work, shares)
-        loss, gradients = found[0]
-        for other_loss, other in found[1:]:
-            loss += other_loss
-            add_gradients(gradients, other)
-        return loss, gradients
+        return _added(self._map(work, shares))
 
     def evaluate(
         self, params: Params, config: ModelConfig, batches: Iterable[tuple[Ints, Ints]], *, ops: Ops = FAST
@@ -246,6 +236,16 @@ class Workers:
         """`evaluate`, every batch by one of the threads."""
         found = self._map(lambda batch: loss_sum(params, config, *batch, ops=ops), batches)
         return sum(loss for loss, _ in found), sum(n for _, n in found)
+
+
+def _added(found: Iterable[tuple[float, Params]]) -> tuple[float, Params]:
+    """The sums of losses and of gradients, in the order in which they come."""
+    parts = iter(found)
+    loss, gradients = next(parts)
+    for more_loss, more in parts:
+        loss += more_loss
+        add_gradients(gradients, more)
+    return loss, gradients
 
 
 def _single_threaded() -> None:
