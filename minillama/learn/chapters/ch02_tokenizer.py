@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from ...tokenizers.base import TokenType
+from ...tokenizers.bpe_training import Pair, merge_pair
 from ...tokenizers.byte_level_bpe import BYTE_TO_CHARACTER, PRINTABLE
 from ...tokenizers.merging import merge_symbols
 from ...tokenizers.sentencepiece_bpe import SPACE, Piece, SentencePieceBPE
 from ...tokenizers.utf8 import unfinished_bytes
 from ..exercise import Exercise, Function, Mistake
 
-Pair = tuple[str, str]
 UNKNOWN_CHARACTERS = ("é", "世", "🙂", "\n", "ß")
 
 
@@ -145,19 +145,6 @@ COUNT_PAIRS = Exercise(
 )
 
 # --- merge_pair ------------------------------------------------------------------------------
-
-
-def merge_pair(symbols: list[str], pair: Pair) -> list[str]:
-    """Every occurrence of the pair as one symbol, taken from left to right."""
-    out, i = [], 0
-    while i < len(symbols):
-        if tuple(symbols[i : i + 2]) == pair:
-            out.append(pair[0] + pair[1])
-            i += 2
-        else:
-            out.append(symbols[i])
-            i += 1
-    return out
 
 
 def _make_symbols(rng: np.random.Generator, length: int, alphabet: int) -> tuple[Any, ...]:
