@@ -41,13 +41,13 @@ class Run(NamedTuple):
     vocab_size: int
     dim: int
     n_layers: int
-    epochs: int
+    epochs: float
     weight_decay: float = 0.1
 
     @property
     def name(self) -> str:
         decay = "" if self.weight_decay == 0.1 else f"-decay{self.weight_decay:g}"
-        return f"v{self.vocab_size}-d{self.dim}-l{self.n_layers}-e{self.epochs}{decay}"
+        return f"v{self.vocab_size}-d{self.dim}-l{self.n_layers}-e{self.epochs:g}{decay}"
 
     @property
     def config(self) -> ModelConfig:
@@ -64,8 +64,8 @@ class Run(NamedTuple):
 
 SHAPES = [(64, 4), (96, 5), (128, 6), (192, 6)]
 RUNS = [
-    *(Run(1024, dim, n_layers, epochs) for epochs in (1, 2, 4) for dim, n_layers in SHAPES),
-    *(Run(vocab_size, 128, 6, 2) for vocab_size in (512, 2048, 4096)),
+    *(Run(vocab_size, 128, 6, 1) for vocab_size in (512, 1024, 2048, 4096)),
+    *(Run(1024, dim, n_layers, epochs) for epochs in (0.5, 1, 2) for dim, n_layers in SHAPES),
 ]
 
 
@@ -92,7 +92,7 @@ def train(run: Run, args: argparse.Namespace) -> dict:
     shards, held_out = prepare(args, run.vocab_size)
     validation = validation_batches(held_out, N_TOKENS, 16)
     batches = Batches([Source("stories", shards)], BATCH, N_TOKENS, seed=0)
-    steps = run.epochs * shards.n_tokens // (BATCH * N_TOKENS)
+    steps = int(run.epochs * shards.n_tokens) // (BATCH * N_TOKENS)
     params = init_params(run.config, np.random.default_rng(0))
     optimizer = AdamW(params, weight_decay=run.weight_decay)
     schedule, curve, start = Schedule(run.peak, min(100, steps // 5), steps), [], time.perf_counter()
@@ -124,7 +124,7 @@ def draw(results: dict, path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    grid = [r for r in results.values() if r["vocab_size"] == 1024 and r["weight_decay"] == 0.1 and r["epochs"] <= 4]
+    grid = [r for r in results.values() if r["vocab_size"] == 1024 and r["weight_decay"] == 0.1 and r["epochs"] <= 2]
     figure, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained", sharey=True)
     for axis, series, x, label in (
         (axes[0], "epochs", "n_parameters", "parameters"),
@@ -132,18 +132,18 @@ def draw(results: dict, path: Path) -> None:
     ):
         for value in sorted({r[series] for r in grid}):
             points = sorted((r[x], r["bits_per_byte"]) for r in grid if r[series] == value)
-            name = f"{value} epochs" if series == "epochs" else f"{value / 1e6:.2f}M parameters"
+            name = f"seen {value:g} times" if series == "epochs" else f"{value / 1e6:.2f}M parameters"
             axis.plot(*zip(*points), marker="o", label=name)
         axis.set(xlabel=label, xscale="log")
         axis.legend(fontsize=8)
     axes[0].set(ylabel="bits per byte of held-out stories", title="more parameters")
     axes[1].set(title="more tokens")
     by_vocabulary = sorted(
-        (r["vocab_size"], r["bits_per_byte"]) for r in results.values() if (r["dim"], r["epochs"]) == (128, 2)
+        (r["vocab_size"], r["bits_per_byte"]) for r in results.values() if (r["dim"], r["epochs"]) == (128, 1)
     )
     if by_vocabulary:
         axes[2].plot(*zip(*by_vocabulary), marker="o", color="C3")
-    axes[2].set(xlabel="pieces of the vocabulary", xscale="log", title="the vocabulary (dim 128, 2 epochs)")
+    axes[2].set(xlabel="pieces of the vocabulary", xscale="log", title="the vocabulary (dim 128, text seen once)")
     for axis in axes:
         axis.grid(alpha=0.3)
     figure.savefig(path, dpi=110)

@@ -17,9 +17,11 @@ import typer
 
 from .cli_bench import register as register_bench
 from .cli_chat import Conversation, Timed
+from .cli_data import register as register_data
 from .cli_learn import register as register_learn
 from .cli_output import compile_notice, download_bar, fail, note, write
 from .cli_own import LearnersModel
+from .cli_train import register as register_train
 
 if TYPE_CHECKING:
     from .llm import LLM
@@ -295,7 +297,9 @@ def doctor() -> None:
 
 
 register_bench(app)
+register_data(app)
 register_learn(app)
+register_train(app)
 
 
 # --- shared by the commands -------------------------------------------------------------

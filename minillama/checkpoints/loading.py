@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +11,10 @@ from .errors import CheckpointError
 from .files import Checkpoint
 from .gguf import read_gguf
 from .huggingface import is_huggingface, read_huggingface
+from .json_object import Fields, read_object
 from .llama2c import read_llama2c
 from .meta import is_meta, read_meta
-from .native import is_native, read_native
+from .native import DESCRIPTION_NAME, is_native, read_native
 
 if TYPE_CHECKING:
     from ..tokenizers import Tokenizer
@@ -22,7 +24,8 @@ _FOLDER_MEMBERS = (".safetensors", ".safetensors.index.json", ".pth", "config.js
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Read a GGUF or llama2.c file, or a folder of Hugging Face, Meta or minillama.
+    """Read a GGUF or llama2.c file, or a folder of Hugging Face, Meta or minillama; of a training
+    run the best checkpoint.
 
     The format is recognised by content, not by name. Matrices are mapped, not copied, wherever
     the format allows it.
@@ -49,6 +52,8 @@ def _load_folder(folder: Path) -> Checkpoint:
         return read_huggingface(folder)
     if is_meta(folder):
         return read_meta(folder)
+    if (checkpoint := checkpoint_of_run(folder)) is not None:
+        return read_native(checkpoint)
     files = sorted(folder.glob("*.gguf"))
     if len(files) == 1:
         return read_gguf(files[0])
@@ -56,8 +61,24 @@ def _load_folder(folder: Path) -> Checkpoint:
         folder,
         "folder",
         "holds no model: expected minillama.json (minillama), config.json and *.safetensors (Hugging Face), "
-        "params.json and consolidated.*.pth (Meta), or one .gguf file" + (f"; found {len(files)}" if files else ""),
+        "params.json and consolidated.*.pth (Meta), a run of minillama train, or one .gguf file"
+        + (f"; found {len(files)}" if files else ""),
     )
+
+
+def checkpoint_of_run(folder: Path) -> Path | None:
+    """The best checkpoint of a training run by its validation loss, else the newest; None where there is none."""
+    rated = []
+    for path in sorted((folder / "checkpoints").glob("step-*")):
+        if is_native(path):
+            fields = Fields(read_object(path / DESCRIPTION_NAME), path / DESCRIPTION_NAME).object("metadata", {})
+            loss = fields.number("validation_loss") if fields.has("validation_loss") else math.inf
+            rated.append((loss, path))
+    if not rated:
+        return None
+    best = min(loss for loss, _ in rated)
+    # the earliest of equally good ones; without any validation the last
+    return rated[-1][1] if best == math.inf else next(path for loss, path in rated if loss == best)
 
 
 def _begins_with(path: Path, magic: bytes) -> bool:

@@ -129,7 +129,8 @@ def attention_backward(dy: Float, cache: AttentionCache) -> tuple[Float, Float, 
 
     scores = grouped @ k_seen.swapaxes(-1, -2) * scale  # (B, K, H / K, T, S)
     visible = np.arange(n_keys) <= positions[:, None, None, :, None]
-    p = np.where(visible, np.exp(scores - logsumexp.reshape(*in_groups[:-1], 1)), q.dtype.type(0))
+    scores = np.where(visible, scores, q.dtype.type(-np.inf))  # first: exp of a hidden score may overflow
+    p = np.exp(scores - logsumexp.reshape(*in_groups[:-1], 1))
     delta = np.sum(dy_grouped * y.reshape(in_groups), axis=-1, keepdims=True)
     ds = p * (dy_grouped @ v_seen.swapaxes(-1, -2) - delta) * scale
 
@@ -212,8 +213,9 @@ def _turn_back_with_blas(dy: Float, cache: AttentionCache, dq: Float, dk: Float,
             for j in range(n_heads):
                 g = j // group
                 scaled, dy_tile = q[b, j, tile] * scale, dy[b, j, tile]
-                p = np.exp(scaled @ k[b, g, :n_keys].T - logsumexp[b, j, tile, None])  # (tile, S)
-                p[hidden] = 0
+                scores = scaled @ k[b, g, :n_keys].T  # (tile, S)
+                scores[hidden] = -np.inf
+                p = np.exp(scores - logsumexp[b, j, tile, None])
                 delta = np.sum(dy_tile * y[b, j, tile], axis=-1, keepdims=True)
                 ds = p * (dy_tile @ v[b, g, :n_keys].T - delta)
                 dq[b, j, tile] = ds @ k[b, g, :n_keys] * scale

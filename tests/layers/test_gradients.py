@@ -201,3 +201,14 @@ def test_attention_in_chunks_has_its_share_of_the_gradient(rng):
         dq, dk, dv = attention_backward_fast(dy[:, :, 20:].astype(dtype), part)
         for found, whole in ((dq, expected[0][:, :, 20:]), (dk, expected[1]), (dv, expected[2])):
             np.testing.assert_allclose(found, whole, atol=tolerance)
+
+
+@pytest.mark.parametrize("ops", [REFERENCE, FAST], ids=["reference", "fast"])
+@pytest.mark.parametrize("head_dim", [6, 16])
+def test_large_scores_of_the_future_do_not_overflow(ops, head_dim):
+    """A hidden key may score far above all that are seen."""
+    q, k = np.full((1, 1, 3, head_dim), 30, np.float32), np.zeros((1, 1, 3, head_dim), np.float32)
+    k[:, :, 2] = 30
+    _, cache = ops.attention_forward(q, k, k.copy(), np.array([[0, 1, 1]]))
+    for gradient in ops.attention_backward(np.ones_like(q), cache):
+        assert np.isfinite(gradient).all()
