@@ -6,12 +6,13 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo chat learn test test-portable notebooks check-notebooks lint clean
+.PHONY: help demo chat learn train-stories test test-portable notebooks check-notebooks lint clean
 
 help:
 	@echo "make demo   a real model answers (fetches 93 MB of weights the first time)"
 	@echo "make chat   talk to it"
 	@echo "make learn  the exercises: starters in my-llama, and a terminal that checks what you save"
+	@echo "make train-stories  train the model that ships inside again, from STORIES and HELD_OUT (text files)"
 	@echo "make test   run the tests"
 	@echo "make notebooks         build the book: execute notebooks/*.py into the .ipynb beside them"
 	@echo "make check-notebooks   execute every chapter without writing"
@@ -28,6 +29,10 @@ $(BIN)/python:
 $(VENV)/.run: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
+
+$(VENV)/.train: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[train]"
+	@touch $@ $(VENV)/.run
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,lint]"
@@ -46,6 +51,30 @@ chat: $(VENV)/.run
 learn: $(VENV)/.run
 	@$(BIN)/minillama learn start my-llama
 	@$(BIN)/minillama learn watch --dir my-llama
+
+# From a text file to the model inside the package: about 40 minutes on two cores. Interrupt it whenever you
+# like; the same command goes on. Texts: stories with a line <|endoftext|> between them (roneneldan/TinyStories).
+DATA     ?= $(or $(MINILLAMA_TEST_DATA),../shared/data)
+STORIES  ?= $(DATA)/tinystories/train.txt
+HELD_OUT ?= $(DATA)/tinystories/valid.txt
+WORK     ?= runs/stories
+
+train-stories: $(WORK)/stories.gguf
+	@$(BIN)/minillama generate --model $(WORK)/stories.gguf --temperature 0 "Once upon a time"
+
+$(WORK)/stories.gguf: $(WORK)/tokens/done minillama/stories/train.toml
+	cp minillama/stories/train.toml $(WORK)/tokens/train.toml
+	$(BIN)/minillama train $(WORK)/tokens/train.toml --out $(WORK)/run --resume
+	$(BIN)/minillama convert $(WORK)/run $@ --to Q8_0 --force
+
+$(WORK)/tokens/done: | $(VENV)/.train
+	@test -f "$(STORIES)" -a -f "$(HELD_OUT)" || \
+		{ echo "no text: make train-stories STORIES=train.txt HELD_OUT=valid.txt"; exit 1; }
+	$(BIN)/minillama data filter "$(STORIES)" --out $(WORK)/text --report $(WORK)/filter --rules exact,minhash --force
+	$(BIN)/minillama data tokenizer $(WORK)/text --out $(WORK)/tokens/tokenizer --vocab-size 2048 --force
+	$(BIN)/minillama data tokens $(WORK)/text --tokenizer $(WORK)/tokens/tokenizer --out $(WORK)/tokens/train --force
+	$(BIN)/minillama data tokens "$(HELD_OUT)" --tokenizer $(WORK)/tokens/tokenizer --out $(WORK)/tokens/valid --force
+	@touch $@
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from torch_llama import TorchLlama, largest_error
@@ -148,6 +152,25 @@ def test_evaluation_is_the_loss(rng):
         for total, count in (evaluate(params, GQA, batches), workers.evaluate(params, GQA, batches)):
             assert count == n
             np.testing.assert_allclose(total / count, loss, rtol=1e-12)
+
+
+def test_workers_never_start_threads_of_their_own():
+    """Numba's simplest threading layer, all that some machines have, aborts when two threads start kernels."""
+    code = (
+        "import numpy as np\n"
+        "from minillama.config import ModelConfig\n"
+        "from minillama.params import init_params\n"
+        "from minillama.training.gradients import Workers\n"
+        "for head_dim, n_tokens, dtype in ((6, 200, 'f4'), (16, 200, 'f4'), (16, 3, 'f4'), (16, 90, 'f8')):\n"
+        "    config = ModelConfig(dim=64, n_layers=2, n_heads=4, head_dim=head_dim, hidden_dim=96, vocab_size=3000,\n"
+        "                         max_seq_len=200)\n"
+        "    params = init_params(config, np.random.default_rng(0), dtype)\n"
+        "    tokens = np.random.default_rng(1).integers(0, 3000, (40, n_tokens))\n"
+        "    with Workers(2) as workers:\n"
+        "        workers.loss_and_gradients(params, config, tokens, tokens, n_micro=2)\n"
+    )
+    environment = {**os.environ, "NUMBA_THREADING_LAYER": "workqueue", "NUMBA_NUM_THREADS": "2"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
 def test_shapes_that_do_not_fit_are_said(rng):

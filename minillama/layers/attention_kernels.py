@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from ..jit import kernel, kernel_pair
+from ..jit import kernel, kernel_pair, with_threads
 from ..simd import (
     exp,
     load_floats,
@@ -203,12 +203,10 @@ _attend_serial, _attend_parallel = kernel_pair(_attend_body)
 def attend_few(q, k, v, positions, y, logsumexp):
     """Fill `y` (B, H, T, head_dim) and `logsumexp` (B, H, T) for a few queries T of float32."""
     work = (int(positions.max(initial=0)) + 1) * q.shape[0] * q.shape[1] * q.shape[2]
-    (_attend_serial if work < _PARALLEL_SIZE else _attend_parallel)(q, k, v, positions, y, logsumexp)
+    (_attend_parallel if with_threads(work, _PARALLEL_SIZE) else _attend_serial)(q, k, v, positions, y, logsumexp)
 
 
-@kernel(parallel=True)
-def softmax_rows(scores, positions, logsumexp):
-    """Masked softmax of every row of `scores` (T, S) in place; row t sees keys <= positions[t]."""
+def _softmax_body(scores, positions, logsumexp):
     n_rows, n_keys = scores.shape
     for t in prange(n_rows):
         seen = positions[t] + 1
@@ -224,3 +222,11 @@ def softmax_rows(scores, positions, logsumexp):
         for s in range(seen, n_keys):
             scores[t, s] = 0
         logsumexp[t] = largest + np.log(total)
+
+
+_softmax, _softmax_parallel = kernel_pair(_softmax_body)
+
+
+def softmax_rows(scores, positions, logsumexp):
+    """Masked softmax of every row of `scores` (T, S) in place; row t sees keys <= positions[t]."""
+    (_softmax_parallel if with_threads(scores.size, _PARALLEL_SIZE) else _softmax)(scores, positions, logsumexp)
