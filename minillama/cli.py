@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .llm import LLM
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
+STORY_TELLER = "stories"  # ships inside the package: no network
 
 app = typer.Typer(
     help="LLaMA 2 from scratch in NumPy and Numba: run, inspect and convert real models.",
@@ -77,7 +78,7 @@ def _options(version: Annotated[bool, typer.Option("--version", help="Show the v
 def generate(
     text: Annotated[str | None, typer.Argument(help="The beginning of the text; or --prompt, or stdin.")] = None,
     prompt: Annotated[str | None, typer.Option("--prompt", "-p", help="The same as the positional text.")] = None,
-    model: Model = DEFAULT_MODEL,
+    model: Model = STORY_TELLER,
     tokenizer: TokenizerFile = None,
     max_tokens: MaxTokens = 256,
     temperature: Temperature = 0.6,
@@ -99,7 +100,7 @@ def generate(
     trace: Annotated[bool, typer.Option("--trace", help="With --with: where they first leave the reference.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Continue a text."""
+    """Continue a text; without --model by the small story teller that ships with minillama."""
     start = _given_text(text, prompt)
     sampling = _sampling(temperature, top_k, top_p, min_p, repetition_penalty)
     if own is None and (only or unchecked or trace):
