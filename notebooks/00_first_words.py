@@ -133,9 +133,8 @@ assert written[len(ids) :] == llm.generate(prompt, max_tokens=6, temperature=0).
 # %% [markdown]
 # ## The map of the book
 #
-# Six parts, of which the first four (chapters 00 to 12) are written so far; pretraining and alignment follow. Each
-# chapter derives one component, checks it against PyTorch, runs it on real weights, and has exercises in which the
-# reader writes it.
+# Six parts, of which the first five (chapters 00 to 14) are written so far; alignment follows. Each chapter derives
+# one component, checks it against PyTorch, runs it on real weights, and has exercises in which the reader writes it.
 
 # %%
 parts = {

@@ -202,7 +202,7 @@ def _explain_numbers(
 def _plain_words(mismatch: Mismatch, exercise: Exercise) -> str:
     assert mismatch.wrong is not None
     if mismatch.wrong.size == 1:
-        return f"The number is wrong: off by {float(np.asarray(mismatch.got) - mismatch.expected):.6g}."
+        return f"The number is wrong: off by {(np.asarray(mismatch.got) - mismatch.expected).item():.6g}."
     if mismatch.wrong.mean() > 0.8:
         return "Nearly all numbers are wrong, and no simple rule leads from the expected ones to yours."
     names = places.names_of(exercise.axes, mismatch.expected.ndim)

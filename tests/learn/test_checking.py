@@ -155,3 +155,13 @@ def test_ids_never_change():
 
     assert all(new in catalogue() for new in RENAMED.values())
     assert not set(RENAMED) & set(catalogue())
+
+
+def test_a_single_wrong_number_in_an_array_is_described():
+    """The smallest failing case may leave an array of one element."""
+    from types import SimpleNamespace
+
+    from minillama.learn.checking import _plain_words
+
+    mismatch = SimpleNamespace(wrong=np.ones((1, 1), bool), got=[[2.5]], expected=np.array([[1.0]]))
+    assert _plain_words(mismatch, ROPE) == "The number is wrong: off by 1.5."
