@@ -59,10 +59,10 @@ STORIES  ?= $(DATA)/tinystories/train.txt
 HELD_OUT ?= $(DATA)/tinystories/valid.txt
 WORK     ?= runs/stories
 
-train-stories: $(WORK)/stories.gguf
-	@$(BIN)/minillama generate --model $(WORK)/stories.gguf --temperature 0 "Once upon a time"
+train-stories: $(WORK)/stories3M.gguf
+	@$(BIN)/minillama generate --model $(WORK)/stories3M.gguf --temperature 0 "Once upon a time"
 
-$(WORK)/stories.gguf: $(WORK)/tokens/done minillama/stories/train.toml
+$(WORK)/stories3M.gguf: $(WORK)/tokens/done minillama/stories/train.toml
 	cp minillama/stories/train.toml $(WORK)/tokens/train.toml
 	$(BIN)/minillama train $(WORK)/tokens/train.toml --out $(WORK)/run --resume
 	$(BIN)/minillama convert $(WORK)/run $@ --to Q8_0 --force

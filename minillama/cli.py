@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .llm import LLM
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
-STORY_TELLER = "stories"  # ships inside the package: no network
+STORY_TELLER = "stories3M"  # ships inside the package: no network
 
 app = typer.Typer(
     help="LLaMA 2 from scratch in NumPy and Numba: run, inspect and convert real models.",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from minillama.checkpoints import downloads, hub
-from minillama.checkpoints.registry import KNOWN_MODELS, HubSource, KnownModel, TokenizerSource, WheelSource
+from minillama.checkpoints.registry import KNOWN_MODELS, HubSource, KnownModel, PackageSource, TokenizerSource, WheelSource
 
 WEIGHTS = bytes(range(256)) * 40_000  # ten megabytes, so that there are several chunks
 PIECES = b"a tokenizer"
@@ -43,6 +43,7 @@ def known(monkeypatch) -> dict[str, KnownModel]:
         ),
         KnownModel("tiny-folder", "", "MIT", 100, HubSource("a/c")),
     ]
+    monkeypatch.delitem(KNOWN_MODELS, "stories3M")  # it is always here: these tests are about what is fetched
     for model in models:
         monkeypatch.setitem(KNOWN_MODELS, model.name, model)
     return KNOWN_MODELS
@@ -74,6 +75,9 @@ def test_table_is_consistent():
         if isinstance(model.source, WheelSource):
             assert model.sha256 is not None
             assert "==" in model.source.requirement
+        elif isinstance(model.source, PackageSource):
+            assert model.is_single_file
+            assert model.sha256 is not None
         else:
             assert model.is_single_file == (model.source.filename is not None)
             assert model.source.gated == name.startswith("llama-2")
