@@ -57,7 +57,8 @@ ALLOWED = {
 }
 APPLICATIONS = {"llm", "info", "doctor", "cli", "cli_bench", "cli_chat", "cli_output", "__init__", "__main__"}
 APPLICATIONS |= {"bench", "bench_machine", "bench_peers", "bench_plot", "bench_process", "bench_quality"}
-APPLICATIONS |= {"bench_report", "bench_rows", "bench_worker", "learn", "cli_learn", "cli_own", "cli_data", "cli_tokens", "cli_train"}
+APPLICATIONS |= {"bench_report", "bench_rows", "bench_worker", "learn", "cli_learn", "cli_own"}
+APPLICATIONS |= {"cli_data", "cli_tokens", "cli_train"}
 
 
 def module_of(path: Path) -> str:

@@ -10,7 +10,7 @@ What is here is therefore not LLaMA 2's filter but what others have published, a
   neutral ones in rotation.
 - ``style="checked"`` (default): the kinds of `KINDS`, with checksums, numbering rules and the words around.
   Each rule is explained where it is: `personal_data_addresses`, `personal_data_numbers`,
-  `personal_data_phones`, `personal_data_secrets`.
+  `personal_data_phones`, `personal_data_phone_shapes`, `personal_data_secrets`.
 
 Names and postal addresses are not found: that takes a tagger of entities, not rules. Finding is
 linear in the length of the text. Numbers without a word near them are ambiguous; measured

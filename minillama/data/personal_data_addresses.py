@@ -18,10 +18,11 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from .personal_data_context import IP_WORDS, MAC_WORDS, NOT_IP_WORDS, Span, near, nearest
+from .personal_data_context import ESCAPED, Span, near, nearest
+from .personal_data_words import IP_WORDS, MAC_WORDS, NOT_IP_WORDS
 
 _DOMAIN = r"((?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}(?:[^\W\d_]{2,24}|xn--[a-z0-9-]{2,58}))"
-_AT = re.compile(r"@(?<=[\w+%&'-]@)(?=" + _DOMAIN + r"(?![\w(@]|-\w))")
+_AT = re.compile(r"@(?<=[\w+%&'-]@)(?=" + _DOMAIN + r"(?!_{0,2}[^\W_]|[(@]|-\w))")
 _LOCAL = re.compile(r"[\w.+%&'-]{1,64}$")
 _FILE_SUFFIXES = set(re.findall(r"\w+", "png jpg jpeg gif svg webp css js ts py json html htm xml yaml yml txt md pdf"))
 _BRACKETED = re.compile(
@@ -32,12 +33,27 @@ _SPOKEN = re.compile(
     r" at [\w-]{1,63}(?: dot [\w-]{2,63}){0,2} dot (?:com|org|net|edu|gov|io|de|uk|fr|co)(?!\w)", re.IGNORECASE
 )
 _SPELT_LOCAL = re.compile(r"[\w.+-]{1,64} ?$")
-_V4 = re.compile(r"[0-9](?<![\w.].)[0-9]{0,2}+\.(?:[0-9]{1,3}+\.){2}[0-9]{1,3}+(?!\w|\.[0-9])")
-_V6 = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:.]{3,46}(?![\w:])")
-_V6_STRONG = re.compile(r"(?:[0-9A-Fa-f]{1,4}:){3}|\b(?=[A-Fa-f]*[0-9])(?=[0-9]*[A-Fa-f])[0-9A-Fa-f]{4}:|^2001:")
+_V4 = re.compile(
+    r"[0-9](?:(?<![^\W_].)(?<!\..)|(?<=\\[nrt].)|(?<=%20.))[0-9]{0,2}+\.(?:[0-9]{1,3}+\.){2}[0-9]{1,3}+(?!_{0,2}[^\W_]|\.[0-9])"
+)
+_V6 = re.compile(rf"(?:(?<![^\W_])(?<![:.])|{ESCAPED})(?=[0-9A-Fa-f]{{0,4}}:)[0-9A-Fa-f:.]{{3,46}}(?!_{{0,2}}[^\W_]|:)")
+_V6_STRONG = re.compile(
+    r"^::ffff:(?:[0-9]{1,3}\.){3}|(?:[0-9A-Fa-f]{1,4}:){3}|\b(?=[A-Fa-f]*[0-9])(?=[0-9]*[A-Fa-f])[0-9A-Fa-f]{4}:|^2001:"
+)
 _MAC = re.compile(r"([:-])(?<=(?<![\w:-])[0-9A-Fa-f]{2}.)(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?!\w|\1[0-9A-Fa-f])")
 _MAC_DOTTED = re.compile(r"\.(?<=(?<![\w.])[0-9A-Fa-f]{4}\.)[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?![\w.])")
 _URL_CREDENTIALS = re.compile(r"(?<=://)[^\s/@:'\"<>]{1,64}:[^\s/@'\"<>]{1,128}(?=@[\w\[])")
+_ESCAPES = re.compile(r"(?:%[0-9A-F]{2})+|(?<=\\)(?:[nrt]|u[0-9a-fA-F]{4})")
+_CITED_BEFORE = re.compile(
+    r"(?<![^\W_])(?:see|cf\.?|(?:shown|seen|stated|described|defined|discussed|proved|given|listed|explained) in"
+    r"|§)[ (]*$",
+    re.IGNORECASE,
+)
+_PRODUCT_BEFORE = re.compile(r"[A-Za-z]/$")
+_VERSION_BEHIND = re.compile(
+    r",? (?:needs|requires|(?:or|and) (?:later|newer|above|higher|up|earlier|older)|fixe[sd]|introduce[sd]|supports"
+    r"|(?:was|is) (?:now )?(?:released|out)|release)(?![^\W_])"
+)
 _WELL_KNOWN = frozenset({"127.0.0.1", "0.0.0.0", "8.8.8.8", "8.8.4.4", "1.1.1.1", "10.0.0.1", "255.255.255.255"})
 _SMALL = 40  # four numbers below it look like a version
 
@@ -50,15 +66,23 @@ def emails(text: str) -> Iterator[Span]:
             domain = at[1]
             if local is None or domain.rpartition(".")[2].lower() in _FILE_SUFFIXES:
                 continue
-            start = local.start() + len(local[0]) - len(local[0].lstrip(".'%&-"))
+            stop = at.end() + len(domain)
+            start = _local_start(text, local.start(), at.start(), stop)
             if start < at.start() and ".." not in text[start : at.start()]:
-                stop = at.end() + len(domain)
                 yield Span("EMAIL_ADDRESS", start, stop, text[start:stop])
     for pattern in (_BRACKETED, _SPOKEN):
         for spelt in pattern.finditer(text):
             local = _SPELT_LOCAL.search(text, max(0, spelt.start() - 65), spelt.start())
             if local:
                 yield Span("EMAIL_ADDRESS", local.start(), spelt.end(), text[local.start() : spelt.end()])
+
+
+def _local_start(text: str, start: int, at: int, stop: int) -> int:
+    """Where the local part begins without escapes of blanks, marks, and underscores that stand on both sides."""
+    escape = _ESCAPES.match(text, start, at)
+    start = escape.end() if escape else start
+    marks = ".'%&-_" if text[stop : stop + 1] == "_" else ".'%&-"
+    return at - len(text[start:at].lstrip(marks))
 
 
 def ip_addresses(text: str) -> Iterator[Span]:
@@ -85,10 +109,14 @@ def _is_v4(text: str, start: int, stop: int) -> bool:
         return False
     if start > 1 and text[start - 1] in "-_" and text[start - 2].isalpha():
         return False  # package-1.2.3.4
-    verdict = nearest(text, start, IP_WORDS, NOT_IP_WORDS, 60)
-    if verdict < 0:
+    if _VERSION_BEHIND.match(text, stop):
         return False
-    if max(int(part) for part in address.split(".")) >= _SMALL or address in _WELL_KNOWN:
+    verdict = nearest(text, start, IP_WORDS, NOT_IP_WORDS, 60)
+    largest = max(int(part) for part in address.split("."))
+    cited = largest < 100 and _CITED_BEFORE.search(text, max(0, start - 16), start)
+    if verdict < 0 or (verdict == 0 and (cited or _PRODUCT_BEFORE.search(text, max(0, start - 2), start))):
+        return False
+    if largest >= _SMALL or address in _WELL_KNOWN:
         return True
     return verdict > 0 or re.match(r":[0-9]{2,5}\b|/[0-9]{1,2}\b| - - \[", text[stop : stop + 7]) is not None
 

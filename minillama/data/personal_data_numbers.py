@@ -29,19 +29,8 @@ from .personal_data_checks import (
     routing_valid,
     ssn_valid,
 )
-from .personal_data_context import (
-    CARD_WORDS,
-    IBAN_WORDS,
-    NOT_CARD_WORDS,
-    NOT_SSN_WORDS,
-    SSN_WORDS,
-    Span,
-    follows,
-    last_end,
-    near,
-    nearest,
-    words,
-)
+from .personal_data_context import ESCAPED, Span, emphasised, follows, last_end, near, nearest
+from .personal_data_words import CARD_WORDS, IBAN_WORDS, NOT_CARD_WORDS, NOT_SSN_WORDS, SSN_WORDS, words
 
 # A class of characters at the beginning of an expression lets `re` skip to it quickly.
 _RUN = re.compile(
@@ -60,7 +49,12 @@ _CARD_SHAPES = {
     (4, 4, 4, 4, 3),
     (4, 5, 6),
 }
-_IBAN_HEAD = re.compile(r"[0-9]{2}(?<=(?<![^\W_])[A-Za-z]{2}[0-9]{2})(?=[ -]?[A-Za-z0-9]{2})")
+_IBAN_HEAD = re.compile(
+    r"[0-9]{2}(?<=[A-Za-z]{2}[0-9]{2})(?:(?<=(?<![^\W_])....)|(?<=IBAN....)|(?<=\\[nrt]....)|(?<=%20....))"
+    r"(?=[ -]?[A-Za-z0-9]{2})"
+)
+_GLUED_LABEL = re.compile(r"(?<![^\W_])(?:tel|phone|fax|mob|ssn)$", re.IGNORECASE)
+_ESCAPED = re.compile(rf"{ESCAPED}$|(?<=\\u00a)$|(?<=%2B)$")
 _IBAN_TAIL = {n: re.compile(rf"(?:[ -]?[A-Za-z0-9]){{{n - 4}}}(?![^\W_])") for n in set(IBAN_LENGTH.values())}
 _IBAN_PRINTED = re.compile(
     r"(?:[A-Z0-9]+|[a-z0-9]+|[A-Z0-9]{4}(?:([ -])[A-Z0-9]{4})(?:\1[A-Z0-9]{4})*(?:\1[A-Z0-9]{1,3})?)"
@@ -109,9 +103,25 @@ def number_runs(text: str) -> list[Run]:
         if len(groups) > _MOST_GROUPS or sum(lengths) < 7:
             continue
         start = _opened(text, start, stop)
-        if start == 0 or not text[start - 1].isalnum():
-            found.append(Run(start, stop, groups, lengths))
+        if start == 0 or not text[start - 1].isalnum() or text[start] == "+" or _label_or_escape(text, start):
+            run = Run(start, stop, groups, lengths)
+            found.append(_unescaped(text, run) if text[max(0, start - 5) : start].endswith(("%", "\\u00a")) else run)
     return found
+
+
+def _label_or_escape(text: str, start: int) -> bool:
+    """Whether the letters that touch a number are a label or the escape of a blank, so that no word is cut."""
+    before = text[max(0, start - 8) : start]
+    return _GLUED_LABEL.search(before) is not None or _ESCAPED.search(before) is not None
+
+
+def _unescaped(text: str, run: Run) -> Run:
+    """The run without the digits that belong to ``%20`` or to ``\\u00a0`` in front of it."""
+    width = 2 if text[run.start - 1] == "%" else 1
+    head, end = run.groups[0]
+    if end - head <= width or text[head:end][:width] not in ("20", "09", "0"):
+        return run
+    return Run(head + width, run.stop, [(head + width, end), *run.groups[1:]], (end - head - width, *run.lengths[1:]))
 
 
 def _opened(text: str, start: int, stop: int) -> int:
@@ -154,9 +164,9 @@ def _joined_to_word(text: str, start: int, stop: int) -> bool:
     before, behind = text[max(0, start - 2) : start], text[stop : stop + 2]
     if len(before) == 2 and before[1] in "-_/.=&" and before[0].isalnum() and before[1] != "=":
         return True
-    return (
-        behind[:1].isalnum() or behind[:1] == "_" or (len(behind) == 2 and behind[0] in "-_." and behind[1].isalnum())
-    )
+    if behind[:1] == "_":
+        return not emphasised(text, stop)
+    return behind[:1].isalnum() or (len(behind) == 2 and behind[0] in "-." and behind[1].isalnum())
 
 
 def cards(text: str, runs: list[Run]) -> Iterator[Span]:

@@ -1,12 +1,14 @@
 """Telephone numbers of any country.
 
-Some shapes are telephone numbers nearly wherever they stand: with a country code (+46 (0)8 928 571 38,
-0044 20 …), with an area code in brackets, the North American 3-3-4, and several groups that begin
-with a national 0 (01.84.17.61.18). They count unless a word such as "order" or "ISBN" stands right in front.
+Some shapes are telephone numbers nearly wherever they stand (`personal_data_phone_shapes`). They count unless
+a word such as "order" or "ISBN" stands right in front, or they are cells of a table.
 
 All other numbers of 7 to 15 digits (451 5986, 72 128 827, 9498777106) are as often something else.
-They count only if the nearest telling word in front belongs to telephones ("call me on", "fax:") or a label
-follows ("416 60 039 office"). Dates, times, years, decimals and versions never count.
+They count only beside a telephone's word that is tied to them: right in front, with a colon or a few words
+that lead on to a number ("call me on", "ring Ann at", "my number is", ``customer_phone=``, a cell ``| Phone |``),
+as a single letter that is a label (``T 605 …``, ``M: …``), behind another such number ("or …"), below one in
+a row of the same form, or right behind ("416 60 039 office"). A word that only stands near ("the phone has
+20943944 pixels") does not count.
 """
 
 from __future__ import annotations
@@ -14,88 +16,114 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from .personal_data_context import LETTER, NOT_PHONE_WORDS, PHONE_WORDS, Span, label_behind, last_end, nearest
+from .personal_data_context import LETTER, Span, label_behind, last_end, nearest, plain_before
 from .personal_data_numbers import Run
+from .personal_data_phone_shapes import (
+    EXTENSION,
+    compact_date,
+    in_table,
+    never_phone,
+    of_longer_code,
+    opening,
+    part_of_longer,
+    rising,
+    strong,
+)
+from .personal_data_words import NOT_PHONE_WORDS, PHONE_WORDS
 
-_EXTENSION = re.compile(
-    r"[ ,;]{0,2}(?:x|ext\.?|extn\.?|extension|durchwahl|#)[ .:]{0,2}[0-9]{1,6}(?![0-9A-Za-z])", re.IGNORECASE
-)
-_DATE = re.compile(
-    r"(?<![0-9])(?:(?:1[6-9]|20)[0-9]{2}[-/. ][01]?[0-9][-/. ][0-3]?[0-9]"
-    r"|[0-3]?[0-9][-/. ][0-3]?[0-9][-/. ](?:1[6-9]|20)[0-9]{2})(?![0-9])"
-)
-_NEVER = re.compile(
-    r"\(?(?:(?:1[5-9]|20)[0-9]{2} ?[-/\u2013 ] ?(?:1[5-9]|20)[0-9]{2}"  # years
-    r"|[0-2]?[0-9][.][0-5][0-9] ?[-\u2013/] ?[0-2]?[0-9][.][0-5][0-9]"  # times
-    r"|(?:[0-9]{1,3}\.){3}[0-9]{1,3}"  # versions and IP addresses
-    r"|(?:97[89])[- ]?[0-9][- 0-9]{8,13}"  # ISBN-13
-    r")\)?"
-)
-_DECIMAL = re.compile(r"\+?[0-9]+\.[0-9]+")
 _HARD = re.compile(
     r"(?:^|[^A-Za-z])(?:order|invoice|isbn|issn|doi|tracking|serial|account|acct|ref|reference|sku|part|version"
     r"|ssn|iban|id|ticket|case|policy|patent|imei|transaction|confirmation|booking|upc|ean|asin|model|item|build"
-    r"|release|hash|pmid|licen[cs]e|passport|social security|member|product|lot|batch)"
+    r"|release|hash|pmid|licen[cs]e|passport|social security|member|product|lot|batch|vat|ein"
+    r"|parcel|lottery|lotto|bingo)"
     r"(?:[ ]?(?:no\.?|number|nr\.?|num|id|code|is|was|of|[:#=(\-]))*[ ]*[+(]*$",
     re.IGNORECASE,
 )
 _MONEY = tuple("$€£¥₹#=")
 _IS = re.compile(r"[)\"']? (?:is|was|are|were|will be)(?: [^\W\d_]+){1,6}")
 _UNITS = re.compile(
-    r" ?(?:%|€|\$|£|usd|eur|gbp|chf|dollars?|euros?|units|people|inhabitants"
+    r" ?(?:%(?![0-9A-F]{2})|€|\$|£|usd|eur|gbp|chf|dollars?|euros?|units|people|inhabitants"
     r"|km|kg|ms|bytes|votes|years|meters|metres|miles)(?![a-z])",
     re.IGNORECASE,
 )
+_COUNTED = re.compile(r" (?!(?:this|business|weekdays|evenings|mornings|afternoons|always|perhaps)\b)[a-z]{4,}s(?!\w)")
+_LIST = re.compile(r"\)?\s{0,2}(?:[,;/|&]|or|and|oder|und|ou|et|y|o|e)?\s{0,2}\(?", re.IGNORECASE)
+_LETTER_LABEL = re.compile(r"(?:^|[\n|;,/\u2022\u00b7]|\s\s)\s?(?:[TMFPC][.:]?|[tmfpc][.:])[ \t]?\(?$")
+_WORD = re.compile(r"[^\W\d_]+")
+_LEADS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+    number numbers num no nr nos is are was were at on to me us him her them under via with using from reads equals home
+    work office direct main line mobile cell phone here back now please private personal day night evening
+    or and both be been changed urgent fax tel
+    numéro numero número nummer szám au à al a en em nel sur auf unter op på est ist è é es er
+    """,
+    )
+)
+_NAME = re.compile(r"[^\W\d_]+(?:[ .'\u2019-]{1,2}[^\W\d_]+)*")
+_NUMBER = re.compile("[0-9]+")
+_LINE = 120  # characters of two lines that are compared
+_MOST_WORDS = 6  # between a word and its number
 
 
 def phones(text: str, runs: list[Run]) -> Iterator[Span]:
     """Telephone numbers with their extensions, from the runs of `number_runs`."""
-    for run in runs:
-        if _part_of_word(text, run):
+    last = (-1, -1)
+    for run in (piece for whole in runs for piece in _apart(text, whole)):
+        if part_of_longer(text, run):
             continue
-        whole = (0, len(run.groups) - 1)
-        strong = _strong(text, run, *whole)
-        if not strong and _told_by_words(text, run):
-            yield _span(text, run.start, run.stop)
-            continue
-        for first, last in [whole] if strong else _strong_parts(text, run):
-            start = _opening(text, run, first)
-            if not _told_otherwise(text, start) and not _UNITS.match(text, run.groups[last][1]):
-                yield _span(text, start, run.groups[last][1])
+        for start, stop in _numbers(text, run, last):
+            extension = EXTENSION.match(text, stop)
+            last = start, extension.end() if extension else stop
+            yield Span("PHONE_NUMBER", *last, text[slice(*last)])
 
 
-def _told_otherwise(text: str, start: int) -> bool:
-    """Whether a word right in front, or a currency, says that the number is something else."""
+def _apart(text: str, run: Run) -> Iterator[Run]:
+    """The two numbers of "22 83 54 38 / 22 83 54 39", or the run."""
+    count = sum(run.lengths)
+    for i in range(1, len(run.groups) if 14 <= count <= 24 else 0):
+        first = sum(run.lengths[:i])
+        gap = text[run.groups[i - 1][1] : run.groups[i][0]]
+        if " / " in gap and first >= 7 and count - first >= 7:
+            middle = run.groups[i - 1][1], run.groups[i][0] - (gap[-1] == "(")
+            yield Run(run.start, middle[0], run.groups[:i], run.lengths[:i])
+            yield Run(middle[1], run.stop, run.groups[i:], run.lengths[i:])
+            return
+    yield run
+
+
+def _numbers(text: str, run: Run, previous: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """Where the telephone numbers in a run are; `previous` is where the one before is."""
+    whole = (0, len(run.groups) - 1)
+    shaped = strong(text, run, *whole)
+    if not shaped and _told_by_words(text, run, previous):
+        yield run.start, run.stop
+        return
+    for first, last in [whole] if shaped else _strong_parts(text, run):
+        start, stop = opening(text, run, first), run.groups[last][1]
+        if not _told_otherwise(text, run, start, stop) and not _UNITS.match(text, stop):
+            yield start, stop
+
+
+def _told_otherwise(text: str, run: Run, start: int, stop: int) -> bool:
+    """Whether a word right in front, a currency or the neighbours say that the number is something else."""
     before = text[max(0, start - 40) : start]
-    return before[-1:] in _MONEY or (LETTER.search(before) is not None and _HARD.search(before) is not None)
-
-
-def _span(text: str, start: int, stop: int) -> Span:
-    extension = _EXTENSION.match(text, stop)
-    stop = extension.end() if extension else stop
-    return Span("PHONE_NUMBER", start, stop, text[start:stop])
-
-
-def _opening(text: str, run: Run, first: int) -> int:
-    """Where a part of a run begins, its bracket and plus sign included."""
-    start = run.groups[first][0]
-    least = run.start if first == 0 else run.groups[first - 1][1]
-    while start > least and text[start - 1] in "+(":
-        start -= 1
-    return start
-
-
-def _part_of_word(text: str, run: Run) -> bool:
-    """Whether the run is cut out of an identifier, a path, a longer decimal or a product of numbers."""
-    before, behind = text[max(0, run.start - 2) : run.start], text[run.stop : run.stop + 2]
-    if (behind[:1].isalnum() or behind[:1] in ("_", "@")) and not _EXTENSION.match(text, run.stop):
+    written = text[start:stop]
+    if LETTER.search(before) is not None and _HARD.search(before) is not None:
         return True
-    if len(behind) == 2 and behind[0] in "-_," and behind[1].isdigit():
-        return True
-    if len(before) == 2 and before[1] in "-_/.,&" and before[0].isalnum():
-        words_before = text[max(0, run.start - 21) : run.start - 1].lower()
-        return before[0].isdigit() or before[1] in "/_&" or last_end(words_before, PHONE_WORDS) != len(words_before)
-    return False
+    if "+" in written[:2]:
+        return False
+    if before[-1:] in _MONEY:
+        return nearest(text, start, PHONE_WORDS, NOT_PHONE_WORDS, 30) <= 0
+    if any(mark in written for mark in "-./(\u2010\u2011\u2013"):
+        return of_longer_code(text, start, stop) and written[:1] != "(" and not _american_dashes(written)
+    verdict = nearest(text, start, PHONE_WORDS, NOT_PHONE_WORDS, 40)
+    return verdict < 0 or (verdict == 0 and (in_table(text, run) or of_longer_code(text, start, stop)))
+
+
+def _american_dashes(written: str) -> bool:
+    return [len(part) for part in written.split("-")][-3:] == [3, 3, 4]
 
 
 def _strong_parts(text: str, run: Run) -> Iterator[tuple[int, int]]:
@@ -109,66 +137,82 @@ def _strong_parts(text: str, run: Run) -> Iterator[tuple[int, int]]:
         if first == 0 or " " in text[run.groups[first - 1][1] : run.groups[first][0]]:
             for last in range(min(count - 1, first + 5), first + 1, -1):
                 ends = last == count - 1 or text[run.groups[last][1] : run.groups[last + 1][0]][:1] in " /"
-                if ends and (last - first < count - 1) and _strong(text, run, first, last):
+                if ends and (last - first < count - 1) and strong(text, run, first, last) and _marked(text, run, first):
                     yield first, last
                     first = last
                     break
         first += 1
 
 
-def _strong(text: str, run: Run, first: int, last: int) -> bool:
-    """Whether the groups `first` to `last` have the shape of a telephone number wherever they stand."""
-    lengths = run.lengths[first : last + 1]
-    total, start = sum(lengths), _opening(text, run, first)
-    american = lengths[-3:] == (3, 3, 4)
-    if not 7 <= total <= 16 or not (american or text[start] in "+(0"):
-        return False
-    written = text[start : run.groups[last][1]]
-    if _DECIMAL.fullmatch(written) or _NEVER.fullmatch(written):
-        return False
-    head = text[run.groups[first][0] : run.groups[first][1]]
-    if "+" in written[:2]:
-        return total >= 8 and head[0] != "0"
-    if _DATE.search(written):
-        return False
-    american = american and (len(lengths) == 3 or head in ("1", "001", "00", "011"))
-    if american and _north_american(written, text[run.groups[last - 2][0]]):
+def _marked(text: str, run: Run, first: int) -> bool:
+    """Whether a part stands out from the groups of digits beside it: by a mark of its own or a word."""
+    start = opening(text, run, first)
+    if text[start] in "+(" or set(text[run.groups[first][1] : run.groups[first + 1][0]]) & set("-./"):
         return True
-    if written[0] == "(" and len(lengths) > 1:
-        year = len(head) == 4 and head[:2] in ("19", "20")
-        return 2 <= len(head) <= 5 and not year and written[len(head) + 1 : len(head) + 2] == ")" and total <= 12
-    if head[:2] == "00":
-        return len(lengths) > 2 and 10 <= total <= 16 and head[2:3] != "0" and "." not in written
-    groups = [text[a] for a, _ in run.groups[first : last + 1]]
-    national = head[0] == "0" and len(lengths) >= 3 and 9 <= total <= 11 and min(lengths) >= 2 and max(lengths) <= 5
-    return national and set(groups) != {"0"}
+    return nearest(text, run.start, PHONE_WORDS, NOT_PHONE_WORDS, 40) > 0
 
 
-def _north_american(written: str, area: str) -> bool:
-    """3-3-4: any area with dashes, dots or brackets, only a possible one with blanks."""
-    return area != "0" and (area != "1" or "-" in written or "(" in written)
-
-
-def _told_by_words(text: str, run: Run) -> bool:
+def _told_by_words(text: str, run: Run, previous: tuple[int, int]) -> bool:
     """Whether the words around make a number of 7 to 15 digits a telephone number."""
-    total = sum(run.lengths)
     written = text[run.start : run.stop]
-    if (
-        not 7 <= total <= 15
-        or len(run.groups) > 7
-        or (written.startswith("(") and ")" not in written and len(run.groups) > 1)
-    ):
+    unclosed = written.startswith("(") and ")" not in written and len(run.groups) > 1
+    if not 7 <= sum(run.lengths) <= 15 or len(run.groups) > 7 or unclosed or run.lengths.count(1) > 2:
         return False
-    if _DECIMAL.fullmatch(written) or _NEVER.fullmatch(written) or _DATE.search(written):
+    if never_phone(written) or _UNITS.match(text, run.stop) or run.lengths == (5, 4):
         return False
-    if text[max(0, run.start - 1) : run.start] in _MONEY or _UNITS.match(text, run.stop):
+    before = text[max(0, run.start - 2) : run.start]
+    called = before[-1:] == "(" and (before[0].isalnum() or before[0] == "_")
+    if called or before[-1:] in _MONEY[:-2]:
         return False
-    before = text[max(0, run.start - 30) : run.start].rstrip(" \"'")
-    name = before[:-1].rstrip().lower()
-    if before[-1:] in ("=", "*", "<", ">", "^") and last_end(name, PHONE_WORDS) != len(name):
-        return False
+    if previous[1] >= 0 and (_listed(text, run, previous[1]) or _parallel(text, run, *previous)):
+        return not compact_date(written)
+    if _LETTER_LABEL.search(text, max(0, run.start - 12), run.start):
+        return not compact_date(written) and not of_longer_code(text, run.start, run.stop)
     verdict = nearest(text, run.start, PHONE_WORDS, NOT_PHONE_WORDS, 60)
-    return verdict > 0 or (verdict == 0 and (label_behind(text, run.stop) or _said_behind(text, run.stop)))
+    if verdict > 0:
+        return _tied(text, run, written)
+    behind = label_behind(text, run.stop) or _said_behind(text, run.stop)
+    return verdict == 0 and behind and before[-1:] not in ("=", "*", "<", ">", "^")
+
+
+def _listed(text: str, run: Run, last_stop: int) -> bool:
+    """Whether only "or", a comma and the like stand between the telephone number before and the run."""
+    short = run.start - last_stop < 12 and "\n" not in text[last_stop : run.start]
+    return short and _LIST.fullmatch(text, last_stop, run.start) is not None
+
+
+def _parallel(text: str, run: Run, start: int, stop: int) -> bool:
+    """Whether the line before has a telephone number at the same place: rows of names, or a column of a table."""
+    if run.start - start > 2 * _LINE or text.count("\n", stop, run.start) != 1:
+        return False
+    above = text[max(0, start - _LINE) : start].rpartition("\n")[2]
+    here = text[stop : run.start].rpartition("\n")[2]
+    frames = {_NUMBER.sub("0", _NAME.sub("a", row)) for row in (above, here)}
+    return len(frames) == 1 and "a" in next(iter(frames))
+
+
+def _tied(text: str, run: Run, written: str) -> bool:
+    """Whether what stands between the telephone's word and the number leads from one to the other."""
+    before = plain_before(text, run.start, 60)
+    gap = before[last_end(before, PHONE_WORDS) :]
+    found = _WORD.findall(gap)
+    end = gap.rstrip(" \t\"'*")
+    labelled = end[-1:] in (":", "=", "|", "#") or (not gap.strip() and before[-1:] == "\n")
+    if end[-1:] in ("*", "<", ">", "^") or len(found) > _MOST_WORDS:
+        return False
+    if end[-1:] == "=" and found and not set(found) <= _LEADS:
+        return False
+    if compact_date(written) and not (labelled and not found):
+        return False
+    if not labelled and len(set(run.lengths[1:]) - {3}) == 0 and _COUNTED.match(text, run.stop):
+        return False
+    digits = re.search("[0-9]", gap)
+    if digits and not (labelled and re.search(r"(?<![0-9])[0-9]{1,2}h?[):]", gap)):
+        return False
+    if rising(written.split()) and not labelled:
+        return False
+    glued = end[-1:] in (",", ";", "\t") and end == gap and "\n" in gap
+    return not found or found[-1] in _LEADS or labelled or glued or end[-1:] in ("(", "\n", "-", "\u2013")
 
 
 def _said_behind(text: str, stop: int) -> bool:

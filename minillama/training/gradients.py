@@ -25,6 +25,7 @@ from ..model import as_tokens, backbone_backward, backbone_forward, output_head,
 from ..ops import FAST, Ops
 from ..params import Params
 from ..threads import most_threads, one_blas_thread
+from .memory import keep_freed_memory
 from .optimizer import add_gradients
 
 Float = NDArray[np.floating]
@@ -182,6 +183,7 @@ class Workers:
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Workers:
+        keep_freed_memory()
         self._stack.enter_context(one_blas_thread())
         self._pool = self._stack.enter_context(ThreadPoolExecutor(self.n_threads, initializer=_single_threaded))
         return self

