@@ -44,7 +44,7 @@ _ISSUERS = (
     (("34", "37"), ("34", "37"), (15,)),  # American Express
     (("300", "3095", "36", "38"), ("305", "3095", "36", "39"), (14, 16, 19)),  # Diners Club
     (("6011", "644", "65"), ("6011", "649", "65"), (16, 19)),  # Discover
-    (("3528",), ("3589",), (16, 19)),  # JCB
+    (("35",), ("35",), (16, 19)),  # JCB: 3528 to 3589, and what generators of test numbers make of it
     (("1800", "2131"), ("1800", "2131"), (15,)),  # JCB, older
     (("62",), ("62",), (16, 17, 18, 19)),  # UnionPay
     (("50", "56", "6"), ("50", "58", "6"), (12, 13, 14, 15, 16, 17, 18, 19)),  # Maestro and its relatives
@@ -78,7 +78,12 @@ def iban_shaped(compact: str) -> bool:
 
 def iban_valid(compact: str) -> bool:
     """Country, length and modulus 97 of an IBAN without separators, in either case."""
-    if not iban_shaped(compact) or not compact.isalnum():
+    return iban_shaped(compact) and iban_checksum_valid(compact)
+
+
+def iban_checksum_valid(compact: str) -> bool:
+    """Modulus 97 of an IBAN without separators, whatever its country and length."""
+    if not (compact.isascii() and compact.isalnum()):
         return False
     turned = compact[4:] + compact[:4]
     return int("".join(str(int(character, 36)) for character in turned)) % 97 == 1

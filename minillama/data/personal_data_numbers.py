@@ -23,6 +23,7 @@ from typing import NamedTuple
 from .personal_data_checks import (
     IBAN_LENGTH,
     card_issuer_known,
+    iban_checksum_valid,
     iban_valid,
     itin_valid,
     luhn_valid,
@@ -30,7 +31,15 @@ from .personal_data_checks import (
     ssn_valid,
 )
 from .personal_data_context import ESCAPED, Span, emphasised, follows, last_end, near, nearest
-from .personal_data_words import CARD_WORDS, IBAN_WORDS, NOT_CARD_WORDS, NOT_SSN_WORDS, SSN_WORDS, words
+from .personal_data_words import (
+    CARD_WORDS,
+    IBAN_WORDS,
+    NOT_CARD_WORDS,
+    NOT_SSN_WORDS,
+    SSN_WORDS,
+    WEAK_CARD_WORDS,
+    words,
+)
 
 # A class of characters at the beginning of an expression lets `re` skip to it quickly.
 _RUN = re.compile(
@@ -56,6 +65,7 @@ _IBAN_HEAD = re.compile(
 _GLUED_LABEL = re.compile(r"(?<![^\W_])(?:tel|phone|fax|mob|ssn)$", re.IGNORECASE)
 _ESCAPED = re.compile(rf"{ESCAPED}$|(?<=\\u00a)$|(?<=%2B)$")
 _IBAN_TAIL = {n: re.compile(rf"(?:[ -]?[A-Za-z0-9]){{{n - 4}}}(?![^\W_])") for n in set(IBAN_LENGTH.values())}
+_IBAN_OF_OTHER_LENGTH = re.compile(r"[0-9A-Z]{10,30}+(?![0-9A-Za-z])")
 _IBAN_PRINTED = re.compile(
     r"(?:[A-Z0-9]+|[a-z0-9]+|[A-Z0-9]{4}(?:([ -])[A-Z0-9]{4})(?:\1[A-Z0-9]{4})*(?:\1[A-Z0-9]{1,3})?)"
 )
@@ -179,21 +189,25 @@ def cards(text: str, runs: list[Run]) -> Iterator[Span]:
             digits = joined(text, run, first, last)
             if (card_issuer_known(digits) or luhn_valid(digits)) and not _joined_to_word(text, start, stop):
                 verdict = nearest(text, start, CARD_WORDS, NOT_CARD_WORDS)
-                if _is_card(text, stop, digits, first == last, verdict):
+                if _is_card(text, (start, stop), digits, first == last, verdict):
                     yield Span("CREDIT_CARD", start, stop, text[start:stop])
                     break
 
 
-def _is_card(text: str, stop: int, digits: str, bare: bool, verdict: int) -> bool:
+def _is_card(text: str, place: tuple[int, int], digits: str, bare: bool, verdict: int) -> bool:
     """Weigh the checksum, the length and the words."""
-    valid = luhn_valid(digits)
+    valid, (start, stop) = luhn_valid(digits), place
     if (verdict == 0 or (valid and verdict < 0)) and follows(text, stop, CARD_WORDS):
         verdict = 1
     if not valid:
         return verdict > 0 and len(digits) >= 15
     if verdict > 0:
         return True
-    return verdict == 0 and card_issuer_known(digits) and (14 <= len(digits) <= 16 or (not bare and len(digits) > 12))
+    if verdict < 0 or not card_issuer_known(digits):
+        return False
+    if 14 <= len(digits) <= 16 or (not bare and len(digits) > 12):
+        return True
+    return nearest(text, start, WEAK_CARD_WORDS, NOT_CARD_WORDS) > 0 or follows(text, stop, WEAK_CARD_WORDS)
 
 
 def ibans(text: str) -> Iterator[Span]:
@@ -203,6 +217,10 @@ def ibans(text: str) -> Iterator[Span]:
         length = IBAN_LENGTH.get(text[start : start + 2].upper())
         tail = _IBAN_TAIL[length].match(text, head.end()) if length else None
         if tail is None:
+            tail = _IBAN_OF_OTHER_LENGTH.match(text, head.end()) if length else None
+            beside_word = tail is not None and nearest(text, start, IBAN_WORDS, NOT_CARD_WORDS) > 0
+            if tail is not None and beside_word and iban_checksum_valid(text[start : tail.end()]):
+                yield Span("IBAN_CODE", start, tail.end(), text[start : tail.end()])  # mistyped, or made up
             continue
         written = text[start : tail.end()]
         valid = iban_valid(written.replace(" ", "").replace("-", ""))

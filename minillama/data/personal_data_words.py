@@ -64,6 +64,13 @@ CARD_WORDS = words(
     pay; paid; payments?
     """
 )
+# Words of money that say "card" only beside a number with a card's checksum and prefix.
+WEAK_CARD_WORDS = words(
+    r"""
+    withdraw(?:als?|n)?; freeze; frozen; blocked; spending (?:cap|limit); limit; expir(?:es?|ed|y|ing|ation); exp;
+    billed; billing; deposits?; purchases?; refund(?:ed|s)?; cash; balance; bank; checkout; subscription
+    """
+)
 NOT_CARD_WORDS = words(
     r"""
     orders?; invoices?; tracking; parcel; shipment; serial; isbns?; ean; upc; gtin; imei; id; ids; uuid; snowflake;
@@ -85,7 +92,7 @@ SSN_WORDS = words(
 NOT_SSN_WORDS = words(
     r"""
     phone; tel; fax; mobile; orders?; invoices?; isbn; itin; tracking; serial; part; ref; ticket; call; ids?; user;
-    seed; customer; case; commit; account
+    seed; customer; case; commit; account (?:no|number|id)
     """
 )
 IP_WORDS = words(

@@ -176,3 +176,29 @@ def test_time_is_linear_in_rows_of_marks_and_labels(row):
     start = time.process_time()
     find_personal_data(text)
     assert time.process_time() - start < 5.0
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("May I open an account with 595-60-9436?", "US_SSN"),
+        ("Is there a spending cap on 502036981533?", "CREDIT_CARD"),
+        ("Would you freeze 4601049963482 today", "CREDIT_CARD"),
+        ("I want to withdraw cash with 3595204414998826", "CREDIT_CARD"),
+    ],
+)
+def test_weaker_words_beside_a_valid_number(text, kind):
+    assert [span.kind for span in find_personal_data(text)] == [kind]
+
+
+@pytest.mark.parametrize(
+    "text", ["Account no. 595-60-9436", "It holds 502036981533 bacteria.", "The limit is 502036981534."]
+)
+def test_weaker_words_alone_are_not_enough(text):
+    assert not [span for span in find_personal_data(text) if span.kind in ("US_SSN", "CREDIT_CARD")]
+
+
+def test_an_iban_of_a_wrong_length_counts_beside_its_word_with_its_checksum():
+    assert [span.text for span in find_personal_data("My IBAN is GB11QBKS5178456830895.")] == ["GB11QBKS5178456830895"]
+    assert not find_personal_data("My IBAN is GB12QBKS5178456830895.")
+    assert not find_personal_data("The key GB11QBKS5178456830895 opens it.")

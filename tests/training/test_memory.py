@@ -7,7 +7,7 @@ import sys
 import pytest
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives memory back so eagerly, and can be asked")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be asked")
 def test_blocks_are_not_fetched_page_by_page_again():
     code = (
         "import resource, numpy as np\n"
