@@ -174,9 +174,9 @@ def ipv4_public(text):
 def redact_emails(text):
     """Replace every e-mail address by |||EMAIL_ADDRESS|||.
 
-    An address is a run of letters, digits and . _ + - , an @, and a domain: at least two labels of
-    letters, digits and - with dots between them, the last of two or more letters. Signs of the
-    sentence around an address stay.
+    An address is a run of letters, digits and . _ + - (all of it, even where it begins or ends with
+    one of these signs), an @, and a domain: at least two labels of letters, digits and - with dots
+    between them, the last of two or more letters. Signs of the sentence around an address stay.
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ def jaccard_of_texts(first, second, n):
     """The Jaccard similarity of the n-word shingles of two texts.
 
     J = |A and B| / |A or B|, for the sets A and B of all windows of n words in a row. Words come from
-    the normalised text: lower case, every run of digits as "0", every sign as a space.
+    the normalised text: lower case, every run of digits as "0", every sign (- and _ too) as a space.
 
     Parameters
     ----------
@@ -326,7 +326,7 @@ def duplicate_clusters(n, pairs):
 def samples_with_overlap(document, samples, n):
     """Say which evaluation samples share a run of n words with a document.
 
-    Words come from the normalised text: lower case, every sign as a space. Digits stay.
+    Words come from the normalised text: lower case, every sign (- and _ too) as a space. Digits stay.
 
     Parameters
     ----------

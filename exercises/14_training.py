@@ -198,7 +198,7 @@ def decayed_parameters(shapes):
     Parameters
     ----------
     shapes : dict of str to tuple of int
-        "layers.0.wq": (64, 64) and so on, in the model's order.
+        "layers.0.wq": (64, 64) and so on, in the model's order; of any model, with any names.
 
     Returns
     -------

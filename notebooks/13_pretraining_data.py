@@ -773,7 +773,7 @@ show(tell(np.random.default_rng(2)))
 # %%
 def normal_words(text, zero=True):
     text = re.sub(r"\d+", "0", text.lower()) if zero else text.lower()
-    return re.sub(r"[^\w\s]", " ", text).split()
+    return re.sub(r"(?:[^\w\s]|_)", " ", text).split()
 
 
 def shingles(text, n=5):

@@ -115,7 +115,7 @@ def threshold_costs(scores, labels, threshold):
 def jaccard_of_texts(first, second, n):
     sets = []
     for text in (first, second):
-        words = re.sub(r"[^\w\s]", " ", re.sub(r"\d+", "0", text.lower())).split()
+        words = re.sub(r"[^\w\s]|_", " ", re.sub(r"\d+", "0", text.lower())).split()
         sets.append({tuple(words[i : i + n]) for i in range(len(words) - n + 1)})
     a, b = sets
     return len(a & b) / len(a | b)
@@ -151,7 +151,7 @@ def duplicate_clusters(n, pairs):
 
 def samples_with_overlap(document, samples, n):
     def windows(text):
-        words = re.sub(r"[^\w\s]", " ", text.lower()).split()
+        words = re.sub(r"[^\w\s]|_", " ", text.lower()).split()
         return {tuple(words[i : i + n]) for i in range(len(words) - n + 1)}
 
     seen = windows(document)

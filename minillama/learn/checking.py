@@ -176,7 +176,8 @@ def _explain_numbers(
     report: Report, exercise: Exercise, function: Function, smallest: Mismatch, dims: Dims, shapes: Sequence[Dims]
 ) -> None:
     """The first difference from the smallest case; what is wrong where, from the one that shows most."""
-    telling_dims, mismatch = _telling(exercise, function, smallest, dims, shapes)
+    failing = _failing(exercise, function, smallest, shapes)
+    telling_dims, mismatch = _telling(smallest, dims, failing)
     wrong = mismatch.wrong
     assert wrong is not None
     args = exercise.arguments(telling_dims)
@@ -184,6 +185,8 @@ def _explain_numbers(
     first = exercise.outputs[0] if exercise.outputs else "result 0"
     axes = exercise.axes if mismatch.output in ("", first) else ()
     statements = geometry.describe(mismatch.expected, mismatch.got, wrong, axes, telling_dims, named)
+    others = [smallest, *(failed for _, failed in failing)]
+    statements = [text for text in statements if not any(geometry.contradicts(m.expected, m.got, text) for m in others)]
     if not report.mistake:
         report.headline = statements[:-1] or [_plain_words(mismatch, exercise)]
     elif len(statements) > 1:
@@ -214,15 +217,19 @@ def _plain_words(mismatch: Mismatch, exercise: Exercise) -> str:
     )
 
 
-def _telling(
-    exercise: Exercise, function: Function, mismatch: Mismatch, dims: Dims, shapes: Sequence[Dims]
-) -> tuple[Dims, Mismatch]:
+def _failing(
+    exercise: Exercise, function: Function, mismatch: Mismatch, shapes: Sequence[Dims]
+) -> list[tuple[Dims, Mismatch]]:
+    """The shapes in which the function fails in the same way."""
+    found = [(shape, _fails(exercise, function, shape)) for shape in shapes]
+    same = (mismatch.kind, mismatch.output)
+    return [(s, failed) for s, failed in found if isinstance(failed, Mismatch) and (failed.kind, failed.output) == same]
+
+
+def _telling(mismatch: Mismatch, dims: Dims, failing: Sequence[tuple[Dims, Mismatch]]) -> tuple[Dims, Mismatch]:
     """The largest of the failing cases that a person can still take in: it has several of everything."""
     best: tuple[Dims, Mismatch] = (dims, mismatch)
-    for shape in shapes:
-        failed = _fails(exercise, function, shape)
-        if not isinstance(failed, Mismatch) or (failed.kind, failed.output) != ("numbers", mismatch.output):
-            continue
+    for shape, failed in failing:
         if best[1].expected.size < failed.expected.size <= 1 << 16:
             best = shape, failed
     return best
@@ -235,13 +242,15 @@ def _number(value: Any) -> str:
 def _explain_sequence(
     report: Report, exercise: Exercise, function: Function, mismatch: Mismatch, shapes: Sequence[Dims]
 ) -> None:
-    mismatch = _longest(exercise, function, mismatch, shapes)
+    failing = [failed for _, failed in _failing(exercise, function, mismatch, shapes)]
+    others = [mismatch, *failing]
+    mismatch = _longest(mismatch, failing)
     expected, got = mismatch.expected, mismatch.got
     if isinstance(expected, list | str | bytes) and isinstance(got, type(expected)):
         n = next((i for i, (a, b) in enumerate(zip(expected, got)) if a != b), min(len(expected), len(got)))
         what = "character" if isinstance(expected, str) else "byte" if isinstance(expected, bytes) else "element"
         if not report.headline:
-            report.headline = [_about_sequence(expected, got, n, what)]
+            report.headline = [_about_sequence(expected, got, n, what, others)]
         report.facts.append(("right up to", f"{what} {n} of {len(expected)}"))
     elif isinstance(expected, dict) and isinstance(got, dict):
         keys = [key for key in {**expected, **got} if expected.get(key) != got.get(key)]
@@ -252,18 +261,16 @@ def _explain_sequence(
     report.facts += [("expected", _short(expected)), ("yours", _short(got))]
 
 
-def _longest(exercise: Exercise, function: Function, mismatch: Mismatch, shapes: Sequence[Dims]) -> Mismatch:
+def _longest(mismatch: Mismatch, failing: Sequence[Mismatch]) -> Mismatch:
     """The failing case that shows most, up to what still can be read."""
-    for dims in shapes:
-        failed = _fails(exercise, function, dims)
-        if isinstance(failed, Mismatch) and (failed.kind, failed.output) == ("sequence", mismatch.output):
-            sizes = [len(m.expected) if hasattr(m.expected, "__len__") else 0 for m in (mismatch, failed)]
-            if sizes[0] < sizes[1] <= 40:
-                mismatch = failed
+    for failed in failing:
+        sizes = [len(m.expected) if hasattr(m.expected, "__len__") else 0 for m in (mismatch, failed)]
+        if sizes[0] < sizes[1] <= 40:
+            mismatch = failed
     return mismatch
 
 
-def _about_sequence(expected: Any, got: Any, n: int, what: str) -> str:
+def _about_sequence(expected: Any, got: Any, n: int, what: str, others: Sequence[Mismatch]) -> str:
     if len(got) == 0:
         return "Your result is empty."
     if n == len(got) < len(expected):
@@ -275,7 +282,7 @@ def _about_sequence(expected: Any, got: Any, n: int, what: str) -> str:
             return "Your result is right behind the first element: one is missing, or too many, at the beginning."
         if expected == got[::-1]:
             return "Your result is the right one in reverse order."
-        numbers = _as_numbers(expected, got)
+        numbers = _as_numbers(expected, got, others)
         if numbers:
             return numbers
         try:
@@ -290,7 +297,7 @@ def _about_sequence(expected: Any, got: Any, n: int, what: str) -> str:
     )
 
 
-def _as_numbers(expected: list[Any], got: list[Any]) -> str:
+def _as_numbers(expected: list[Any], got: list[Any], others: Sequence[Mismatch]) -> str:
     """What geometry says of two lists of as many numbers, if they are that."""
     if len(expected) != len(got) or len(expected) < 3:
         return ""
@@ -298,7 +305,9 @@ def _as_numbers(expected: list[Any], got: list[Any]) -> str:
         return ""
     e, g = np.array(expected), np.array(got)
     statements = geometry.describe(e, g, np.asarray(e != g), ("element",), {}, {})
-    return statements[0] if len(statements) > 1 else ""
+    alike = [(np.array(m.expected), np.array(m.got)) for m in others if len(m.expected) == len(m.got)]
+    true = [text for text in statements[:-1] if not any(geometry.contradicts(*pair, text) for pair in alike)]
+    return true[0] if true else ""
 
 
 def _about_shape(mismatch: Mismatch, exercise: Exercise) -> list[str]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .exercise import Exercise
+
+_MOST_EXCHANGED = 5  # results of which all orders are tried
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,24 @@ def compare(exercise: Exercise, expected: Any, got: Any) -> Comparison:
         for name, e, g in zip(names, expected, got):
             mismatch = _compare_one(exercise, name, e, g, remarks)
             if mismatch is not None:
-                return Comparison(mismatch, tuple(remarks))
+                return Comparison(_exchanged(exercise, names, expected, got) or mismatch, tuple(remarks))
         return Comparison(None, tuple(remarks))
     if isinstance(got, tuple) and got and not isinstance(expected, list | str | bytes):
         got = got[0]
         remarks.append("It returns a tuple; the first part was taken.")
     return Comparison(_compare_one(exercise, "", expected, got, remarks), tuple(remarks))
+
+
+def _exchanged(exercise: Exercise, names: Sequence[str], expected: Any, got: Any) -> Mismatch | None:
+    """Whether all results are right, but stand in another order."""
+    if len(expected) > _MOST_EXCHANGED:
+        return None
+    for order in permutations(range(len(expected))):
+        if all(_compare_one(exercise, "", expected[i], g, []) is None for i, g in zip(order, got)):
+            found = ", ".join(names[i] for i in order)
+            message = f"should be ({', '.join(names)}); yours is ({found}): right, in another order"
+            return Mismatch("type", "", expected, got, message=message)
+    return None
 
 
 def kind_of(value: Any) -> str:
@@ -113,11 +129,18 @@ def _compare_sequence(name: str, expected: Any, got: Any) -> Mismatch | None:
         )
     if isinstance(expected, list) and isinstance(got, list):
         got = [g.item() if isinstance(g, np.generic) else g for g in got]
+        if expected and isinstance(expected[0], tuple):  # rows of an array, or lists, are as good
+            got = [tuple(g.tolist() if isinstance(g, np.ndarray) else g) if _is_row(g) else g for g in got]
     if isinstance(expected, bool) and isinstance(got, np.bool_):
         got = bool(got)
+    wanted = "None" if expected is None else kind_of(expected)
     if type(expected) is not type(got) and not (isinstance(expected, dict) and isinstance(got, dict)):
-        return Mismatch("type", name, expected, got, message=f"should be {kind_of(expected)}, is {kind_of(got)}")
+        return Mismatch("type", name, expected, got, message=f"should be {wanted}, is {kind_of(got)}")
     return None if expected == got else Mismatch("sequence", name, expected, got)
+
+
+def _is_row(value: Any) -> bool:
+    return isinstance(value, list | np.ndarray) and np.ndim(value) == 1
 
 
 def differs(exercise: Exercise, expected: NDArray[Any], got: NDArray[Any]) -> NDArray[np.bool_]:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .places import names_of, share_of, where, wrong_slices
+from .relations import TOLERANCE, close, per_slice, relation
 
 Array = NDArray[Any]
 
-_TOLERANCE = 2e-4  # relative, for a relation that explains every number
+_ONE_VALUE, _DIGITS = "Every wrong element is ", "Right to about "
 
 
 def describe(
@@ -40,26 +41,25 @@ def describe(
     e, g = expected.astype(np.float64), got.astype(np.float64)
     found: list[str | None] = [_not_numbers(e, g, wrong, names)]
     if found[0] is None:
-        found = [_untouched(g, args), _constant(g, wrong), _order(e, g, names), _relation(e, g, wrong, dims)]
+        found = [_untouched(g, args), _constant(g, wrong), _order(e, g, names), relation(e, g, wrong, dims)]
         if not any(found):
             found = [_with_argument(e, g, args), _sums(e, g, names)]
         if not any(found):
-            found = [_per_slice(e, g, names), _precision(e, g), _kept(e, g, wrong, names)]
+            found = [per_slice(e, g, names, dims), _precision(e, g), _kept(e, g, wrong, names)]
     return [text for text in found if text] + [where(wrong, names)]
 
 
-def _close(a: Array, b: Array) -> bool:
-    """Whether b is a, but for rounding; infinities and NaN have to stand in the same places."""
-    finite = np.isfinite(a)
-    if (
-        a.shape != b.shape
-        or not np.array_equal(finite, np.isfinite(b))
-        or not np.array_equal(a[~finite], b[~finite], equal_nan=True)
-    ):
+def contradicts(expected: Array, got: Array, statement: str) -> bool:
+    """Whether another failing case speaks against a statement that is true of one: it was so by chance."""
+    if expected.shape != got.shape or expected.dtype.kind not in "fiub" or got.dtype.kind not in "fiub":
         return False
-    a, b = a[finite], b[finite]
-    size = float(np.abs(a).max(initial=0.0))
-    return a.size > 0 and bool(np.all(np.abs(a - b) <= _TOLERANCE * np.abs(a) + 1e-5 * size))
+    e, g = expected.astype(np.float64), got.astype(np.float64)
+    if statement.startswith(_ONE_VALUE):
+        values = g[~np.isclose(e, g, rtol=1e-3, atol=0)]
+        return bool(values.size > 0 and np.ptp(values) > 0)
+    if statement.startswith(_DIGITS):
+        return not _nearly(e, g)
+    return False
 
 
 def _not_numbers(e: Array, g: Array, wrong: Array, names: list[str]) -> str | None:
@@ -86,7 +86,7 @@ def _arrays(args: Mapping[str, Any]) -> dict[str, Array]:
 
 def _untouched(g: Array, args: Mapping[str, Any]) -> str | None:
     for name, a in _arrays(args).items():
-        if a.shape == g.shape and g.size > 1 and np.any(g != 0) and _close(a, g):
+        if a.shape == g.shape and g.size > 1 and np.any(g != 0) and close(a, g):
             return f"Your result is the argument {name}: nothing has happened to it."
     return None
 
@@ -106,7 +106,7 @@ def _with_argument(e: Array, g: Array, args: Mapping[str, Any]) -> str | None:
             (f"expected + {name}", e + a),
             (f"expected - {name}", e - a),
         ):
-            if np.isfinite(values).all() and _close(values, g):
+            if np.isfinite(values).all() and close(values, g):
                 return f"yours = {text} everywhere: {name} is used once too often, or not at all."
     return None
 
@@ -115,16 +115,25 @@ def _constant(g: Array, wrong: Array) -> str | None:
     values = g[wrong]
     if values.size > 1 and np.ptp(values) == 0:
         why = "never written, masked, or multiplied by 0" if values[0] == 0 else "one value for all"
-        return f"Every wrong element is {values[0]:.6g}: {why}."
+        return f"{_ONE_VALUE}{values[0]:.6g}: {why}."
     return None
 
 
 # --- the right numbers in other places ---------------------------------------------------
 
 
+def _nearly(e: Array, g: Array) -> bool:
+    """Whether every number is nearly right where it stands, so that none has come from elsewhere."""
+    finite = np.isfinite(e) & np.isfinite(g)
+    size = float(np.abs(e[finite]).max(initial=0.0))
+    return bool(np.all(np.abs(e - g)[finite] <= 1e-2 * np.abs(e[finite]) + 1e-4 * size))
+
+
 def _order(e: Array, g: Array, names: list[str]) -> str | None:
+    if _nearly(e, g):
+        return None
     for i, j in itertools.combinations(range(e.ndim), 2):
-        if e.shape[i] == e.shape[j] > 1 and _close(np.swapaxes(e, i, j), g):
+        if e.shape[i] == e.shape[j] > 1 and close(np.swapaxes(e, i, j), g):
             return f"Your numbers are right, but the axes {names[i]} and {names[j]} are swapped."
     for axis, name in enumerate(names):
         if 2 <= e.shape[axis] <= 512:
@@ -132,7 +141,7 @@ def _order(e: Array, g: Array, names: list[str]) -> str | None:
             if text:
                 return text
     for axis in range(e.ndim - 1, -1, -1):
-        if e.shape[axis] > 1 and _close(np.sort(e, axis=axis), np.sort(g, axis=axis)):
+        if e.shape[axis] > 1 and close(np.sort(e, axis=axis), np.sort(g, axis=axis)):
             return f"Every row along {names[axis]} has the right numbers, in another order."
     if e.size > 1 and np.allclose(np.sort(e, axis=None), np.sort(g, axis=None), rtol=1e-4, atol=1e-6):
         return "The numbers are the right ones, all of them, in another order."
@@ -144,12 +153,12 @@ def _slices_moved(e: Array, g: Array, name: str) -> str | None:
     n = len(e)
     flat_e, flat_g = e.reshape(n, -1), g.reshape(n, -1)
     floor = 1e-5 * float(np.abs(flat_e[np.isfinite(flat_e)]).max(initial=0.0))
-    source = np.full(n, -1)
-    for i in range(n):
-        near = np.all(np.isclose(flat_e, flat_g[i], rtol=_TOLERANCE, atol=floor), axis=1)
-        candidates = np.flatnonzero(near)
-        if len(candidates):
-            source[i] = i if near[i] else candidates[0]
+
+    def same(a: Array, b: Array) -> NDArray[np.bool_]:
+        return np.asarray(np.all(np.isclose(a, b, rtol=TOLERANCE, atol=floor), axis=-1))
+
+    near = same(flat_e[None], flat_g[:, None]) if n * flat_e.size <= 1 << 22 else _near_by_rows(same, flat_e, flat_g)
+    source = np.where(near.any(axis=1), np.where(np.diagonal(near), np.arange(n), near.argmax(axis=1)), -1)
     moved = int(np.sum((source != np.arange(n)) & (source >= 0)))
     if moved == 0:
         return None
@@ -157,14 +166,33 @@ def _slices_moved(e: Array, g: Array, name: str) -> str | None:
         tiled = _tiled(flat_e, flat_g)
         if tiled:
             return f"Along {name} {tiled}"
-        how = _pattern(source.tolist())
-        places = [(i, s) for i, s in enumerate(source.tolist()) if i != s]
-        few = ", ".join(f"yours[{i}] = expected[{s}]" for i, s in places[:4])
-        return f"Along {name} your slices are the right ones in other places: {how or few}."
+        how = _pattern(n, lambda order: bool(same(flat_g, flat_e[order]).all()))
+        if how or _distinct(near, source, flat_g):
+            if len(set(source.tolist())) == 1:
+                how = how or f"all of them equal slice {source[0]}"
+            places = [(i, s) for i, s in enumerate(source.tolist()) if i != s]
+            few = ", ".join(f"yours[{i}] = expected[{s}]" for i, s in places[:4])
+            return f"Along {name} your slices are the right ones in other places: {how or few}."
+    return _shifted(flat_e, flat_g, same, name)
+
+
+def _near_by_rows(same: Callable[[Array, Array], NDArray[np.bool_]], e: Array, g: Array) -> NDArray[np.bool_]:
+    return np.array([same(e, row[None]) for row in g])
+
+
+def _distinct(near: NDArray[np.bool_], source: NDArray[np.int_], g: Array) -> bool:
+    """Whether where a slice comes from can be told: single numbers are equal by chance, or because they saturate."""
+    if g.shape[1] == 1:
+        return bool((near.sum(axis=1) == 1).all()) and len(set(source.tolist())) == len(source)
+    moved = source != np.arange(len(source))
+    return bool(np.all(np.ptp(g[moved], axis=1) > 0))
+
+
+def _shifted(e: Array, g: Array, same: Callable[[Array, Array], NDArray[np.bool_]], name: str) -> str | None:
     for shift in (1, -1, 2, -2):
         inside = slice(shift, None) if shift > 0 else slice(None, shift)
         other = slice(None, -shift) if shift > 0 else slice(-shift, None)
-        if abs(shift) < n - 1 and np.all(np.isclose(flat_g[inside], flat_e[other], rtol=_TOLERANCE, atol=floor)):
+        if abs(shift) < len(e) - 1 and same(g[inside], e[other]).all() and not same(e[inside], e[other]).mean() > 0.5:
             sign = "-" if shift > 0 else "+"
             return f"Along {name} everything is shifted: yours[i] = expected[i {sign} {abs(shift)}]."
     return None
@@ -189,124 +217,24 @@ def _tiled(e: Array, g: Array) -> str | None:
     return None
 
 
-def _pattern(source: list[int]) -> str | None:
-    n = len(source)
+def _pattern(n: int, explains: Callable[[list[int]], bool]) -> str | None:
+    """The name of an order of n slices that explains yours."""
     half = n // 2
     patterns = {
         "reversed": list(range(n))[::-1],
         "even ones first, then odd ones (halves instead of neighbours)": [*range(0, n, 2), *range(1, n, 2)],
-        "the two halves interleaved (neighbours instead of halves)": [x for i in range(half) for x in (i, i + half)],
+        "the two halves interleaved (neighbours instead of halves)": (
+            [x for i in range(half) for x in (i, i + half)] if n % 2 == 0 else []
+        ),
         "the two halves exchanged": [*range(half, n), *range(half)],
         "neighbours exchanged in pairs": [i ^ 1 for i in range(n)] if n % 2 == 0 else [],
     }
     for shift in (1, -1):
         patterns[f"shifted round by {'one' if shift == 1 else 'minus one'}"] = [(i - shift) % n for i in range(n)]
     for name, order in patterns.items():
-        if source == order:
+        if order and explains(order):
             return name
-    return f"all of them equal slice {source[0]}" if len(set(source)) == 1 else None
-
-
-# --- one factor or one difference -----------------------------------------------------
-
-
-def _relation(e: Array, g: Array, wrong: Array, dims: Mapping[str, int]) -> str | None:
-    usable = wrong & np.isfinite(e) & np.isfinite(g)
-    nonzero = usable & (np.abs(e) > 1e-3 * np.abs(e[usable]).max(initial=0.0))
-    if nonzero.sum() >= 2:
-        ratio = g[nonzero] / e[nonzero]
-        middle = float(np.median(ratio))
-        if np.all(np.abs(ratio - middle) <= _TOLERANCE * abs(middle) + 1e-9) and middle != 0:
-            place = "" if wrong.all() else " where it is wrong"
-            return f"yours / expected = {middle:.4f}{place}, the same everywhere{_known_number(middle, dims)}."
-    if usable.sum() >= 2:
-        difference = (g - e)[usable]
-        middle = float(np.median(difference))
-        if abs(middle) > 0 and np.all(np.abs(difference - middle) <= 1e-3 * abs(middle)):
-            return f"yours - expected = {middle:.6g}, the same everywhere{_known_number(middle, dims)}."
-    if usable.all() and e.size >= 4 and np.ptp(e) > 0:
-        slope, shift = np.polyfit(e.reshape(-1), g.reshape(-1), 1)
-        if abs(slope) > 1e-6 and _close(slope * e + shift, g):
-            return f"yours = {slope:.4f} * expected + {shift:.4f} everywhere: a factor and a constant."
-        power = _power(e, g)
-        if power:
-            return power
     return None
-
-
-def _power(e: Array, g: Array) -> str | None:
-    reciprocal = np.divide(1, e, out=np.zeros_like(e), where=e != 0)
-    functions = {
-        "square": e**2,
-        "absolute value": np.abs(e),
-        "square root": np.sqrt(np.abs(e)),
-        "reciprocal": reciprocal,
-        "exponential": np.exp(np.minimum(e, 80)),
-        "logarithm": np.log(np.where(e > 0, e, 1)),
-    }
-    for name, values in functions.items():
-        if _close(values, g):
-            return f"Yours is the {name} of what is expected, everywhere."
-    return None
-
-
-def _known_number(value: float, dims: Mapping[str, int]) -> str:
-    """A name for a factor: -1, a power of two, or a function of the sizes."""
-    if math.isclose(value, -1, rel_tol=1e-4):
-        return ": the sign is turned"
-    candidates = {"2": 2.0, "ln 2": math.log(2), "pi": math.pi, "e": math.e, "log2(e)": 1 / math.log(2)}
-    for name, n in dims.items():
-        if n > 1:
-            candidates |= {
-                f"{name} = {n}": float(n),
-                f"sqrt({name}) = sqrt({n})": math.sqrt(n),
-                f"{name} - 1": n - 1.0,
-                f"{name} + 1": n + 1.0,
-            }
-            candidates |= {f"{name} / ({name} - 1)": n / (n - 1), f"sqrt({name} / 2)": math.sqrt(n / 2)}
-    for name, number in candidates.items():
-        for text, x in ((name, number), (f"1 / {name.split(' = ')[0]}", 1 / number)):
-            for sign in (1, -1):
-                if x != 1 and math.isclose(value, sign * x, rel_tol=3e-4):
-                    return f" = {'-' if sign < 0 else ''}{text}"
-    return ""
-
-
-def _per_slice(e: Array, g: Array, names: list[str]) -> str | None:
-    """A factor, or a difference, that changes along one axis only, or along all but one."""
-    size = float(np.abs(e).max(initial=0.0))
-    usable = np.abs(e) > 1e-3 * size
-    ratio = np.divide(g, e, out=np.ones_like(e), where=usable)
-    if e.ndim < 2:
-        return None
-    words = {
-        "yours / expected": (np.where(usable, ratio, np.nan), 1.0),
-        "yours - expected": (np.where(usable, g - e, np.nan), 0.0),
-    }
-    others = [
-        (tuple(i for i in range(e.ndim) if i != axis), f"depends on {name} alone") for axis, name in enumerate(names)
-    ]
-    along = [((axis,), f"is the same all along {name}") for axis, name in enumerate(names) if e.shape[axis] > 1]
-    for reduced, text in others + along:
-        for word, (values, neutral) in words.items():
-            numbers = _one_each(values, reduced, neutral, neutral or size)
-            if numbers is not None:
-                shown = ", ".join(f"{x:.4g}" for x in numbers[:5])
-                return f"{word} {text}: {shown}{' …' if len(numbers) > 5 else ''}."
-    return None
-
-
-def _one_each(values: Array, reduced: tuple[int, ...], neutral: float, size: float) -> Array | None:
-    """The numbers that are left when axes are reduced over which `values` do not change; None if they do."""
-    there = ~np.isnan(values)
-    count = there.sum(axis=reduced)
-    if count.max(initial=0) < 2:
-        return None
-    most = np.where(there, values, -np.inf).max(axis=reduced)[count > 0]
-    least = np.where(there, values, np.inf).min(axis=reduced)[count > 0]
-    effect = float(np.abs(most - neutral).max(initial=0.0))
-    is_one = effect > 1e-4 * size and np.all(most - least <= 1e-2 * effect)
-    return most.reshape(-1) if is_one else None
 
 
 def _sums(e: Array, g: Array, names: list[str]) -> str | None:
@@ -338,7 +266,7 @@ def _kept(e: Array, g: Array, wrong: Array, names: list[str]) -> str | None:
         ("the sum of every row along {} is right, its parts are not", np.sum),
     ):
         for axis in range(e.ndim - 1, -1, -1):
-            if e.shape[axis] > 1 and _close(function(e, axis=axis), function(g, axis=axis)):
+            if e.shape[axis] > 1 and close(function(e, axis=axis), function(g, axis=axis)):
                 return text.format(names[axis]).capitalize() + "."
     share = (
         float(np.corrcoef(e[wrong], g[wrong])[0, 1]) if wrong.sum() > 8 and np.ptp(e[wrong]) and np.ptp(g[wrong]) else 0
@@ -352,13 +280,17 @@ def _kept(e: Array, g: Array, wrong: Array, names: list[str]) -> str | None:
 
 
 def _precision(e: Array, g: Array) -> str | None:
+    """Digits that are right in nine of ten numbers, each measured by itself."""
     size = np.abs(e).max(initial=0.0)
+    there = np.abs(e) > 1e-12 * size
     worst = float(np.abs(e - g).max(initial=0.0) / size) if size else math.inf
-    if worst < 5e-3:
-        digits = max(1, int(0.05 - math.log10(worst)))
-        return (
-            f"Right to about {digits} digit{'s' if digits > 1 else ''} (largest error {worst:.1e} of the largest "
-            "number): "
-            "a rounding, a small constant (such as eps) in another place, or an approximation."
-        )
-    return None
+    if worst >= 5e-3:
+        return None
+    typical = float(np.quantile(np.abs(e - g)[there] / np.abs(e[there]), 0.9))
+    if not 0 < typical < 5e-3:
+        return None
+    digits = max(1, int(0.05 - math.log10(typical)))
+    return (
+        f"{_DIGITS}{digits} digit{'s' if digits > 1 else ''} (largest error {worst:.1e} of the largest "
+        "number): a rounding, a small constant (such as eps) in another place, or an approximation."
+    )

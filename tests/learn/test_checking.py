@@ -165,3 +165,56 @@ def test_a_single_wrong_number_in_an_array_is_described():
 
     mismatch = SimpleNamespace(wrong=np.ones((1, 1), bool), got=[[2.5]], expected=np.array([[1.0]]))
     assert _plain_words(mismatch, ROPE) == "The number is wrong: off by 1.5."
+
+
+def test_exchanged_results_are_called_that():
+    exercise = catalogue()["linear_backward"]
+
+    def exchanged(dy, x, weight):
+        dx, dweight = exercise.reference(dy, x, weight)
+        return dweight, dx
+
+    headline = " ".join(check_function(exercise, exchanged).headline)
+    assert "should be (dx, dweight); yours is (dweight, dx): right, in another order" in headline
+    assert "is missing" not in headline
+
+
+def test_pairs_may_come_as_an_array_or_as_lists():
+    exercise = catalogue()["band_candidates"]
+    for kind in (np.array, lambda pairs: [list(pair) for pair in pairs], set):
+        report = check_function(exercise, lambda s, b, kind=kind: kind(exercise.reference(s, b)))
+        assert report.passed, report.text()
+    assert not check_function(exercise, lambda s, b: np.array(exercise.reference(s, b))[1:]).passed
+
+
+def test_rows_of_an_array_equal_tuples():
+    from minillama.learn.compare import compare
+
+    pairs = [(0, 1), (2, 3)]
+    assert compare(ROPE, pairs, np.array(pairs)).equal
+    assert compare(ROPE, pairs, [[0, 1], np.array([2, 3])]).equal
+    assert not compare(ROPE, pairs, [[0, 1], [2, 4]]).equal
+    assert not compare(ROPE, pairs, [[0, 1], 2]).equal
+
+
+def test_none_that_is_expected_is_no_missing_return():
+    from minillama.learn.compare import compare
+
+    assert compare(ROPE, None, "text").mismatch.message == "should be None, is a value of type str"
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_overfit_looks_at_the_parameters(extra):
+    """Right losses are not enough: the model that was given has to be the trained one."""
+    from minillama.params import map_params
+
+    exercise = catalogue()["overfit"]
+
+    def trained(params, config, tokens, targets, n_steps, learning_rate):
+        if not extra:
+            params = map_params(np.copy, params)
+        losses = exercise.reference(params, config, tokens, targets, n_steps + extra, learning_rate)
+        return losses[: n_steps + 1]
+
+    report = check_function(exercise, trained)
+    assert report.mistake == next(m.name for m in exercise.mistakes if ("too many" if extra else "copy") in m.name)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minillama.learn.geometry import describe
+from minillama.learn.geometry import contradicts, describe
 from minillama.learn.places import heat_map
 
 AXES = ("batch", "head", "position", "dim")
@@ -33,9 +33,9 @@ def half(x):
 CASES = [
     (lambda e: -e, "the sign is turned"),
     (lambda e: e / np.sqrt(8), "yours / expected = 0.3536, the same everywhere = 1 / sqrt(head_dim)"),
-    (lambda e: 2 * e, "yours / expected = 2.0000, the same everywhere = 2"),
+    (lambda e: 2 * e, "yours / expected = 2, the same everywhere"),
     (lambda e: e + 0.25, "yours - expected = 0.25, the same everywhere"),
-    (lambda e: 2 * e + 1, "yours = 2.0000 * expected + 1.0000"),
+    (lambda e: 2 * e + 1, "yours = 2 * expected + 1 everywhere"),
     (np.square, "square of what is expected"),
     (lambda e: e[:, ::-1], "Along head your slices are the right ones in other places: reversed"),
     (lambda e: e[..., [0, 2, 4, 6, 1, 3, 5, 7]], "even ones first, then odd ones"),
@@ -113,3 +113,76 @@ def test_tile_instead_of_repeat(rng):
     text = said(np.repeat(k, 3, axis=1), np.tile(k, (1, 3, 1, 1)))
     assert "Along head your 2 slices take turns, as np.tile lays them out" in text
     assert "as np.repeat lays them out" in said(np.tile(k, (1, 3, 1, 1)), np.repeat(k, 3, axis=1))
+
+
+# --- statements that would be false ---------------------------------------------------------
+
+
+def test_nearly_right_numbers_have_not_changed_places(rng):
+    e = np.sort(rng.normal(size=(3, 50)).astype(np.float32), axis=1)
+    assert "another order" not in said(e, e * np.float32(1.0009))
+    assert "other places" not in said(e, e * np.float32(1.0009))
+
+
+def test_single_numbers_that_occur_elsewhere_have_not_moved():
+    """A curve sampled twice as fast consists of the numbers of the slow one; a saturated one of ones."""
+    slow, fast = np.cos(np.linspace(0, np.pi, 101)), np.cos(np.linspace(0, 2 * np.pi, 101))
+    assert "other places" not in said(slow, fast, ("step",))
+    saturated = np.array([0.1, 0.3, 0.8, 1.0, 1.0, 1.0])
+    assert "other places" not in said(saturated, np.ones(6), ("step",))
+    assert "other places: reversed" in said(saturated, saturated[::-1], ("step",))
+
+
+def test_a_shift_needs_numbers_that_differ():
+    e = np.array([0.5, 1, 1, 1, 1, 1, 1, 2.0])
+    assert "shifted" not in said(e, np.array([0.25, 0.5, 1, 1, 1, 1, 1, 1.0]), ("step",))
+    assert "shifted: yours[i] = expected[i + 1]" in said(np.arange(5.0), np.array([1, 2, 3, 4, 4.0]), ("step",))
+
+
+def test_a_factor_must_explain_zeros_and_more_than_two_numbers(rng):
+    e = np.array([1.0, 2, 3, 4, 0, 0])
+    assert "yours / expected" not in said(e, np.array([2.0, 4, 6, 8, 5, -5]), ("element",))
+    assert "yours / expected = 2 where it is wrong" in said(e, 2 * e, ("element",))
+    two = np.array([1.0, 2, 3, 4])
+    assert "yours / expected" not in said(two, np.array([1.0, 2, 4.5, 6]), ("element",))
+
+
+def test_small_factors_keep_their_digits(expected):
+    assert "yours / expected = 1e-06," in said(expected, expected * 1e-6)
+    assert "yours / expected = 1.00123," in said(expected.astype(float), expected.astype(float) * 1.00123)
+
+
+def test_digits_are_measured_number_by_number(rng):
+    e = np.where(rng.random((20, 30)) < 0.02, 1000.0, 1.0) * rng.normal(size=(20, 30))
+    assert "Right to about" not in said(e, e + rng.normal(size=e.shape))
+    assert "Right to about 3 digits" in said(e, e * (1 + 1e-3 * rng.choice([-1, 1], e.shape)))
+
+
+def test_a_factor_with_noise_does_not_depend_on_an_axis(expected):
+    noise = 1 + 1e-3 * np.sin(1e4 * expected)
+    text = said(expected, expected * np.sqrt(8) * noise)
+    assert "depends on" not in text
+    assert "yours / expected = 2.8" in text
+    assert "nearly the same everywhere" in text
+
+
+@pytest.mark.parametrize(
+    ("factor", "name"),
+    [
+        (10, "= B · T = 10"),
+        (1 / 10, "= 1 / (B · T)"),
+        (1 / 9, "= 1 / (head_dim + 1)"),
+        (1 / 8**0.5, "1 / sqrt(head_dim)"),
+    ],
+)
+def test_factors_have_names(expected, factor, name):
+    assert name in said(expected, expected * factor)
+
+
+def test_another_case_speaks_against_a_statement():
+    zeros = "Every wrong element is 0: never written, masked, or multiplied by 0."
+    e = np.array([1.0, 2, 3])
+    assert contradicts(e, np.array([0, 5.0, 3]), zeros)
+    assert not contradicts(e, np.array([0, 0, 3.0]), zeros)
+    assert contradicts(e, np.array([1.0, 2, 4]), "Right to about 2 digits")
+    assert not contradicts(e, e * 1.001, "Right to about 2 digits")

@@ -51,7 +51,8 @@ def test_there_is_an_exercise_for_every_operation(solved):
 def test_the_solved_set_gives_the_same_text(solved, llm):
     expected = llm.generate(PROMPT, max_tokens=8, temperature=0).text
     assert text_on(llm, own_ops(find_workspace(solved)).ops) == expected
-    arguments = ["generate", "--with", str(solved), PROMPT, "-n", "8", "--temperature", "0"]
+    model = ["--model", "smollm2-135m-instruct"]
+    arguments = ["generate", "--with", str(solved), PROMPT, "-n", "8", "--temperature", "0", *model]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.stdout.rstrip("\n") == expected.rstrip("\n")
     for words in ("rope_forward       is your rope_interleaved", "tokens/s: yours", "reference", "fast"):

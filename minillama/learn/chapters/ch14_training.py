@@ -759,8 +759,10 @@ NORM = Exercise(
 
 
 def _make_clip(rng: np.random.Generator, D: int, hidden: int, percent: int) -> Arrays:
-    """Gradients whose norm is `percent` of the limit."""
+    """Gradients whose norm is `percent` of the limit; for 0 all are zero and the limit is 1."""
     gradients = _tensors(rng, D, hidden)
+    if percent == 0:
+        return [np.zeros_like(g) for g in gradients], 1.0
     return list(gradients), 100 * _norm_of(gradients) / percent
 
 
@@ -794,6 +796,7 @@ CLIP = Exercise(
         {"D": 1, "hidden": 1, "percent": 1000},
         {"D": 3, "hidden": 5, "percent": 130},
         {"D": 8, "hidden": 4, "percent": 5},
+        {"D": 2, "hidden": 3, "percent": 0},
         {"D": 20, "hidden": 31, "percent": 2500},
     ),
     axes=("row", "column"),
@@ -819,7 +822,7 @@ CLIP = Exercise(
         Mistake(
             "Your function makes the norm max_norm even where it is smaller.",
             "Small gradients stay as they are: the factor is at most 1.",
-            lambda gs, limit: tuple(g * g.dtype.type(limit / _norm_of(gs)) for g in gs),
+            lambda gs, limit: tuple(g * g.dtype.type(limit / (_norm_of(gs) + 1e-6)) for g in gs),
         ),
         Mistake(
             "Your function normalises a long gradient to length 1, whatever max_norm is.",
@@ -829,7 +832,7 @@ CLIP = Exercise(
         Mistake(
             "Your function divides by the squared norm.",
             "max_norm / norm**2 makes long gradients too short: the root of the sum of squares is missing.",
-            lambda gs, limit: tuple(g * g.dtype.type(min(1.0, limit / _norm_of(gs) ** 2)) for g in gs),
+            lambda gs, limit: tuple(g * g.dtype.type(min(1.0, limit / (_norm_of(gs) ** 2 + 1e-6))) for g in gs),
         ),
         Mistake(
             "Your function leaves out a step whose gradient is too long: it returns zeros.",
@@ -1132,7 +1135,11 @@ def _make_shapes(rng: np.random.Generator, n_layers: int, dim: int, tied: int) -
     config = ModelConfig(
         dim=2 * dim, n_layers=n_layers, n_heads=1, hidden_dim=3 * dim, vocab_size=7, max_seq_len=8, tied=bool(tied)
     )
-    return (expected_shapes(config),)
+    shapes = dict(expected_shapes(config))
+    if n_layers > 1:  # what other models have: names tell nothing, the number of dimensions does
+        shapes |= {"norm_proj": (dim, 2 * dim), "conv": (2 * dim, dim, 3), "bias": (dim,), "scale": (1,)}
+        shapes |= {"attention_bias": (dim, 7), "layer_scale": (2 * dim,)}
+    return (shapes,)
 
 
 DECAYED = Exercise(
@@ -1275,8 +1282,10 @@ def _make_overfit(rng: np.random.Generator, n_layers: int, dim: int, B: int, T: 
 
 
 def _observe_losses(function, args):
+    """The losses, and what has become of the parameters that were given."""
     losses = function(*args)
-    return losses if losses is None else np.asarray(losses, np.float64)
+    parameters = np.concatenate([np.ravel(p) for _, p in named_arrays(args[0])])
+    return losses if losses is None else np.asarray(losses, np.float64), parameters
 
 
 def _overfit(wrong: str = ""):
@@ -1288,8 +1297,10 @@ def _overfit(wrong: str = ""):
         if wrong == "unshifted":
             targets = tokens
         losses, total, first = [], None, None
+        if wrong == "copy":
+            params = map_params(np.copy, params)
         rate = {"sign": -learning_rate, "batch": learning_rate / len(tokens), "nothing": 0.0}.get(wrong, learning_rate)
-        for _ in range(n_steps):
+        for _ in range(n_steps + (wrong == "more")):
             loss, gradients = loss_and_gradients(params, config, tokens, targets, ops=REFERENCE)
             losses.append(loss)
             if wrong == "accumulated":
@@ -1305,7 +1316,7 @@ def _overfit(wrong: str = ""):
                     continue
                 p -= np.float32(rate) * g
         last = loss_and_gradients(params, config, tokens, targets, ops=REFERENCE)[0]
-        return {"order": [last, *losses], "short": losses}.get(wrong, [*losses, last])
+        return {"order": [last, *losses], "short": losses, "more": losses}.get(wrong, [*losses, last])
 
     return function
 
@@ -1327,6 +1338,7 @@ OVERFIT = Exercise(
         {"n_layers": 1, "dim": 16, "B": 2, "T": 6, "n_steps": 30},
     ),
     axes=("step",),
+    outputs=("losses", "parameters after the call"),
     rtol=2e-3,
     atol=1e-4,
     hints=(
@@ -1386,6 +1398,16 @@ OVERFIT = Exercise(
             "Your function does not return the loss after the last update.",
             "n_steps + 1 losses: one before each update and one at the end, or nobody knows what the last one did.",
             _overfit("short"),
+        ),
+        Mistake(
+            "Your function trains a copy: the parameters that it was given have not changed.",
+            "Whoever called it wants the trained model: write into the arrays of `params` themselves.",
+            _overfit("copy"),
+        ),
+        Mistake(
+            "Your function makes one update too many.",
+            "n_steps updates and n_steps + 1 losses: the last loss is taken behind the last update.",
+            _overfit("more"),
         ),
         Mistake(
             "Your last loss stands first.",
