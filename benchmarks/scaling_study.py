@@ -118,6 +118,15 @@ def train(run: Run, args: argparse.Namespace) -> dict:
     }  # fmt: skip
 
 
+_TIMES = {0.5: "half of the text", 1: "text seen once", 2: "text seen twice"}
+
+
+def _ticks(axis, values: set, text) -> None:
+    """One tick for each value that was measured."""
+    axis.set_xticks(sorted(values), [text(value) for value in sorted(values)])
+    axis.minorticks_off()
+
+
 def draw(results: dict, path: Path) -> None:
     """Loss against parameters for each number of epochs, against tokens for each shape, and by vocabulary."""
     import matplotlib
@@ -133,18 +142,21 @@ def draw(results: dict, path: Path) -> None:
     ):
         for value in sorted({r[series] for r in grid}):
             points = sorted((r[x], r["bits_per_byte"]) for r in grid if r[series] == value)
-            name = f"seen {value:g} times" if series == "epochs" else f"{value / 1e6:.2f}M parameters"
+            name = _TIMES[value] if series == "epochs" else f"{value / 1e6:.2f}M parameters"
             axis.plot(*zip(*points), marker="o", label=name)
         axis.set(xlabel=label, xscale="log")
+        _ticks(axis, {r[x] for r in grid}, lambda value: f"{value / 1e6:.2f}M")
         axis.legend(fontsize=8)
     axes[0].set(ylabel="bits per byte of held-out stories", title="more parameters")
     axes[1].set(title="more tokens")
     by_vocabulary = sorted(
         (r["vocab_size"], r["bits_per_byte"]) for r in results.values() if (r["dim"], r["epochs"]) == (128, 1)
     )
+    axes[2].set(xscale="log")
     if by_vocabulary:
         axes[2].plot(*zip(*by_vocabulary), marker="o", color="C3")
-    axes[2].set(xlabel="pieces of the vocabulary", xscale="log", title="the vocabulary (dim 128, text seen once)")
+    _ticks(axes[2], {pieces for pieces, _ in by_vocabulary}, str)
+    axes[2].set(xlabel="pieces of the vocabulary", title="the vocabulary (dim 128, text seen once)")
     for axis in axes:
         axis.grid(alpha=0.3)
     figure.savefig(path, dpi=110)
