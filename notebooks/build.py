@@ -4,7 +4,7 @@
     python notebooks/build.py 05 06        some
     python notebooks/build.py --check      execute without writing; fail where a notebook is not its source's
 
-Any error, warning, or a chapter of more than a minute fails the build.
+Any error, warning, or a chapter that takes more than a minute twice fails the build.
 """
 
 from __future__ import annotations
@@ -87,6 +87,9 @@ def build(path: Path, *, check: bool) -> list[str]:
 
     target = path.with_suffix(".ipynb")
     notebook, seconds = execute(path)
+    if seconds > SECONDS:  # kernels may have been compiled, or the machine been busy: the second time counts
+        print(f"{path.name}: {seconds:.1f} s, once more", flush=True)
+        notebook, seconds = execute(path)
     found = complaints(notebook)
     if seconds > SECONDS:
         found.append(f"takes {seconds:.0f} s, more than {SECONDS}")
