@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .cli_output import compile_notice, note, stderr, write
+from .data.documents import SEPARATOR
 
 if TYPE_CHECKING:
     from .data.pipeline import PipelineSettings, Progress
@@ -58,7 +59,7 @@ def filter_(
     ] = None,
     separator: Annotated[
         str, typer.Option("--separator", help="In .txt files: the line between two documents.")
-    ] = "<|endoftext|>",
+    ] = SEPARATOR,
     whole_files: Annotated[bool, typer.Option("--whole-files", help="Each .txt file is one document.")] = False,
     field: Annotated[str, typer.Option("--field", help="In .jsonl files: the key of the text.")] = "text",
     format_: Annotated[

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from .cli_output import download_bar, note, write
+from .data.documents import SEPARATOR
 
 Inputs = Annotated[
     list[Path],
@@ -19,7 +20,6 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier run has written there.")]
 Separator = Annotated[str, typer.Option("--separator", help="In .txt files: the line between documents; '' for none.")]
 Field = Annotated[str, typer.Option("--field", help="In .jsonl files: the key of the text.")]
-SEPARATOR = "<|endoftext|>"
 
 
 def register(app: typer.Typer) -> None:

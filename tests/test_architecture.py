@@ -15,6 +15,7 @@ PACKAGE = Path(minillama.__file__).parent
 # who reads files.
 ALLOWED = {
     "home": set(),
+    "file_lock": set(),
     "jit": {"home"},
     "simd": set(),
     "simd_bytes": {"simd"},
@@ -51,8 +52,20 @@ ALLOWED = {
     "checkpoints": {"config", "home", "params", "quantization", "layers", "tokenizers"},
     "tokenizers": {"checkpoints"},
     "chat": {"tokenizers"},
-    "data": {"home", "jit", "checkpoints", "tokenizers"},
-    "training": {"config", "checkpoints", "data", "generate", "home", "jit", "layers", "model", "ops", "params"}
+    "data": {"file_lock", "home", "jit", "checkpoints", "layers", "tokenizers"},
+    "training": {
+        "config",
+        "checkpoints",
+        "data",
+        "file_lock",
+        "generate",
+        "home",
+        "jit",
+        "layers",
+        "model",
+        "ops",
+        "params",
+    }
     | {"sampling", "session", "simd", "text", "threads", "tokenizers"},
 }
 APPLICATIONS = {"llm", "info", "doctor", "cli", "cli_bench", "cli_chat", "cli_output", "__init__", "__main__"}

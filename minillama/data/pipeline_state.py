@@ -12,6 +12,9 @@ import shutil
 from pathlib import Path
 from typing import IO, Any
 
+from ..checkpoints.files import atomic_write
+from ..file_lock import take_lock
+
 _STATE, _LOCK = "state.json", "lock"
 
 
@@ -75,17 +78,11 @@ class RunFolder:
                 path.unlink()
 
     def _lock(self) -> None:
-        """Keep other runs out, as long as this process lives (where the system has such locks)."""
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            return
+        """Keep other runs out, as long as this process lives."""
         handle = (self.path / _LOCK).open("ab")
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if not take_lock(handle):
             handle.close()
-            raise ValueError(f"another run is writing in {self.path}: wait until it ends, or end it") from error
+            raise ValueError(f"another run is writing in {self.path}: wait until it ends, or end it")
         self._locked = handle
 
     def append(self, name: str, data: bytes) -> None:
@@ -108,12 +105,8 @@ class RunFolder:
             for handle in self._open.values():
                 handle.flush()
                 os.fsync(handle.fileno())
-            temporary = self.path / (_STATE + ".tmp")
-            with temporary.open("w", encoding="utf-8") as handle_:
-                json.dump({"state": self.state, "lengths": self._lengths}, handle_)
-                handle_.flush()
-                os.fsync(handle_.fileno())
-            temporary.replace(self.path / _STATE)
+            with atomic_write(self.path / _STATE) as file:
+                file.write(json.dumps({"state": self.state, "lengths": self._lengths}).encode())
         except OSError as error:
             raise _resumable(error) from error
 

@@ -16,9 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..layers.cross_entropy import IGNORED
 from .shards import TokenShards
-
-IGNORED = -100  # the target of a place that no loss is computed for (PyTorch's ignore_index)
 
 
 class ValidationBatches(NamedTuple):

@@ -145,7 +145,7 @@ def _check(tokens: Ints, targets: Ints) -> None:
 def loss_sum(params: Params, config: ModelConfig, tokens: Ints, targets: Ints, *, ops: Ops = FAST) -> tuple[float, int]:
     """Sum of the losses of a batch in nats, and how many targets count."""
     _check(tokens, targets)
-    h, _ = backbone_forward(params, config, tokens, ops, recompute=True)
+    h, _ = backbone_forward(params, config, tokens, ops, recompute=True)  # keeps next to nothing for a backward pass
     rows_of_h, flat, total = h.reshape(-1, h.shape[-1]), np.ascontiguousarray(targets).reshape(-1), 0.0
     for rows in _chunks(len(rows_of_h), config.vocab_size):
         logits, _ = ops.linear_forward(rows_of_h[rows], output_head(params))

@@ -20,10 +20,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from ..checkpoints.errors import CheckpointError
 from ..checkpoints.json_object import Fields, read_object
+from ..file_lock import take_lock
 
 STATE_NAME = "training.json"
 _PREFIX = "step-"
@@ -97,7 +97,7 @@ class RunFolder:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / _LOCK).open("a+b") as file:
-            if not _take_lock(file):
+            if not take_lock(file):
                 file.seek(0)
                 holder = file.read(40).decode("ascii", "replace").strip() or "unknown"
                 raise RunError(f"another process (number {holder}) is training in {self.path}; wait for it or stop it")
@@ -190,26 +190,6 @@ def damaged(error: CheckpointError, checkpoint: Path) -> RunError:
 def _own(name: str) -> bool:
     """Whether a file may be there before a run begins: of a process that died at its very start."""
     return name in (_LOCK, _CHECKPOINTS) or (name.startswith(".") and name.endswith(".part"))
-
-
-def _take_lock(file: IO[bytes]) -> bool:
-    """Whether the lock of an open file could be had at once; the operating system frees it with the process."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        import msvcrt
-
-        try:
-            file.seek(1 << 20)  # far behind the number that others read
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        except OSError:
-            return False
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _flush_folder(folder: Path) -> None:

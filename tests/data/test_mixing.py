@@ -268,10 +268,3 @@ def test_nothing_to_validate(tmp_path):
         validation_batches(shards, 0, 5)
     with pytest.raises(ValueError, match="document 3"):
         validation_batches(shards, 5, 5, [3])
-
-
-def test_padding_is_what_the_loss_ignores():
-    from minillama.data import validating
-    from minillama.layers import cross_entropy
-
-    assert validating.IGNORED == cross_entropy.IGNORED

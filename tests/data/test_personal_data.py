@@ -1,12 +1,11 @@
 """Personal data: each kind, the published styles, presidio's synthetic texts, texts made here, and time."""
 
-import importlib.util
 import itertools
 import pickle
 import time
-from pathlib import Path
 
 import pytest
+from personal_data_bench import bench
 
 from minillama.data.personal_data import KINDS, PersonalDataFilter, find_personal_data
 from minillama.data.personal_data_checks import (
@@ -18,14 +17,6 @@ from minillama.data.personal_data_checks import (
     ssn_valid,
 )
 from minillama.data.personal_data_styles import FINEWEB_EMAILS, FINEWEB_IPS
-
-_spec = importlib.util.spec_from_file_location(
-    "filters_personal_data", Path(__file__).parents[2] / "benchmarks" / "filters_personal_data.py"
-)
-assert _spec is not None
-assert _spec.loader is not None
-bench = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(bench)
 
 FOUND = {
     "EMAIL_ADDRESS": [

@@ -1,20 +1,11 @@
 """Personal data and what touches them: separators, keys, markup, escapes, labels; and numbers that only look alike."""
 
-import importlib.util
 import time
-from pathlib import Path
 
 import pytest
+from personal_data_bench import bench
 
 from minillama.data.personal_data import find_personal_data
-
-_spec = importlib.util.spec_from_file_location(
-    "filters_personal_data", Path(__file__).parents[2] / "benchmarks" / "filters_personal_data.py"
-)
-assert _spec is not None
-assert _spec.loader is not None
-bench = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(bench)
 
 VALUES = {
     "PHONE_NUMBER": ("+31 6 2410 7788", "+14042318890", "404-231-8890"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_run import kept, record, write_config, write_data
+from tiny_run import kept, record, write_config
 
 from minillama.cli import main
 
@@ -34,13 +34,6 @@ def run(monkeypatch, capsys):
         return Result(stop.value.code, captured.out, captured.err)
 
     return run
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    write_data(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -279,8 +272,10 @@ def test_converted_models_write_the_same(run, trained, tmp_path, target):
 
 def test_transformers_reads_the_exported_model(run, trained, tmp_path):
     """Logits, greedy ids and ids of a text, from the Hugging Face folder and from the GGUF file."""
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
+    import sentencepiece
+    import torch
+    import transformers
+
     import minillama
 
     ours = minillama.load(trained[0], exact=True)
@@ -301,7 +296,7 @@ def test_transformers_reads_the_exported_model(run, trained, tmp_path):
         np.testing.assert_allclose(logits, expected, atol=2e-5)
         continued = out[0, prompt.shape[1] :].tolist()
         assert continued[: len(greedy)] == greedy
-    sentencepiece = pytest.importorskip("sentencepiece")  # the file that transformers makes its tokenizer of
+    # the file that transformers makes its tokenizer of
     processor = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "hf" / "tokenizer.model"))
     assert [processor.bos_id(), *processor.encode("the cat sees a big red house")] == ids
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_run import kept, record, sentences, tiny_tokenizer, write_config, write_data
+from tiny_run import kept, record, sentences, tiny_tokenizer, write_config
 
 from minillama.checkpoints.loading import load_checkpoint
 from minillama.checkpoints.native import read_native
@@ -39,13 +39,6 @@ class Watcher:
 
     def note(self, text):
         self.notes.append(text)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    write_data(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
