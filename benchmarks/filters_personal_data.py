@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from minillama.data.personal_data import find_personal_data
+from minillama.data.rules.personal_data.filter import find_personal_data
 
 KINDS = ("EMAIL_ADDRESS", "PHONE_NUMBER", "IP_ADDRESS", "CREDIT_CARD", "IBAN_CODE", "US_SSN")
 Text = tuple[str, list[tuple[str, int, int]]]

@@ -15,14 +15,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from minillama.data.contamination import NgramOverlap
 from minillama.data.documents import read_texts, text_files
-from minillama.data.duplicates import text_hash
-from minillama.data.minhash import MinHash
-from minillama.data.quality import FineWebQuality, GopherQuality
-from minillama.data.quality_c4 import C4Quality
-from minillama.data.quality_words import normal_words, words_of
-from minillama.data.repetition import GopherRepetition
+from minillama.data.duplicates.clusters import text_hash
+from minillama.data.duplicates.minhash import MinHash
+from minillama.data.rules.c4 import C4Quality
+from minillama.data.rules.contamination import NgramOverlap
+from minillama.data.rules.gopher import FineWebQuality, GopherQuality
+from minillama.data.rules.repetition import GopherRepetition
+from minillama.data.rules.words import normal_words, words_of
 
 QUALITY = (GopherRepetition(), GopherQuality(), C4Quality.fineweb(), FineWebQuality())
 

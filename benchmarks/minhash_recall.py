@@ -13,7 +13,7 @@ import random
 
 import numpy as np
 
-from minillama.data.minhash import MinHash, jaccard
+from minillama.data.duplicates.minhash import MinHash, jaccard
 
 
 def pair(similarity: float, n_together: int, rng: random.Random, shingle_words: int = 5) -> tuple[str, str]:

@@ -23,8 +23,8 @@ from typing import NamedTuple
 import numpy as np
 
 from minillama.config import ModelConfig
-from minillama.data.mixing import Batches, Source, validation_batches
-from minillama.data.shards import TokenShards, write_shards
+from minillama.data.batches import Batches, Source, validation_batches
+from minillama.data.shards.reading import TokenShards, write_shards
 from minillama.params import init_params
 from minillama.tokenizers.training import train_tokenizer
 from minillama.training.gradients import Workers

@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minillama.data.harmful import WEIGHTS, sentences
-from minillama.data.harmful_classifier import TextClassifier, train
+from minillama.data.rules.harmful.classifier import TextClassifier, train
+from minillama.data.rules.harmful.filter import WEIGHTS, sentences
 
 ANSWERS = "hh helpful answers"
 

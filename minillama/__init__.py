@@ -14,31 +14,31 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .checkpoints.errors import CheckpointError
     from .config import ModelConfig, named_config
+    from .files.errors import CheckpointError
+    from .inference.sampling import GREEDY, Sampling
+    from .inference.session import Session
+    from .inference.text import Generation
     from .kv_cache import ContextFullError
     from .llm import LLM, load
     from .ops import FAST, REFERENCE, Ops
-    from .sampling import GREEDY, Sampling
-    from .session import Session
-    from .text import Generation
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "CheckpointError": "checkpoints.errors",
+    "CheckpointError": "files.errors",
     "ModelConfig": "config",
     "named_config": "config",
-    "Session": "session",
+    "Session": "inference.session",
     "ContextFullError": "kv_cache",
     "LLM": "llm",
-    "Generation": "text",
+    "Generation": "inference.text",
     "load": "llm",
     "FAST": "ops",
     "REFERENCE": "ops",
     "Ops": "ops",
-    "GREEDY": "sampling",
-    "Sampling": "sampling",
+    "GREEDY": "inference.sampling",
+    "Sampling": "inference.sampling",
 }
 
 __all__ = [

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .chat import ChatTemplate, template_for
-from .checkpoints.hub import Progress, resolve
+from .checkpoints.hub.locate import Progress, resolve
 from .checkpoints.loading import load_checkpoint, tokenizer_of
+from .compute.threads import set_threads
 from .config import ModelConfig
-from .decoding import interleave_model
-from .generate import TokenStream, generate_batch
+from .inference.chat import ChatTemplate, template_for
+from .inference.fused import interleave_model
+from .inference.generate import TokenStream, generate_batch
+from .inference.sampling import Sampling
+from .inference.session import Session, sequence_logprobs
+from .inference.text import Generation, TextStream
 from .ops import FAST, Ops
 from .params import Params
-from .sampling import Sampling
-from .session import Session, sequence_logprobs
-from .text import Generation, TextStream
-from .threads import set_threads
 from .tokenizers import Tokenizer, load_tokenizer
 
 

@@ -14,24 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .layers.attention import (
-    attention_backward,
-    attention_backward_fast,
-    attention_forward,
-    attention_forward_fast,
-)
+from .layers.attention import attention_backward, attention_backward_fast, attention_forward, attention_forward_fast
 from .layers.cross_entropy import (
     cross_entropy_backward,
     cross_entropy_backward_fast,
     cross_entropy_forward,
     cross_entropy_forward_fast,
 )
-from .layers.embedding import (
-    embedding_backward,
-    embedding_backward_fast,
-    embedding_forward,
-    embedding_forward_fast,
-)
+from .layers.embedding import embedding_backward, embedding_backward_fast, embedding_forward, embedding_forward_fast
 from .layers.linear import linear_backward, linear_backward_fast, linear_forward, linear_forward_fast
 from .layers.rmsnorm import rmsnorm_backward, rmsnorm_backward_fast, rmsnorm_forward, rmsnorm_forward_fast
 from .layers.rope import rope_backward, rope_backward_fast, rope_forward, rope_forward_fast

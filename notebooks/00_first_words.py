@@ -535,7 +535,7 @@ assert len(set(texts.values())) == len(texts)
 # %%
 from pathlib import Path
 
-from minillama.checkpoints.huggingface import parse_config
+from minillama.checkpoints.huggingface.reading import parse_config
 
 np.testing.assert_allclose(forward(llm.params, llm.config, ids)[0][0], logits, rtol=1e-3, atol=2e-3)
 np.testing.assert_array_equal(counted, [NAMED_CONFIGS[size].n_parameters for size in sizes])

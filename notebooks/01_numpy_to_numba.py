@@ -208,7 +208,7 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# The dashed line is why the package keeps its compiled kernels on disk: `minillama.jit.kernel` is `njit` with that and
+# The dashed line is why the package keeps its compiled kernels on disk: `minillama.compute.jit.kernel` is `njit` with that and
 # with the flags above in one place.
 #
 # ## The roofline of this machine
@@ -577,8 +577,8 @@ print(f"the package: {llm.generate(prompt, max_tokens=3, temperature=0).text!r}"
 # The last cell asserts that the kernels of this chapter and the package's functions agree.
 
 # %%
+from minillama.inference.sampling import softmax
 from minillama.layers.linear import linear_forward
-from minillama.sampling import softmax
 
 y, _ = linear_forward_fast(x, weight)
 np.testing.assert_allclose(y_parallel, y, rtol=1e-4, atol=1e-5)

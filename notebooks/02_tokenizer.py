@@ -505,9 +505,9 @@ for text in ("The lighthouse of 1965", "in Málaga 🙂"):
 # give the same ids.
 
 # %%
-from minillama.tokenizers.base import TokenType
-from minillama.tokenizers.sentencepiece_bpe import Piece, SentencePieceBPE
-from minillama.tokenizers.sentencepiece_model import serialize
+from minillama.tokenizers.bpe.base import TokenType
+from minillama.tokenizers.bpe.sentencepiece import Piece, SentencePieceBPE
+from minillama.tokenizers.files.sentencepiece_model import serialize
 
 special = [
     Piece("<unk>", 0.0, TokenType.UNKNOWN),
@@ -681,8 +681,8 @@ for prompt, rest in ((question, " Paris"), (question + " ", "Paris")):
 # Last, the chapter's functions against the package's.
 
 # %%
-from minillama.tokenizers.byte_level_bpe import byte_characters
-from minillama.tokenizers.merging import merge_symbols
+from minillama.tokenizers.bpe.byte_level import byte_characters
+from minillama.tokenizers.bpe.merging import merge_symbols
 
 ranks = {pair: rank for rank, pair in enumerate(merges)}
 for word in split_words(HELD_OUT):

@@ -27,13 +27,13 @@ import numpy as np
 from numba import njit
 
 from minillama.config import named_config
+from minillama.inference.session import Session, common_prefix
 from minillama.kv_cache import KVCache
 from minillama.layers.attention import attention_forward
 from minillama.learn import check
 from minillama.learn.book import COLOURS, compare, load, style, table, torch
 from minillama.model import forward
 from minillama.ops import FAST
-from minillama.session import Session, common_prefix
 
 style()
 rng = np.random.default_rng(10)
@@ -573,8 +573,8 @@ table(["cache", "… and it freezes at"], [[name, repr(text)] for name, text in 
 # ## The package's own
 #
 # `KVCache` in `minillama/kv_cache.py` is what this chapter has derived, for all layers and a batch of sequences of
-# different lengths; `Session` in `minillama/session.py` adds the tokens and `rewind`. The last cell runs both beside
-# the chapter's functions.
+# different lengths; `Session` in `minillama/inference/session.py` adds the tokens and `rewind`. The last cell runs both
+# beside the chapter's functions.
 
 # %%
 cache = KVCache(config, batch=1)

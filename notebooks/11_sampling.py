@@ -27,9 +27,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from numba import njit
 
-from minillama.learn import check
-from minillama.learn.book import COLOURS, compare, load, style, table, torch
-from minillama.sampling import (
+from minillama.inference.sampling import (
     Sampling,
     filtered_logits,
     keep_min_p,
@@ -39,6 +37,8 @@ from minillama.sampling import (
     sample,
     sample_fast,
 )
+from minillama.learn import check
+from minillama.learn.book import COLOURS, compare, load, style, table, torch
 
 style()
 plt.rcParams["axes.axisbelow"] = True
@@ -486,8 +486,8 @@ assert kept == 0
 # %% [markdown]
 # ## The package's own
 #
-# `minillama/sampling.py` has the same filters, one `Sampling` for all settings, `sample`, and `sample_fast`, which
-# sorts only the tokens that can be in the nucleus. The last cells assert that all agree.
+# `minillama/inference/sampling.py` has the same filters, one `Sampling` for all settings, `sample`, and `sample_fast`,
+# which sorts only the tokens that can be in the nucleus. The last cells assert that all agree.
 
 # %%
 for logits in (sure.astype(np.float64), unsure.astype(np.float64)):

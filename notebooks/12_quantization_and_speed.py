@@ -33,11 +33,11 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from minillama import LLM
+from minillama.compute.threads import most_threads, set_threads
 from minillama.learn import check
 from minillama.learn.book import COLOURS, compare, load, style, table, torch
 from minillama.ops import FAST
-from minillama.quantization import FORMATS, quantize
-from minillama.threads import most_threads, set_threads
+from minillama.quantization.formats import FORMATS, quantize
 
 style()
 rng = np.random.default_rng(12)
@@ -523,8 +523,8 @@ def dot4_twin(sums, weights, four):
 # The portable twin does the same with shifts, products and sums, which every CPU has.
 
 # %%
-from minillama.simd import I32, Bytes64, Ints16, store_floats
-from minillama.simd_bytes import DOT4, join_planes, load_64_bytes, splat_int
+from minillama.compute.simd import I32, Bytes64, Ints16, store_floats
+from minillama.compute.simd_bytes import DOT4, join_planes, load_64_bytes, splat_int
 
 
 def portable(builder, sums, weights, four):
@@ -708,8 +708,8 @@ for i in (0, 3, 4, 6):
 # instruction this CPU has.
 
 # %%
-from minillama.simd import load_floats, multiply, multiply_add, splat_float
-from minillama.simd_bytes import dot4
+from minillama.compute.simd import load_floats, multiply, multiply_add, splat_float
+from minillama.compute.simd_bytes import dot4
 
 
 @njit
@@ -744,11 +744,11 @@ fifteen_bits = float(np.sqrt(np.mean((y - exact8) ** 2)))
 print(f"rms error of the logits: 8-bit activations {eight_bits:.1e}, two planes {fifteen_bits:.1e}")
 
 # %% [markdown]
-# `minillama.interleaved` does the same for all formats: at 4 bits a load of 64 bytes brings 128 weights, split with
-# an `and` and a shift; scales stay float16 and lie right behind their block, so that everything is one stream.
+# `minillama.quantization.repacked` does the same for all formats: at 4 bits a load of 64 bytes brings 128 weights,
+# split with an `and` and a shift; scales stay float16 and lie right behind their block, so that everything is one stream.
 
 # %%
-from minillama.interleaved import interleave
+from minillama.quantization.repacked import interleave
 
 woven8, woven4 = interleave(q8), interleave(q4)
 compare("package, Q8_0", woven8.multiply(x[None])[0], y, 1e-4, against="the kernel above")
@@ -765,7 +765,7 @@ print("the first block of the package's stream is the chapter's, byte by byte")
 # do in a model that is larger than the caches. The rate is in weights, so that all steps compare.
 
 # %%
-from minillama.quantization_kernels import matvec_packed
+from minillama.quantization.kernels import matvec_packed
 
 size, out = weight.size, np.empty((1, len(weight)), np.float32)
 set_threads(1)
@@ -846,7 +846,7 @@ plt.show()
 # atomic instruction, says which chunk is next. Nobody goes on before all chunks of a phase are *finished*.
 
 # %%
-from minillama.team import claim, finish, new_board
+from minillama.compute.team import claim, finish, new_board
 
 
 @njit(parallel=True)
@@ -1010,7 +1010,7 @@ compare("minillama in integers", llm.logits(words), right, 0.1, against="float32
 # What was derived equals what minillama runs: the formats to the last bit, the planes, the stream, the product.
 
 # %%
-from minillama.interleaved_kernels import quantize_rows
+from minillama.quantization.repacked_kernels import quantize_rows
 
 blocks = sample.reshape(-1, 32)[:4096]
 d, q = quantize_q8_0(blocks)
@@ -1025,4 +1025,4 @@ stream = np.concatenate([data[i * 512 : i * 512 + 512] for i in range(18)])
 theirs = woven8.data[woven8.layout.start :][: 18 * woven8.layout.stride].reshape(18, -1)[:, :512]
 np.testing.assert_array_equal(stream, theirs.reshape(-1))
 multiply_interleaved(data, scales, high, low, d, total, 128, y)
-compare("product", y, woven8.multiply(x[None])[0], 1e-4, against="minillama.interleaved")
+compare("product", y, woven8.multiply(x[None])[0], 1e-4, against="minillama.quantization.repacked")

@@ -189,9 +189,9 @@ def gopher_figures(text):
 # rules that they break.
 
 # %%
-from minillama.data.quality import FineWebQuality, GopherQuality
-from minillama.data.quality_c4 import C4Quality
-from minillama.data.repetition import GopherRepetition
+from minillama.data.rules.c4 import C4Quality
+from minillama.data.rules.gopher import FineWebQuality, GopherQuality
+from minillama.data.rules.repetition import GopherRepetition
 
 gopher = GopherQuality()
 ours = [list(gopher_figures(text).values()) for text in PAGES.values()]
@@ -490,7 +490,7 @@ show(redact_emails(CONTACT))
 # FineWeb puts in neutral addresses, and leaves private IP addresses alone. The package's own style knows more kinds.
 
 # %%
-from minillama.data.personal_data import PersonalDataFilter
+from minillama.data.rules.personal_data.filter import PersonalDataFilter
 
 for name in ("dolma", "fineweb", "checked"):
     print(f"--- {name}")
@@ -658,7 +658,7 @@ def sentences_about(words, hard, n, rng):
 # sentences without the difficult ones.
 
 # %%
-from minillama.data.harmful_classifier import train
+from minillama.data.rules.harmful.classifier import train
 
 rng = np.random.default_rng(3)
 learn_bad, learn_good = (sentences_about(words, (), 200, rng) for words in (WEATHER, OTHER))
@@ -715,7 +715,7 @@ plt.show()
 # The package's own classifier was trained on harmful requests. Without a word list that rule is off, and says so.
 
 # %%
-from minillama.data.harmful import HarmfulContentFilter
+from minillama.data.rules.harmful.filter import HarmfulContentFilter
 
 harmful = HarmfulContentFilter()
 print(harmful.word_list_note)
@@ -860,7 +860,7 @@ assert fast_signature(np.array(hashes, U), *functions).tolist() == signature
 # How good an estimate are 112 values? Stories with more and more words exchanged against the original:
 
 # %%
-from minillama.data.minhash import MinHash, jaccard
+from minillama.data.duplicates.minhash import MinHash, jaccard
 
 
 def changed(text, share, rng):
@@ -1023,7 +1023,7 @@ def contaminated_tokens(sample, document, first=10, budget=4):
     return marked
 
 
-from minillama.data.contamination import NgramOverlap, TokenContamination
+from minillama.data.rules.contamination import NgramOverlap, TokenContamination
 
 encode = llm.tokenizer.encode
 samples, documents = [encode(text) for text in QUIZ], [encode(text) for text in LEAKS]
@@ -1070,7 +1070,7 @@ print(f"mean score {score.mean():.2f}", {name: f"Z = {z:+.1f}" for name, z in re
 # each filter removed of each kind, the bars what was left.
 
 # %%
-from minillama.data.pipeline import PipelineSettings, run_pipeline
+from minillama.data.pipeline.run import PipelineSettings, run_pipeline
 
 rng = np.random.default_rng(11)
 stories = [tell(rng) for _ in range(300)]
@@ -1100,8 +1100,8 @@ print(f"read {tally['read']['documents']} pages, written {tally['written']['docu
 # texts.
 
 # %%
-from minillama.data.duplicates import as_pairs, exact_duplicates, near_duplicates, text_hash
-from minillama.data.pipeline_settings import build_filter
+from minillama.data.duplicates.clusters import as_pairs, exact_duplicates, near_duplicates, text_hash
+from minillama.data.pipeline.settings import build_filter
 
 left, removed = list(corpus), {}
 for rule in settings.in_order:
@@ -1160,8 +1160,8 @@ for rule, figure in list(tally["filters"].items())[:2]:
 # algorithm written out, which gives the same pieces. Where the library is missing, the written-out trainer is used.
 
 # %%
-from minillama.data.shards import TokenShards, write_shards
-from minillama.tokenizers.bpe_training import train_sentencepiece_bpe
+from minillama.data.shards.reading import TokenShards, write_shards
+from minillama.tokenizers.bpe.training import train_sentencepiece_bpe
 from minillama.tokenizers.training import train_tokenizer
 
 clean = [text for _, text in left]
@@ -1214,7 +1214,7 @@ assert np.array_equal(tokens[1:, 0], targets[:-1, -1])
 # LLaMA 1's mix is published. A source's weight divided by how often it was seen is its share of what there was.
 
 # %%
-from minillama.data.mixing import Batches, Source, paper_mix, validation_batches
+from minillama.data.batches import Batches, Source, paper_mix, validation_batches
 
 
 def mixture_epochs(sizes, weights, n_tokens):
@@ -1449,11 +1449,11 @@ for name, rules in (("with the rules of duplicates", every), ("without them", ev
 # Last, the chapter's functions against those that `minillama data filter` runs.
 
 # %%
-from minillama.data.minhash_kernels import multiply_add as package_multiply_add
-from minillama.data.minhash_kernels import signature as package_signature
-from minillama.data.personal_data_checks import iban_valid as package_iban
-from minillama.data.personal_data_checks import luhn_valid as package_luhn
-from minillama.data.quality_words import normal_words as package_words
+from minillama.data.duplicates.minhash_kernels import multiply_add as package_multiply_add
+from minillama.data.duplicates.minhash_kernels import signature as package_signature
+from minillama.data.rules.personal_data.checks import iban_valid as package_iban
+from minillama.data.rules.personal_data.checks import luhn_valid as package_luhn
+from minillama.data.rules.words import normal_words as package_words
 
 assert all(luhn_valid(number) == package_luhn(number) for number in random_numbers)
 for number in (iban() for _ in range(50)):

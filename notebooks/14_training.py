@@ -26,8 +26,8 @@ import textwrap
 import matplotlib.pyplot as plt
 import numpy as np
 
+from minillama.compute.threads import set_threads
 from minillama.learn.book import COLOURS, compare, load, style, table, torch
-from minillama.threads import set_threads
 
 style()
 set_threads(1)  # in models this small, threads would mostly wait for one another

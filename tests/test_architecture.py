@@ -10,77 +10,60 @@ import pytest
 import minillama
 
 PACKAGE = Path(minillama.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
 
-# Each part may import those named behind it, and itself. `checkpoints.errors` is for everybody
-# who reads files.
-ALLOWED = {
-    "home": set(),
-    "file_lock": set(),
-    "jit": {"home"},
-    "simd": set(),
-    "simd_bytes": {"simd"},
-    "simd_pairs": {"simd"},
-    "team": {"jit", "simd"},
-    "threads": set(),
-    "config": set(),
-    "quantization": set(),
-    "quantization_kernels": {"jit", "simd", "simd_bytes", "quantization"},
-    "interleaved": {"jit", "interleaved_kernels", "quantization", "simd_bytes"},
-    "interleaved_kernels": {"jit", "simd", "simd_bytes"},
-    "layers": {"jit", "simd", "simd_pairs", "team", "interleaved", "quantization", "quantization_kernels"},
-    "decoding": {"config", "interleaved", "interleaved_kernels", "jit", "kv_cache", "layers", "params"}
-    | {"quantization", "simd", "simd_bytes", "team", "threads"},
-    "ops": {"layers"},
-    "params": {"config"},
-    "kv_cache": {"config"},
-    "sampling": {"jit"},
-    "model": {"config", "kv_cache", "layers", "ops", "params"},
-    "session": {
-        "threads",
-        "config",
-        "decoding",
-        "interleaved",
-        "kv_cache",
-        "layers",
-        "model",
-        "ops",
-        "params",
-        "sampling",
-    },
-    "generate": {"config", "kv_cache", "model", "ops", "params", "sampling", "session"},
-    "text": {"generate", "tokenizers"},
-    "checkpoints": {"config", "home", "params", "quantization", "layers", "tokenizers"},
-    "tokenizers": {"checkpoints"},
-    "chat": {"tokenizers"},
-    "data": {"file_lock", "home", "jit", "checkpoints", "layers", "tokenizers"},
-    "training": {
-        "config",
-        "checkpoints",
-        "data",
-        "file_lock",
-        "generate",
-        "home",
-        "jit",
-        "layers",
-        "model",
-        "ops",
-        "params",
-    }
-    | {"sampling", "session", "simd", "text", "threads", "tokenizers"},
+# A line for every folder, and for every file of the root, which counts as a folder of its own: what it may import
+# beside itself. Imports inside functions and under TYPE_CHECKING count.
+MAY_IMPORT = {
+    "files": "",
+    "compute": "files",
+    "config": "",
+    "params": "config",
+    "quantization": "compute",
+    "layers/attention_kernels": "compute",
+    "layers": "compute layers/attention_kernels quantization",
+    "ops": "layers",
+    "kv_cache": "config",
+    "model": "config kv_cache layers ops params",
+    "tokenizers/bpe": "",
+    "tokenizers/files": "files tokenizers/bpe",
+    "tokenizers": "files tokenizers/bpe tokenizers/files",
+    "checkpoints/common": "config files params quantization",
+    "checkpoints/gguf": "checkpoints/common config files params quantization",
+    "checkpoints/huggingface": "checkpoints/common config files layers params quantization",
+    "checkpoints/meta": "checkpoints/common config files params quantization",
+    "checkpoints/hub": "files",
+    "checkpoints": "checkpoints/common checkpoints/gguf checkpoints/hub checkpoints/huggingface checkpoints/meta "
+    "config files params quantization tokenizers",
+    "inference": "compute config kv_cache layers layers/attention_kernels model ops params quantization tokenizers",
+    "llm": "checkpoints checkpoints/hub compute config inference ops params tokenizers",
+    "data/shards": "files tokenizers/bpe",
+    "data": "data/shards layers",
+    "data/rules": "compute data",
+    "data/rules/harmful": "compute data",
+    "data/rules/personal_data": "data",
+    "data/duplicates": "compute data/rules",
+    "data/pipeline": "data data/duplicates data/rules data/rules/harmful data/rules/personal_data files",
+    "training": "checkpoints checkpoints/common compute config data data/shards files inference layers model ops "
+    "params tokenizers",
+    "__init__": "config files inference kv_cache llm ops",
+    "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config inference llm params",
+    "learn": "__init__ bench compute files ops",
+    "learn/chapters": "checkpoints/huggingface compute config data/duplicates data/rules data/rules/personal_data "
+    "inference layers learn ops params quantization tokenizers/bpe tokenizers/files training",
+    "cli": "__init__ bench checkpoints checkpoints/gguf checkpoints/hub compute config data data/pipeline data/shards "
+    "files inference learn llm ops quantization tokenizers training",
+    "__main__": "cli",
 }
-APPLICATIONS = {"llm", "info", "doctor", "cli", "cli_bench", "cli_chat", "cli_output", "__init__", "__main__"}
-APPLICATIONS |= {"bench", "bench_machine", "bench_peers", "bench_plot", "bench_process", "bench_quality"}
-APPLICATIONS |= {"bench_report", "bench_rows", "bench_worker", "learn", "cli_learn", "cli_own"}
-APPLICATIONS |= {"cli_data", "cli_tokens", "cli_train"}
 
 
-def module_of(path: Path) -> str:
-    relative = path.relative_to(PACKAGE)
-    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+def folder_of(module: str) -> str:
+    """The folder of a module by its dotted name without `minillama`; a file of the root is its own."""
+    return module.rpartition(".")[0].replace(".", "/") or module
 
 
 def imports(path: Path) -> set[str]:
-    """The parts of minillama that a file imports, those inside functions included."""
+    """The modules of minillama that a file imports, by dotted names."""
     package = ["minillama", *path.relative_to(PACKAGE).parts[:-1]]
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -88,18 +71,60 @@ def imports(path: Path) -> set[str]:
             base = package[: len(package) - node.level + 1] if node.level else []
             parts = [*base, *(node.module.split(".") if node.module else [])]
             if parts[:1] == ["minillama"]:
-                found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+                found |= {module_at([*parts[1:], alias.name]) for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+            found |= {module_at(parts[1:]) for parts in names if parts[0] == "minillama"}
     return found
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_point_one_way(path):
-    module = module_of(path)
-    if module in APPLICATIONS:
-        return
-    assert module in ALLOWED, f"say in this test what {module} may import"
-    forbidden = imports(path) - ALLOWED[module] - {module}
-    assert not forbidden, f"{path.relative_to(PACKAGE)} imports {sorted(forbidden)}"
+def module_at(parts: list[str]) -> str:
+    """The file that `from minillama.a.b import c` reads: a/b/c.py, or the one that holds the name c."""
+    for end in (parts, parts[:-1]):
+        path = PACKAGE.joinpath(*end)
+        if end and path.with_suffix(".py").is_file():
+            return ".".join(end)
+        if path.is_dir():
+            return ".".join([*end, "__init__"])
+    raise AssertionError(f"minillama.{'.'.join(parts)} is no module")
+
+
+GRAPH = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): imports(path) for path in FILES}
+
+
+@pytest.mark.parametrize("folder", sorted({folder_of(module) for module in GRAPH}))
+def test_imports_point_one_way(folder):
+    assert folder in MAY_IMPORT, f"say in this test what {folder} may import"
+    found = {folder_of(name) for module, names in GRAPH.items() if folder_of(module) == folder for name in names}
+    allowed = set(MAY_IMPORT[folder].split())
+    assert found - allowed - {folder} == set(), f"{folder} imports what its line does not name"
+    assert allowed - found == set(), f"the line of {folder} names what it does not import"
+
+
+def test_no_two_folders_point_at_each_other():
+    below = {folder: set(line.split()) for folder, line in MAY_IMPORT.items()}
+    assert [(a, b) for a in below for b in below[a] if a in below.get(b, ())] == []
+    assert circles(below) == []
+
+
+def circles(graph):
+    """Nodes that can be reached from themselves, in the order of their names."""
+
+    def reachable(node):
+        found, todo = set(), list(graph.get(node, ()))
+        while todo:
+            if (following := todo.pop()) not in found:
+                found.add(following)
+                todo += graph.get(following, ())
+        return found
+
+    return [node for node in sorted(graph) if node in reachable(node)]
+
+
+def test_names_and_places():
+    """The root holds nine files at most, and a name does not repeat its folder."""
+    assert len(list(PACKAGE.glob("*.py"))) <= 9
+    assert [str(path) for path in FILES if path.name.startswith(f"{path.parent.name}_")] == []
 
 
 def test_importing_is_quick_and_light():
@@ -134,7 +159,7 @@ def test_every_exported_name_exists():
         minillama.nothing  # noqa: B018
 
 
-SITTINGS = sorted(path for path in PACKAGE.rglob("*.py") if path.parent.name != "chapters")
+SITTINGS = [path for path in FILES if path.parent.name != "chapters"]
 
 
 @pytest.mark.parametrize("path", SITTINGS, ids=lambda p: str(p.relative_to(PACKAGE)))

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import minillama
-from minillama.checkpoints.errors import CheckpointError
+from minillama.files.errors import CheckpointError
+from minillama.inference.session import Session
+from minillama.inference.text import StopStrings
 from minillama.llm import LLM
 from minillama.ops import FAST, REFERENCE
-from minillama.session import Session
-from minillama.text import StopStrings
 
 
 @pytest.fixture

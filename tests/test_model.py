@@ -13,7 +13,7 @@ from minillama.layers.rope import half_to_interleaved, rope_table
 from minillama.model import forward, forward_cached
 from minillama.ops import FAST, FORWARD, REFERENCE
 from minillama.params import build_params, init_params, map_params
-from minillama.quantization import quantize
+from minillama.quantization.formats import quantize
 
 OPS = pytest.mark.parametrize("ops", [REFERENCE, FAST], ids=["reference", "fast"])
 

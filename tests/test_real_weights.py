@@ -49,7 +49,7 @@ def test_int8_version_tells_the_story_of_its_weights(stories260k, tmp_path):
     """v2 rounds the weights; its text is that of a float32 model with the rounded weights."""
     from minillama.llm import LLM
     from minillama.params import map_params
-    from minillama.quantization import to_float32
+    from minillama.quantization.formats import to_float32
 
     write_llama2c(tmp_path / "int8.bin", stories260k.config, stories260k.params, version=2)
     int8 = minillama.load(tmp_path / "int8.bin", tokenizer=stories260k.tokenizer)
@@ -122,7 +122,7 @@ def test_the_cache_is_kept_between_turns(smollm2):
         {"role": "user", "content": "And of Italy?"},
     ]
     kept = smollm2.chat_stream(second, temperature=0, max_tokens=12, session=session)
-    from minillama.session import common_prefix
+    from minillama.inference.session import common_prefix
 
     assert common_prefix(before, session.tokens) == len(before)
     assert kept.run().text == smollm2.chat(second, temperature=0, max_tokens=12).text

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 import minillama
-from minillama.checkpoints.hub import import_file, locate
-from minillama.checkpoints.registry import get_known
-from minillama.data.mixing import validation_batches
-from minillama.data.shards import write_shards
+from minillama.checkpoints.hub.locate import import_file, locate
+from minillama.checkpoints.hub.registry import get_known
+from minillama.data.batches import validation_batches
+from minillama.data.shards.reading import write_shards
 from minillama.training.gradients import evaluate
 
 FOLDER = Path(minillama.__file__).parent / "stories"
@@ -43,7 +43,7 @@ def test_it_tells_a_story_without_a_network_and_without_a_cache(tmp_path):
         "import socket, sys\n"
         "def refuse(*a, **k): raise OSError('no network here')\n"
         "socket.socket.connect = refuse; socket.create_connection = refuse\n"
-        "from minillama.cli import main\n"
+        "from minillama.cli.app import main\n"
         "sys.argv = ['minillama', 'generate', 'Once upon a time', '-t', '0', '-n', '40', '--echo', '-q']\n"
         "main()\n"
     )
@@ -72,7 +72,7 @@ def test_there_is_nothing_to_import(tmp_path):
 def test_bits_per_byte_of_held_out_stories(stories, shared_data, tmp_path):
     """No worse than stories260K's 0.931, each story on its own from BOS, 512 tokens of it at most."""
     from minillama.params import map_params
-    from minillama.quantization import to_float32
+    from minillama.quantization.formats import to_float32
 
     text = (shared_data / "tinystories" / "valid.txt").read_text("utf-8")
     held_out = [story.strip() for story in text.split("<|endoftext|>") if story.strip()]

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..config import ModelConfig
 from ..params import Params, build_params, named_arrays
-from ..quantization import FORMATS, format_name, head_format, quantize, to_float32
-from .files import Checkpoint
+from ..quantization.formats import FORMATS, format_name, head_format, quantize, to_float32
+from ..tokenizers import (
+    SentencePieceBPE,
+    Tokenizer,
+    gguf_metadata,
+    load_tokenizer,
+    save_tokenizer,
+    write_llama2c_tokenizer,
+)
+from .common.checkpoint import Checkpoint
 from .gguf import write_gguf
-from .hub import Progress, resolve
+from .hub.locate import Progress, resolve
 from .huggingface import write_huggingface
 from .llama2c import write_llama2c
 from .loading import load_checkpoint, tokenizer_of
 from .native import write_native
-
-if TYPE_CHECKING:
-    from ..tokenizers import Tokenizer
 
 FOLDER_FORMATS = ("minillama", "huggingface")
 _PLAIN = ("F32", "F16", "BF16")
@@ -83,8 +88,6 @@ def convert_checkpoint(
 def _read(
     source: str | os.PathLike[str], tokenizer: str | os.PathLike[str] | None, progress: Progress | None
 ) -> tuple[Checkpoint, Tokenizer | None]:
-    from ..tokenizers import load_tokenizer
-
     resolved = resolve(source, progress=progress)
     checkpoint = load_checkpoint(resolved.path)
     file = tokenizer or resolved.tokenizer
@@ -94,8 +97,6 @@ def _read(
 
 
 def _to_gguf(checkpoint: Checkpoint, tokenizer: Tokenizer | None, target: Path, to: str | None) -> list[Path]:
-    from ..tokenizers import gguf_metadata
-
     metadata = None if tokenizer is None else gguf_metadata(tokenizer)
     described = {key: value for key, value in checkpoint.metadata.items() if _describes(key)}
     write_gguf(
@@ -119,8 +120,6 @@ def _describes(key: str) -> bool:
 def _to_llama2c(
     checkpoint: Checkpoint, tokenizer: Tokenizer | None, target: Path, to: str | None, version: int
 ) -> list[Path]:
-    from ..tokenizers import SentencePieceBPE, write_llama2c_tokenizer
-
     if to not in (None, "F32"):
         raise ValueError(f"llama2.c holds float32 (--version 0 or 1) or its own int8 (--version 2), not {to}")
     write_llama2c(target, checkpoint.config, checkpoint.params, version=version)
@@ -136,7 +135,7 @@ def _to_folder(
 ) -> list[Path]:
     if tokenizer is not None:
         target.mkdir(parents=True, exist_ok=True)
-        tokenizer.save(target)
+        save_tokenizer(tokenizer, target)
     if folder_format == "minillama":
         write_native(target, checkpoint.config, _in_precision(checkpoint.config, checkpoint.params, to))
     else:

@@ -25,10 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import ModelConfig
+from ..files.atomic import atomic_write
+from ..files.errors import CheckpointError
+from ..files.mapped import MappedFile
 from ..params import LayerParams, Params, build_params, expected_shapes, named_arrays
-from ..quantization import GroupedArray, Weight
-from .errors import CheckpointError
-from .files import Checkpoint, MappedFile, as_float32_bytes, atomic_write, check_params, float32_rows, make_config
+from ..quantization.formats import GroupedArray, Weight
+from .common.checkpoint import Checkpoint, check_params, make_config
+from .common.weights import as_float32_bytes, float32_rows, stored_weight
 
 MAGIC = 0x616B3432  # "ak42"
 VERSIONS = (0, 1, 2)
@@ -177,7 +180,7 @@ def _layout(config: ModelConfig, version: int, group_size: int) -> Iterator[tupl
 def _read_weight(file: MappedFile, offset: int, shape: tuple[int, ...], group_size: int, name: str) -> Weight:
     """A vector or a float32 matrix, or in version 2 (`group_size` not 0) int8 and its scales."""
     if not group_size or len(shape) == 1:
-        return file.weight(offset, "F32", shape, name)
+        return stored_weight(file, offset, "F32", shape, name)
     n_elements = math.prod(shape)
     values = file.array(offset, "i1", shape, name)
     scales = file.array(offset + n_elements, "<f4", (n_elements // group_size,), name)

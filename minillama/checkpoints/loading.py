@@ -5,19 +5,16 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from .errors import CheckpointError
-from .files import Checkpoint
-from .gguf import read_gguf
-from .huggingface import is_huggingface, read_huggingface
-from .json_object import Fields, read_object
+from ..files.errors import CheckpointError
+from ..files.json_object import Fields, read_object
+from ..tokenizers import Tokenizer, load_tokenizer, tokenizer_from_gguf
+from .common.checkpoint import Checkpoint
+from .gguf.reading import read_gguf
+from .huggingface.reading import is_huggingface, read_huggingface
 from .llama2c import read_llama2c
-from .meta import is_meta, read_meta
+from .meta.reading import is_meta, read_meta
 from .native import DESCRIPTION_NAME, is_native, read_native
-
-if TYPE_CHECKING:
-    from ..tokenizers import Tokenizer
 
 # A member of a folder stands for the folder.
 _FOLDER_MEMBERS = (".safetensors", ".safetensors.index.json", ".pth", "config.json", "params.json", "minillama.json")
@@ -97,8 +94,6 @@ def tokenizer_of(checkpoint: Checkpoint) -> Tokenizer | None:
     CheckpointError
         When it brings one that is damaged or not supported.
     """
-    from ..tokenizers import load_tokenizer, tokenizer_from_gguf
-
     if checkpoint.format.startswith("GGUF"):
         kind = checkpoint.metadata.get("tokenizer.ggml.model", "no_vocab")
         if isinstance(kind, str) and kind == "no_vocab":  # a damaged file may have an array here

@@ -25,12 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import ModelConfig
+from ..files.errors import CheckpointError
+from ..files.json_object import Fields, list_names, read_object
 from ..params import Params, build_params, named_arrays
-from ..quantization import FORMATS, GroupedArray, PackedArray, Weight, format_name
-from .errors import CheckpointError
-from .files import PLAIN_FLOATS, Checkpoint, check_names, check_params, check_shape, make_config
-from .json_object import Fields, list_names, read_object
-from .safetensors import SafetensorsFile, TensorToWrite, write_model_folder
+from ..quantization.formats import FORMATS, GroupedArray, PackedArray, Weight, format_name
+from .common.checkpoint import Checkpoint, check_names, check_params, check_shape, make_config
+from .common.safetensors import SafetensorsFile, TensorToWrite, write_model_folder
+from .common.weights import PLAIN_FLOATS
 
 DESCRIPTION_NAME = "minillama.json"
 WEIGHTS_NAME = "model.safetensors"

@@ -1,1 +1,1 @@
-"""From texts to batches of tokens: reading, filtering, tokenizing, mixing."""
+"""From texts to batches of tokens: reading, rules, duplicates, shards, batches."""

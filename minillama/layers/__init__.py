@@ -1,0 +1,1 @@
+"""The layers of a Llama, one file each: arrays in, arrays out."""

@@ -32,9 +32,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .attention_backward import turn_back_in_tiles
-from .attention_kernels import attend_few, softmax_rows
-from .attention_tiles import attend_in_tiles
+from .attention_kernels.backward import turn_back_in_tiles
+from .attention_kernels.few import attend_few, softmax_rows
+from .attention_kernels.tiles import attend_in_tiles
 
 Float = NDArray[np.floating]
 Ints = NDArray[np.integer]

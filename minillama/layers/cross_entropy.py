@@ -16,8 +16,18 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ..jit import kernel, kernel_pair, with_threads
-from ..simd import exp, load_floats, max_of, maximum, multiply, multiply_add, splat_float, store_floats, sum_of
+from ..compute.jit import kernel, kernel_pair, with_threads
+from ..compute.simd import (
+    exp,
+    load_floats,
+    max_of,
+    maximum,
+    multiply,
+    multiply_add,
+    splat_float,
+    store_floats,
+    sum_of,
+)
 
 Float = NDArray[np.floating]
 Ints = NDArray[np.integer]

@@ -17,8 +17,8 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ..jit import kernel, kernel_pair, with_threads
-from ..quantization import Weight
+from ..compute.jit import kernel, kernel_pair, with_threads
+from ..quantization.formats import Weight
 
 Float = NDArray[np.floating]
 Ints = NDArray[np.integer]

@@ -8,7 +8,7 @@ W may be a plain matrix or one that is still packed as its file holds it (16-bit
 blocks of small integers). The reference unpacks it. The fast form multiplies a row or two
 straight from the packed bytes, because decoding is bound by the bytes that are read, and
 unpacks tiles for BLAS when there are many rows of x to share the work. An interleaved matrix
-(interleaved.py) is multiplied in integers, the rows of x rounded to 15 bits.
+(repacked.py) is multiplied in integers, the rows of x rounded to 15 bits.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..interleaved import InterleavedArray
-from ..quantization import PackedArray, Weight
-from ..quantization_kernels import matvec_packed, matvec_plain, unpack_rows
+from ..quantization.formats import PackedArray, Weight
+from ..quantization.kernels import matvec_packed, matvec_plain, unpack_rows
+from ..quantization.repacked import InterleavedArray
 
 Float = NDArray[np.floating]
 

@@ -23,7 +23,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ..jit import kernel, kernel_pair, with_threads
+from ..compute.jit import kernel, kernel_pair, with_threads
 
 Float = NDArray[np.floating]
 

@@ -25,9 +25,9 @@ import numpy as np
 from numba import prange
 from numpy.typing import DTypeLike, NDArray
 
-from ..jit import kernel, kernel_pair, with_threads
-from ..simd import load_floats, multiply, multiply_add, store_floats
-from ..simd_pairs import load_twice, turn_pairs
+from ..compute.jit import kernel, kernel_pair, with_threads
+from ..compute.simd import load_floats, multiply, multiply_add, store_floats
+from ..compute.simd_pairs import load_twice, turn_pairs
 
 Float = NDArray[np.floating]
 Ints = NDArray[np.integer]

@@ -20,8 +20,8 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ..jit import kernel, with_threads
-from ..simd import divide, exp, load_floats, multiply, multiply_add, splat_float, store_floats
+from ..compute.jit import kernel, with_threads
+from ..compute.simd import divide, exp, load_floats, multiply, multiply_add, splat_float, store_floats
 
 Float = NDArray[np.floating]
 

@@ -145,8 +145,7 @@ class Exercise:
 @cache
 def catalogue() -> dict[str, Exercise]:
     """All exercises by id, in the order of the book."""
-    from . import chapters
-
+    chapters = importlib.import_module(f"{__package__}.chapters")
     found: dict[str, Exercise] = {}
     for module in sorted(info.name for info in pkgutil.iter_modules(chapters.__path__)):
         for exercise in importlib.import_module(f"{chapters.__name__}.{module}").EXERCISES:

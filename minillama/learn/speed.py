@@ -107,8 +107,8 @@ def time_function(function: Callable[[], Any]) -> tuple[float, float]:
 
 def roofs() -> tuple[float, float]:
     """Bytes and float32 operations a second of this machine on the threads in use."""
-    from ..bench_worker import Machine
-    from ..jit import kernel_threads
+    from ..bench.worker import Machine
+    from ..compute.jit import kernel_threads
 
     found = Machine({"threads": kernel_threads(), "array_bytes": 128 << 20}).answer({})
     return found["bytes_per_second"], found["flops_per_second"]
@@ -122,8 +122,8 @@ def speed_card(exercise: Exercise, yours: Function | None) -> SpeedCard:
     ValueError
         When the exercise is none about speed.
     """
-    from ..jit import kernel_threads
-    from ..threads import set_threads
+    from ..compute.jit import kernel_threads
+    from ..compute.threads import set_threads
 
     speed = exercise.speed
     if speed is None:

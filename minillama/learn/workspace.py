@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..home import cache_dir
+from ..files.home import cache_dir
 from .exercise import Exercise, catalogue
 
 PROGRESS = "progress.json"

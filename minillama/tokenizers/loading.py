@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints.errors import CheckpointError
-from .base import Tokenizer
-from .huggingface import parse_tokenizer_json
-from .llama2c import read_llama2c_tokenizer
-from .sentencepiece_model import parse
-from .validation import read_bounded, read_json
+from ..files.errors import CheckpointError
+from .bpe.base import Tokenizer
+from .files.huggingface import parse_tokenizer_json
+from .files.llama2c import read_llama2c_tokenizer
+from .files.sentencepiece_model import parse
+from .files.validation import read_bounded, read_json
 
 CONFIG = "tokenizer_config.json"
 TEMPLATE = "chat_template.jinja"  # where newer Hugging Face folders keep the template

@@ -16,9 +16,9 @@ from collections.abc import Iterable, Iterator
 from os import PathLike
 from typing import Any
 
-from .base import Tokenizer
-from .saving import save_tokenizer
-from .sentencepiece_model import parse
+from .bpe.base import Tokenizer
+from .files.sentencepiece_model import parse
+from .files.writing import save_tokenizer
 
 # Read from the trainer_spec and normalizer_spec of LLaMA 2's tokenizer.model.
 LLAMA_SETTINGS: dict[str, Any] = {

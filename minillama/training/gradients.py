@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compute.threads import most_threads, one_blas_thread
 from ..config import ModelConfig
 from ..layers.cross_entropy import IGNORED
 from ..model import as_tokens, backbone_backward, backbone_forward, output_head, with_head_gradient
 from ..ops import FAST, Ops
 from ..params import Params
-from ..threads import most_threads, one_blas_thread
 from .memory import keep_freed_memory
 from .optimizer import add_gradients
 

@@ -13,8 +13,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints.errors import CheckpointError
-from ..checkpoints.files import atomic_write
+from ..files.atomic import atomic_write
+from ..files.errors import CheckpointError
 
 COLUMNS = (
     "step",

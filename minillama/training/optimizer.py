@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from ..jit import kernel, kernel_pair, with_threads
+from ..compute.jit import kernel, kernel_pair, with_threads
 from ..params import Params, map_params, named_arrays
 
 _CHUNK = 1 << 15  # numbers that a thread takes at a time

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..config import ModelConfig
-from ..data.mixing import Batches, Source, ValidationBatches, validation_batches
-from ..data.shards import TokenShards, tokenizer_fingerprint
+from ..data.batches import Batches, Source, ValidationBatches, validation_batches
+from ..data.shards.reading import TokenShards, tokenizer_fingerprint
 from ..tokenizers import Tokenizer, load_tokenizer
 from .run_folder import RunError
 from .settings import TrainSettings, model_config, resolve

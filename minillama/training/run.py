@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..checkpoints.errors import CheckpointError
+from ..compute.threads import most_threads, set_threads
+from ..files.errors import CheckpointError
 from ..params import Params
-from ..threads import most_threads, set_threads
 from .metrics import MetricsLog, replace_text
 from .preparing import Prepared, check_memory, check_same_data
 from .run_folder import RunError, RunFolder, damaged

@@ -21,9 +21,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..checkpoints.errors import CheckpointError
-from ..checkpoints.json_object import Fields, read_object
-from ..file_lock import take_lock
+from ..files.errors import CheckpointError
+from ..files.json_object import Fields, read_object
+from ..files.lock import take_lock
 
 STATE_NAME = "training.json"
 _PREFIX = "step-"

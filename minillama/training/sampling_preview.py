@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from ..config import ModelConfig
-from ..generate import TokenStream
+from ..inference.generate import TokenStream
+from ..inference.sampling import Sampling
+from ..inference.session import Session
+from ..inference.text import TextStream
 from ..ops import FAST, Ops
 from ..params import Params
-from ..sampling import Sampling
-from ..session import Session
-from ..text import TextStream
 from ..tokenizers import Tokenizer
 from .metrics import cut_json_lines, replace_text
 from .settings import RunSettings

@@ -21,14 +21,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checkpoints.errors import CheckpointError
-from ..checkpoints.files import atomic_write, check_names, check_shape
-from ..checkpoints.json_object import Fields, read_object
+from ..checkpoints.common.checkpoint import check_names, check_shape
+from ..checkpoints.common.safetensors import SafetensorsFile, TensorToWrite, write_safetensors
 from ..checkpoints.native import read_native, write_native
-from ..checkpoints.safetensors import SafetensorsFile, TensorToWrite, write_safetensors
 from ..config import ModelConfig
+from ..files.atomic import atomic_write
+from ..files.errors import CheckpointError
+from ..files.json_object import Fields, read_object
 from ..params import Params, build_params, named_arrays
-from ..tokenizers import Tokenizer
+from ..tokenizers import Tokenizer, save_tokenizer
 from .run_folder import STATE_NAME, RunError
 from .settings import TrainSettings, binding
 
@@ -93,7 +94,7 @@ def write_state(
     """Write a whole checkpoint into a folder that nobody looks at yet; every file is forced to disk."""
     metadata = {"step": progress.step, "validation_loss": progress.validation_loss}
     write_native(folder, config, params, metadata=metadata)
-    tokenizer.save(folder)
+    save_tokenizer(tokenizer, folder)
     tensors = {
         f"{kind}.{name}": TensorToWrite("F32", array.shape, _one(array))
         for kind, tree in zip("mv", moments)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minillama.checkpoints.errors import CheckpointError
+from minillama.files.errors import CheckpointError
 from minillama.params import named_arrays
-from minillama.quantization import to_float32
+from minillama.quantization.formats import to_float32
 
 
 @contextmanager

@@ -22,10 +22,10 @@ import numpy as np
 from mutation_models import Model
 from mutation_structures import mutate_gguf, mutate_json, mutate_safetensors, mutate_zip
 
-from minillama.checkpoints.errors import CheckpointError
 from minillama.checkpoints.loading import load_checkpoint, tokenizer_of
+from minillama.files.errors import CheckpointError
 from minillama.params import named_arrays
-from minillama.quantization import to_float32
+from minillama.quantization.formats import to_float32
 from minillama.tokenizers import load_tokenizer
 
 MAX_SECONDS = 2.0

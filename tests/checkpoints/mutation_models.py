@@ -11,23 +11,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minillama.checkpoints.gguf_writer import write_gguf
-from minillama.checkpoints.huggingface_writer import write_huggingface
+from minillama.checkpoints.common.safetensors import SafetensorsFile, TensorToWrite, write_safetensors
+from minillama.checkpoints.gguf.writing import write_gguf
+from minillama.checkpoints.huggingface.writing import write_huggingface
 from minillama.checkpoints.llama2c import write_llama2c
 from minillama.checkpoints.native import write_native
-from minillama.checkpoints.safetensors import SafetensorsFile, TensorToWrite, write_safetensors
 from minillama.config import ModelConfig
 from minillama.params import Params, init_params, map_params, named_arrays
-from minillama.quantization import FORMATS, GroupedArray, PackedArray, quantize
+from minillama.quantization.formats import FORMATS, GroupedArray, PackedArray, quantize
 from minillama.tokenizers import (
     ByteLevelBPE,
     Piece,
     SentencePieceBPE,
     TokenType,
     gguf_metadata,
+    save_tokenizer,
     write_llama2c_tokenizer,
 )
-from minillama.tokenizers.byte_level_bpe import BYTE_TO_CHARACTER
+from minillama.tokenizers.bpe.byte_level import BYTE_TO_CHARACTER
 
 CONFIG = ModelConfig(dim=32, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=32, vocab_size=24, max_seq_len=16)
 WIDE = replace(CONFIG, dim=256, n_layers=1, n_heads=2, n_kv_heads=1, head_dim=2, hidden_dim=2)
@@ -101,11 +102,11 @@ def sentencepiece(n_tokens: int = 24, *, all_bytes: bool = False, rules: bool = 
 
 
 def _tokenizer_json(folder: Path) -> None:
-    byte_level(120).save(folder)
+    save_tokenizer(byte_level(120), folder)
 
 
 def _tokenizer_model(folder: Path) -> None:
-    sentencepiece().save(folder)
+    save_tokenizer(sentencepiece(), folder)
 
 
 def _tokenizer_bin(folder: Path) -> None:
@@ -133,14 +134,14 @@ def _llama2c(version: int) -> Callable[[Path], None]:
 
 
 def _huggingface(folder: Path) -> None:
-    byte_level(CONFIG.vocab_size).save(folder)
+    save_tokenizer(byte_level(CONFIG.vocab_size), folder)
     write_huggingface(folder, CONFIG, params_of(CONFIG, "F32", "BF16", "F16"), bos_token_id=0)
 
 
 def _huggingface_sharded(folder: Path) -> None:
     """The same in two files and an index, with the other kind of tokenizer.json."""
     config = replace(CONFIG, dim=8, hidden_dim=8, vocab_size=280)
-    sentencepiece(all_bytes=True, rules=True).save(folder)
+    save_tokenizer(sentencepiece(all_bytes=True, rules=True), folder)
     write_huggingface(folder, config, params_of(config, "F32", "BF16"), bos_token_id=1)
     whole = SafetensorsFile(folder / "model.safetensors")
     weight_map: dict[str, str] = {}
@@ -159,7 +160,7 @@ def _huggingface_sharded(folder: Path) -> None:
 
 
 def _native(folder: Path) -> None:
-    sentencepiece().save(folder)
+    save_tokenizer(sentencepiece(), folder)
     write_native(folder, CONFIG, params_of(CONFIG, "F32", "Q8_0", "int8/32", "BF16", "Q4_0"), metadata={"step": 3})
 
 
@@ -167,10 +168,10 @@ def _meta(n_shards: int) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
         import torch  # a second that only this format needs
 
-        from minillama.checkpoints.meta import _NAMES, meta_name
+        from minillama.checkpoints.meta.reading import _NAMES, meta_name
 
         config = replace(CONFIG, n_kv_heads=4)
-        sentencepiece().save(folder)
+        save_tokenizer(sentencepiece(), folder)
         numbers = {"dim": 32, "n_layers": 2, "n_heads": 4, "multiple_of": 32, "ffn_dim_multiplier": 0.3}
         (folder / "params.json").write_text(json.dumps(numbers | {"norm_eps": 1e-5, "vocab_size": -1}))
         for shard in range(n_shards):

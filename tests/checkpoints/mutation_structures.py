@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from minillama.checkpoints.files import MappedFile
-from minillama.checkpoints.gguf_values import Cursor
+from minillama.checkpoints.gguf.values import Cursor
+from minillama.files.mapped import MappedFile
 
 _INTEGERS = (
     0,

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from gguf_files import TINY, WIDE, llama_keys, write_reference
 
-from minillama.checkpoints.errors import CheckpointError
-from minillama.checkpoints.gguf import read_gguf, read_gguf_header
+from minillama.checkpoints.gguf.reading import read_gguf, read_gguf_header
+from minillama.files.errors import CheckpointError
 from minillama.params import named_arrays
-from minillama.quantization import PackedArray, format_name, to_float32
+from minillama.quantization.formats import PackedArray, format_name, to_float32
 
 FORMATS = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"]
 

@@ -12,9 +12,9 @@ from gguf_files import TINY, write_reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minillama.checkpoints.errors import CheckpointError
-from minillama.checkpoints.gguf import read_gguf, read_gguf_header
+from minillama.checkpoints.gguf.reading import read_gguf, read_gguf_header
 from minillama.checkpoints.loading import tokenizer_of
+from minillama.files.errors import CheckpointError
 
 HUGE = (1 << 64) - 1
 U8, U32, BOOL, STRING, ARRAY = 0, 4, 7, 8, 9

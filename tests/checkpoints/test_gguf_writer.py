@@ -12,7 +12,7 @@ from gguf_files import TINY, WIDE, file_name_of, write_reference
 from minillama.checkpoints.gguf import read_gguf, read_gguf_header, write_gguf
 from minillama.checkpoints.llama2c import read_llama2c
 from minillama.params import build_params, init_params, map_params, named_arrays
-from minillama.quantization import GroupedArray, format_name, head_format, quantize, to_float32
+from minillama.quantization.formats import GroupedArray, format_name, head_format, quantize, to_float32
 
 WRITABLE = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"]
 STORED = [*WRITABLE, "Q4_K", "Q5_K", "Q6_K"]

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from minillama.checkpoints import downloads, hub
-from minillama.checkpoints.registry import (
+from minillama.checkpoints.hub import downloads
+from minillama.checkpoints.hub import resolve as hub
+from minillama.checkpoints.hub.registry import (
     KNOWN_MODELS,
     HubSource,
     KnownModel,

@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 import pytest
 
-from minillama.checkpoints.registry import KNOWN_MODELS
+from minillama.checkpoints.hub.registry import KNOWN_MODELS
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 STORIES = np.random.default_rng(1).bytes(KNOWN_MODELS["stories260K"].n_bytes)

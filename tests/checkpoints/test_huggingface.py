@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from minillama.checkpoints.errors import CheckpointError
-from minillama.checkpoints.huggingface import (
+from minillama.checkpoints.huggingface.reading import (
     huggingface_name,
     is_huggingface,
     parse_config,
     read_huggingface,
-    write_huggingface,
 )
+from minillama.checkpoints.huggingface.writing import write_huggingface
 from minillama.config import ModelConfig
+from minillama.files.errors import CheckpointError
 from minillama.params import init_params, map_params, named_arrays
-from minillama.quantization import GroupedArray, PackedArray, quantize, to_float32
+from minillama.quantization.formats import GroupedArray, PackedArray, quantize, to_float32
 
 HEADS = {"MHA": 4, "GQA": 2, "MQA": 1}
 SMALL = ModelConfig(dim=32, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=48, vocab_size=64, max_seq_len=128)

@@ -13,11 +13,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minillama.checkpoints.errors import CheckpointError
 from minillama.checkpoints.llama2c import read_llama2c, write_llama2c
 from minillama.config import ModelConfig, named_config
+from minillama.files.errors import CheckpointError
 from minillama.params import build_params, init_params, map_params, named_arrays
-from minillama.quantization import GroupedArray, quantize, to_float32
+from minillama.quantization.formats import GroupedArray, quantize, to_float32
 
 TINY = ModelConfig(dim=32, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=48, vocab_size=40, max_seq_len=16, tied=True)
 V0_SHA256 = "b0a507e7ad0f626624f17112325e66691f9076d622e1d3274d103d00299f2696"

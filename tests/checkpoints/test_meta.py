@@ -15,12 +15,12 @@ import pytest
 import torch
 from damage import check_damage, refused, within_bounds
 
-from minillama.checkpoints.errors import CheckpointError
-from minillama.checkpoints.meta import is_meta, read_meta
-from minillama.checkpoints.torch_archive import TorchArchive
+from minillama.checkpoints.meta.reading import is_meta, read_meta
+from minillama.checkpoints.meta.torch_archive import TorchArchive
 from minillama.config import ModelConfig, swiglu_hidden_dim
+from minillama.files.errors import CheckpointError
 from minillama.params import expected_shapes, init_params, named_arrays
-from minillama.quantization import PackedArray, to_float32
+from minillama.quantization.formats import PackedArray, to_float32
 
 CONFIG = ModelConfig(dim=64, n_layers=2, n_heads=8, hidden_dim=192, vocab_size=40, max_seq_len=4096)
 PARAMS = {"dim": 64, "n_layers": 2, "n_heads": 8, "multiple_of": 32, "norm_eps": 1e-5, "vocab_size": -1}

@@ -10,14 +10,14 @@ import pytest
 import safetensors.numpy
 from damage import check_damage, refused
 
-from minillama.checkpoints.errors import CheckpointError
-from minillama.checkpoints.huggingface import is_huggingface
-from minillama.checkpoints.meta import is_meta
+from minillama.checkpoints.common.safetensors import SafetensorsFile
+from minillama.checkpoints.huggingface.reading import is_huggingface
+from minillama.checkpoints.meta.reading import is_meta
 from minillama.checkpoints.native import is_native, read_native, write_native
-from minillama.checkpoints.safetensors import SafetensorsFile
 from minillama.config import NAMED_CONFIGS, ModelConfig
+from minillama.files.errors import CheckpointError
 from minillama.params import init_params, map_params, named_arrays
-from minillama.quantization import FORMATS, GroupedArray, PackedArray, format_name, quantize
+from minillama.quantization.formats import FORMATS, GroupedArray, PackedArray, format_name, quantize
 
 CONFIG = ModelConfig(dim=256, n_layers=1, n_heads=4, n_kv_heads=2, hidden_dim=256, vocab_size=9, max_seq_len=64)
 

@@ -13,16 +13,16 @@ from damage import damaged, within_bounds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from minillama.checkpoints import safetensors as module
-from minillama.checkpoints.errors import CheckpointError
-from minillama.checkpoints.safetensors import (
+from minillama.checkpoints.common import safetensors as module
+from minillama.checkpoints.common.safetensors import (
     DTYPES,
     SafetensorsFile,
     TensorToWrite,
     write_model_folder,
     write_safetensors,
 )
-from minillama.quantization import PackedArray
+from minillama.files.errors import CheckpointError
+from minillama.quantization.formats import PackedArray
 
 F32_4 = {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}
 

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minillama.checkpoints import downloads, hub, wheels
-from minillama.checkpoints.registry import KNOWN_MODELS, KnownModel, WheelSource
+from minillama.checkpoints.hub import downloads, wheels
+from minillama.checkpoints.hub import resolve as hub
+from minillama.checkpoints.hub.registry import KNOWN_MODELS, KnownModel, WheelSource
 
 WEIGHTS = np.random.default_rng(0).bytes(3_000_000)  # does not compress, so the wheel is about as large
 WHEEL = "tiny_weights-1.0-py3-none-any.whl"

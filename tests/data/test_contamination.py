@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minillama.data.contamination import Contamination, NgramOverlap, TokenContamination
+from minillama.data.rules.contamination import Contamination, NgramOverlap, TokenContamination
 
 QUESTION = "How many apples does the farmer sell at the market when he has 12 baskets of 30 apples?"
 

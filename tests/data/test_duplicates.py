@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minillama.data.duplicates import as_pairs, exact_duplicates, near_duplicates, text_hash
-from minillama.data.minhash import MinHash, jaccard
-from minillama.data.minhash_kernels import multiply_add
+from minillama.data.duplicates.clusters import as_pairs, exact_duplicates, near_duplicates, text_hash
+from minillama.data.duplicates.minhash import MinHash, jaccard
+from minillama.data.duplicates.minhash_kernels import multiply_add
 
 PRIME = (1 << 61) - 1
 BELOW = st.integers(0, PRIME - 1) | st.sampled_from([0, 1, PRIME - 1, 1 << 60, (1 << 32) - 1, (1 << 32)])
@@ -38,8 +38,8 @@ def test_signatures_are_the_same_everywhere():
 
 
 def test_a_signature_is_the_smallest_value_of_each_function():
-    from minillama.data.quality_kernels import window_hashes
-    from minillama.data.quality_words import normal_words
+    from minillama.data.rules.word_kernels import window_hashes
+    from minillama.data.rules.words import normal_words
 
     text = "a b c d e f g h"
     shingles = [int(h) % PRIME for h in window_hashes(normal_words(text), 5)]

@@ -9,8 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minillama.data.harmful import WEIGHTS, HarmfulContentFilter, default_classifier, load_word_list, sentences
-from minillama.data.harmful_classifier import TextClassifier, features_of, train
+from minillama.data.rules.harmful.classifier import TextClassifier, features_of, train
+from minillama.data.rules.harmful.filter import (
+    WEIGHTS,
+    HarmfulContentFilter,
+    default_classifier,
+    load_word_list,
+    sentences,
+)
 
 NOUNS = ("garden", "river", "school", "window", "street", "teacher", "boat", "picture")
 

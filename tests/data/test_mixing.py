@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_shards import small_tokenizer
 
-from minillama.data.mixing import Batches, Source, paper_mix, validation_batches
-from minillama.data.mixing import _even_order as even_order
-from minillama.data.mixing import _shares as shares
-from minillama.data.shards import write_shards
+from minillama.data.batches import Batches, Source, paper_mix, validation_batches
+from minillama.data.batches import _even_order as even_order
+from minillama.data.batches import _shares as shares
+from minillama.data.shards.reading import write_shards
 
 WORDS = ["hello", "old", "we", "he", "word x", "x x", "lord", "deer", "owl", "reed 🙂"]
 
@@ -104,7 +104,7 @@ def test_batches_belong_to_the_caller(small):
 def test_the_order_is_the_same_in_another_process(small):
     """Python's own hashes differ between processes, these orders must not."""
     code = (
-        "from minillama.data.mixing import *; from minillama.data.shards import TokenShards\n"
+        "from minillama.data.batches import *; from minillama.data.shards.reading import TokenShards\n"
         f"s = TokenShards({str(small.folder)!r})\n"
         "print(Batches([Source('a', s), Source('b', s, 3)], 4, 9, seed=7).batch(5)[0].tolist())"
     )
@@ -115,7 +115,7 @@ def test_the_order_is_the_same_in_another_process(small):
 
 def test_the_order_never_changes(small):
     """Golden: a run that was begun with an earlier version goes on with the same data."""
-    from minillama.data.mixing import _shuffled
+    from minillama.data.batches import _shuffled
 
     assert _shuffled(10, "stories", "epoch", 3, 2).tolist() == [0, 5, 9, 7, 2, 4, 6, 8, 1, 3]
 

@@ -7,8 +7,7 @@ import time
 import pytest
 from personal_data_bench import bench
 
-from minillama.data.personal_data import KINDS, PersonalDataFilter, find_personal_data
-from minillama.data.personal_data_checks import (
+from minillama.data.rules.personal_data.checks import (
     base58_valid,
     bech32_valid,
     iban_valid,
@@ -16,7 +15,8 @@ from minillama.data.personal_data_checks import (
     routing_valid,
     ssn_valid,
 )
-from minillama.data.personal_data_styles import FINEWEB_EMAILS, FINEWEB_IPS
+from minillama.data.rules.personal_data.filter import KINDS, PersonalDataFilter, find_personal_data
+from minillama.data.rules.personal_data.styles import FINEWEB_EMAILS, FINEWEB_IPS
 
 FOUND = {
     "EMAIL_ADDRESS": [

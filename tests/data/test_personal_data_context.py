@@ -5,7 +5,7 @@ import time
 import pytest
 from personal_data_bench import bench
 
-from minillama.data.personal_data import find_personal_data
+from minillama.data.rules.personal_data.filter import find_personal_data
 
 VALUES = {
     "PHONE_NUMBER": ("+31 6 2410 7788", "+14042318890", "404-231-8890"),

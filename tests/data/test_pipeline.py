@@ -11,14 +11,14 @@ import sys
 
 import pytest
 
-from minillama.cli import main
-from minillama.data import pipeline_passes
+from minillama.cli.app import main
 from minillama.data.documents import Layout, read_texts, text_files
-from minillama.data.filter_plot import draw_filters
-from minillama.data.filter_report import report_markdown, report_paths
-from minillama.data.pipeline import PipelineSettings, run_pipeline, work_folder
-from minillama.data.pipeline_settings import RULES, evaluation_texts
-from minillama.data.pipeline_tally import merge
+from minillama.data.pipeline import passes as pipeline_passes
+from minillama.data.pipeline.plot import draw_filters
+from minillama.data.pipeline.report import report_markdown, report_paths
+from minillama.data.pipeline.run import PipelineSettings, run_pipeline, work_folder
+from minillama.data.pipeline.settings import RULES, evaluation_texts
+from minillama.data.pipeline.tally import merge
 
 ALL = ("repetition", "gopher", "c4", "fineweb", "harmful", "exact", "minhash", "personal-data")
 QUICK = ("repetition", "gopher", "c4", "fineweb", "exact", "minhash", "personal-data")
@@ -155,7 +155,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from minillama.data import pipeline_passes
-from minillama.data.pipeline import PipelineSettings, run_pipeline
+from minillama.data.pipeline.run import PipelineSettings, run_pipeline
 if __name__ == "__main__":
     pipeline_passes._COMMIT_SECONDS = 0.0
     source, out, stage, limit, workers = sys.argv[1:]

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minillama.data.quality import FineWebQuality, GopherQuality
-from minillama.data.quality_c4 import C4Quality, count_sentences
-from minillama.data.quality_kernels import LETTER, WORD
-from minillama.data.quality_words import character_classes, normal_words, word_hash, words_of
+from minillama.data.rules.c4 import C4Quality, count_sentences
+from minillama.data.rules.gopher import FineWebQuality, GopherQuality
+from minillama.data.rules.word_kernels import LETTER, WORD
+from minillama.data.rules.words import character_classes, normal_words, word_hash, words_of
 
 PROSE = "the house of wood and stone that we have built stands by the sea with all its doors open to the wind today"
 

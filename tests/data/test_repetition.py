@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minillama.data.quality_kernels import ngram_characters
-from minillama.data.quality_words import words_of
-from minillama.data.repetition import GopherRepetition, duplicates
+from minillama.data.rules.repetition import GopherRepetition, duplicates
+from minillama.data.rules.word_kernels import ngram_characters
+from minillama.data.rules.words import words_of
 
 
 def only(rule):

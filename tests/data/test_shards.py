@@ -11,9 +11,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from minillama.checkpoints.errors import CheckpointError
-from minillama.cli_tokens import register
-from minillama.data.shards import TokenShards, tokenizer_fingerprint, write_shards
+from minillama.cli.tokens import register
+from minillama.data.shards.reading import TokenShards, tokenizer_fingerprint, write_shards
+from minillama.files.errors import CheckpointError
 from minillama.tokenizers import Piece, SentencePieceBPE, TokenType, load_tokenizer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tokenizers"))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from minillama.layers.embedding import embedding_forward, embedding_forward_fast
-from minillama.quantization import quantize
+from minillama.quantization.formats import quantize
 
 
 @pytest.fixture(params=[embedding_forward, embedding_forward_fast], ids=["reference", "fast"])

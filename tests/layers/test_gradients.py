@@ -15,7 +15,7 @@ from minillama.layers.attention import attention_backward_fast, attention_forwar
 from minillama.layers.linear import linear_backward, linear_forward
 from minillama.layers.rope import rope_table
 from minillama.ops import FAST, REFERENCE, Ops
-from minillama.quantization import quantize
+from minillama.quantization.formats import quantize
 
 EPS = 1e-5
 

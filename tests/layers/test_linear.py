@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from minillama.layers.linear import linear_forward, linear_forward_fast
-from minillama.quantization import FORMATS, GroupedArray, PackedArray, quantize
+from minillama.quantization.formats import FORMATS, GroupedArray, PackedArray, quantize
 
 
 @pytest.fixture(params=[linear_forward, linear_forward_fast], ids=["reference", "fast"])

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import minillama
-from minillama.cli import app
+from minillama.cli.app import app
 from minillama.learn.exercise import catalogue
 from minillama.learn.own_model import Tracer, own_ops
 from minillama.learn.workspace import WorkspaceError, find_workspace, start, starters_folder

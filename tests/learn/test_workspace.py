@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from minillama.cli import app
+from minillama.cli.app import app
 from minillama.learn import workspace as module
 from minillama.learn.exercise import catalogue, get_exercise
 from minillama.learn.running import check_in_process

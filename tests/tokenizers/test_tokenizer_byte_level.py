@@ -10,10 +10,10 @@ import tokenizers
 from corpus import N_TEXTS, random_texts
 
 from minillama.tokenizers import ByteLevelBPE, TokenType, tokenizer_from_gguf
-from minillama.tokenizers.byte_level_bpe import BYTE_TO_CHARACTER
-from minillama.tokenizers.huggingface import parse_tokenizer_json
+from minillama.tokenizers.bpe.byte_level import BYTE_TO_CHARACTER
+from minillama.tokenizers.files.huggingface import parse_tokenizer_json
 
-# What minillama.tokenizers.unicode_ranges was made with. Other versions of the two libraries follow other
+# What minillama.tokenizers.bpe.unicode_ranges was made with. Other versions of the two libraries follow other
 # editions of Unicode; they are compared on characters that all of them know.
 SAME_UNICODE = tokenizers.__version__.startswith("0.23.") and regex.__version__.startswith("2026.")
 

@@ -9,15 +9,16 @@ import tokenizers
 import transformers
 from corpus import load_bytes, random_texts, sentencepiece_as_json, train_sentencepiece
 
-from minillama.checkpoints.errors import CheckpointError
+from minillama.files.errors import CheckpointError
 from minillama.tokenizers import (
     SentencePieceBPE,
     gguf_metadata,
     load_tokenizer,
+    save_tokenizer,
     tokenizer_from_gguf,
     write_llama2c_tokenizer,
 )
-from minillama.tokenizers.sentencepiece_model import parse, serialize
+from minillama.tokenizers.files.sentencepiece_model import parse, serialize
 
 TEXTS = random_texts(400, seed=11)
 
@@ -55,16 +56,16 @@ def test_configuration_is_read(tokenizer):
 
 
 def test_save_and_load(tokenizer, tmp_path):
-    tokenizer.save(tmp_path / "copy")
+    save_tokenizer(tokenizer, tmp_path / "copy")
     assert_equal(load_tokenizer(tmp_path / "copy"), tokenizer)
     tokenizer.source = None  # as if it had come from a GGUF file: everything is written anew
-    tokenizer.save(tmp_path / "anew")
+    save_tokenizer(tokenizer, tmp_path / "anew")
     assert_equal(load_tokenizer(tmp_path / "anew"), tokenizer)
 
 
 def test_original_bytes_are_kept(tokenizer, tmp_path):
     name, data = tokenizer.source
-    tokenizer.save(tmp_path)
+    save_tokenizer(tokenizer, tmp_path)
     assert (tmp_path / name).read_bytes() == data
 
 
@@ -95,7 +96,7 @@ def test_of_several_chat_templates_the_default_one_counts(tmp_path, small_model)
 def test_saving_replaces_another_tokenizer(tmp_path, small_model, byte_level_json):
     """A folder never holds two tokenizers: the wrong one would be read."""
     (tmp_path / "tokenizer.json").write_bytes(byte_level_json)
-    parse(small_model).save(tmp_path)
+    save_tokenizer(parse(small_model), tmp_path)
     assert isinstance(load_tokenizer(tmp_path), SentencePieceBPE)
 
 
@@ -109,7 +110,7 @@ def test_other_programs_read_what_is_written(tmp_path, small_model, byte_level_j
     libraries = []
     for n, tokenizer in enumerate((rules, byte_level)):
         tokenizer.source = None
-        tokenizer.save(tmp_path / str(n))
+        save_tokenizer(tokenizer, tmp_path / str(n))
         libraries.append(tokenizers.Tokenizer.from_file(str(tmp_path / str(n) / "tokenizer.json")))
         libraries[-1].encode_special_tokens = True
     for text in TEXTS:
@@ -123,7 +124,7 @@ def test_other_programs_read_what_is_written(tmp_path, small_model, byte_level_j
 
 def test_smollm2_saved_is_smollm2(smollm2_metadata, tmp_path):
     tokenizer = tokenizer_from_gguf(smollm2_metadata)
-    tokenizer.save(tmp_path)
+    save_tokenizer(tokenizer, tmp_path)
     assert_equal(load_tokenizer(tmp_path), tokenizer)
     assert_equal(tokenizer_from_gguf(gguf_metadata(tokenizer)), tokenizer)
 

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from corpus import load_bytes, sentencepiece_as_json, train_sentencepiece
 
-from minillama.checkpoints.errors import CheckpointError
+from minillama.files.errors import CheckpointError
 from minillama.tokenizers import (
     ByteLevelBPE,
     gguf_metadata,
     load_tokenizer,
+    save_tokenizer,
     tokenizer_from_gguf,
     write_llama2c_tokenizer,
 )
-from minillama.tokenizers.sentencepiece_model import parse
+from minillama.tokenizers.files.sentencepiece_model import parse
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_any_value_in_any_place_of_the_json(tmp_path, small_model, byte_level_js
     path = tmp_path / "tokenizer.json"
     path.write_bytes(data)
     if kind == "configuration":
-        load_tokenizer(path).save(tmp_path)
+        save_tokenizer(load_tokenizer(path), tmp_path)
         path = tmp_path / "tokenizer_config.json"
         data = path.read_bytes()
     for place in places(json.loads(data)):

@@ -3,7 +3,7 @@
 import random
 from itertools import pairwise
 
-from minillama.tokenizers.merging import WordCache, merge_symbols
+from minillama.tokenizers.bpe.merging import WordCache, merge_symbols
 
 
 def merge_slowly(symbols, rank):

@@ -10,8 +10,8 @@ import tokenizers
 from corpus import N_TEXTS, random_texts, sentencepiece_as_json, train_sentencepiece
 
 from minillama.tokenizers import Piece, SentencePieceBPE, TokenType, load_tokenizer
-from minillama.tokenizers.huggingface import parse_tokenizer_json
-from minillama.tokenizers.sentencepiece_model import parse, serialize
+from minillama.tokenizers.files.huggingface import parse_tokenizer_json
+from minillama.tokenizers.files.sentencepiece_model import parse, serialize
 
 
 def library(data: bytes) -> sentencepiece.SentencePieceProcessor:

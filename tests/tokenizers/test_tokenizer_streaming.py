@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from minillama.tokenizers import ByteLevelBPE, Piece, SentencePieceBPE, TokenType
-from minillama.tokenizers.byte_level_bpe import BYTE_TO_CHARACTER
-from minillama.tokenizers.utf8 import Utf8Stream, unfinished_bytes
+from minillama.tokenizers.bpe.byte_level import BYTE_TO_CHARACTER
+from minillama.tokenizers.bpe.utf8 import Utf8Stream, unfinished_bytes
 
 
 def sentencepiece_bytes() -> SentencePieceBPE:

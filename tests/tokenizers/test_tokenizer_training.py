@@ -11,8 +11,8 @@ import sentencepiece
 from corpus import random_texts, training_lines
 
 from minillama.tokenizers import SentencePieceBPE, TokenType, load_tokenizer
-from minillama.tokenizers.bpe_training import is_piece, merge_pairs, train_sentencepiece_bpe
-from minillama.tokenizers.sentencepiece_model import serialize
+from minillama.tokenizers.bpe.training import is_piece, merge_pairs, train_sentencepiece_bpe
+from minillama.tokenizers.files.sentencepiece_model import serialize
 from minillama.tokenizers.training import train_tokenizer
 
 # --- with the library ------------------------------------------------------------------------

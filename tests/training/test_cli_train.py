@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tiny_run import kept, record, write_config
 
-from minillama.cli import main
+from minillama.cli.app import main
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")

@@ -9,7 +9,7 @@ from torch_llama import TorchLlama, largest_error
 
 from minillama.config import ModelConfig
 from minillama.params import init_params, map_params, named_arrays
-from minillama.quantization import quantize
+from minillama.quantization.formats import quantize
 from minillama.training.gradients import Workers
 from minillama.training.optimizer import AdamW, add_gradients, clip_scale, global_norm
 from minillama.training.schedule import Schedule

@@ -15,8 +15,9 @@ from tiny_run import kept, record, sentences, tiny_tokenizer, write_config
 
 from minillama.checkpoints.loading import load_checkpoint
 from minillama.checkpoints.native import read_native
-from minillama.data.shards import write_shards
+from minillama.data.shards.reading import write_shards
 from minillama.params import map_params, named_arrays
+from minillama.tokenizers import save_tokenizer
 from minillama.training import metrics as metrics_module
 from minillama.training import stepping
 from minillama.training.gradients import evaluate, loss_and_gradients
@@ -417,7 +418,7 @@ def test_data_of_another_tokenizer(data, tmp_path):
     shutil.copytree(data / "tokenizer", tmp_path / "tokenizer")
     other = tiny_tokenizer()
     other.pieces[-1], other.scores[-1] = "q", -99.0
-    other.save(tmp_path / "tokenizer")
+    save_tokenizer(other, tmp_path / "tokenizer")
     path.write_text(path.read_text().replace('"tokenizer"', json.dumps(str(tmp_path / "tokenizer"))))
     with pytest.raises(ValueError, match=r"\(source train\) was written with another tokenizer"):
         prepare(read_settings(path))

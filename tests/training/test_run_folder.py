@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from minillama.checkpoints.errors import CheckpointError
+from minillama.files.errors import CheckpointError
 from minillama.training.metrics import COLUMNS, MetricsLog, cut_json_lines, read_metrics
 from minillama.training.run_folder import RunError, RunFolder
 

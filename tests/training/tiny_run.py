@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from minillama.data.shards import write_shards
-from minillama.tokenizers.base import TokenType
-from minillama.tokenizers.sentencepiece_bpe import Piece, SentencePieceBPE
+from minillama.data.shards.reading import write_shards
+from minillama.tokenizers import save_tokenizer
+from minillama.tokenizers.bpe.base import TokenType
+from minillama.tokenizers.bpe.sentencepiece import Piece, SentencePieceBPE
 
 WORDS = ["the", "a", "cat", "dog", "sun", "moon", "sees", "likes", "finds", "red", "big", "small", "house", "tree"]
 
@@ -70,7 +71,7 @@ def write_data(folder: Path) -> None:
     """A tokenizer and three folders of tokens."""
     tokenizer = tiny_tokenizer()
     (folder / "tokenizer").mkdir(parents=True)
-    tokenizer.save(folder / "tokenizer")
+    save_tokenizer(tokenizer, folder / "tokenizer")
     for seed, (name, n) in enumerate((("train", 60), ("more", 20), ("valid", 8))):
         write_shards(sentences(n, seed), tokenizer, folder / name)
 

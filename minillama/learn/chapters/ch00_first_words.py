@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...checkpoints.huggingface import parse_config
+from ...checkpoints.huggingface.reading import parse_config
 from ...config import ModelConfig
 from ..exercise import Exercise, Mistake
 

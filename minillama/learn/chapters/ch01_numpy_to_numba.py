@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ...quantization_kernels import matvec_plain
-from ...sampling import softmax
+from ...inference.sampling import softmax
+from ...quantization.kernels import matvec_plain
 from ..exercise import Exercise, Mistake, Speed
 
 _LARGE = 30_000  # elements: smaller arrays are done before a second thread has begun

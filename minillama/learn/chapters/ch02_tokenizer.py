@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ...tokenizers.base import TokenType
-from ...tokenizers.bpe_training import Pair, merge_pair
-from ...tokenizers.byte_level_bpe import BYTE_TO_CHARACTER, PRINTABLE
-from ...tokenizers.merging import merge_symbols
-from ...tokenizers.sentencepiece_bpe import SPACE, Piece, SentencePieceBPE
-from ...tokenizers.utf8 import unfinished_bytes
+from ...tokenizers.bpe.base import TokenType
+from ...tokenizers.bpe.byte_level import BYTE_TO_CHARACTER, PRINTABLE
+from ...tokenizers.bpe.merging import merge_symbols
+from ...tokenizers.bpe.sentencepiece import SPACE, Piece, SentencePieceBPE
+from ...tokenizers.bpe.training import Pair, merge_pair
+from ...tokenizers.bpe.utf8 import unfinished_bytes
 from ..exercise import Exercise, Function, Mistake
 
 UNKNOWN_CHARACTERS = ("é", "世", "🙂", "\n", "ß")
@@ -851,7 +851,7 @@ def _unknown_pieces(text, scores):
 def _sentencepiece_library(text, scores):
     import sentencepiece
 
-    from ...tokenizers.sentencepiece_model import serialize
+    from ...tokenizers.files.sentencepiece_model import serialize
 
     return list(
         sentencepiece.SentencePieceProcessor(model_proto=serialize(_sentencepiece(scores))).encode(text, out_type=str)

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from ...inference.sampling import log_softmax
 from ...layers.attention import attention_forward
 from ...layers.rmsnorm import rmsnorm_forward
 from ...layers.rope import rope_forward, rope_table
 from ...layers.swiglu import swiglu_forward
 from ...params import LayerParams
-from ...sampling import log_softmax
 from ..exercise import Exercise, Mistake
 
 EPS = 1e-5

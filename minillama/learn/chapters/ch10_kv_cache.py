@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ...inference.session import common_prefix
 from ...layers.attention import attention_forward, attention_forward_fast
-from ...session import common_prefix
 from ..exercise import Exercise, Mistake, Speed
 
 # --- append_with_growth -------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...sampling import (
+from ...inference.sampling import (
     Sampling,
     filtered_logits,
     keep_min_p,

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ...interleaved_kernels import quantize_rows
-from ...jit import kernel
-from ...quantization import FORMATS, PackedArray, quantize
-from ...quantization_kernels import matvec_packed
+from ...compute.jit import kernel
+from ...quantization.formats import FORMATS, PackedArray, quantize
+from ...quantization.kernels import matvec_packed
+from ...quantization.repacked_kernels import quantize_rows
 from ..exercise import Exercise, Mistake, Speed
 
 BLOCK = 32

@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from ...data.contamination import NgramOverlap
-from ...data.minhash import MinHash, jaccard
-from ...data.minhash_kernels import multiply_add
-from ...data.personal_data_checks import IBAN_LENGTH, luhn_valid
-from ...data.personal_data_checks import iban_valid as package_iban_valid
-from ...data.quality import STOP_WORDS, GopherQuality
-from ...data.quality_c4 import POLICY_PHRASES, C4Quality
-from ...data.quality_kernels import ngram_characters
-from ...data.quality_words import words_of
-from ...data.repetition import duplicates
+from ...data.duplicates.minhash import MinHash, jaccard
+from ...data.duplicates.minhash_kernels import multiply_add
+from ...data.rules.c4 import POLICY_PHRASES, C4Quality
+from ...data.rules.contamination import NgramOverlap
+from ...data.rules.gopher import STOP_WORDS, GopherQuality
+from ...data.rules.personal_data.checks import IBAN_LENGTH, luhn_valid
+from ...data.rules.personal_data.checks import iban_valid as package_iban_valid
+from ...data.rules.repetition import duplicates
+from ...data.rules.word_kernels import ngram_characters
+from ...data.rules.words import words_of
 from ..exercise import Exercise, Function, Mistake
 
 PRIME = (1 << 61) - 1

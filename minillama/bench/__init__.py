@@ -1,0 +1,1 @@
+"""`minillama bench`: speed and quality, beside the peers."""

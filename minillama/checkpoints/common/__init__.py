@@ -1,0 +1,1 @@
+"""What every format shares: the checkpoint that reading gives, weights as stored, the safetensors container."""

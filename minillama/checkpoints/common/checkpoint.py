@@ -1,0 +1,85 @@
+"""What reading a model gives, and the checks that hold a file to its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...config import ModelConfig
+from ...files.errors import CheckpointError
+from ...params import LayerParams, Params, expected_shapes, named_arrays
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model as read from disk; its matrices are views of the mapped file.
+
+    Attributes
+    ----------
+    path : Path
+        The file, or the folder of a format that is a folder.
+    format : str
+        For people: "GGUF v3", "llama2.c v0", "Hugging Face safetensors" …
+    config : ModelConfig
+    params : Params
+    metadata : dict
+        What else the format says: GGUF's key-value pairs, Hugging Face's config.json.
+    """
+
+    path: Path
+    format: str
+    config: ModelConfig
+    params: Params
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+def check_shape(path: Path, name: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """Raise CheckpointError unless the tensor `name` has the shape that the configuration asks for."""
+    if tuple(found) != tuple(expected):
+        raise CheckpointError(
+            path, name, f"expected shape {tuple(expected)} from the configuration, found {tuple(found)}"
+        )
+
+
+def check_names(path: Path, config: ModelConfig, found: Collection[str], name_of: Callable[[str], str]) -> list[str]:
+    """Raise CheckpointError unless `found` holds every parameter of `config`; return what else it holds.
+
+    Parameters
+    ----------
+    found : collection of str
+        The names of the tensors in the file.
+    name_of : callable
+        The file's name of a parameter from the package's.
+    """
+    # Before the names are listed: a damaged n_layers must not make a list longer than the file.
+    if config.n_layers * len(LayerParams._fields) > len(found):
+        raise CheckpointError(
+            path,
+            "n_layers",
+            f"{config.n_layers} layers have {len(LayerParams._fields)} tensors each, found {len(found)} in all",
+        )
+    wanted = [name_of(name) for name in expected_shapes(config)]
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise CheckpointError(path, missing[0], f"is missing ({len(missing)} of {len(wanted)} tensors are)")
+    return sorted(set(found).difference(wanted))
+
+
+def make_config(path: Path, where: str, **fields: Any) -> ModelConfig:
+    """A `ModelConfig` whose ValueError becomes a CheckpointError about `where` in the file."""
+    try:
+        return ModelConfig(**fields)
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(path, where, str(error)) from error
+
+
+def check_params(config: ModelConfig, params: Params) -> None:
+    """Raise ValueError unless `params` has the arrays and shapes of `config`, for writers."""
+    found = {name: tuple(weight.shape) for name, weight in named_arrays(params)}
+    for name, shape in expected_shapes(config).items():
+        if found.pop(name, None) != shape:
+            raise ValueError(f"{name} must have shape {shape} by the configuration, the parameters differ")
+    if found:
+        raise ValueError(f"parameters that the configuration does not have: {', '.join(found)}")

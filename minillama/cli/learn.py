@@ -1,0 +1,291 @@
+"""`minillama learn`: the exercises of the book in the terminal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .output import note, write
+
+if TYPE_CHECKING:
+    from ..learn.exercise import Exercise
+    from ..learn.report import Report
+    from ..learn.workspace import Workspace
+
+learn = typer.Typer(help="The exercises: write each component, be told what is wrong, run a model on it.")
+
+Folder = Annotated[Path | None, typer.Option("--dir", "-d", help="Your folder; by default the one used last.")]
+Id = Annotated[str | None, typer.Argument(help="An exercise; by default the next one.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group of commands to the command line."""
+    app.add_typer(learn, name="learn")
+
+
+@learn.callback(invoke_without_command=True)
+def show_map(context: typer.Context, folder: Folder = None) -> None:
+    """Without a command: the map of the book, your progress, and what is next."""
+    if context.invoked_subcommand is not None:
+        return
+    from ..learn.workspace import WorkspaceError, find_workspace
+
+    try:
+        workspace = find_workspace(folder)
+    except WorkspaceError:
+        if folder is not None:
+            raise
+        workspace = None
+    _print_map(workspace)
+
+
+@learn.command()
+def start(folder: Annotated[Path, typer.Argument(help="A new folder for your functions, such as my-llama.")]) -> None:
+    """Copy the starters into a folder of your own, or bring that folder up to date."""
+    from ..learn.workspace import start as make
+
+    workspace, news = make(folder)
+    note(f"{folder}: {len(news)} new" if news else f"{folder} is up to date")
+    exercise = workspace.next_exercise()
+    if exercise is None:
+        write("Every exercise is solved. `minillama learn verify` writes the report.\n")
+        return
+    write(f"\nThe first one is {_name(exercise)}\n   {exercise.task}\n\n")
+    write(f"   1. open {workspace.path_of(exercise)} in an editor\n")
+    write("   2. in this terminal:  minillama learn watch\n")
+    write(f"   3. replace `raise NotImplementedError` in {exercise.id}, and save\n\n")
+    write("`minillama learn` shows the map; `minillama learn hint` helps.\n")
+
+
+@learn.command()
+def check(
+    exercise: Id = None,
+    case: Annotated[str | None, typer.Option("--case", help="One case only, as a report names it: 1x2x1x4.")] = None,
+    folder: Folder = None,
+) -> None:
+    """Check one function."""
+    from ..learn.exercise import parse_dims
+    from ..learn.running import check_in_process
+
+    workspace, wanted = _wanted(folder, exercise)
+    dims = parse_dims(wanted, case) if case else None
+    report = check_in_process(wanted, workspace.path_of(wanted), dims)
+    if dims is None and report.status != "not started":
+        workspace.note_result(wanted, report.passed)
+    _show(report)
+    if report.passed and dims is None:
+        _confirm(wanted)
+        _print_next(workspace, wanted)
+    raise typer.Exit(0 if report.passed else 1)
+
+
+@learn.command()
+def watch(exercise: Id = None, folder: Folder = None) -> None:
+    """Check whenever you save; keys: h hint, l list, n next, q quit."""
+    from ..learn.exercise import get_exercise
+    from ..learn.watch import Watcher
+    from ..learn.watch import watch as loop
+
+    workspace, wanted = _wanted(folder, exercise)
+
+    def show(report: Report) -> None:
+        if sys.stdout.isatty():
+            write("\033[2J\033[H")
+        if report.next_step.startswith("Stuck?"):
+            report.next_step = ""  # the keys say it
+        _show(report)
+        if report.passed:
+            _print_next(workspace, watcher.current)
+        write("\n [h] hint  [l] list  [n] next  [q] quit      waiting for a save …\n")
+
+    watcher = Watcher(workspace, show, wanted)
+
+    def hint_key() -> bool:
+        _print_hint(workspace, watcher.current)
+        return True
+
+    def list_key() -> bool:
+        _print_map(workspace)
+        return True
+
+    def next_key() -> bool:
+        from ..learn.exercise import catalogue
+
+        ids = list(catalogue())
+        following = ids[(ids.index(watcher.current.id) + 1) % len(ids)]
+        upcoming = workspace.next_exercise(watcher.current)
+        is_done = workspace.record(watcher.current.id).passed
+        watcher.current = upcoming if is_done and upcoming is not None else get_exercise(following)
+        watcher.check()
+        return True
+
+    try:
+        loop(watcher, {"h": hint_key, "l": list_key, "n": next_key, "q": lambda: False})
+    except KeyboardInterrupt:
+        write("\n")
+    finally:
+        watcher.close()
+
+
+@learn.command()
+def hint(exercise: Id = None, folder: Folder = None) -> None:
+    """One more hint, up to three."""
+    _print_hint(*_wanted(folder, exercise))
+
+
+@learn.command()
+def solution(
+    exercise: Annotated[str, typer.Argument(help="An exercise.")],
+    give_up: Annotated[bool, typer.Option("--give-up", help="Show it before you have passed.")] = False,
+    folder: Folder = None,
+) -> None:
+    """The book's own solution, after a pass or with --give-up."""
+    from ..learn.workspace import WorkspaceError, function_text, starters_folder
+
+    workspace, wanted = _wanted(folder, exercise)
+    record = workspace.record(wanted.id)
+    if not record.passed and not give_up:
+        raise WorkspaceError(f"{wanted.id} is not passed yet: `minillama learn hint {wanted.id}`, or --give-up")
+    if not record.passed:
+        record.solution_seen = True
+        workspace.save()
+    path = starters_folder() / "solutions" / workspace.path_of(wanted).name
+    write(function_text(path, wanted.id))
+
+
+@learn.command()
+def reset(exercise: Annotated[str, typer.Argument(help="An exercise.")], folder: Folder = None) -> None:
+    """Put the starter of one function back; your file is copied first."""
+    workspace, wanted = _wanted(folder, exercise)
+    kept = workspace.reset(wanted)
+    note(f"{wanted.id} is back to its start; your file before that is {kept.name}")
+
+
+@learn.command()
+def verify(folder: Folder = None) -> None:
+    """Check everything again and write a report with hashes and this machine's speed."""
+    from ..learn.certificate import verify as run
+    from ..learn.certificate import write_report
+
+    workspace, _ = _wanted(folder, None, may_be_none=True)
+
+    def progress(exercise: Exercise, passed: bool) -> None:
+        note(f"{'passed ' if passed else 'not yet'}  {_name(exercise)}")
+
+    found = run(workspace, progress)
+    as_json, as_svg = write_report(found, workspace.folder)
+    n_passed = sum(entry["passed"] for entry in found["exercises"])
+    write(f"{n_passed} of {len(found['exercises'])} exercises pass: {as_json} and {as_svg}\n")
+
+
+@learn.command()
+def speed(exercise: Annotated[str, typer.Argument(help="An exercise about a kernel.")], folder: Folder = None) -> None:
+    """The speed card: naive loops, NumPy, yours, the package's kernel and PyTorch on this machine."""
+    from ..learn.running import check_in_process
+    from ..learn.speed import speed_card
+    from ..learn.worker import load_file
+
+    workspace, wanted = _wanted(folder, exercise)
+    report = check_in_process(wanted, workspace.path_of(wanted))
+    yours: Any = None
+    if report.passed:
+        yours = getattr(load_file(workspace.path_of(wanted)), wanted.id)
+    else:
+        note(f"{wanted.id} does not pass its check yet: measured without yours")
+    write("\n".join(speed_card(wanted, yours).lines()) + "\n")
+
+
+# --- what they share ------------------------------------------------------------------
+
+
+def _wanted(folder: Path | None, id: str | None, *, may_be_none: bool = False) -> tuple[Workspace, Any]:
+    from ..learn.exercise import get_exercise
+    from ..learn.workspace import WorkspaceError, find_workspace
+
+    workspace = find_workspace(folder)
+    exercise = get_exercise(id) if id else workspace.next_exercise()
+    if exercise is None and not may_be_none:
+        raise WorkspaceError("every exercise is solved: name one, or `minillama learn verify`")
+    return workspace, exercise
+
+
+def _name(exercise: Exercise) -> str:
+    return f"{exercise.chapter} · {exercise.id}: {exercise.title}"
+
+
+def _show(report: Report) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    colour = {"passed": "green", "not started": "cyan"}.get(report.status, "yellow")
+    console = Console(highlight=False, soft_wrap=True)
+    for i, line in enumerate(report.lines()):
+        console.print(Text(line, style=f"bold {colour}" if i == 0 else ""))
+
+
+def _confirm(exercise: Exercise) -> None:
+    """After a pass: the reference that it was compared with, beside PyTorch where that is installed."""
+    import importlib.util
+
+    if exercise.oracle is None or importlib.util.find_spec("torch") is None:
+        return
+    from ..learn.compare import compare
+
+    for dims in exercise.shapes:
+        if not compare(exercise, exercise.run(exercise.oracle, dims), exercise.run(exercise.reference, dims)).equal:
+            note("the book's reference and PyTorch disagree on this machine: please report it")
+            return
+    write(f"   PyTorch gives the same numbers on all {len(exercise.shapes)} shapes.\n")
+
+
+def _print_next(workspace: Workspace, after: Exercise | None = None) -> None:
+    upcoming = workspace.next_exercise(after)
+    if upcoming is None:
+        write("\n   That was the last one. `minillama learn verify` writes the report.\n")
+        return
+    write(f"\n   Next: {_name(upcoming)} ({workspace.path_of(upcoming).name}, about {upcoming.minutes} minutes)\n")
+
+
+def _print_hint(workspace: Workspace, exercise: Exercise) -> None:
+    from ..learn.report import wrapped
+
+    record = workspace.record(exercise.id)
+    record.hints = min(record.hints + 1, len(exercise.hints))
+    workspace.save()
+    write(f"\n {_name(exercise)}\n")
+    for i, text in enumerate(exercise.hints[: record.hints], 1):
+        write(f"\n   hint {i} of {len(exercise.hints)}\n" + "\n".join(wrapped(text, "   ")) + "\n")
+    if record.hints == len(exercise.hints):
+        write(f"\n   All hints are shown. `minillama learn solution {exercise.id} --give-up` shows the code.\n")
+
+
+def _print_map(workspace: Workspace | None) -> None:
+    from ..learn.exercise import catalogue
+
+    exercises = list(catalogue().values())
+    done = {e.id for e in exercises if workspace is not None and workspace.record(e.id).passed}
+    chapters: dict[str, list[Exercise]] = {}
+    for exercise in exercises:
+        chapters.setdefault(exercise.chapter, []).append(exercise)
+    write(f"\n {len(done)} of {len(exercises)} exercises" + (f" in {workspace.folder}\n" if workspace else "\n"))
+    for chapter, those in chapters.items():
+        write(f"\n {chapter} {_topic(chapter)}\n")
+        for e in those:
+            mark = "x" if e.id in done else " "
+            kind = " runs the model" if e.op is not None else ""
+            kind += " speed" if e.speed is not None else ""
+            write(f"   [{mark}] {e.id:<32} {'*' * e.difficulty:<4}{e.minutes:>3} min  {kind}\n")
+    if workspace is None:
+        write("\n Begin:  minillama learn start my-llama\n")
+    else:
+        _print_next(workspace)
+
+
+def _topic(chapter: str) -> str:
+    from ..learn.workspace import starters_folder
+
+    names = [path.stem for path in starters_folder().glob(f"{chapter}_*.py")]
+    return names[0][3:].replace("_", " ") if names else ""

@@ -1,0 +1,1 @@
+"""How anything runs on this CPU: compiled kernels, threads, vector instructions."""

@@ -1,0 +1,1 @@
+"""Documents that say the same: exact and near duplicates of a collection."""

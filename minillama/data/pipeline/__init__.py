@@ -1,0 +1,1 @@
+"""`minillama data filter`: passes over files of texts that survive any interruption."""

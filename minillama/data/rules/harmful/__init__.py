@@ -1,0 +1,1 @@
+"""Harmful content: a word list and a small classifier."""

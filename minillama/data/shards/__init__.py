@@ -1,0 +1,1 @@
+"""Token shards: a data set as token ids on disk."""

@@ -1,0 +1,365 @@
+"""One token, one call: the whole model over interleaved matrices as a single kernel.
+
+From Python a token is some four hundred calls of layer functions, each of which allocates its
+result and wakes the threads. Here the same steps, in the same order as in model.py, run inside
+one compiled function on buffers that are made once:
+
+    norm → [wq wk wv] → rope, cache → attention → [wo, + x] → norm → [gate, up, swiglu] → [down, + x]
+
+What stands in brackets, and attention, is shared among the threads: groups of 16 rows, and key heads
+or parts of their positions. The rest is small, and each thread does it for itself rather than wait
+for another (team.py has the rules). The function is taken only when the table of operations is
+untouched, so that a function of one's own always really runs (session.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from ..compute.jit import kernel, kernel_pair, kernel_threads
+from ..compute.simd import load_floats, multiply_add, splat_float, store_floats, store_number
+from ..compute.simd_bytes import DOT4
+from ..compute.team import claim, finish, new_board
+from ..compute.threads import most_threads
+from ..config import ModelConfig
+from ..kv_cache import KVCache
+from ..layers.attention_kernels.few import SCRATCH, attend_range
+from ..layers.rmsnorm import normalise_row
+from ..layers.rope import rotate_row
+from ..layers.swiglu import gate_range_float32
+from ..params import LayerParams, Params
+from ..quantization.formats import format_name
+from ..quantization.repacked import (
+    BLOCK,
+    ROWS,
+    InterleavedArray,
+    Layout,
+    aligned_bytes,
+    interleave,
+    interleaved_bytes,
+    release_pages,
+    round_up,
+)
+from ..quantization.repacked_kernels import multiply_groups, quantize_row
+
+Float32 = NDArray[np.float32]
+
+_MATRICES = ("wq", "wk", "wv", "wo", "w_gate", "w_up", "w_down")
+# Bytes of float matrices up to which a model is copied; a larger one is read where it is mapped.
+_MOST_FLOATS = 1 << 30
+# Positions from which the threads also share those of one head, where heads alone do not divide evenly.
+_SPLIT_POSITIONS = 128
+# Bytes of weights below which a second thread costs more than it saves.
+_SERIAL_BYTES = 1 << 20
+_N_GROUPS = Layout._fields.index("n_groups")
+_PHASES = 5  # of a layer
+
+
+class Interleaved(NamedTuple):
+    """A model whose matrices all lie interleaved in one stretch of memory.
+
+    Attributes
+    ----------
+    params : Params
+        Of InterleavedArray; `output` is there even when the head is tied, `token_embedding`
+        stays packed, because rows of it are looked up.
+    data : uint8 ndarray
+    layouts : int64 ndarray of shape (n_layers, 7, 8)
+        A `Layout` for each of wq, wk, wv, wo, w_gate, w_up, w_down.
+    head : int64 ndarray of shape (8,)
+    norms : float32 ndarray of shape (2 * n_layers + 1, dim)
+    quantized : bool
+        Whether any matrix has integer products.
+    """
+
+    params: Params
+    data: NDArray[np.uint8]
+    layouts: NDArray[np.int64]
+    head: NDArray[np.int64]
+    norms: Float32
+    quantized: bool
+
+
+def interleave_model(params: Params, *, anyway: bool = False) -> Interleaved | None:
+    """Rearrange every matrix of a model.
+
+    Returns None when one of them has another format, when quantised ones would need an
+    instruction that this CPU does not have (unpacking is faster then), or when float ones are so
+    large that a second copy may not fit in memory. `anyway` leaves the last two reasons aside.
+    """
+    head = params.token_embedding if params.output is None else params.output
+    matrices = [getattr(layer, name) for layer in params.layers for name in _MATRICES] + [head]
+    sizes = [interleaved_bytes(matrix) for matrix in matrices]
+    in_floats = [format_name(matrix) in ("F32", "F16", "BF16") for matrix in matrices]
+    if any(size is None for size in sizes):
+        return None
+    bytes_of_floats = sum(size or 0 for size, is_float in zip(sizes, in_floats) if is_float)
+    if not anyway and ((not all(in_floats) and DOT4 == "portable") or bytes_of_floats > _MOST_FLOATS):
+        return None
+    data = aligned_bytes(sum(size or 0 for size in sizes))
+    arrays: list[InterleavedArray] = []
+    at = 0
+    for matrix, size in zip(matrices, sizes):
+        arrays.append(interleave(matrix, data, at))
+        release_pages(matrix)
+        at += size or 0
+    layers = []
+    for i, layer in enumerate(params.layers):
+        own = dict(zip(_MATRICES, arrays[7 * i : 7 * i + 7]))
+        layers.append(LayerParams(**{**layer._asdict(), **own}))
+    layouts = np.array([array.layout for array in arrays], np.int64)
+    norms = [norm for layer in params.layers for norm in (layer.attention_norm, layer.ffn_norm)]
+    return Interleaved(
+        Params(params.token_embedding, tuple(layers), params.final_norm, arrays[-1]),
+        data,
+        layouts[:-1].reshape(len(layers), 7, -1),
+        layouts[-1],
+        np.stack([*norms, params.final_norm]).astype(np.float32),
+        any(array.is_quantized for array in arrays),
+    )
+
+
+class Decoder:
+    """The buffers of one sequence, and the call that advances it by a token.
+
+    Parameters
+    ----------
+    model : Interleaved
+    config : ModelConfig
+    """
+
+    def __init__(self, model: Interleaved, config: ModelConfig) -> None:
+        self.model, self.config = model, config
+        c, n_threads = config, most_threads()
+        groups = [int(layouts[:, _N_GROUPS].sum()) for layouts in (model.layouts[0, :3], model.layouts[0, 4:6])]
+        widest = round_up(max(c.dim, c.hidden_dim, c.n_heads * c.head_dim), BLOCK)
+        self._shared = _Shared(
+            np.zeros(round_up(c.dim, ROWS), np.float32),
+            np.empty(ROWS * groups[0], np.float32),
+            np.empty((n_threads, c.n_heads, c.head_dim), np.float32),
+            np.empty((2, n_threads, c.n_heads), np.float32),
+            np.empty(ROWS * groups[1], np.float32),
+            np.empty(round_up(c.vocab_size, ROWS), np.float32),
+        )
+        self._private = _Private(
+            np.empty((n_threads, widest), np.float32),
+            np.empty((n_threads, widest), np.int8),
+            np.empty((n_threads, widest), np.int8),
+            np.empty((n_threads, widest // BLOCK), np.float32),
+            np.empty((n_threads, widest // BLOCK), np.float32),
+            np.empty((n_threads, max(SCRATCH, round_up(c.dim, ROWS))), np.float32),
+            np.empty((n_threads, c.n_heads // c.n_kv_heads + 1, c.head_dim), np.float32),
+        )
+        self._boards: dict[int, NDArray[np.int64]] = {}
+
+    def step(self, token: int, cache: KVCache, rope: tuple[Any, Any]) -> Float32:
+        """Run one token, whose id is in range, at the end of a cache of one sequence.
+
+        Room must have been reserved. The keys and values are written; the cache's length is
+        the caller's to advance. Returns fresh logits (vocab_size,).
+        """
+        c, m = self.config, self.model
+        n_threads = kernel_threads() if m.data.size >= _SERIAL_BYTES else 1
+        board = self._boards.setdefault(n_threads, new_board(_PHASES * c.n_layers + 1, n_threads))
+        board[:] = 0
+        table = m.params.token_embedding
+        if isinstance(table, np.ndarray):
+            self._shared.x[: c.dim] = table[token]
+        else:
+            self._shared.x[: c.dim] = table.to_float32(slice(token, token + 1))[0]
+        k, v = (a.reshape(c.n_layers, c.n_kv_heads, -1, c.head_dim) for a in cache.stored())
+        run = _decode if n_threads == 1 else _decode_parallel
+        run(
+            m.data, m.layouts, m.head[None], m.norms, m.quantized, k, v, *rope, int(cache.lengths[0]),
+            np.float32(c.norm_eps), c.hidden_dim, *self._shared, *self._private, board,
+        )  # fmt: skip
+        return self._shared.logits[: c.vocab_size].copy()
+
+
+class _Shared(NamedTuple):
+    """What the threads read of one another, each after the phase in which it was written."""
+
+    x: Float32  # (dim,) the residual stream; all of these are padded to whole groups of 16
+    qkv: Float32  # queries, keys and values of the token, one behind the other
+    sums: Float32  # (n_splits, H, head_dim) attention over a part of the keys, to be divided by the total
+    weights: Float32  # (2, n_splits, H) largest score and total of each
+    gate_up: Float32  # both projections of the feed-forward layer
+    logits: Float32  # (vocab_size,)
+
+
+class _Private(NamedTuple):
+    """A row of each for every thread."""
+
+    activations: Float32  # (n_threads, widest) what is multiplied next
+    high: NDArray[np.int8]  # and its planes, if matrices are quantised
+    low: NDArray[np.int8]
+    d: Float32
+    total: Float32
+    scratch: Float32
+    heads: Float32  # (n_threads, H / K + 1, head_dim) rotated queries, and the key
+
+
+# --- kernels ---------------------------------------------------------------------------
+
+
+@kernel(borrows=True)
+def _chunks_of(n_groups, n_threads):
+    """Into how many chunks to cut a phase: a stretch of memory each, and enough of them to share evenly."""
+    if n_threads == 1:
+        return 1
+    return n_threads * max(1, min(16, n_groups // (8 * n_threads)))
+
+
+@kernel(borrows=True)
+def _multiply_stack(data, layouts, first, last, x, high, low, d, total, y):
+    """Groups first ... last - 1 of matrices that lie one behind the other, into y likewise."""
+    start = 0
+    for layout in layouts:
+        begin, end = max(first, start), min(last, start + layout[_N_GROUPS])
+        if begin < end:
+            multiply_groups(data, layout, begin - start, end - start, x, high, low, d, total, y, 16 * begin)
+        start += layout[_N_GROUPS]
+
+
+@kernel(borrows=True)
+def _work(board, phase, own, data, layouts, x, high, low, d, total, scratch, add, y):
+    """One phase: the products of a stack of matrices with a row, into y or added to it."""
+    n_groups = 0
+    for layout in layouts:
+        n_groups += layout[_N_GROUPS]
+    n_chunks, n_done = _chunks_of(n_groups, board.shape[1] - 1), 0
+    chunk = claim(board, phase, own, n_chunks)
+    while chunk >= 0:
+        first, last = chunk * n_groups // n_chunks, (chunk + 1) * n_groups // n_chunks
+        if add:
+            multiply_groups(data, layouts[0], first, last, x, high, low, d, total, scratch, 0)
+            one = splat_float(np.float32(1))
+            for i in range(0, 16 * (last - first), 16):
+                at = 16 * first + i
+                store_floats(y, at, multiply_add(load_floats(scratch, i), one, load_floats(y, at)))
+        else:
+            _multiply_stack(data, layouts, first, last, x, high, low, d, total, y)
+        n_done += 1
+        chunk = claim(board, phase, own, n_chunks)
+    finish(board, phase, n_done, n_chunks)
+
+
+@kernel(borrows=True)
+def _attend(qkv, k, v, n_heads, n_splits, chunk, cos, sin, position, heads, scratch, sums, weights):
+    """One key head's queries over one part of the positions; the last part gets the new key first."""
+    n_kv_heads, head_dim = len(k), k.shape[2]
+    group, width = n_heads // n_kv_heads, n_heads * head_dim
+    h, split = chunk // n_splits, chunk % n_splits
+    for r in range(group):
+        at = (h * group + r) * head_dim
+        rotate_row(qkv[at : at + head_dim], cos, sin, heads[r])
+    if split == n_splits - 1:
+        k_at = (width + 15) // 16 * 16 + h * head_dim
+        v_at = k_at + (n_kv_heads * head_dim + 15) // 16 * 16
+        rotate_row(qkv[k_at : k_at + head_dim], cos, sin, heads[group])
+        for j in range(head_dim):
+            store_number(k[h, position], j, heads[group, j])
+            store_number(v[h, position], j, qkv[v_at + j])
+    first, last = split * (position + 1) // n_splits, (split + 1) * (position + 1) // n_splits
+    own = slice(h * group, (h + 1) * group)
+    attend_range(
+        heads[:group], k[h], v[h], first, last,
+        sums[split, own], weights[0, split, own], weights[1, split, own], scratch,
+    )  # fmt: skip
+
+
+@kernel(borrows=True)
+def _join_parts(sums, weights, n_splits, y):
+    """Softmax over all positions from the parts of it; y is flat."""
+    _, n_heads, head_dim = sums.shape
+    for h in range(n_heads):
+        largest, total = weights[0, 0, h], np.float32(0)
+        for split in range(1, n_splits):
+            largest = max(largest, weights[0, split, h])
+        head = y[h * head_dim : (h + 1) * head_dim]
+        head[:] = 0
+        for split in range(n_splits):
+            factor = np.exp(weights[0, split, h] - largest)
+            total += factor * weights[1, split, h]
+            for j in range(head_dim):
+                head[j] += factor * sums[split, h, j]
+        for j in range(head_dim):
+            head[j] /= total
+
+
+@kernel(borrows=True)
+def _round_if(quantized, x, high, low, d, total):
+    if quantized:
+        quantize_row(x, high, low, d[: x.size // 32], total)
+
+
+@kernel(borrows=True)
+def _walk(
+    own, data, layouts, head, norms, quantized, k_cache, v_cache, cos, sin, position, eps, hidden_dim,
+    stream, qkv, sums, weights, gate_up, logits, activations, high, low, d, total, scratch, heads, board,
+):  # fmt: skip
+    """A thread's way through the model: before each phase it prepares the activations for itself."""
+    n_layers, n_kv_heads, _, head_dim = k_cache.shape
+    dim, n_heads, n_threads = norms.shape[1], sums.shape[1], board.shape[1] - 1
+    x, normed = stream[:dim], activations[:dim]
+    attended, hidden = activations[: n_heads * head_dim], activations[:hidden_dim]
+    padded = (hidden_dim + 15) // 16 * 16  # `up` begins at the first whole group behind `gate`
+    n_splits = 1
+    if position >= _SPLIT_POSITIONS and n_kv_heads % n_threads and n_kv_heads < 4 * n_threads:
+        n_splits = n_threads
+    phase = 0
+    for layer in range(n_layers):
+        m = layouts[layer]
+        normalise_row(x, norms[2 * layer], eps, normed)
+        _round_if(quantized, normed, high, low, d, total)
+        _work(board, phase, own, data, m[:3], normed, high, low, d, total, scratch, False, qkv)
+        phase += 1
+
+        n_done, n_chunks = 0, n_kv_heads * n_splits
+        chunk = claim(board, phase, own, n_chunks)
+        while chunk >= 0:
+            _attend(
+                qkv, k_cache[layer], v_cache[layer], n_heads, n_splits, chunk, cos[position], sin[position],
+                position, heads, scratch, sums, weights,
+            )  # fmt: skip
+            n_done += 1
+            chunk = claim(board, phase, own, n_chunks)
+        finish(board, phase, n_done, n_chunks)
+        phase += 1
+
+        _join_parts(sums, weights, n_splits, attended)
+        _round_if(quantized, attended, high, low, d, total)
+        _work(board, phase, own, data, m[3:4], attended, high, low, d, total, scratch, True, stream)
+        phase += 1
+
+        normalise_row(x, norms[2 * layer + 1], eps, normed)
+        _round_if(quantized, normed, high, low, d, total)
+        _work(board, phase, own, data, m[4:6], normed, high, low, d, total, scratch, False, gate_up)
+        phase += 1
+
+        gate_range_float32(gate_up, gate_up[padded:], hidden, 0, hidden_dim)
+        _round_if(quantized, hidden, high, low, d, total)
+        _work(board, phase, own, data, m[6:7], hidden, high, low, d, total, scratch, True, stream)
+        phase += 1
+    normalise_row(x, norms[2 * n_layers], eps, normed)
+    _round_if(quantized, normed, high, low, d, total)
+    _work(board, phase, own, data, head, normed, high, low, d, total, scratch, False, logits)
+
+
+def _decode_body(
+    data, layouts, head, norms, quantized, k_cache, v_cache, cos, sin, position, eps, hidden_dim,
+    stream, qkv, sums, weights, gate_up, logits, activations, high, low, d, total, scratch, heads, board,
+):  # fmt: skip
+    for own in prange(board.shape[1] - 1):
+        _walk(
+            own, data, layouts, head, norms, quantized, k_cache, v_cache, cos, sin, position, eps, hidden_dim,
+            stream, qkv, sums, weights, gate_up, logits,
+            activations[own], high[own], low[own], d[own], total[own], scratch[own], heads[own], board,
+        )  # fmt: skip
+
+
+_decode, _decode_parallel = kernel_pair(_decode_body)

@@ -1,0 +1,200 @@
+"""Generation on token ids: the loop that samples, for one sequence and for a batch.
+
+Nothing here knows text; `llm.py` joins ids and text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import ModelConfig
+from ..kv_cache import ContextFullError, KVCache
+from ..model import as_tokens, forward_cached
+from ..ops import FAST, Ops
+from ..params import Params
+from .sampling import Sampling, sample_fast
+from .session import ONE_AT_A_TIME, PREFILL_CHUNK, RopeTable, Session
+
+Float = NDArray[np.floating]
+FinishReason = Literal["stop", "length", "context"]
+
+
+@dataclass(frozen=True)
+class GeneratedToken:
+    """One step of generation.
+
+    Attributes
+    ----------
+    id : int
+    logprob : float
+        log p of the token under the model itself: temperature and filters do not enter.
+    """
+
+    id: int
+    logprob: float
+
+
+class TokenStream:
+    """Iterator over the tokens that follow what a session holds.
+
+    The last token that was yielded is not in the session's cache yet; it is fed when the next
+    one is asked for. Breaking off at any point, an interrupt included, leaves a session that
+    can go on.
+
+    Attributes
+    ----------
+    finish_reason : "stop", "length", "context" or None
+        A stop id came (it is not yielded); `max_tokens` were yielded; the context is full.
+        None while tokens come.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        sampling: Sampling,
+        rng: np.random.Generator,
+        *,
+        max_tokens: int | None,
+        stop_ids: frozenset[int] = frozenset(),
+    ) -> None:
+        if session.logits is None:
+            raise ValueError("feed the session a prompt before generating from it")
+        if max_tokens is not None and max_tokens < 0:
+            raise ValueError(f"max_tokens must be 0 or more, got {max_tokens}")
+        self.session, self.sampling, self.rng = session, sampling, rng
+        self.max_tokens, self.stop_ids = max_tokens, stop_ids
+        self.finish_reason: FinishReason | None = None
+        self.ids: list[int] = []
+        self._start = session.position
+
+    def __iter__(self) -> Iterator[GeneratedToken]:
+        return self
+
+    def __next__(self) -> GeneratedToken:
+        if self.finish_reason is None and self.max_tokens is not None and len(self.ids) >= self.max_tokens:
+            self.finish_reason = "length"
+        if self.finish_reason is None and self.session.position < self._start + len(self.ids):
+            self._feed_last()
+        if self.finish_reason is not None:
+            raise StopIteration
+        logits = self.session.logits
+        assert logits is not None
+        token = sample_fast(logits, self.sampling, self.rng, self.session.tokens)
+        if token in self.stop_ids:
+            self.finish_reason = "stop"
+            raise StopIteration
+        self.ids.append(token)
+        return GeneratedToken(token, _logprob(logits, token))
+
+    def _feed_last(self) -> None:
+        try:
+            self.session.step(self.ids[-1])
+        except ContextFullError:
+            self.finish_reason = "context"
+
+
+def _logprob(logits: Float, token: int) -> float:
+    largest = logits.max()
+    return float(logits[token] - largest - np.log(np.exp(logits - largest).sum(dtype=np.float64)))
+
+
+@dataclass(frozen=True)
+class GeneratedSequence:
+    """The continuation of one prompt of a batch."""
+
+    ids: list[int]
+    logprobs: list[float]
+    finish_reason: FinishReason
+
+
+def generate_batch(
+    params: Params,
+    config: ModelConfig,
+    prompts: Sequence[Sequence[int]],
+    sampling: Sampling,
+    *,
+    max_tokens: int,
+    stop_ids: frozenset[int] = frozenset(),
+    seed: int = 0,
+    ops: Ops = FAST,
+) -> list[GeneratedSequence]:
+    """Continue several prompts of any lengths together, one pass over the weights a step.
+
+    Row b draws from its own generator, `default_rng(seed + b)`: it gives the tokens that it
+    would give alone with that seed. Rows that have ended leave the batch.
+
+    Parameters
+    ----------
+    prompts : sequence of sequences of int
+    max_tokens : int
+        For each row; a row also ends at the end of the context.
+
+    Returns
+    -------
+    list of GeneratedSequence, in the order of the prompts
+
+    Raises
+    ------
+    ContextFullError
+        When a prompt is longer than the context.
+    ValueError
+        When a prompt is empty or has ids outside the vocabulary.
+    """
+    if not prompts:
+        return []
+    cache = KVCache(config, len(prompts))
+    rotations = RopeTable(config, config.max_seq_len)
+    cache.reserve(max(len(prompt) for prompt in prompts))
+    logits = []
+    for b, prompt in enumerate(prompts):
+        ids, row, rope = as_tokens(prompt), cache.row(b), rotations.reach(len(prompt))
+        for first in range(0, ids.size, PREFILL_CHUNK):
+            with ONE_AT_A_TIME:
+                last = forward_cached(params, config, ids[:, first : first + PREFILL_CHUNK], row, rope, ops)
+        logits.append(last[0])
+    rows = [_Row(np.random.default_rng(seed + b), list(prompt)) for b, prompt in enumerate(prompts)]
+    active, now = rows, np.stack(logits)
+    while True:
+        for row_state, row_logits in zip(active, now):
+            row_state.draw(row_logits, sampling, max_tokens, stop_ids, config.max_seq_len)
+        going = np.array([i for i, row_state in enumerate(active) if row_state.finish_reason is None], np.intp)
+        if going.size == 0:
+            return [GeneratedSequence(r.ids, r.logprobs, r.finish_reason or "length") for r in rows]
+        if going.size < len(active):
+            cache.keep_rows(going)
+            active = [active[i] for i in going]
+        tokens = np.array([[r.ids[-1]] for r in active], np.int64)
+        with ONE_AT_A_TIME:
+            rope = rotations.reach(int(cache.lengths.max()) + 1)
+            now = forward_cached(params, config, tokens, cache, rope, ops)
+
+
+class _Row:
+    """The state of one sequence of a batch."""
+
+    def __init__(self, rng: np.random.Generator, prompt: list[int]) -> None:
+        self.rng, self.prompt = rng, prompt
+        self.ids: list[int] = []
+        self.logprobs: list[float] = []
+        self.finish_reason: FinishReason | None = None
+
+    def draw(
+        self, logits: Float, sampling: Sampling, max_tokens: int, stop_ids: frozenset[int], max_seq_len: int
+    ) -> None:
+        """Choose the next token, and note why it is the last or why there is none."""
+        if max_tokens > 0:
+            token = sample_fast(logits, sampling, self.rng, self.prompt + self.ids)
+            if token in stop_ids:
+                self.finish_reason = "stop"
+                return
+            self.ids.append(token)
+            self.logprobs.append(_logprob(logits, token))
+        if len(self.ids) >= max_tokens:
+            self.finish_reason = "length"
+        elif len(self.prompt) + len(self.ids) > max_seq_len:
+            self.finish_reason = "context"

@@ -1,0 +1,250 @@
+"""From logits to the next token: temperature, top-k, top-p, min-p, repetition penalty.
+
+With p the probabilities in falling order (equal ones: the lower id first) and E_i the mass
+before token i,
+
+    temperature T   logits / T; T = 0 takes the most probable token
+    top-k           keep every logit >= the k-th largest; ties may keep more than k
+    top-p           "meta": keep token i while E_i <= p;  "hf": while E_i < p.
+                    They differ only where E_i equals p to the last bit. Either way the token
+                    that crosses p stays, and at least one token does.
+    min-p           keep p_i >= min_p * max(p)
+    repetition r    for every id already there, once: s < 0 ? s * r : s / r
+
+applied in Hugging Face's order: repetition, temperature, top-k, top-p, min-p. Sources: Meta's
+generation.py, Hugging Face's logits_process.py (facts and differences in its docstrings),
+top-p: Holtzman et al. 2019, arXiv:1904.09751; min-p: Nguyen et al. 2024, arXiv:2407.01082.
+
+Each filter is a function from logits to logits that puts -inf where a token is dropped. All
+arithmetic is float64: two runs that agree on the logits agree on the token.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..compute.jit import kernel
+
+Logits = NDArray[Any]  # of floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How the next token is chosen. The defaults are Meta's for LLaMA 2.
+
+    Attributes
+    ----------
+    temperature : float
+        0 is greedy: the most probable token, the lowest id among equals.
+    top_k : int
+        0 switches it off.
+    top_p : float
+        1 switches it off.
+    min_p : float
+        0 switches it off.
+    repetition_penalty : float
+        1 switches it off; above 1 makes tokens that occurred less likely.
+    boundary : "meta" or "hf"
+        Which side top-p takes when the mass before a token equals p exactly.
+
+    Raises
+    ------
+    ValueError
+        When a number is out of range; the message says what is allowed.
+    """
+
+    temperature: float = 0.6
+    top_k: int = 0
+    top_p: float = 0.9
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    boundary: Literal["meta", "hf"] = "meta"
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "temperature": (0 <= self.temperature < math.inf, "0 (greedy) or more"),
+            "top_k": (self.top_k >= 0, "0 (off) or more"),
+            "top_p": (0 <= self.top_p <= 1, "between 0 and 1 (off)"),
+            "min_p": (0 <= self.min_p <= 1, "between 0 (off) and 1"),
+            "repetition_penalty": (0 < self.repetition_penalty < math.inf, "above 0; 1 is off"),
+            "boundary": (self.boundary in ("meta", "hf"), "'meta' or 'hf'"),
+        }
+        for name, (is_valid, allowed) in ranges.items():
+            if not is_valid:
+                raise ValueError(f"{name} must be {allowed}, got {getattr(self, name)!r}")
+
+
+GREEDY = Sampling(temperature=0.0)
+
+
+def log_softmax(logits: Logits) -> NDArray[np.float64]:
+    """Log-probabilities over the last axis, in float64."""
+    wide = logits.astype(np.float64)
+    wide -= wide.max(axis=-1, keepdims=True)
+    return wide - np.log(np.exp(wide).sum(axis=-1, keepdims=True))
+
+
+def softmax(logits: Logits) -> NDArray[np.float64]:
+    """Probabilities over the last axis, in float64."""
+    wide = logits.astype(np.float64)
+    wide = np.exp(wide - wide.max(axis=-1, keepdims=True))
+    return wide / wide.sum(axis=-1, keepdims=True)
+
+
+def penalize_repetition(logits: Logits, ids: Iterable[int], penalty: float) -> Logits:
+    """Make every id of `ids`, prompt included, less likely; each once however often it occurs."""
+    seen = np.unique(np.fromiter(ids, np.int64))
+    out = logits.copy()
+    out[seen] = np.where(out[seen] < 0, out[seen] * penalty, out[seen] / penalty)
+    return out
+
+
+def keep_top_k(logits: Logits, k: int) -> Logits:
+    """Keep the k largest logits and those equal to the last of them; k = 0 keeps all."""
+    if not 0 < k < logits.size:
+        return logits
+    kth_largest = np.partition(logits, -k)[-k]
+    return np.where(logits >= kth_largest, logits, -np.inf)
+
+
+def keep_top_p(logits: Logits, p: float, boundary: Literal["meta", "hf"] = "meta") -> Logits:
+    """Keep the most probable tokens until their mass reaches p (the nucleus)."""
+    if p >= 1:
+        return logits
+    order = np.argsort(-logits, kind="stable")
+    probabilities = softmax(logits[order])
+    mass_before = np.concatenate(([0.0], np.cumsum(probabilities)[:-1]))
+    keep = mass_before <= p if boundary == "meta" else mass_before < p
+    keep[0] = True
+    out = np.full_like(logits, -np.inf)
+    out[order[keep]] = logits[order[keep]]
+    return out
+
+
+def keep_min_p(logits: Logits, min_p: float) -> Logits:
+    """Keep tokens at least `min_p` times as probable as the most probable one."""
+    if min_p == 0:
+        return logits
+    ratio = np.exp(logits - logits.max())
+    return np.where(ratio >= min_p, logits, -np.inf)
+
+
+def filtered_logits(logits: Logits, settings: Sampling, previous: Iterable[int] = ()) -> NDArray[np.float64]:
+    """The logits (V,) that a token is drawn from: every filter in order, -inf for dropped tokens.
+
+    Not for temperature 0, which draws nothing.
+    """
+    out = logits.astype(np.float64)
+    if settings.repetition_penalty != 1:
+        out = penalize_repetition(out, previous, settings.repetition_penalty)
+    out = out / settings.temperature
+    out = keep_top_k(out, settings.top_k)
+    out = keep_top_p(out, settings.top_p, settings.boundary)
+    return keep_min_p(out, settings.min_p)
+
+
+def _check(logits: Logits) -> None:
+    if logits.ndim != 1 or logits.size == 0:
+        raise ValueError(f"logits must be (vocab_size,) of one position, got shape {logits.shape}")
+    if not np.isfinite(logits.max()):
+        raise ValueError("the logits are not finite: the weights are damaged or a layer computed NaN")
+
+
+def sample(logits: Logits, settings: Sampling, rng: np.random.Generator, previous: Iterable[int] = ()) -> int:
+    """Choose the next token.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (vocab_size,)
+    settings : Sampling
+    rng : numpy.random.Generator
+        One number is drawn from it, none at temperature 0.
+    previous : iterable of int
+        Ids in the sequence so far, for the repetition penalty.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        When the logits are not those of one position, or contain NaN or +inf.
+    """
+    _check(logits)
+    if settings.temperature == 0:
+        if settings.repetition_penalty != 1:
+            logits = penalize_repetition(logits.astype(np.float64), previous, settings.repetition_penalty)
+        return int(np.argmax(logits))
+    distribution = np.cumsum(softmax(filtered_logits(logits, settings, previous)))
+    return int(np.searchsorted(distribution, rng.random() * distribution[-1], side="right"))
+
+
+# --- numba kernel: the same contract without sorting the whole vocabulary -----------------
+
+
+@kernel(exact=True)
+def _drop_outside_nucleus(weights, logits, total, top_p, strict):
+    """Set the weights outside the nucleus to 0; `weights` (V,) are probabilities times `total`.
+
+    Behind the first, only tokens of at least (1 - p) / (V - 1) can be inside (fewer than V
+    tokens, all smaller, would not make up the tail), and they alone are sorted. The largest
+    weight is 1. Logits that differ by less than their exponentials show keep their order.
+    """
+    least = min((1 - top_p) / max(weights.size - 1, 1) * total * (1 - 1e-9), 1.0)
+    candidates = np.flatnonzero(weights >= least)
+    order = candidates[np.argsort(-logits[candidates], kind="mergesort")]
+    for i in range(weights.size):
+        if weights[i] < least:
+            weights[i] = 0
+    mass = 0.0
+    for rank in range(order.size):
+        share = weights[order[rank]] / total
+        if rank > 0 and (mass >= top_p if strict else mass > top_p):
+            weights[order[rank]] = 0
+        mass += share
+
+
+@kernel(exact=True)
+def _draw(logits, temperature, top_k, top_p, min_p, strict, u):
+    """The token at which the cumulative distribution passes `u` in [0, 1)."""
+    scaled = logits / temperature
+    weights = np.exp(scaled - scaled.max())
+    if 0 < top_k < scaled.size:
+        kth_largest = np.partition(scaled, scaled.size - top_k)[scaled.size - top_k]
+        for i in range(scaled.size):
+            if scaled[i] < kth_largest:
+                weights[i] = 0
+    if top_p < 1:
+        _drop_outside_nucleus(weights, scaled, weights.sum(), top_p, strict)
+    total = 0.0
+    for i in range(weights.size):
+        if weights[i] < min_p:  # the largest weight is 1
+            weights[i] = 0
+        total += weights[i]
+    mass, last = 0.0, 0
+    for i in range(weights.size):
+        if weights[i] > 0:
+            mass, last = mass + weights[i], i
+            if mass > u * total:
+                return i
+    return last  # rounding: u * total is the whole mass
+
+
+def sample_fast(logits: Logits, settings: Sampling, rng: np.random.Generator, previous: Iterable[int] = ()) -> int:
+    """`sample`, compiled."""
+    if settings.temperature == 0:
+        return sample(logits, settings, rng, previous)
+    _check(logits)
+    wide: NDArray[Any] = logits.astype(np.float64)
+    if settings.repetition_penalty != 1:
+        wide = penalize_repetition(wide, previous, settings.repetition_penalty)
+    strict = settings.boundary == "hf"
+    s = settings
+    return int(_draw(wide, float(s.temperature), s.top_k, float(s.top_p), float(s.min_p), strict, rng.random()))

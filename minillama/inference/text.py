@@ -1,0 +1,113 @@
+"""Generated tokens as text, piece by piece, up to a stop string."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ..tokenizers import Tokenizer
+from .generate import FinishReason, GeneratedToken, TokenStream
+
+
+@dataclass
+class Generation:
+    """Generated text and how it came about.
+
+    Attributes
+    ----------
+    text : str
+        Without the prompt, cut before a stop string.
+    ids : list of int
+    logprobs : list of float
+        log p of each id under the model itself (temperature and filters do not enter).
+    finish_reason : str or None
+        "stop" (a stop id or stop string), "length" (max_tokens), "context" (no room left).
+    """
+
+    text: str = ""
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    finish_reason: FinishReason | None = None
+
+
+class StopStrings:
+    """Passes text on, except what is or may become one of the stop strings.
+
+    A stop string may be split over tokens: the end of the text that could begin one is held
+    back until the next piece decides.
+    """
+
+    def __init__(self, stop: Sequence[str]) -> None:
+        if any(not s for s in stop):
+            raise ValueError("a stop string must not be empty")
+        self._stop = list(stop)
+        self._held = ""
+        self.found = False
+
+    def feed(self, text: str) -> str:
+        """The text that can be shown now; sets `found` when a stop string has come."""
+        held = self._held + text
+        ends = [at for s in self._stop if (at := held.find(s)) >= 0]
+        if ends:
+            self.found, self._held = True, ""
+            return held[: min(ends)]
+        keep = max((_overlap(held, s) for s in self._stop), default=0)
+        self._held = held[len(held) - keep :]
+        return held[: len(held) - keep]
+
+    def flush(self) -> str:
+        """What was held back and turned out to be ordinary text."""
+        held, self._held = self._held, ""
+        return held
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of `text` that `stop` begins with."""
+    return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if stop.startswith(text[-n:])), 0)
+
+
+class TextStream:
+    """Iterator over pieces of generated text; `result` fills up as they come.
+
+    Concatenated, the pieces are `result.text`. Breaking off leaves the session usable.
+    """
+
+    def __init__(
+        self, tokens: TokenStream, tokenizer: Tokenizer, before: Sequence[int] = (), stop: Sequence[str] = ()
+    ) -> None:
+        self.tokens, self.result = tokens, Generation()
+        self._decoder = tokenizer.stream()
+        for id_ in before:  # so that a first " word" keeps its space after a prompt
+            self._decoder.feed(id_)
+        self._stop = StopStrings(stop)
+
+    def __iter__(self) -> Iterator[str]:
+        for token in self.tokens:
+            self._note(token)
+            if piece := self._show(self._decoder.feed(token.id)):
+                yield piece
+            if self._stop.found:
+                self.result.finish_reason = "stop"
+                return
+        self.result.finish_reason = self.tokens.finish_reason
+        rest = self._stop.feed(self._decoder.flush())
+        if not self._stop.found:
+            rest += self._stop.flush()
+        self.result.text += rest
+        if rest:
+            yield rest
+
+    def _note(self, token: GeneratedToken) -> None:
+        self.result.ids.append(token.id)
+        self.result.logprobs.append(token.logprob)
+
+    def _show(self, text: str) -> str:
+        piece = self._stop.feed(text)
+        self.result.text += piece
+        return piece
+
+    def run(self) -> Generation:
+        """Generate to the end."""
+        for _ in self:
+            pass
+        return self.result

@@ -1,0 +1,232 @@
+"""Numba kernels of causal attention; the mathematics is in attention.py.
+
+`attend_few` is for decoding: one query, many keys. It goes over keys and values once with
+the *online softmax* (Milakov & Gimelshein 2018, arXiv:1805.02867): the running sum is
+rescaled whenever a larger score turns up,
+
+    m' = max(m, score),  total' = total * exp(m - m') + exp(score - m'),  acc likewise,
+
+here for blocks of keys at a time, so that the rescaling and the exponentials are rare
+beside the products.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from ...compute.jit import kernel, kernel_pair, with_threads
+from ...compute.simd import (
+    exp,
+    load_floats,
+    load_number,
+    load_numbers,
+    max_of,
+    maximum,
+    multiply,
+    multiply_add,
+    prefetch,
+    splat_float,
+    store_floats,
+    store_four_sums,
+    sum_of,
+)
+
+_KEYS = 64  # keys whose scores are held at a time
+_AHEAD = 32  # keys and values that are asked for before they are needed
+# Keys times heads from which on a second thread pays.
+_PARALLEL_SIZE = 1_024
+
+
+@kernel(borrows=True)
+def _prefetch_row(rows, row):
+    """Ask for a row ahead of time; it may lie behind the end."""
+    head_dim = rows.shape[1]
+    for i in range(0, head_dim, 64 // rows.itemsize):
+        prefetch(rows, row * head_dim + i)
+
+
+@kernel(borrows=True)
+def _score(q, k, first, n, is_first, scores):
+    """scores[i] = q . k[first + i], four keys side by side; the first head asks for later keys."""
+    zero = splat_float(np.float32(0))
+    fours = n // 4 * 4
+    for i in range(0, fours, 4):
+        k0, k1, k2, k3 = k[first + i], k[first + i + 1], k[first + i + 2], k[first + i + 3]
+        s0 = s1 = s2 = s3 = zero
+        if is_first:
+            for row in range(first + i + _AHEAD, first + i + _AHEAD + 4):
+                _prefetch_row(k, row)
+        for j in range(0, q.size, 16):
+            part = load_floats(q, j)
+            s0 = multiply_add(part, load_numbers(k0, j), s0)
+            s1 = multiply_add(part, load_numbers(k1, j), s1)
+            s2 = multiply_add(part, load_numbers(k2, j), s2)
+            s3 = multiply_add(part, load_numbers(k3, j), s3)
+        store_four_sums(scores, i, s0, s1, s2, s3)
+    for i in range(fours, n):
+        total = zero
+        for j in range(0, q.size, 16):
+            total = multiply_add(load_floats(q, j), load_numbers(k[first + i], j), total)
+        scores[i] = sum_of(total)
+
+
+@kernel(borrows=True)
+def _score_any_width(q, k, first, n, scores):
+    for i in range(n):
+        key, score = k[first + i], np.float32(0)
+        for j in range(q.size):
+            score += q[j] * load_number(key, j)
+        scores[i] = score
+
+
+@kernel(borrows=True)
+def _add_values(p, v, first, n, is_first, correction, y):
+    """y = y * correction + the sum of p[i] * v[first + i], for a head_dim that is a multiple of 16.
+
+    An addition waits for the one before it: four vectors of y side by side keep the CPU busy.
+    """
+    head_dim = y.size
+    fours = head_dim // 64 * 64
+    c = splat_float(correction)
+    for j in range(0, fours, 64):
+        y0, y1 = multiply(load_floats(y, j), c), multiply(load_floats(y, j + 16), c)
+        y2, y3 = multiply(load_floats(y, j + 32), c), multiply(load_floats(y, j + 48), c)
+        for i in range(n):
+            value, weight = v[first + i], splat_float(p[i])
+            if is_first and j == 0:
+                _prefetch_row(v, first + i + _AHEAD)
+            y0 = multiply_add(weight, load_numbers(value, j), y0)
+            y1 = multiply_add(weight, load_numbers(value, j + 16), y1)
+            y2 = multiply_add(weight, load_numbers(value, j + 32), y2)
+            y3 = multiply_add(weight, load_numbers(value, j + 48), y3)
+        store_floats(y, j, y0)
+        store_floats(y, j + 16, y1)
+        store_floats(y, j + 32, y2)
+        store_floats(y, j + 48, y3)
+    for j in range(fours, head_dim, 16):
+        values = multiply(load_floats(y, j), c)
+        for i in range(n):
+            values = multiply_add(splat_float(p[i]), load_numbers(v[first + i], j), values)
+        store_floats(y, j, values)
+
+
+@kernel(borrows=True)
+def _add_values_any_width(p, v, first, n, correction, y):
+    for j in range(y.size):
+        y[j] *= correction
+    for i in range(n):
+        value = v[first + i]
+        for j in range(y.size):
+            y[j] += p[i] * load_number(value, j)
+
+
+@kernel(borrows=True)
+def _exponentials(scores, n, scale, largest):
+    """Make exp(scale * score - new largest) of n scores; returns the new largest and their sum."""
+    for i in range(n, (n + 15) // 16 * 16):
+        scores[i] = -np.inf  # fills the last vector; its exponential is 0
+    factor, best = splat_float(scale), splat_float(largest)
+    for i in range(0, n, 16):
+        scaled = multiply(load_floats(scores, i), factor)
+        store_floats(scores, i, scaled)
+        best = maximum(scaled, best)
+    new_largest = max_of(best)
+    one, shift = splat_float(np.float32(1)), splat_float(-new_largest)
+    sums = splat_float(np.float32(0))
+    for i in range(0, n, 16):
+        p = exp(multiply_add(load_floats(scores, i), one, shift))
+        store_floats(scores, i, p)
+        sums = multiply_add(p, one, sums)
+    return new_largest, sum_of(sums)
+
+
+@kernel(borrows=True)
+def attend_range(q, k, v, first_key, last_key, y, largest, total, scores):
+    """Queries that share a key head, over keys first_key ... last_key - 1, in one pass.
+
+    Parameters
+    ----------
+    q : float32 (R, head_dim)
+    k, v : (S, head_dim) of float32, or of float16 seen as uint16
+    y : float32 (R, head_dim), filled with the sums of exp(score - largest) * value
+    largest, total : float32 (R,), filled with the largest score and the sum of exp(score - largest)
+    scores : float32 scratch of at least SCRATCH numbers
+    """
+    n_heads, head_dim = q.shape
+    in_vectors = head_dim % 16 == 0
+    scale = np.float32(1) / np.sqrt(np.float32(head_dim))
+    largest[:n_heads] = -np.inf
+    total[:n_heads] = 0
+    y[:n_heads] = 0
+    for first in range(first_key, last_key, _KEYS):
+        n = min(_KEYS, last_key - first)
+        for r in range(n_heads):  # the block of keys and values stays in the cache for all of them
+            if in_vectors:
+                _score(q[r], k, first, n, r == 0, scores)
+            else:
+                _score_any_width(q[r], k, first, n, scores)
+            new_largest, sum_of_block = _exponentials(scores, n, scale, largest[r])
+            correction = np.float32(1)
+            if new_largest != largest[r]:  # rare after the first block
+                correction = np.exp(largest[r] - new_largest)
+            total[r] = total[r] * correction + sum_of_block
+            largest[r] = new_largest
+            if in_vectors:
+                _add_values(scores, v, first, n, r == 0, correction, y[r])
+            else:
+                _add_values_any_width(scores, v, first, n, correction, y[r])
+
+
+SCRATCH = _KEYS
+
+
+def _attend_body(q, k, v, positions, y, logsumexp):
+    batch, n_heads, n_tokens, head_dim = q.shape
+    group = n_heads // k.shape[1]
+    for i in prange(batch * k.shape[1]):
+        b, h = i // k.shape[1], i % k.shape[1]
+        heads = slice(h * group, (h + 1) * group)
+        scores, largest, total = np.empty(SCRATCH, np.float32), np.empty(group, np.float32), np.empty(group, np.float32)
+        for t in range(n_tokens):
+            own = y[b, heads, t]
+            attend_range(q[b, heads, t], k[b, h], v[b, h], 0, positions[b, t] + 1, own, largest, total, scores)
+            for r in range(group):
+                for j in range(head_dim):
+                    own[r, j] /= total[r]
+                logsumexp[b, h * group + r, t] = largest[r] + np.log(total[r])
+
+
+_attend_serial, _attend_parallel = kernel_pair(_attend_body)
+
+
+def attend_few(q, k, v, positions, y, logsumexp):
+    """Fill `y` (B, H, T, head_dim) and `logsumexp` (B, H, T) for a few queries T of float32."""
+    work = (int(positions.max(initial=0)) + 1) * q.shape[0] * q.shape[1] * q.shape[2]
+    (_attend_parallel if with_threads(work, _PARALLEL_SIZE) else _attend_serial)(q, k, v, positions, y, logsumexp)
+
+
+def _softmax_body(scores, positions, logsumexp):
+    n_rows, n_keys = scores.shape
+    for t in prange(n_rows):
+        seen = positions[t] + 1
+        largest = scores.dtype.type(-np.inf)
+        for s in range(seen):
+            largest = max(largest, scores[t, s])
+        total = scores.dtype.type(0)
+        for s in range(seen):
+            scores[t, s] = np.exp(scores[t, s] - largest)
+            total += scores[t, s]
+        for s in range(seen):
+            scores[t, s] /= total
+        for s in range(seen, n_keys):
+            scores[t, s] = 0
+        logsumexp[t] = largest + np.log(total)
+
+
+_softmax, _softmax_parallel = kernel_pair(_softmax_body)
+
+
+def softmax_rows(scores, positions, logsumexp):
+    """Masked softmax of every row of `scores` (T, S) in place; row t sees keys <= positions[t]."""
+    (_softmax_parallel if with_threads(scores.size, _PARALLEL_SIZE) else _softmax)(scores, positions, logsumexp)

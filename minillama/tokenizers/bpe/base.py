@@ -1,0 +1,287 @@
+"""What every tokenizer does: text to ids, ids to text, and ids to text one at a time.
+
+A tokenizer is a list of *pieces*; the position of a piece in the list is its id. Ids and not text
+are all that a model ever sees, so two programs that cut the same text differently run, in effect,
+different models. `encode` therefore agrees id for id with the library that the model was trained with.
+
+Two rules hold for every tokenizer here:
+
+* Text is never turned into control. A user who types "<s>" or "<|im_end|>" gets ordinary characters,
+  unless the caller asks for `allow_special=True`.
+* A token may end in the middle of a character (one emoji is four bytes, often four tokens), so a
+  stream of tokens is shown through `StreamDecoder`, which waits until a character is complete.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import IntEnum
+from typing import SupportsIndex
+
+from .utf8 import Utf8Stream
+
+# Tokens by which chat models end a turn: generation stops at each of them, whatever `eos_id` is.
+TURN_ENDS = frozenset({"<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end|>", "<end_of_turn>"})
+# Tokens that open a turn; like the above they are control even in files that call them plain vocabulary.
+TURN_STARTS = frozenset({"<|im_start|>", "<|start_header_id|>", "<|end_header_id|>", "<start_of_turn>"})
+
+
+class TokenType(IntEnum):
+    """The kind of a piece; SentencePiece and GGUF store these numbers."""
+
+    NORMAL = 1
+    UNKNOWN = 2
+    CONTROL = 3  # begin, end, turn markers: no text
+    USER_DEFINED = 4  # matched in the text before anything else, never cut
+    UNUSED = 5
+    BYTE = 6  # <0x00> … <0xFF>
+
+
+TOKEN_TYPES = frozenset(int(kind) for kind in TokenType)
+
+
+class Tokenizer(ABC):
+    """The interface of `SentencePieceBPE` and `ByteLevelBPE`.
+
+    Parameters
+    ----------
+    pieces : sequence of str
+        The text of each id, as the vocabulary file spells it.
+    types : sequence of int
+        A `TokenType` for each piece.
+    bos_id, eos_id : int or None
+        Begin and end of a text.
+    add_bos : bool
+        Whether the model expects `bos_id` before a text.
+    chat_template : str or None
+        The Jinja template that came with the model; read only to recognise the chat format.
+    stop_ids : iterable of int
+        Further ids that end an answer, beside `eos_id` and the known end-of-turn tokens.
+
+    Attributes
+    ----------
+    special_tokens : dict of str to int
+        Control tokens by their text. Chat markers count as control even where the file lists them as
+        user-defined; other user-defined pieces are vocabulary and always matched.
+
+    Raises
+    ------
+    ValueError
+        When an id is not one of the pieces, or `pieces` and `types` differ in length.
+    """
+
+    def __init__(
+        self,
+        pieces: Sequence[str],
+        types: Sequence[int],
+        *,
+        bos_id: int | None = None,
+        eos_id: int | None = None,
+        add_bos: bool = False,
+        chat_template: str | None = None,
+        stop_ids: Iterable[int] = (),
+    ) -> None:
+        if len(pieces) != len(types):
+            raise ValueError(f"expected one type for each piece, got {len(pieces)} pieces and {len(types)} types")
+        _check_pieces(pieces)
+        self.pieces = list(pieces)
+        self.types = [int(kind) for kind in types]
+        self.vocab_size = len(self.pieces)
+        self.bos_id, self.eos_id, self.chat_template = bos_id, eos_id, chat_template
+        self.add_bos = add_bos
+        for name, id_ in (("bos_id", bos_id), ("eos_id", eos_id), *(("stop_ids", id_) for id_ in stop_ids)):
+            if id_ is not None and not 0 <= id_ < self.vocab_size:
+                raise ValueError(f"{name} {id_} is not one of the {self.vocab_size} tokens")
+        if add_bos and bos_id is None:
+            raise ValueError("add_bos needs a bos_id")
+        self.special_tokens = {
+            piece: id_
+            for id_, (piece, kind) in enumerate(zip(self.pieces, self.types))
+            if piece and (kind == TokenType.CONTROL or (kind == TokenType.USER_DEFINED and piece in _MARKERS))
+        }
+        ends = (id_ for piece, id_ in self.special_tokens.items() if piece in TURN_ENDS)
+        self.stop_ids = frozenset([*ends, *stop_ids, *([] if eos_id is None else [eos_id])])
+        self._special_ids = frozenset(self.special_tokens.values())
+        self._special_pattern = longest_match(self.special_tokens)
+        # The file this tokenizer was read from, as (name, bytes): `save_tokenizer` writes it back unchanged.
+        self.source: tuple[str, bytes] | None = None
+
+    def encode(
+        self, text: str, *, bos: bool | None = None, eos: bool = False, allow_special: bool = False
+    ) -> list[int]:
+        """The ids of `text`.
+
+        Parameters
+        ----------
+        text : str
+        bos : bool or None
+            Begin with `bos_id`; None means as the model expects (`add_bos`). There is never more than one.
+        eos : bool
+            End with `eos_id`.
+        allow_special : bool
+            Read special tokens spelled in the text as those tokens, the longest first. Only for text
+            that the program itself wrote, such as a template: never for what a user typed.
+
+        Returns
+        -------
+        list of int
+
+        Raises
+        ------
+        ValueError
+            When the text holds half of a surrogate pair, which no UTF-8 file can, or when `bos` or `eos`
+            asks for a token that the vocabulary does not have.
+        """
+        _check_text(text)
+        ids: list[int] = []
+        for part, id_ in split_by(self._special_pattern if allow_special else None, self.special_tokens, text):
+            ids += self._encode_text(part) if id_ is None else [id_]
+        if self.add_bos if bos is None else bos:
+            first = self._required("bos_id", self.bos_id)
+            ids = ids if ids[:1] == [first] else [first, *ids]
+        if eos:
+            ids.append(self._required("eos_id", self.eos_id))
+        return ids
+
+    def decode(self, ids: Iterable[SupportsIndex], *, skip_special: bool = True) -> str:
+        """The text of `ids`; bytes that are not UTF-8 become U+FFFD.
+
+        Parameters
+        ----------
+        ids : sequence of int, or an integer array
+        skip_special : bool
+            Leave control tokens out; otherwise they appear as the vocabulary spells them.
+
+        Raises
+        ------
+        ValueError
+            When an id is negative or not below `vocab_size`.
+        """
+        stream = self.stream(skip_special=skip_special)
+        return "".join([stream.feed(id_) for id_ in ids]) + stream.flush()
+
+    def stream(self, *, skip_special: bool = True) -> StreamDecoder:
+        """A decoder to feed with one id after the other, as they are generated."""
+        return StreamDecoder(self, skip_special)
+
+    def decode_bytes(self, id_: SupportsIndex) -> bytes:
+        """The bytes that one token stands for inside a text; control tokens stand for none."""
+        return self._token_bytes(self.check_id(id_))
+
+    def token_text(self, id_: SupportsIndex) -> str:
+        """The token as the vocabulary spells it ("▁the", "Ġthe", "<0x0A>", "<s>"), for display."""
+        return self.pieces[self.check_id(id_)]
+
+    def is_special(self, id_: SupportsIndex) -> bool:
+        """Whether the token is a control token."""
+        return self.check_id(id_) in self._special_ids
+
+    def check_id(self, id_: SupportsIndex) -> int:
+        """`id_` as a plain int, or a ValueError when the vocabulary does not have it."""
+        index = operator.index(id_)
+        if not 0 <= index < self.vocab_size:
+            raise ValueError(f"token id {index} is not in the vocabulary of {self.vocab_size} tokens")
+        return index
+
+    # --- what the two kinds of tokenizer fill in ---------------------------------------
+
+    utf8_errors: str  # how `utf8.Utf8Stream` marks bytes that are no character
+    unk_id: int | None  # stands for what the vocabulary cannot write
+    merges: list[tuple[str, str]] | None  # rules in the order of preference; None: the pieces have scores
+
+    @abstractmethod
+    def _encode_text(self, text: str) -> list[int]:
+        """The ids of text in which nothing is special."""
+
+    @abstractmethod
+    def _token_bytes(self, id_: int) -> bytes:
+        """`decode_bytes` without the range check."""
+
+    def _first_bytes(self, id_: int) -> tuple[bytes, bool]:
+        """The bytes of the first token of a text, and whether the next one still counts as the first.
+
+        `encode` may have put something in front, which is taken off again here.
+        """
+        return self._token_bytes(id_), False
+
+    def _required(self, name: str, id_: int | None) -> int:
+        if id_ is None:
+            raise ValueError(f"this tokenizer has no {name}")
+        return id_
+
+
+class StreamDecoder:
+    """Turns ids into text as they come, without ever showing half a character.
+
+    The pieces that `feed` and finally `flush` return, put together, are `decode` of all the ids:
+    `decode` is this class run to its end.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, skip_special: bool = True) -> None:
+        self._tokenizer, self._skip_special = tokenizer, skip_special
+        self._utf8 = Utf8Stream(tokenizer.utf8_errors)
+        self._at_start = True
+
+    def feed(self, id_: SupportsIndex) -> str:
+        """The text that is complete now that `id_` has come; empty while a character is unfinished."""
+        tokenizer = self._tokenizer
+        index = tokenizer.check_id(id_)
+        if index in tokenizer._special_ids:  # the text on the other side is another text
+            return self._utf8.flush() + ("" if self._skip_special else tokenizer.pieces[index])
+        if self._at_start:
+            raw, self._at_start = tokenizer._first_bytes(index)
+        else:
+            raw = tokenizer._token_bytes(index)
+        return self._utf8.feed(raw)
+
+    def flush(self) -> str:
+        """What is left at the end: U+FFFD for an unfinished character, or nothing."""
+        return self._utf8.flush()
+
+
+# Compiling the pattern takes time and memory in proportion.
+_MAX_MATCHED = 1 << 18
+_MARKERS = TURN_ENDS | TURN_STARTS
+
+
+def longest_match(texts: Iterable[str]) -> re.Pattern[str] | None:
+    """A pattern that finds any of `texts`, the longest where several begin; None when there are none."""
+    ordered = sorted(texts, key=len, reverse=True)  # the first alternative that fits wins
+    if sum(map(len, ordered)) > _MAX_MATCHED:
+        raise ValueError(f"special and user-defined tokens have more than {_MAX_MATCHED} characters together")
+    return re.compile("|".join(map(re.escape, ordered))) if ordered else None
+
+
+def split_by(pattern: re.Pattern[str] | None, ids: Mapping[str, int], text: str) -> Iterator[tuple[str, int | None]]:
+    """Cut `text` at every match: pairs (text between, None) and (match, its id)."""
+    begin = 0
+    for match in pattern.finditer(text) if pattern else ():
+        if match.start() > begin:
+            yield text[begin : match.start()], None
+        yield match.group(), ids[match.group()]
+        begin = match.end()
+    if begin < len(text):
+        yield text[begin:], None
+
+
+def _check_pieces(pieces: Sequence[str]) -> None:
+    try:
+        "".join(pieces).encode("utf-8")
+    except UnicodeEncodeError:
+        n = next(n for n, piece in enumerate(pieces) if any("\ud800" <= c <= "\udfff" for c in piece))
+        raise ValueError(f"piece {n} has a lone surrogate, which is no character") from None
+
+
+def _check_text(text: str) -> None:
+    if not isinstance(text, str):
+        raise TypeError(f"expected text as str, got {type(text).__name__}")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"the text has a lone surrogate U+{ord(text[error.start]):04X} at position {error.start}, "
+            "which is no character; decode the input with errors='replace'"
+        ) from error

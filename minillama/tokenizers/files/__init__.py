@@ -1,0 +1,1 @@
+"""The files that tokenizers are stored in: read and written side by side."""

@@ -1,0 +1,83 @@
+"""`tokenizer_config.json`: what a Hugging Face folder says beside the vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+from ...files.errors import CheckpointError
+from ..bpe.base import Tokenizer
+
+
+def begin_and_end(
+    config: Mapping[str, Any],
+    pieces: Sequence[str],
+    path: str | PathLike[str],
+    *,
+    bos: str | None,
+    eos: str | None,
+    add_bos: bool,
+) -> dict[str, Any]:
+    """The settings `bos_id`, `eos_id`, `add_bos` and `chat_template` of a tokenizer.
+
+    Parameters
+    ----------
+    config : mapping
+        The content of `tokenizer_config.json`; empty when there is none.
+    pieces : sequence of str
+        The vocabulary.
+    path : path-like
+        For error messages.
+    bos, eos, add_bos
+        What holds where the configuration says nothing.
+
+    Raises
+    ------
+    CheckpointError
+        When a token that the configuration names is not in the vocabulary.
+    """
+    ids = {text: id_ for id_, text in reversed(list(enumerate(pieces)))}
+    names = {"bos_token": bos, "eos_token": eos}
+    for key in names:
+        if key in config:
+            names[key] = _token_text(config[key])
+        if names[key] is not None and names[key] not in ids:
+            raise CheckpointError(path, key, f"{names[key]!r} is not in the vocabulary")
+    wanted = config.get("add_bos_token")
+    bos_id, eos_id = (None if name is None else ids[name] for name in names.values())
+    return {
+        "bos_id": bos_id,
+        "eos_id": eos_id,
+        "add_bos": bos_id is not None and (wanted if isinstance(wanted, bool) else add_bos),
+        "chat_template": _template_text(config.get("chat_template")),
+    }
+
+
+def _token_text(value: Any) -> str | None:
+    """A token of the configuration: its text, or an object that has it as "content"."""
+    if isinstance(value, dict):
+        value = value.get("content")
+    return value if isinstance(value, str) else None
+
+
+def _template_text(value: Any) -> str | None:
+    """The chat template: a text, or the one called "default" of a list of named ones."""
+    if isinstance(value, list):
+        named = (entry for entry in value if isinstance(entry, dict) and entry.get("name") == "default")
+        value = next(named, {}).get("template")
+    return value if isinstance(value, str) else None
+
+
+def tokenizer_config(tokenizer: Tokenizer, tokenizer_class: str) -> dict[str, Any]:
+    """The content of a `tokenizer_config.json` for the tokenizer."""
+    bos, eos = (None if id_ is None else tokenizer.pieces[id_] for id_ in (tokenizer.bos_id, tokenizer.eos_id))
+    config = {
+        "tokenizer_class": tokenizer_class,
+        "bos_token": bos,
+        "eos_token": eos,
+        "add_bos_token": tokenizer.add_bos,
+        "add_eos_token": False,
+        "clean_up_tokenization_spaces": False,
+    }
+    return config if tokenizer.chat_template is None else {**config, "chat_template": tokenizer.chat_template}

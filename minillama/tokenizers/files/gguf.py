@@ -1,0 +1,200 @@
+"""The tokenizer in the metadata of a GGUF file (docs/gguf.md of ggml, keys `tokenizer.*`).
+
+`tokenizer.ggml.model` names the kind: "llama" is SentencePiece with scores, "gpt2" byte-level BPE with
+merge rules. For the latter `tokenizer.ggml.pre` names how words are cut: that is a name only, the
+pattern itself is in the program. A name that is not known here is an error, for any guess would give
+plausible but wrong tokens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from ...files.errors import CheckpointError
+from ..bpe.base import TOKEN_TYPES, TURN_ENDS, Tokenizer, TokenType
+from ..bpe.byte_level import ByteLevelBPE
+from ..bpe.sentencepiece import Piece, SentencePieceBPE
+from .validation import MAX_PIECES, blame
+
+PathOrName = str | PathLike[str]
+# tokenizer.ggml.pre: whether every digit is a word of its own.
+SPLITS_DIGITS = {"smollm": True, "gpt-2": False, "default": False}
+
+
+class _Metadata:
+    """Typed access to the keys, with errors that name them."""
+
+    def __init__(self, values: Mapping[str, Any], path: PathOrName) -> None:
+        self.values, self.path = values, path
+
+    def text(self, key: str) -> str | None:
+        value = self.values.get(key)
+        if value is not None and not isinstance(value, str):
+            raise CheckpointError(self.path, key, f"expected a text, found {type(value).__name__}")
+        return value
+
+    def flag(self, key: str, default: bool) -> bool:
+        value = self.values.get(key)
+        if value is not None and not isinstance(value, bool | np.bool_):
+            raise CheckpointError(self.path, key, f"expected true or false, found {type(value).__name__}")
+        return default if value is None else bool(value)
+
+    def id(self, key: str, n_tokens: int) -> int | None:
+        value = self.values.get(key)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise CheckpointError(self.path, key, f"expected a token id, found {type(value).__name__}")
+        if value in (-1, 0xFFFFFFFF):  # how writers say "none"
+            return None
+        if not 0 <= value < n_tokens:
+            raise CheckpointError(self.path, key, f"id {value} is not one of the {n_tokens} tokens")
+        return int(value)
+
+    def texts(self, key: str) -> list[str]:
+        value = self.values.get(key)
+        if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
+            raise CheckpointError(self.path, key, "expected a list of texts")
+        if len(value) > MAX_PIECES:
+            raise CheckpointError(self.path, key, f"expected at most {MAX_PIECES} texts, found {len(value)}")
+        return list(value)
+
+    def numbers(self, key: str, n_tokens: int, kinds: str) -> list[Any] | None:
+        """One number for each token, of the NumPy kinds given; None when the key is absent."""
+        value = self.values.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, np.ndarray) and not (
+            isinstance(value, list | tuple) and all(isinstance(number, int | float) for number in value)
+        ):
+            raise CheckpointError(self.path, key, "expected a list of numbers")
+        array = np.asarray(value)
+        if array.ndim != 1 or array.dtype.kind not in kinds or len(array) != n_tokens:
+            found = f"{array.dtype} of shape {array.shape}"
+            raise CheckpointError(self.path, key, f"expected {n_tokens} numbers, one for each token, found {found}")
+        return array.tolist()
+
+
+def tokenizer_from_gguf(metadata: Mapping[str, Any], path: PathOrName = "GGUF") -> Tokenizer:
+    """The tokenizer that a GGUF file describes.
+
+    Parameters
+    ----------
+    metadata : mapping
+        The key-value pairs of the file; lists of texts as lists, lists of numbers as arrays or lists.
+    path : path-like
+        For error messages.
+
+    Raises
+    ------
+    CheckpointError
+        When a key is missing, of the wrong kind or contradicts another, or when the kind of tokenizer
+        is not supported.
+    """
+    data = _Metadata(metadata, path)
+    model = data.text("tokenizer.ggml.model")
+    if model not in ("llama", "gpt2"):
+        found = "no tokenizer" if model is None else repr(model)
+        raise CheckpointError(path, "tokenizer.ggml.model", f"expected 'llama' or 'gpt2', found {found}")
+    tokens = data.texts("tokenizer.ggml.tokens")
+    types = data.numbers("tokenizer.ggml.token_type", len(tokens), "iu") or [TokenType.NORMAL] * len(tokens)
+    for id_, kind in enumerate(types):
+        if kind not in TOKEN_TYPES:
+            raise CheckpointError(path, "tokenizer.ggml.token_type", f"token {id_} has the unknown type {kind}")
+    stops = (data.id(f"tokenizer.ggml.{name}_token_id", len(tokens)) for name in ("eot", "eom"))
+    settings: dict[str, Any] = {
+        "bos_id": data.id("tokenizer.ggml.bos_token_id", len(tokens)),
+        "eos_id": data.id("tokenizer.ggml.eos_token_id", len(tokens)),
+        "chat_template": data.text("tokenizer.chat_template"),
+        "stop_ids": [id_ for id_ in stops if id_ is not None],
+    }
+    if model == "llama":
+        return _sentencepiece(data, tokens, types, settings)
+    return _byte_level(data, tokens, types, settings)
+
+
+def _sentencepiece(data: _Metadata, tokens: list[str], types: list[int], settings: dict[str, Any]) -> SentencePieceBPE:
+    scores = data.numbers("tokenizer.ggml.scores", len(tokens), "fiu")
+    if scores is None:
+        raise CheckpointError(data.path, "tokenizer.ggml.scores", "is missing")
+    if not all(map(math.isfinite, scores)):
+        raise CheckpointError(data.path, "tokenizer.ggml.scores", "expected finite numbers")
+    has_bos = settings["bos_id"] is not None
+    with blame(data.path, "tokenizer.ggml.tokens"):
+        return SentencePieceBPE(
+            [Piece(*entry) for entry in zip(tokens, scores, types)],
+            add_dummy_prefix=data.flag("tokenizer.ggml.add_space_prefix", True),
+            remove_extra_whitespaces=data.flag("tokenizer.ggml.remove_extra_whitespaces", False),
+            add_bos=data.flag("tokenizer.ggml.add_bos_token", True) and has_bos,
+            **settings,
+        )
+
+
+def _byte_level(data: _Metadata, tokens: list[str], types: list[int], settings: dict[str, Any]) -> ByteLevelBPE:
+    pre = data.text("tokenizer.ggml.pre") or "default"
+    if pre not in SPLITS_DIGITS:
+        known = ", ".join(map(repr, SPLITS_DIGITS))
+        raise CheckpointError(data.path, "tokenizer.ggml.pre", f"expected one of {known}, found {pre!r}")
+    if data.flag("tokenizer.ggml.add_space_prefix", False):
+        raise CheckpointError(data.path, "tokenizer.ggml.add_space_prefix", "is not supported for 'gpt2'")
+    merges = []
+    for n, rule in enumerate(data.texts("tokenizer.ggml.merges")):
+        pair = rule.split(" ")
+        if len(pair) != 2 or not all(pair):
+            raise CheckpointError(data.path, f"tokenizer.ggml.merges[{n}]", f"expected two pieces, found {rule!r}")
+        merges.append((pair[0], pair[1]))
+    add_bos = data.flag("tokenizer.ggml.add_bos_token", False) and settings["bos_id"] is not None
+    with blame(data.path, "tokenizer.ggml.merges"):
+        # The unknown token of these files is a name for padding and the like: llama.cpp leaves bytes that
+        # the vocabulary lacks out, and so do the models' own tokenizer.json files.
+        return ByteLevelBPE(tokens, types, merges, split_digits=SPLITS_DIGITS[pre], add_bos=add_bos, **settings)
+
+
+def gguf_metadata(tokenizer: Tokenizer) -> dict[str, Any]:
+    """The `tokenizer.*` keys from which llama.cpp, and `tokenizer_from_gguf`, make the same tokenizer.
+
+    Lists of numbers are arrays of the type that the format asks for. Merge rules of a SentencePiece
+    vocabulary become scores, which say the same except where two rules make the same piece.
+    """
+    metadata: dict[str, Any] = {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "default",
+        "tokenizer.ggml.tokens": list(tokenizer.pieces),
+        "tokenizer.ggml.token_type": np.array(tokenizer.types, np.int32),
+        "tokenizer.ggml.add_bos_token": tokenizer.add_bos,
+        "tokenizer.ggml.add_eos_token": False,
+    }
+    if isinstance(tokenizer, SentencePieceBPE):
+        metadata["tokenizer.ggml.model"] = "llama"
+        metadata["tokenizer.ggml.scores"] = np.array(_scores(tokenizer), np.float32)
+        metadata["tokenizer.ggml.add_space_prefix"] = tokenizer.add_dummy_prefix
+        metadata["tokenizer.ggml.remove_extra_whitespaces"] = tokenizer.remove_extra_whitespaces
+    elif isinstance(tokenizer, ByteLevelBPE):
+        metadata["tokenizer.ggml.pre"] = "smollm" if tokenizer.split_digits else "gpt-2"
+        metadata["tokenizer.ggml.merges"] = [" ".join(pair) for pair in tokenizer.merges or ()]
+        metadata["tokenizer.ggml.add_space_prefix"] = False
+    else:
+        raise TypeError(f"expected SentencePieceBPE or ByteLevelBPE, got {type(tokenizer).__name__}")
+    ids = {"bos": tokenizer.bos_id, "eos": tokenizer.eos_id, "unknown": tokenizer.unk_id}
+    unnamed = [id_ for id_ in tokenizer.stop_ids if id_ != tokenizer.eos_id and tokenizer.pieces[id_] not in TURN_ENDS]
+    ids |= dict(zip(("eot", "eom"), sorted(unnamed)))  # ends of turn that their text does not give away
+    metadata |= {f"tokenizer.ggml.{name}_token_id": id_ for name, id_ in ids.items() if id_ is not None}
+    if tokenizer.chat_template is not None:
+        metadata["tokenizer.chat_template"] = tokenizer.chat_template
+    return metadata
+
+
+def _scores(tokenizer: SentencePieceBPE) -> list[float]:
+    """The scores, or such as put the pieces in the order in which the merge rules make them."""
+    if tokenizer.merges is None:
+        return tokenizer.scores
+    first_rule: dict[str, int] = {}
+    for rank, (left, right) in enumerate(tokenizer.merges):
+        first_rule.setdefault(left + right, rank)
+    never = len(tokenizer.merges)
+    return [-float(first_rule.get(text, never)) for text in tokenizer.pieces]

@@ -1,0 +1,264 @@
+"""Sessions and generation on ids: feeding, rewinding, interrupts, limits, batches."""
+
+import numpy as np
+import pytest
+
+from minillama.config import ModelConfig
+from minillama.inference.generate import TokenStream, generate_batch
+from minillama.inference.sampling import GREEDY, Sampling, log_softmax
+from minillama.inference.session import Session, common_prefix, sequence_logprobs
+from minillama.kv_cache import ContextFullError
+from minillama.model import forward
+from minillama.ops import FAST, FORWARD
+from minillama.params import init_params, map_params
+
+CONFIG = ModelConfig(
+    dim=32, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=48, vocab_size=99, max_seq_len=64, tied=True
+)
+PARAMS = map_params(lambda a: 10 * a if a.ndim == 2 else a, init_params(CONFIG, np.random.default_rng(0)))
+PROMPT = [5, 17, 3, 88, 41]
+
+
+@pytest.fixture
+def session():
+    return Session(PARAMS, CONFIG)
+
+
+def full_logits(ids):
+    return forward(PARAMS, CONFIG, ids)[0][0]
+
+
+def greedy_by_full_forward(ids, n):
+    """The slow way: the whole sequence again for every token."""
+    ids = list(ids)
+    for _ in range(n):
+        ids.append(int(full_logits(ids)[-1].argmax()))
+    return ids[-n:]
+
+
+def stream(session, **options):
+    settings = {"sampling": GREEDY, "rng": np.random.default_rng(0), "max_tokens": 10, **options}
+    return TokenStream(session, settings.pop("sampling"), settings.pop("rng"), **settings)
+
+
+def test_feed_and_step_give_the_logits_of_the_full_forward(session):
+    np.testing.assert_allclose(session.feed(PROMPT), full_logits(PROMPT)[-1], atol=1e-4)
+    np.testing.assert_allclose(session.step(7), full_logits([*PROMPT, 7])[-1], atol=1e-4)
+    assert (session.tokens, session.position) == ([*PROMPT, 7], 6)
+
+
+def test_feed_all_returns_every_position(session):
+    session.feed(PROMPT[:2])
+    np.testing.assert_allclose(session.feed_all(PROMPT[2:]), full_logits(PROMPT)[2:], atol=1e-4)
+    np.testing.assert_allclose(session.logits, full_logits(PROMPT)[-1], atol=1e-4)
+
+
+def test_rewind_and_go_another_way(session):
+    session.feed([*PROMPT, 1, 2, 3])
+    session.rewind(5)
+    assert session.logits is None
+    np.testing.assert_allclose(session.step(9), full_logits([*PROMPT, 9])[-1], atol=1e-4)
+    with pytest.raises(ValueError, match="cannot go back to 7: the session is at 6"):
+        session.rewind(7)
+
+
+@pytest.mark.parametrize("then", [[*PROMPT, 4], PROMPT[:3], PROMPT, [50, 51], [*PROMPT[:2], 60, 61, 62]])
+def test_continue_with_computes_only_what_is_new(session, then):
+    session.feed(PROMPT)
+    np.testing.assert_allclose(session.continue_with(then), full_logits(then)[-1], atol=1e-4)
+    assert session.tokens == then
+
+
+def test_continue_with_keeps_the_common_beginning(monkeypatch, session):
+    session.feed(PROMPT)
+    fed = []
+    original = Session.feed
+    monkeypatch.setattr(Session, "feed", lambda self, ids: (fed.append(list(ids)), original(self, ids))[1])
+    session.continue_with([*PROMPT[:4], 9, 8])
+    assert fed == [[9, 8]]
+
+
+def test_common_prefix():
+    assert [common_prefix(a, b) for a, b in [([], [1]), ([1, 2], [1, 3]), ([1, 2], [1, 2, 3])]] == [0, 1, 2]
+
+
+def test_greedy_equals_the_full_forward(session):
+    session.feed(PROMPT)
+    assert [token.id for token in stream(session)] == greedy_by_full_forward(PROMPT, 10)
+
+
+def test_logprobs_are_those_of_the_model_itself(session):
+    """Temperature and filters do not enter."""
+    session.feed(PROMPT)
+    tokens = list(stream(session, sampling=Sampling(temperature=2.0, top_k=5)))
+    ids = PROMPT + [token.id for token in tokens]
+    expected = log_softmax(full_logits(ids))
+    for i, token in enumerate(tokens):
+        assert token.logprob == pytest.approx(expected[len(PROMPT) + i - 1, token.id], abs=1e-4)
+
+
+def test_stop_id_is_not_yielded(session):
+    expected = greedy_by_full_forward(PROMPT, 10)
+    session.feed(PROMPT)
+    tokens = stream(session, stop_ids=frozenset([expected[4]]))
+    assert [token.id for token in tokens] == expected[: expected.index(expected[4])]
+    assert tokens.finish_reason == "stop"
+    assert list(tokens) == []
+
+
+@pytest.mark.parametrize("max_tokens", [0, 1, 7])
+def test_length(session, max_tokens):
+    session.feed(PROMPT)
+    tokens = stream(session, max_tokens=max_tokens)
+    assert len(list(tokens)) == max_tokens
+    assert tokens.finish_reason == "length"
+
+
+def test_end_of_the_context():
+    """60 of 64 positions used: the model may say 5 more, the last of which is never fed."""
+    session = Session(PARAMS, CONFIG)
+    session.feed(np.arange(60))
+    tokens = stream(session, max_tokens=None)
+    assert len(list(tokens)) == 5
+    assert tokens.finish_reason == "context"
+    assert session.position == 64
+    with pytest.raises(ContextFullError, match="64 are used, 1 more"):
+        session.step(1)
+    assert session.position == 64
+
+
+def test_smaller_context_than_the_model_has():
+    session = Session(PARAMS, CONFIG, max_seq_len=8)
+    session.feed(PROMPT)
+    assert len(list(stream(session, max_tokens=None))) == 4
+
+
+def test_seeded(session):
+    def run(seed):
+        session.continue_with(PROMPT)
+        settings = Sampling(temperature=1.5, top_p=1)
+        return [token.id for token in stream(session, sampling=settings, rng=np.random.default_rng(seed))]
+
+    assert run(1) == run(1)
+    assert run(1) != run(2)
+
+
+def test_breaking_off_and_going_on(session):
+    """The iterator can be left and taken up again; so can the session by itself."""
+    expected = greedy_by_full_forward(PROMPT, 10)
+    session.feed(PROMPT)
+    tokens = stream(session)
+    first = [next(tokens).id for _ in range(4)]
+    assert first + [token.id for token in tokens] == expected
+    session.continue_with(PROMPT + expected[:3])
+    assert [token.id for token in stream(session, max_tokens=7)] == expected[3:]
+
+
+@pytest.mark.parametrize("op", FORWARD)
+@pytest.mark.parametrize("call", [1, 2])
+def test_an_interrupt_anywhere_leaves_a_usable_session(op, call):
+    """Ctrl-C inside any layer of any step: the same iterator goes on to the same text."""
+    expected = greedy_by_full_forward(PROMPT, 6)
+    armed = {"left": -1}
+
+    def interrupted(*args):
+        armed["left"] -= 1
+        if armed["left"] == 0:
+            raise KeyboardInterrupt
+        return getattr(FAST, op)(*args)
+
+    session = Session(PARAMS, CONFIG, FAST._replace(**{op: interrupted}))
+    session.feed(PROMPT)
+    tokens = stream(session, max_tokens=6)
+    got = [next(tokens).id, next(tokens).id]
+    armed["left"] = call if op != "embedding_forward" else 1
+    with pytest.raises(KeyboardInterrupt):
+        next(tokens)
+    assert session.position == session.cache.lengths[0] == len(session.tokens)
+    got += [token.id for token in tokens]
+    assert got == expected
+
+
+def test_an_interrupted_prompt_keeps_whole_chunks(monkeypatch):
+    from minillama.inference import session as module
+
+    monkeypatch.setattr(module, "PREFILL_CHUNK", 10)
+    calls = {"left": 3}
+
+    def interrupted(*args):
+        calls["left"] -= 1
+        if calls["left"] == 0:
+            raise KeyboardInterrupt
+        return FAST.embedding_forward(*args)
+
+    session, ids = Session(PARAMS, CONFIG, FAST._replace(embedding_forward=interrupted)), list(range(35))
+    with pytest.raises(KeyboardInterrupt):
+        session.feed(ids)
+    assert session.tokens == ids[:20]
+    np.testing.assert_allclose(session.continue_with(ids), full_logits(ids)[-1], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [([], "there are no tokens"), ([99], "got 99"), ([1, -2], "got -2"), ([[1], [2]], "holds one sequence, got 2")],
+)
+def test_bad_ids_change_nothing(session, ids, message):
+    session.feed(PROMPT)
+    with pytest.raises(ValueError, match=message):
+        session.feed(ids)
+    assert session.tokens == PROMPT
+    np.testing.assert_allclose(session.step(7), full_logits([*PROMPT, 7])[-1], atol=1e-4)
+
+
+def test_too_long_a_prompt_is_refused_before_it_starts(session):
+    with pytest.raises(ContextFullError, match="0 are used, 65 more do not fit"):
+        session.feed(np.zeros(65, np.int64))
+    with pytest.raises(ContextFullError, match="the context holds 64 tokens, the text has 65"):
+        session.continue_with([0] * 65)
+    assert session.position == 0
+
+
+def test_streaming_needs_a_prompt(session):
+    with pytest.raises(ValueError, match="feed the session a prompt"):
+        stream(session)
+    session.feed(PROMPT)
+    with pytest.raises(ValueError, match="max_tokens must be 0 or more"):
+        stream(session, max_tokens=-1)
+
+
+@pytest.mark.parametrize("settings", [GREEDY, Sampling(temperature=1.2)], ids=["greedy", "sampled"])
+def test_a_row_of_a_batch_is_the_row_alone(settings):
+    """Prompts of different lengths; rows end at different times."""
+    prompts = [[5, 17, 3], [88], list(range(30)), [7, 7, 7, 7, 7, 7], [1, 2]]
+    stop = frozenset([3, 60, 77, 12])
+    rows = generate_batch(PARAMS, CONFIG, prompts, settings, max_tokens=20, stop_ids=stop, seed=5)
+    for b, (prompt, row) in enumerate(zip(prompts, rows)):
+        session = Session(PARAMS, CONFIG)
+        session.feed(prompt)
+        alone = stream(session, sampling=settings, rng=np.random.default_rng(5 + b), max_tokens=20, stop_ids=stop)
+        tokens = list(alone)
+        assert row.ids == [token.id for token in tokens]
+        assert row.finish_reason == alone.finish_reason
+        np.testing.assert_allclose(row.logprobs, [token.logprob for token in tokens], atol=1e-4)
+
+
+def test_batch_rows_end_at_the_context():
+    prompts = [list(range(60)), [1, 2]]
+    rows = generate_batch(PARAMS, CONFIG, prompts, GREEDY, max_tokens=30)
+    assert [(len(row.ids), row.finish_reason) for row in rows] == [(5, "context"), (30, "length")]
+    assert generate_batch(PARAMS, CONFIG, [], GREEDY, max_tokens=3) == []
+    with pytest.raises(ValueError, match="there are no tokens"):
+        generate_batch(PARAMS, CONFIG, [[1], []], GREEDY, max_tokens=3)
+
+
+def test_sequence_logprobs(session):
+    context, continuation = [5, 17, 3], [88, 41, 2]
+    full = log_softmax(full_logits(context + continuation))
+    expected = full[[2, 3, 4], continuation]
+    np.testing.assert_allclose(sequence_logprobs(session, context, continuation), expected, atol=1e-4)
+    # Again with another continuation: the session keeps the context.
+    other = log_softmax(full_logits([*context, 9]))[2, 9]
+    np.testing.assert_allclose(sequence_logprobs(session, context, [9]), [other], atol=1e-4)
+    assert sequence_logprobs(session, context, []).shape == (0,)
+    with pytest.raises(ValueError, match="the context is empty"):
+        sequence_logprobs(session, [], [1])
