@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .checkpoints.hub.locate import Progress, resolve
+from .checkpoints.hub.locate import DownloadProgress, resolve
 from .checkpoints.loading import load_checkpoint, tokenizer_of
 from .compute.threads import set_threads
 from .config import ModelConfig
@@ -276,7 +276,7 @@ def load(
     ops: Ops | None = None,
     exact: bool = False,
     kv_dtype: DTypeLike = np.float32,
-    progress: Progress | None = None,
+    progress: DownloadProgress | None = None,
 ) -> LLM:
     """Load a model by name or path; a known name is downloaded and verified the first time.
 

@@ -208,8 +208,8 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# The dashed line is why the package keeps its compiled kernels on disk: `minillama.compute.jit.kernel` is `njit` with that and
-# with the flags above in one place.
+# The dashed line is why the package keeps its compiled kernels on disk: `minillama.compute.jit.kernel` is `njit` with
+# that and with the flags above in one place.
 #
 # ## The roofline of this machine
 #

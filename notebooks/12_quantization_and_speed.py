@@ -745,7 +745,8 @@ print(f"rms error of the logits: 8-bit activations {eight_bits:.1e}, two planes 
 
 # %% [markdown]
 # `minillama.quantization.repacked` does the same for all formats: at 4 bits a load of 64 bytes brings 128 weights,
-# split with an `and` and a shift; scales stay float16 and lie right behind their block, so that everything is one stream.
+# split with an `and` and a shift; scales stay float16 and lie right after their block, so that everything is one
+# stream.
 
 # %%
 from minillama.quantization.repacked import interleave

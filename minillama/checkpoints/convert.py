@@ -19,7 +19,7 @@ from ..tokenizers import (
 )
 from .common.checkpoint import Checkpoint
 from .gguf import write_gguf
-from .hub.locate import Progress, resolve
+from .hub.locate import DownloadProgress, resolve
 from .huggingface import write_huggingface
 from .llama2c import write_llama2c
 from .loading import load_checkpoint, tokenizer_of
@@ -38,7 +38,7 @@ def convert_checkpoint(
     version: int = 1,
     tokenizer: str | os.PathLike[str] | None = None,
     force: bool = False,
-    progress: Progress | None = None,
+    progress: DownloadProgress | None = None,
 ) -> list[Path]:
     """Write `source` as `target`; the ending of the target decides the format.
 
@@ -86,7 +86,7 @@ def convert_checkpoint(
 
 
 def _read(
-    source: str | os.PathLike[str], tokenizer: str | os.PathLike[str] | None, progress: Progress | None
+    source: str | os.PathLike[str], tokenizer: str | os.PathLike[str] | None, progress: DownloadProgress | None
 ) -> tuple[Checkpoint, Tokenizer | None]:
     resolved = resolve(source, progress=progress)
     checkpoint = load_checkpoint(resolved.path)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..data.documents import SEPARATOR
+from ..data.rules import RULES
 from .output import compile_notice, note, stderr, write
 
 if TYPE_CHECKING:
-    from ..data.pipeline.run import PipelineSettings, Progress
+    from ..data.pipeline.run import PipelineProgress, PipelineSettings
 
 data_app = typer.Typer(
     help="Prepare training data: filter texts, train a tokenizer, write tokens.",
@@ -21,7 +22,6 @@ data_app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-_RULES = "repetition, gopher, c4, fineweb, harmful, contamination, exact, minhash, personal-data"
 
 
 def register(app: typer.Typer) -> None:
@@ -46,7 +46,7 @@ def filter_(
         Path | None, typer.Option("--report", help="REPORT.json, .md and .png; beside the output if not given.")
     ] = None,
     rules: Annotated[
-        str | None, typer.Option("--rules", help=f"Of {_RULES}; they run as written. All if not given.")
+        str | None, typer.Option("--rules", help=f"Of {', '.join(RULES)}; they run as written. All if not given.")
     ] = None,
     without: Annotated[str | None, typer.Option("--without", help="Rules to leave out: harmful,minhash")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="A filters.toml with thresholds; see below.")] = None,
@@ -81,7 +81,7 @@ def filter_(
     A filters.toml may hold a list `rules`, and a table named after a rule with what differs from its
     published thresholds: min_words = 20 in the table gopher, or min_words = false to switch it off.
     """
-    from ..data.documents import Layout
+    from ..data.documents import TextLayout
     from ..data.pipeline.run import PipelineSettings, work_folder
 
     named, options = _configured(config)
@@ -90,7 +90,7 @@ def filter_(
         out=out,
         rules=_chosen(rules, without, named, bool(eval_files)),
         options=options,
-        layout=Layout(None if whole_files else separator, field, max_document_mb << 20),
+        layout=TextLayout(None if whole_files else separator, field, max_document_mb << 20),
         ending="." + format_.removeprefix("."),
         word_list=word_list,
         eval_files=() if "contamination" in (without or "") else tuple(eval_files or ()),
@@ -157,7 +157,6 @@ def _chosen(
     rules: str | None, without: str | None, named: tuple[str, ...] | None, has_eval: bool
 ) -> tuple[str, ...] | None:
     """The rules by name; the command line goes before the file, None is all."""
-    from ..data.pipeline.settings import RULES
 
     chosen = named if rules is None else tuple(rules.replace(",", " ").split())
     if without is None:
@@ -186,7 +185,7 @@ def _check_report(stem: Path, may_replace: bool) -> None:
 
 
 @contextmanager
-def filter_bar() -> Iterator[Callable[[Progress], None]]:
+def filter_bar() -> Iterator[Callable[[PipelineProgress], None]]:
     """Yield a progress callback that draws a bar on a terminal: MB, MB/s, kept, time left."""
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.progress import Progress as Bar
@@ -202,7 +201,7 @@ def filter_bar() -> Iterator[Callable[[Progress], None]]:
     with Bar(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
         tasks: dict[str, Any] = {}
 
-        def progress(found: Progress) -> None:
+        def progress(found: PipelineProgress) -> None:
             if found.stage not in tasks:
                 for task in tasks.values():
                     bar.remove_task(task)

@@ -109,9 +109,9 @@ def tokens(
 @contextmanager
 def _texts(files: list[Path], separator: str, field: str) -> Iterator[Iterator[str]]:
     """The texts of all files without the space around them, empty ones left out; draws a bar meanwhile."""
-    from ..data.documents import Layout, Problem, read_documents
+    from ..data.documents import Problem, TextLayout, read_documents
 
-    layout = Layout(separator=separator or None, field=field)
+    layout = TextLayout(separator=separator or None, field=field)
     total = sum(path.stat().st_size for path in files)
     label = f"reading {files[0].name}" if len(files) == 1 else f"reading {len(files)} files"
     with download_bar() as progress:

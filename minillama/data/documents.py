@@ -50,7 +50,7 @@ class Read(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Layout:
+class TextLayout:
     """How documents lie in files."""
 
     separator: str | None = SEPARATOR
@@ -90,7 +90,7 @@ def _is_text(path: Path) -> bool:
     return path.name.endswith(SUFFIXES)
 
 
-def read_documents(path: Path, layout: Layout | None = None, *, offset: int = 0, line: int = 1) -> Iterator[Read]:
+def read_documents(path: Path, layout: TextLayout | None = None, *, offset: int = 0, line: int = 1) -> Iterator[Read]:
     """The documents of a file and its problems, in order.
 
     Parameters
@@ -98,7 +98,7 @@ def read_documents(path: Path, layout: Layout | None = None, *, offset: int = 0,
     offset, line : int
         Where to begin: those of an earlier `Read`.
     """
-    layout = layout or Layout()
+    layout = layout or TextLayout()
     with path.open("rb") as raw:
         handle: IO[bytes] = raw
         if path.name.endswith(".gz"):
@@ -114,7 +114,7 @@ def read_documents(path: Path, layout: Layout | None = None, *, offset: int = 0,
             yield Read(problem, 0, offset, line, raw.tell())
 
 
-def read_texts(paths: Iterable[Path], layout: Layout | None = None) -> Iterator[str]:
+def read_texts(paths: Iterable[Path], layout: TextLayout | None = None) -> Iterator[str]:
     """Only the texts of files; raises ValueError at the first problem."""
     for path in paths:
         for read in read_documents(path, layout):
@@ -126,7 +126,7 @@ def read_texts(paths: Iterable[Path], layout: Layout | None = None) -> Iterator[
 Found = tuple[Document | Problem, int, int]
 
 
-def _parted(handle: IO[bytes], layout: Layout, line: int, at_start: bool) -> Iterator[Found]:
+def _parted(handle: IO[bytes], layout: TextLayout, line: int, at_start: bool) -> Iterator[Found]:
     """Documents between separator lines, each with its bytes (separator included) and the next line."""
     separator = None if layout.separator is None else layout.separator.encode()
     pieces: list[bytes] = []
@@ -166,13 +166,13 @@ def _decoded(data: bytes, line: int) -> Document | Problem | None:
     return Document(text, {}) if text and not text.isspace() else None
 
 
-def _too_large(size: int, line: int, layout: Layout) -> Problem:
+def _too_large(size: int, line: int, layout: TextLayout) -> Problem:
     advice = f"; is {layout.separator!r} the line between documents?" if layout.separator else ""
     limit = layout.max_bytes / 1e6
     return Problem("too large", f"line {line}: a document of {size / 1e6:.1f} MB, more than {limit:.1f} MB{advice}")
 
 
-def _json_lines(handle: IO[bytes], layout: Layout, line: int, at_start: bool) -> Iterator[Found]:
+def _json_lines(handle: IO[bytes], layout: TextLayout, line: int, at_start: bool) -> Iterator[Found]:
     """The texts of lines of JSON."""
     size, first_line = 0, line
     while data := handle.readline(layout.max_bytes + 1):
@@ -197,7 +197,7 @@ def _json_lines(handle: IO[bytes], layout: Layout, line: int, at_start: bool) ->
         size, first_line = 0, line
 
 
-def _parsed(data: bytes, line: int, layout: Layout) -> Document | Problem:
+def _parsed(data: bytes, line: int, layout: TextLayout) -> Document | Problem:
     try:
         fields = json.loads(data.decode())
     except UnicodeDecodeError as error:
@@ -215,7 +215,7 @@ def _parsed(data: bytes, line: int, layout: Layout) -> Document | Problem:
     return Document(text, fields)
 
 
-def encode_documents(documents: Iterable[Document], ending: str, layout: Layout, level: int = 6) -> bytes:
+def encode_documents(documents: Iterable[Document], ending: str, layout: TextLayout, level: int = 6) -> bytes:
     """The bytes of documents in a file of this ending; files are put together by joining such bytes.
 
     Parameters

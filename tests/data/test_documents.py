@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from minillama.data.documents import (
     Document,
-    Layout,
     Problem,
+    TextLayout,
     encode_documents,
     read_documents,
     read_texts,
@@ -33,7 +33,7 @@ def items(path, layout=None, **where):
 def test_what_is_written_is_read(tmp_path, ending):
     documents = [Document("One.\nTwo.", {}), Document("Ünï – 漢字 😀\u2028x", {}), Document("a", {})]
     path = tmp_path / f"x{ending}"
-    path.write_bytes(b"".join(encode_documents([d], ending, Layout()) for d in documents))
+    path.write_bytes(b"".join(encode_documents([d], ending, TextLayout()) for d in documents))
     assert items(path) == documents
 
 
@@ -45,7 +45,7 @@ def test_any_text_survives(tmp_path_factory, texts):
         path = folder / f"x{ending}"
         # A byte order mark at the very beginning is no part of a .txt file.
         documents = [Document(text.removeprefix("\ufeff") or "x", {}) for text in texts]
-        path.write_bytes(encode_documents(documents, ending, Layout()))
+        path.write_bytes(encode_documents(documents, ending, TextLayout()))
         assert [d.text for d in items(path)] == [d.text for d in documents if d.text.strip()]
 
 
@@ -53,7 +53,7 @@ def test_any_text_survives(tmp_path_factory, texts):
 def test_reading_goes_on_from_every_place(tmp_path, ending):
     path = tmp_path / f"x{ending}"
     documents = [Document(f"text {i}\nsecond line é", {}) for i in range(6)]
-    path.write_bytes(encode_documents(documents, ending, Layout()))
+    path.write_bytes(encode_documents(documents, ending, TextLayout()))
     reads = list(read_documents(path))
     assert len(reads) == 6
     for i, read in enumerate(reads):
@@ -65,7 +65,7 @@ def test_other_fields_are_kept(tmp_path):
     path.write_text('{"id": 7, "text": "a", "meta": {"u": "é"}}\n')
     (document,) = items(path)
     assert document == Document("a", {"id": 7, "meta": {"u": "é"}})
-    assert json.loads(encode_documents([document], ".jsonl", Layout())) == json.loads(path.read_text())
+    assert json.loads(encode_documents([document], ".jsonl", TextLayout())) == json.loads(path.read_text())
 
 
 def test_separators(tmp_path):
@@ -73,9 +73,9 @@ def test_separators(tmp_path):
     path.write_bytes(b"\xef\xbb\xbf<|endoftext|>\r\n\r\na\r\nb\r\n <|endoftext|> \n\n<|endoftext|>\nc <|endoftext|>\nd")
     assert items(path) == [Document("a\nb", {}), Document("c <|endoftext|>\nd", {})]
     path.write_text("a\n###\nb\n")
-    assert items(path, Layout("###")) == [Document("a", {}), Document("b", {})]
-    assert items(path, Layout(None)) == [Document("a\n###\nb", {})]
-    assert encode_documents([Document("a\n###\nb", {})], ".txt", Layout("###")) == b"a\nb\n###\n"
+    assert items(path, TextLayout("###")) == [Document("a", {}), Document("b", {})]
+    assert items(path, TextLayout(None)) == [Document("a\n###\nb", {})]
+    assert encode_documents([Document("a\n###\nb", {})], ".txt", TextLayout("###")) == b"a\nb\n###\n"
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"<|endoftext|>\n<|endoftext|>"])
@@ -115,7 +115,7 @@ def test_bad_utf8_is_named_by_its_line(tmp_path):
 def test_bad_lines_of_json(tmp_path, line, kind, message):
     path = tmp_path / "x.jsonl"
     path.write_bytes(b'{"text": "a"}\n' + line + b'\n{"text": "b"}\n')
-    first, problem, last = items(path, Layout(max_bytes=150_000 if kind == "too large" else 32 << 20))
+    first, problem, last = items(path, TextLayout(max_bytes=150_000 if kind == "too large" else 32 << 20))
     assert (first.text, last.text) == ("a", "b")
     assert problem.kind == kind
     assert message in problem.message
@@ -128,7 +128,7 @@ def test_a_huge_line_costs_no_memory(tmp_path):
         path = tmp_path / name
         path.write_bytes(content)
         tracemalloc.start()
-        (problem,) = items(path, Layout(max_bytes=1 << 20))
+        (problem,) = items(path, TextLayout(max_bytes=1 << 20))
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert problem.kind == "too large"
@@ -138,7 +138,7 @@ def test_a_huge_line_costs_no_memory(tmp_path):
 def test_a_large_document_is_followed_by_the_next(tmp_path):
     path = tmp_path / "x.txt"
     path.write_text("a\n<|endoftext|>\n" + "long line\n" * 500 + "<|endoftext|>\nb\n")
-    first, problem, last = items(path, Layout(max_bytes=2000))
+    first, problem, last = items(path, TextLayout(max_bytes=2000))
     assert (first.text, problem.kind, last.text) == ("a", "too large", "b")
     assert "is '<|endoftext|>' the line between documents?" in problem.message
 

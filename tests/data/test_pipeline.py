@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from minillama.cli.app import main
-from minillama.data.documents import Layout, read_texts, text_files
+from minillama.data.documents import TextLayout, read_texts, text_files
 from minillama.data.pipeline import passes as pipeline_passes
 from minillama.data.pipeline.plot import draw_filters
 from minillama.data.pipeline.report import report_markdown, report_paths
@@ -431,6 +431,6 @@ def test_ctrl_c_says_how_to_go_on(run, source, tmp_path, monkeypatch):
     assert (code, "--resume goes on" in err) == (130, True)
     monkeypatch.undo()
     settings = PipelineSettings(
-        (source,), tmp_path / "out", rules=("gopher",), layout=Layout(max_bytes=32 << 20), batch_bytes=4 << 20
+        (source,), tmp_path / "out", rules=("gopher",), layout=TextLayout(max_bytes=32 << 20), batch_bytes=4 << 20
     )
     assert run_pipeline(settings, resume=True).tally["written"]["documents"] == 59

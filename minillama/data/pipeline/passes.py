@@ -27,7 +27,7 @@ _COMMIT_SECONDS = 1.0
 _SURVIVORS, _INDEX, _HASHES, _BANDS = "survivors.jsonl.gz", "survivors.index", "hashes.bin", "bands.bin"
 
 
-class Progress(NamedTuple):
+class PipelineProgress(NamedTuple):
     """How far a run is."""
 
     stage: str
@@ -53,7 +53,7 @@ class Passes:
         settings: PipelineSettings,
         files: list[Path],
         folder: RunFolder,
-        progress: Callable[[Progress], None] | None,
+        progress: Callable[[PipelineProgress], None] | None,
     ) -> None:
         self.settings, self.files, self.folder = settings, files, folder
         self.state, self.tally = folder.state, folder.state["tally"]
@@ -195,7 +195,7 @@ class Passes:
 
     def _tell(self, stage: str, done: int, total: int) -> None:
         read, written = self.tally["read"], self.tally["written"]
-        self.progress(Progress(stage, done, total, read["bytes"], read["documents"], written["documents"]))
+        self.progress(PipelineProgress(stage, done, total, read["bytes"], read["documents"], written["documents"]))
 
 
 @contextmanager

@@ -27,12 +27,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..documents import text_files
-from .passes import Passes, Progress
+from .passes import Passes, PipelineProgress
 from .settings import PipelineSettings, check_filters
 from .state import RunFolder
 from .tally import Tally, count_documents, filter_tally
 
-__all__ = ["PipelineSettings", "Progress", "Result", "run_pipeline", "work_folder"]
+__all__ = ["PipelineProgress", "PipelineSettings", "Result", "run_pipeline", "work_folder"]
 
 
 class Result(NamedTuple):
@@ -55,7 +55,7 @@ def run_pipeline(
     *,
     resume: bool = False,
     force: bool = False,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[PipelineProgress], None] | None = None,
     report: Callable[[Tally], None] | None = None,
 ) -> Result:
     """Filter the inputs of the settings into their output.
@@ -67,7 +67,7 @@ def run_pipeline(
     force : bool
         Replace what is there.
     progress : callable, optional
-        Called with a `Progress` after every batch.
+        Called with a `PipelineProgress` after every batch.
     report : callable, optional
         Called with the counts when the output is in its place, before the run counts as finished.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import gzip
 import hashlib
 import inspect
@@ -14,14 +13,12 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from ...files.suggestions import did_you_mean
 from ..decision import Filter
-from ..documents import Document, Layout, read_documents, text_files
+from ..documents import Document, TextLayout, read_documents, text_files
 from ..duplicates.minhash import MinHash
+from ..rules import RULES
 
-RULES = (
-    "repetition", "gopher", "c4", "fineweb", "harmful", "contamination", "exact", "minhash", "personal-data",
-)  # fmt: skip
-"""All rules in FineWeb's order: repetition, Gopher, C4, its own, MinHash, personal data."""
 OF_COLLECTIONS = ("exact", "minhash")
 """Rules that look at all documents together."""
 ENDINGS = (".jsonl.gz", ".jsonl", ".txt")
@@ -38,7 +35,7 @@ class PipelineSettings:
     """Of `RULES`, in the order they run; None takes all for which there is what they need."""
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """For rules, the fields of their filters that differ from the published ones."""
-    layout: Layout = field(default_factory=Layout)
+    layout: TextLayout = field(default_factory=TextLayout)
     ending: str = ".jsonl.gz"
     """Of the shards of a folder."""
     word_list: Path | None = None
@@ -104,7 +101,7 @@ class PipelineSettings:
 def _check_rules(rules: tuple[str, ...], options: Mapping[str, Mapping[str, Any]]) -> None:
     for rule in (*rules, *options):
         if rule not in RULES:
-            raise ValueError(f"there is no rule {rule!r}{_close(rule, RULES)}; rules: {', '.join(RULES)}")
+            raise ValueError(f"there is no rule {rule!r}: {did_you_mean(rule, RULES)}rules: {', '.join(RULES)}")
     twice = [rule for rule in dict.fromkeys(rules) if rules.count(rule) > 1]
     if twice:
         raise ValueError(f"the rule {twice[0]} is named twice")
@@ -175,7 +172,7 @@ def configured(make: Callable[..., Any], table: dict[str, Any], rule: str, like:
     arguments = {}
     for name, value in table.items():
         if name not in possible:
-            raise ValueError(f"[{rule}] has no {name!r}{_close(name, possible)}; possible: {', '.join(possible)}")
+            raise ValueError(f"[{rule}] has no {name!r}: {did_you_mean(name, possible)}possible: {', '.join(possible)}")
         arguments[name] = _typed(value, possible[name], f"[{rule}] {name}")
     try:
         return make(**arguments)
@@ -204,11 +201,6 @@ def _typed(value: Any, type_: str, name: str) -> Any:
     return value
 
 
-def _close(name: str, possible: Any) -> str:
-    found = difflib.get_close_matches(name, list(possible), n=1)
-    return f" (did you mean {found[0]}?)" if found else ""
-
-
 def read_config(path: Path) -> tuple[tuple[str, ...] | None, dict[str, dict[str, Any]]]:
     """The rules and tables of a filters.toml: `rules = [...]`, and a table named after each rule."""
     try:
@@ -220,7 +212,7 @@ def read_config(path: Path) -> tuple[tuple[str, ...] | None, dict[str, dict[str,
         raise ValueError(f"{path}: rules must be a list of names, got {rules!r}")
     for name, table in content.items():
         if name not in RULES:
-            raise ValueError(f"{path}: there is no rule {name!r}{_close(name, RULES)}; rules: {', '.join(RULES)}")
+            raise ValueError(f"{path}: there is no rule {name!r}: {did_you_mean(name, RULES)}rules: {', '.join(RULES)}")
         if not isinstance(table, dict):
             raise ValueError(f"{path}: {name} must be a table [{name}], got {table!r}")
     return (None if rules is None else tuple(rules)), content

@@ -32,7 +32,7 @@ from ...files.errors import CheckpointError
 from ...files.json_object import Fields, read_object
 from ...files.mapped import MappedFile
 from ...tokenizers.bpe.base import Tokenizer
-from .writing import DESCRIPTION, DTYPES, FORMAT, VERSION, Progress, tokenizer_fingerprint, write_into
+from .writing import DESCRIPTION, DTYPES, FORMAT, VERSION, ShardProgress, tokenizer_fingerprint, write_into
 
 __all__ = ["Shard", "TokenShards", "check_target", "tokenizer_fingerprint", "write_shards"]
 
@@ -253,7 +253,7 @@ def write_shards(
     shard_tokens: int = SHARD_TOKENS,
     eos: bool = False,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: ShardProgress | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> TokenShards:
     """Encode `documents` one after the other into `folder`.

@@ -22,7 +22,7 @@ FORMAT, VERSION = "minillama tokens", 1
 DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
 
 # What `write_shards` reports after each document: documents, bytes of text and tokens so far.
-Progress = Callable[[int, int, int], None]
+ShardProgress = Callable[[int, int, int], None]
 
 
 def tokenizer_fingerprint(tokenizer: Tokenizer) -> str:
@@ -50,7 +50,7 @@ class HashedFile:
         return {"file": self.path.name, "sha256": self._digest.hexdigest()}
 
 
-class Row:
+class ShardRow:
     """Appends ids to shards of a fixed number of tokens."""
 
     def __init__(self, folder: Path, shard_tokens: int, stack: ExitStack) -> None:
@@ -83,14 +83,14 @@ def write_into(
     *,
     shard_tokens: int,
     eos: bool,
-    progress: Progress | None,
+    progress: ShardProgress | None,
     metadata: dict[str, Any],
 ) -> None:
     """Encode `documents` into files in `folder`, the description last."""
     name = "uint16" if tokenizer.vocab_size <= 1 << 16 else "uint32"
     with ExitStack() as stack:
         starts = HashedFile(folder / "document_starts.bin", stack)
-        row = Row(folder, shard_tokens, stack)
+        row = ShardRow(folder, shard_tokens, stack)
         n_documents = n_text_bytes = 0
         for text in documents:
             starts.write(np.array([row.n_tokens], "<i8"))
