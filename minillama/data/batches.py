@@ -111,10 +111,10 @@ class Batches:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
         self.sources, self.batch_size, self.seq_len, self.seed = list(sources), batch_size, seq_len, seed
         self._streams = [_Stream(source, seed, n_held_out) for source in sources]
-        self._shares = _shares([source.weight for source in sources])
-        self._order = _even_order(self._shares)
+        self.shares = period_shares([source.weight for source in sources])
+        self._order = even_order(self.shares)
         self._rank = np.zeros(self._order.size, np.int64)  # how many rows of its source come before, in a period
-        for n in range(len(self._shares)):
+        for n in range(len(self.shares)):
             mine = self._order == n
             self._rank[mine] = np.arange(np.count_nonzero(mine))
 
@@ -137,15 +137,15 @@ class Batches:
         period = self._order.size
         for n in range(step * self.batch_size, (step + 1) * self.batch_size):
             source = int(self._order[n % period])
-            yield source, n // period * self._shares[source] + int(self._rank[n % period])
+            yield source, n // period * self.shares[source] + int(self._rank[n % period])
 
     def epochs(self, n_steps: int) -> dict[str, float]:
         """How often each source's documents have been seen in the first `n_steps` batches."""
         periods, rest = divmod(n_steps * self.batch_size, self._order.size)
-        started = np.bincount(self._order[:rest], minlength=len(self._shares))
+        started = np.bincount(self._order[:rest], minlength=len(self.shares))
         return {
             source.name: (periods * share + int(more)) * self.seq_len / stream.n_tokens
-            for source, share, more, stream in zip(self.sources, self._shares, started, self._streams)
+            for source, share, more, stream in zip(self.sources, self.shares, started, self._streams)
         }
 
     def held_out(self, name: str) -> NDArray[np.int64]:
@@ -230,7 +230,7 @@ def _check_sources(sources: Sequence[Source]) -> None:
             )
 
 
-def _shares(weights: Sequence[float]) -> list[int]:
+def period_shares(weights: Sequence[float]) -> list[int]:
     """Rows of each source in one period, without common divisor.
 
     Exact for weights of a few decimals. Where a period would be longer than `MAX_PERIOD` rows, the shares are
@@ -248,7 +248,7 @@ def _shares(weights: Sequence[float]) -> list[int]:
     return shares
 
 
-def _even_order(shares: Sequence[int]) -> NDArray[np.int64]:
+def even_order(shares: Sequence[int]) -> NDArray[np.int64]:
     """A period of sources in which, after any n rows, no source is a whole row from n times its weight.
 
     With k sources at most 1 - 1/(2k - 2) of a row (Tijdeman 1980, "The chairman assignment problem"): of the

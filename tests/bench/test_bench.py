@@ -11,8 +11,8 @@ import sys
 import psutil
 import pytest
 
-from minillama.bench import peers as bench_peers
-from minillama.bench import rows as bench_rows
+from minillama.bench import peers as peers_module
+from minillama.bench import rows as rows_module
 from minillama.bench.plot import draw_roofline, roofline_points
 from minillama.bench.process import PeerError, Worker
 from minillama.bench.report import as_json, as_text, table
@@ -68,8 +68,8 @@ def peers(tmp_path_factory):
     (folder / "run").chmod(0o755)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]))
-        patch.setenv(bench_peers.LLAMA_CPP_PYTHON, sys.executable)
-        patch.setenv(bench_peers.LLAMA2C_RUN, str(folder / "run"))
+        patch.setenv(peers_module.LLAMA_CPP_PYTHON, sys.executable)
+        patch.setenv(peers_module.LLAMA2C_RUN, str(folder / "run"))
         yield folder
 
 
@@ -194,7 +194,7 @@ def test_without_matplotlib_one_sentence_before_measuring(run, stories, monkeypa
 
 def test_command_line(run, stories, monkeypatch, tmp_path):
     """An uninstalled peer is a note, not an error; JSON lands in its file, progress on stderr."""
-    monkeypatch.delenv(bench_peers.LLAMA2C_RUN, raising=False)
+    monkeypatch.delenv(peers_module.LLAMA2C_RUN, raising=False)
     options = ["--threads", "1", "--rounds", 1, "--rows", "decode,import", "--json", tmp_path / "figures.json"]
     code, out, err = run("bench", "--model", stories, *options, "--against", "llama2.c")
     assert code == 0, err
@@ -254,7 +254,7 @@ def test_a_worker_that_dies_between_answers():
 def test_a_peer_that_breaks_leaves_the_others(stories, peers, monkeypatch):
     (peers / "broken").write_text(f"#!{sys.executable}\nimport sys\nsys.exit('out of luck')\n")
     (peers / "broken").chmod(0o755)
-    monkeypatch.setenv(bench_peers.LLAMA2C_RUN, str(peers / "broken"))
+    monkeypatch.setenv(peers_module.LLAMA2C_RUN, str(peers / "broken"))
     results = run_bench(
         Settings(str(stories), rounds=1, rows=("decode",), against=("llama2.c", "llama.cpp"), array_bytes=1 << 20)
     )
@@ -270,10 +270,10 @@ def test_a_copy_for_llama2c_is_labelled(stories, peers, tmp_path):
 
     checkpoint = load_checkpoint(stories)
     other = replace(checkpoint, config=replace(checkpoint.config, rope_theta=1e5))
-    peer = bench_peers.PEERS["llama2.c"]
-    engine = peer.start("llama2.c", bench_peers.Subject(stories, None, other, 64, tmp_path), 1, 10)
+    peer = peers_module.PEERS["llama2.c"]
+    engine = peer.start("llama2.c", peers_module.Subject(stories, None, other, 64, tmp_path), 1, 10)
     assert "a copy of the same shapes with rope_theta 10000" in engine.about["version"]
-    assert engine.rate(bench_peers.Request([3] * 12, 48)) == pytest.approx(1000)
+    assert engine.rate(peers_module.Request([3] * 12, 48)) == pytest.approx(1000)
 
 
 @pytest.mark.parametrize(
@@ -340,4 +340,4 @@ def test_quality_of_integer_products(smollm2_path, shared_data):
 
 def test_columns():
     assert table(["name", "n"], [["a", "1"], ["bcd", "10"]]) == "name   n\na      1\nbcd   10"
-    assert bench_rows.ROWS["decode"].positions == 61
+    assert rows_module.ROWS["decode"].positions == 61

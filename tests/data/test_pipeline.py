@@ -13,7 +13,7 @@ import pytest
 
 from minillama.cli.app import main
 from minillama.data.documents import TextLayout, read_texts, text_files
-from minillama.data.pipeline import passes as pipeline_passes
+from minillama.data.pipeline import passes
 from minillama.data.pipeline.plot import draw_filters
 from minillama.data.pipeline.report import report_markdown, report_paths
 from minillama.data.pipeline.run import PipelineSettings, run_pipeline, work_folder
@@ -124,7 +124,7 @@ class Stop(Exception):
 def test_interrupted_anywhere_the_output_is_the_same(source, tmp_path, monkeypatch, rules, committed):
     changes = {"rules": rules, "shard_bytes": 4000}
     whole = run_pipeline(settings_for(source, tmp_path / "whole", **changes))
-    monkeypatch.setattr(pipeline_passes, "_COMMIT_SECONDS", -1.0 if committed else 1e9)
+    monkeypatch.setattr(passes, "_COMMIT_SECONDS", -1.0 if committed else 1e9)
     settings = settings_for(source, tmp_path / "out", **changes)
     calls = limit = n_stops = 0
 
@@ -154,10 +154,10 @@ def test_interrupted_anywhere_the_output_is_the_same(source, tmp_path, monkeypat
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from minillama.data import pipeline_passes
+from minillama.data.pipeline import passes
 from minillama.data.pipeline.run import PipelineSettings, run_pipeline
 if __name__ == "__main__":
-    pipeline_passes._COMMIT_SECONDS = 0.0
+    passes._COMMIT_SECONDS = 0.0
     source, out, stage, limit, workers = sys.argv[1:]
     calls = 0
     def progress(found):
@@ -184,8 +184,8 @@ def test_killed_and_resumed_the_output_is_the_same(source, tmp_path, workers):
 def test_a_full_disk_leaves_a_run_that_resumes(source, tmp_path, monkeypatch):
     run_pipeline(settings_for(source, tmp_path / "whole"))
     settings = settings_for(source, tmp_path / "out")
-    original = pipeline_passes.RunFolder.commit
-    monkeypatch.setattr(pipeline_passes, "_COMMIT_SECONDS", -1.0)
+    original = passes.RunFolder.commit
+    monkeypatch.setattr(passes, "_COMMIT_SECONDS", -1.0)
     left = 4
 
     def full(folder):
@@ -195,7 +195,7 @@ def test_a_full_disk_leaves_a_run_that_resumes(source, tmp_path, monkeypatch):
             monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
         original(folder)
 
-    monkeypatch.setattr(pipeline_passes.RunFolder, "commit", full)
+    monkeypatch.setattr(passes.RunFolder, "commit", full)
     with pytest.raises(OSError, match="No space left; what was committed is kept: make room and go on with --resume"):
         run_pipeline(settings)
     monkeypatch.undo()
@@ -228,7 +228,7 @@ def test_nothing_is_overwritten(source, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             run_pipeline(settings_for(source, tmp_path / "b", **changes), **options)
-    first = pipeline_passes.RunFolder(work_folder(settings_for(source, tmp_path / "b")))
+    first = passes.RunFolder(work_folder(settings_for(source, tmp_path / "b")))
     first.resume()
     for options in ({"resume": True}, {"force": True}):
         with pytest.raises(ValueError, match="another run is writing"):
@@ -426,7 +426,7 @@ def test_ctrl_c_says_how_to_go_on(run, source, tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline_passes.Passes, "_tell", interrupt)
+    monkeypatch.setattr(passes.Passes, "_tell", interrupt)
     code, _, err = run(source, "--out", tmp_path / "out", "--rules", "gopher")
     assert (code, "--resume goes on" in err) == (130, True)
     monkeypatch.undo()

@@ -10,9 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_shards import small_tokenizer
 
-from minillama.data.batches import Batches, Source, paper_mix, validation_batches
-from minillama.data.batches import _even_order as even_order
-from minillama.data.batches import _shares as shares
+from minillama.data.batches import Batches, Source, even_order, paper_mix, period_shares, validation_batches
 from minillama.data.shards.reading import write_shards
 
 WORDS = ["hello", "old", "we", "he", "word x", "x x", "lord", "deer", "owl", "reed 🙂"]
@@ -128,7 +126,7 @@ weights_of_sources = st.lists(st.floats(0.01, 100).map(lambda w: round(w, 2)), m
 @settings(max_examples=60, deadline=None)
 @given(weights_of_sources)
 def test_counts_stay_within_one_of_the_weights(weights):
-    parts = shares(weights)
+    parts = period_shares(weights)
     order = even_order(parts)
     n = np.arange(1, order.size + 1)
     for i, part in enumerate(parts):
@@ -154,9 +152,9 @@ def test_rows_follow_the_weights_at_any_step(small, large):
 
 def test_periods():
     """Exact where the weights have few decimals; long periods are rounded, and no source is lost."""
-    parts = shares([part.weight for part in paper_mix()])
+    parts = period_shares([part.weight for part in paper_mix()])
     assert parts == [134, 30, 9, 9, 9, 5, 4]
-    parts = shares([1e-9, 1, 1 / 3])
+    parts = period_shares([1e-9, 1, 1 / 3])
     assert min(parts) == 1
     assert sum(parts) <= (1 << 16) + 1
 
