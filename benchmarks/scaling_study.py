@@ -25,7 +25,7 @@ import numpy as np
 from minillama.config import ModelConfig
 from minillama.data.mixing import Batches, Source, validation_batches
 from minillama.data.shards import TokenShards, write_shards
-from minillama.params import init_params
+from minillama.params import count_parameters, init_params
 from minillama.tokenizers.training import train_tokenizer
 from minillama.training.gradients import Workers
 from minillama.training.optimizer import AdamW, clip_scale, global_norm
@@ -112,7 +112,7 @@ def train(run: Run, args: argparse.Namespace) -> dict:
         last = bits_per_byte()
     return {
         "vocab_size": run.vocab_size, "dim": run.dim, "n_layers": run.n_layers, "epochs": run.epochs,
-        "weight_decay": run.weight_decay, "n_parameters": run.config.n_parameters,
+        "weight_decay": run.weight_decay, "n_parameters": count_parameters(run.config),
         "tokens": steps * BATCH * N_TOKENS, "bits_per_byte": round(last, 4), "curve": curve,
         "seconds": round(time.perf_counter() - start),
     }  # fmt: skip

@@ -337,11 +337,11 @@ from minillama.layers.rmsnorm import rmsnorm_forward
 from minillama.layers.rope import rope_forward, rope_table
 from minillama.model import forward
 from minillama.ops import FAST
-from minillama.params import map_params
+from minillama.trees import map_tree
 
 llm = load()
 config, tokenizer = llm.config, llm.tokenizer
-params = map_params(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)
+params = map_tree(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)
 ids = np.array([tokenizer.encode("The animal did not cross the street because it was too tired.")])
 words = [tokenizer.decode([i]) for i in ids[0]]
 

@@ -13,9 +13,10 @@ from torch_llama import TorchLlama, largest_error
 from minillama.config import ModelConfig
 from minillama.model import backbone_backward, backbone_forward, backward, forward
 from minillama.ops import FAST, REFERENCE
-from minillama.params import init_params, map_params, named_arrays
+from minillama.params import init_params
 from minillama.training.gradients import IGNORED, Workers, evaluate, gradients_of, loss_and_gradients
 from minillama.training.optimizer import add_gradients
+from minillama.trees import map_tree, named_leaves
 
 GQA = ModelConfig(dim=64, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=96, vocab_size=101, max_seq_len=80, tied=True)
 UNTIED_MQA = ModelConfig(
@@ -25,14 +26,14 @@ UNTIED_MQA = ModelConfig(
 
 def make(config, rng, dtype=np.float64):
     """Parameters large enough that every layer matters, tokens, and targets of which some are ignored."""
-    params = map_params(lambda a: (3 * a).astype(dtype), init_params(config, np.random.default_rng(0), np.float64))
+    params = map_tree(lambda a: (3 * a).astype(dtype), init_params(config, np.random.default_rng(0), np.float64))
     tokens, targets = rng.integers(0, config.vocab_size, (2, 3, 71))
     targets[0, :9] = IGNORED
     return params, tokens, targets
 
 
 def in_torch(config, params, tokens, targets):
-    model = TorchLlama(config, map_params(lambda a: a.astype(np.float64), params))
+    model = TorchLlama(config, map_tree(lambda a: a.astype(np.float64), params))
     loss = model.loss(tokens, targets)
     loss.backward()
     return loss.item(), model.tree()
@@ -61,7 +62,7 @@ def test_float32_is_close_and_stays_float32(config, rng):
     params, tokens, targets = make(config, rng, np.float32)
     loss, gradients = loss_and_gradients(params, config, tokens, targets)
     expected_loss, expected = in_torch(config, params, tokens, targets)
-    assert {array.dtype for _, array in named_arrays(gradients)} == {np.dtype(np.float32)}
+    assert {array.dtype for _, array in named_leaves(gradients)} == {np.dtype(np.float32)}
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-6)
     assert largest_error(gradients, expected) < 1e-4
 

@@ -27,8 +27,9 @@ from ..checkpoints.json_object import Fields, read_object
 from ..checkpoints.native import read_native, write_native
 from ..checkpoints.safetensors import SafetensorsFile, TensorToWrite, write_safetensors
 from ..config import ModelConfig
-from ..params import Params, build_params, named_arrays
+from ..params import Params, build_params
 from ..tokenizers import Tokenizer
+from ..trees import named_leaves
 from .run_folder import STATE_NAME, RunError
 from .settings import TrainSettings, binding
 
@@ -97,7 +98,7 @@ def write_state(
     tensors = {
         f"{kind}.{name}": TensorToWrite("F32", array.shape, _one(array))
         for kind, tree in zip("mv", moments)
-        for name, array in named_arrays(tree)
+        for name, array in named_leaves(tree)
     }
     write_safetensors(folder / OPTIMIZER_NAME, tensors)
     seeds = {"parameters and samples": settings.run.seed, "data": settings.data.seed}
@@ -138,7 +139,7 @@ def read_state(
         raise CheckpointError(folder, "config", "is not that of the run")
     file = SafetensorsFile(folder / OPTIMIZER_NAME)
     moments = (_moments(file, config, "m."), _moments(file, config, "v."))
-    return _copied(config, named_arrays(checkpoint.params)), moments, _progress(fields)
+    return _copied(config, named_leaves(checkpoint.params)), moments, _progress(fields)
 
 
 def _progress(fields: Fields) -> Progress:

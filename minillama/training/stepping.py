@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..config import ModelConfig
-from ..params import Params, init_params, named_arrays
+from ..params import Params, init_params
+from ..trees import named_leaves
 from .optimizer import AdamW, clip_scale, global_norm
 from .preparing import Prepared
 from .run_folder import RunError, RunFolder
@@ -119,7 +120,7 @@ class Training:
 
     def save(self, folder: RunFolder, validation_loss: float | None) -> Path:
         """Write a checkpoint, then remove those that are no longer needed."""
-        for name, array in named_arrays(self.params):
+        for name, array in named_leaves(self.params):
             if not np.isfinite(array).all():
                 raise DivergedError(f"after step {self.progress.step} {name} is not finite any more. {_ADVICE}")
         self.progress.validation_loss = validation_loss
@@ -145,7 +146,7 @@ def _check_finite(step: int, loss: float, norm: float, gradients: Params, limit:
                 f"the gradient norm at step {step} is {norm:.4g}, above [run] gradient_norm_limit {limit:g}. {_ADVICE}"
             )
         return
-    broken = [name for name, array in named_arrays(gradients) if not np.isfinite(array).all()]
+    broken = [name for name, array in named_leaves(gradients) if not np.isfinite(array).all()]
     where = "every gradient is finite"
     if broken:
         where = f"{broken[0]} is the first tensor with a gradient that is not finite ({len(broken)} have one)"

@@ -16,7 +16,6 @@ from tiny_run import kept, record, sentences, tiny_tokenizer, write_config
 from minillama.checkpoints.loading import load_checkpoint
 from minillama.checkpoints.native import read_native
 from minillama.data.shards import write_shards
-from minillama.params import map_params, named_arrays
 from minillama.training import metrics as metrics_module
 from minillama.training import stepping
 from minillama.training.gradients import evaluate, loss_and_gradients
@@ -25,6 +24,7 @@ from minillama.training.run import DivergedError, Engine, settings_before, train
 from minillama.training.run_folder import RunError, RunFolder
 from minillama.training.run_plot import can_plot, draw_curves, smooth
 from minillama.training.settings_toml import read_settings
+from minillama.trees import map_tree, named_leaves
 
 
 class Watcher:
@@ -285,7 +285,7 @@ def broken_engine(at, change):
 
 def spoil(name, value):
     def change(loss, gradients):
-        array = dict(named_arrays(gradients))[name]
+        array = dict(named_leaves(gradients))[name]
         array.reshape(-1)[3] = value
         return loss, gradients
 
@@ -299,7 +299,7 @@ def spoil(name, value):
         (spoil("final_norm", np.inf), r"gradient norm inf: final_norm is the first tensor"),
         (lambda loss, gradients: (float("nan"), gradients), r"the loss is nan .*every gradient is finite"),
         (
-            lambda loss, gradients: (loss, map_params(lambda g: g * np.float32(1e4), gradients)),
+            lambda loss, gradients: (loss, map_tree(lambda g: g * np.float32(1e4), gradients)),
             r"norm at step 13 is .*above \[run\] gradient_norm_limit 500",
         ),
     ],

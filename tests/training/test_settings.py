@@ -8,6 +8,7 @@ import pytest
 from tiny_run import tiny_tokenizer
 
 from minillama.config import NAMED_CONFIGS
+from minillama.params import count_parameters
 from minillama.training.presets import PRESETS, preset
 from minillama.training.settings import binding, check_unchanged, model_config, resolve
 from minillama.training.settings_toml import SettingsError, format_settings, parse_settings, read_settings
@@ -256,7 +257,7 @@ def test_small_presets_say_how_they_were_scaled():
         assert settings.schedule.peak == pytest.approx(3e-4 * (4096 / config.dim) ** 0.5, rel=0.15)
         assert settings.schedule.warmup_steps == settings.run.steps // 20
         assert "Scaled from LLaMA 2" in found.about
-        sizes[name] = config.n_parameters
+        sizes[name] = count_parameters(config)
     assert sizes == {"smoke": 41_120, "stories260K": 260_032, "stories1M": 1_238_656, "stories7M": 7_155_360}
 
 
