@@ -497,8 +497,8 @@ dense = build_params(config, unpack)  # float32, for the plain NumPy functions o
 
 
 def scaled(tokens, weight):
-    x, cache = embedding_forward(tokens, weight)
-    return x * np.float32(np.sqrt(x.shape[-1])), cache
+    x, saved = embedding_forward(tokens, weight)
+    return x * np.float32(np.sqrt(x.shape[-1])), saved
 
 
 def one_late(tokens, weight):

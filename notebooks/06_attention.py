@@ -363,7 +363,7 @@ seen = []
 
 
 def watching(q, k, v, positions):
-    """attention_forward of the package's form, (y, cache), that keeps the weights."""
+    """attention_forward of the package's form, (y, saved), that keeps the weights."""
     group = q.shape[1] // k.shape[1]
     weights = attention_weights(q, np.repeat(k, group, axis=1), positions)
     seen.append(weights[0])
@@ -436,7 +436,7 @@ def without_mask(q, k, v, positions):
 
 
 def as_op(attention):
-    """(y, cache) from a function that wants as many key heads as query heads."""
+    """(y, saved) from a function that wants as many key heads as query heads."""
 
     def op(q, k, v, positions):
         group = q.shape[1] // k.shape[1]

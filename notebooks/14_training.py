@@ -435,7 +435,7 @@ for name, ours, ours_backward, theirs, arrays in layers:
 # ```
 #
 # It calls the entries of a table of functions, so the functions of this chapter can take their places. Each op's
-# backward gets `dy` and the cache that its forward left.
+# backward gets `dy` and what its forward saved.
 
 # %%
 from minillama.config import ModelConfig
@@ -444,8 +444,8 @@ from minillama.training.gradients import Workers, loss_and_gradients
 from minillama.trees import map_tree, named_leaves
 
 mine = {
-    "linear_backward": lambda dy, cache: linear_backward(dy, cache.x, cache.weight),
-    "embedding_backward": lambda dx, cache: embedding_backward(dx, cache.tokens, len(cache.weight)),
+    "linear_backward": lambda dy, saved: linear_backward(dy, saved.x, saved.weight),
+    "embedding_backward": lambda dx, saved: embedding_backward(dx, saved.tokens, len(saved.weight)),
     "attention_backward": lambda dy, c: attention_backward(dy, c.q, c.k, c.v, c.positions),
 }
 config = ModelConfig(dim=8, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=12, vocab_size=13, max_seq_len=8)
@@ -524,13 +524,13 @@ sentence = np.array([tokenizer.encode("Once upon a time there was a cat. The cat
 seen = []
 
 
-def remember(dy, cache):
+def remember(dy, saved):
     """The package's gradient; P and dZ of all heads are kept beside."""
-    q, k, v = (np.repeat(a, cache.q.shape[1] // a.shape[1], axis=1) for a in cache[:3])
+    q, k, v = (np.repeat(a, saved.q.shape[1] // a.shape[1], axis=1) for a in saved[:3])
     z = q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])
-    p = np.exp(np.where(np.tri(z.shape[-1], dtype=bool), z, -np.inf) - cache.logsumexp[..., None])
+    p = np.exp(np.where(np.tri(z.shape[-1], dtype=bool), z, -np.inf) - saved.logsumexp[..., None])
     seen.append((p[0], softmax_backward(dy @ v.swapaxes(-1, -2), p)[0]))
-    return FAST.attention_backward(dy, cache)
+    return FAST.attention_backward(dy, saved)
 
 
 loss_and_gradients(
@@ -580,7 +580,7 @@ assert np.abs(dz.sum(axis=1)).max() < 1e-5
 from minillama.model import RecomputedBlock, backbone_forward
 
 
-def kept_bytes(cache, but=()):
+def kept_bytes(saved, but=()):
     """Bytes of all arrays in a tree of caches; a view counts as what it is cut from, each once."""
     found, known = {}, {id(a) for a in but}
 
@@ -595,7 +595,7 @@ def kept_bytes(cache, but=()):
             for part in item:
                 walk(part)
 
-    walk(cache)
+    walk(saved)
     return sum(found.values())
 
 
@@ -604,8 +604,8 @@ for n_layers in depths:
     shape = ModelConfig(dim=64, n_layers=n_layers, n_heads=4, hidden_dim=172, vocab_size=512, max_seq_len=256)
     deep = init_params(shape, rng)
     for recompute in kept:
-        cache = backbone_forward(deep, shape, rng.integers(0, 512, (4, 256)), recompute=recompute)[1]
-        kept[recompute].append(kept_bytes(cache, [a for _, a in named_leaves(deep)]) / 1e6)
+        saved = backbone_forward(deep, shape, rng.integers(0, 512, (4, 256)), recompute=recompute)[1]
+        kept[recompute].append(kept_bytes(saved, [a for _, a in named_leaves(deep)]) / 1e6)
 
 # %%
 figure, axis = plt.subplots(figsize=(7, 3.2))
@@ -1059,7 +1059,7 @@ check("adamw_step", adam_with_l2)
 # A gradient that passes its check can train a model at once: put it into the table of functions.
 #
 # ```
-# mine = lambda dy, cache: my_attention_backward(dy, cache.q, cache.k, cache.v, cache.positions)
+# mine = lambda dy, saved: my_attention_backward(dy, saved.q, saved.k, saved.v, saved.positions)
 # loss_and_gradients(params, config, tokens, targets, ops=FAST._replace(attention_backward=mine))
 # ```
 #
@@ -1135,10 +1135,10 @@ assert min(ends["row sum forgotten"], ends["mask forgotten"]) > ends["none"] + 0
 # %%
 q, k, v, dy = (normal(2, n, 50, 32).astype(np.float32) for n in (4, 2, 2, 4))
 positions = np.arange(50) + np.zeros((2, 1), int)
-cache = FAST.attention_forward(q, k, v, positions)[1]
+saved = FAST.attention_forward(q, k, v, positions)[1]
 for name, table_of in (("the reference", REFERENCE), ("the kernels", FAST)):
     for which, a, b in zip(("dq", "dk", "dv"), attention_backward(dy, q, k, v, positions),
-                           table_of.attention_backward(dy, cache)):  # fmt: skip
+                           table_of.attention_backward(dy, saved)):  # fmt: skip
         compare(f"attention, {which}", a, b, 1e-4, against=name)
 
 start, more = init_params(small, rng), init_params(small, rng)

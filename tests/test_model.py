@@ -136,8 +136,8 @@ def test_nothing_turns_float64(rng):
     for dtype in (np.float32, np.float64):
         params = init_params(config, rng, dtype)
         for ops in (REFERENCE, FAST):
-            logits, cache = forward(params, config, [1, 2, 3], ops)
-            layers = [layer for block in cache.backbone.blocks for half in block for layer in half]
+            logits, saved = forward(params, config, [1, 2, 3], ops)
+            layers = [layer for block in saved.backbone.blocks for half in block for layer in half]
             arrays = [a for layer in layers for a in layer if isinstance(a, np.ndarray)]
             assert {a.dtype for a in [logits, *arrays] if a.dtype.kind == "f"} == {np.dtype(dtype)}
 

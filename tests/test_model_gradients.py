@@ -41,9 +41,9 @@ def in_torch(config, params, tokens, targets):
 
 def whole(params, config, tokens, targets, ops, recompute=False):
     """The readable way: all logits, the objective, the whole way back."""
-    logits, cache = forward(params, config, tokens, ops, recompute=recompute)
-    loss, loss_cache = ops.cross_entropy_forward(logits, targets)
-    return loss, backward(ops.cross_entropy_backward(1.0, loss_cache), cache, ops)
+    logits, saved = forward(params, config, tokens, ops, recompute=recompute)
+    loss, loss_saved = ops.cross_entropy_forward(logits, targets)
+    return loss, backward(ops.cross_entropy_backward(1.0, loss_saved), saved, ops)
 
 
 @pytest.mark.parametrize("recompute", [False, True])
@@ -103,10 +103,10 @@ def test_another_head_on_the_backbone(rng):
 
     params, tokens, _ = make(GQA, rng)
     head = rng.normal(size=GQA.dim)
-    h, cache = backbone_forward(params, GQA, tokens)
+    h, saved = backbone_forward(params, GQA, tokens)
     dh = np.zeros_like(h)
     dh[:, -1] = head
-    gradients = backbone_backward(dh, cache)
+    gradients = backbone_backward(dh, saved)
     model = TorchLlama(GQA, params)
     model.token_embedding.requires_grad_(True)
     hidden = {}
@@ -124,9 +124,9 @@ def test_any_objective_over_the_logits(rng):
     loss, gradients = gradients_of(
         params, GQA, tokens, lambda logits, rows: (float((logits**2).sum() / 2), logits.copy())
     )
-    logits, cache = forward(params, GQA, tokens)
+    logits, saved = forward(params, GQA, tokens)
     np.testing.assert_allclose(loss, (logits**2).sum() / 2, rtol=1e-12)
-    assert largest_error(gradients, backward(logits, cache)) < 1e-11
+    assert largest_error(gradients, backward(logits, saved)) < 1e-11
 
 
 @pytest.mark.parametrize("name", FAST._fields)
@@ -141,6 +141,23 @@ def test_a_learners_function_trains_too(name, rng):
 
     _, gradients = loss_and_gradients(params, GQA, tokens, targets, ops=FAST._replace(**{name: mine}))
     assert calls
+    assert largest_error(gradients, loss_and_gradients(params, GQA, tokens, targets)[1]) < 1e-12
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_what_a_layer_saves_is_its_own_business(recompute, rng):
+    """A pair of attention functions with a memory of their own: nobody else looks into it."""
+    params, tokens, targets = make(GQA, rng)
+
+    def forward_of_mine(q, k, v, positions):
+        y, saved = REFERENCE.attention_forward(q, k, v, positions)
+        return y, {"what I need": saved}
+
+    def backward_of_mine(dy, saved):
+        return REFERENCE.attention_backward(dy, saved["what I need"])
+
+    mine = FAST._replace(attention_forward=forward_of_mine, attention_backward=backward_of_mine)
+    _, gradients = loss_and_gradients(params, GQA, tokens, targets, ops=mine, recompute=recompute)
     assert largest_error(gradients, loss_and_gradients(params, GQA, tokens, targets)[1]) < 1e-12
 
 
