@@ -24,7 +24,7 @@ Tree = Any
 T = TypeVar("T")
 
 
-def _parts(tree: Tree) -> Iterator[tuple[str, Tree]] | None:
+def children(tree: Tree) -> Iterator[tuple[str, Tree]] | None:
     """Names and values one level down; None where `tree` is a leaf."""
     if not isinstance(tree, tuple | list):
         return None
@@ -35,7 +35,7 @@ def named_leaves(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield `(name, leaf)` for every leaf, in the order of the fields."""
     if tree is None:
         return
-    parts = _parts(tree)
+    parts = children(tree)
     if parts is None:
         yield prefix, tree
         return
@@ -53,7 +53,7 @@ def map_named(function: Callable[..., Any], tree: T, *others: Tree, name: str = 
     """
     if tree is None and all(other is None for other in others):
         return tree
-    parts = _parts(tree)
+    parts = children(tree)
     for other in others:
         if tree is None or other is None or _differ(tree, other, parts is None):
             place = name or "the root"

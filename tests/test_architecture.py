@@ -66,6 +66,7 @@ ALLOWED = {
         "model",
         "ops",
         "params",
+        "quantization",
     }
     | {"sampling", "session", "simd", "text", "threads", "tokenizers", "trees"},
 }

@@ -10,9 +10,11 @@ from torch_llama import TorchLlama, largest_error
 from minillama.config import ModelConfig
 from minillama.params import init_params
 from minillama.quantization import quantize
-from minillama.training.gradients import Workers
+from minillama.training.gradients import means
+from minillama.training.objectives import NextToken, Rows
 from minillama.training.optimizer import AdamW, adamw_step, add_gradients, clip_scale, global_norm
 from minillama.training.schedule import Schedule
+from minillama.training.workers import Workers
 from minillama.trees import add, map_tree, named_leaves
 from minillama.trees import norm as tree_norm
 
@@ -92,8 +94,9 @@ def test_fifty_steps_of_training_are_pytorchs(rng):
         for step in range(1, 51):
             rows = cycle[(rng.integers(0, 101, (8, 1)) + np.arange(65)) % 101]
             tokens, targets = np.ascontiguousarray(rows[:, :-1]), np.ascontiguousarray(rows[:, 1:])
-            loss, gradients = workers.loss_and_gradients(params, CONFIG, tokens, targets)
-            ours.update(gradients, schedule(step), clip_scale(global_norm(gradients), 1.0))
+            sums, gradients = workers.gradients(NextToken(CONFIG), params, Rows(tokens, targets))
+            norm = global_norm(gradients) / sums["count"]
+            ours.update(gradients, schedule(step), clip_scale(norm, 1.0) / sums["count"])
             for group in reference.param_groups:
                 group["lr"] = schedule(step)
             reference.zero_grad()
@@ -101,7 +104,7 @@ def test_fifty_steps_of_training_are_pytorchs(rng):
             expected.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             reference.step()
-            losses.append((loss, expected.item()))
+            losses.append((means(sums)["loss"], expected.item()))
     found, expected = np.array(losses).T
     assert found[-1] < 0.5 < 4 < found[0], "nothing was learned: the comparison would prove little"
     np.testing.assert_allclose(found, expected, atol=1e-4)

@@ -11,7 +11,13 @@ from minillama.config import NAMED_CONFIGS
 from minillama.params import count_parameters
 from minillama.training.presets import PRESETS, preset
 from minillama.training.settings import binding, check_unchanged, model_config, resolve
-from minillama.training.settings_toml import SettingsError, format_settings, parse_settings, read_settings
+from minillama.training.settings_toml import (
+    SettingsError,
+    format_preset,
+    format_settings,
+    parse_settings,
+    read_settings,
+)
 
 MINIMAL = """
 [model]
@@ -221,7 +227,7 @@ def test_names_of_sources():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_complete(name):
-    text = PRESETS[name].toml()
+    text = format_preset(PRESETS[name])
     settings = parse_settings(tomllib.loads(text), name, Path())
     vocab = (
         {**dataclasses.asdict(NAMED_CONFIGS[settings.model["size"]])} if "size" in settings.model else settings.model
@@ -235,7 +241,7 @@ def test_presets_are_complete(name):
 
 @pytest.mark.parametrize(("size", "peak"), [("7B", 3e-4), ("13B", 3e-4), ("34B", 1.5e-4), ("70B", 1.5e-4)])
 def test_the_papers_values(size, peak):
-    settings = parse_settings(tomllib.loads(preset(size).toml()), size, Path())
+    settings = parse_settings(tomllib.loads(format_preset(preset(size))), size, Path())
     assert (settings.schedule.peak, settings.schedule.warmup_steps, settings.schedule.final_fraction) == (
         peak,
         2000,
@@ -249,7 +255,7 @@ def test_the_papers_values(size, peak):
 def test_small_presets_say_how_they_were_scaled():
     sizes = {}
     for name, found in PRESETS.items():
-        settings = parse_settings(tomllib.loads(found.toml()), name, Path())
+        settings = parse_settings(tomllib.loads(format_preset(found)), name, Path())
         if name in NAMED_CONFIGS and name != "stories260K":
             continue
         vocab = 512 if name == "stories260K" else settings.model["vocab_size"]
