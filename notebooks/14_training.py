@@ -440,7 +440,7 @@ for name, ours, ours_backward, theirs, arrays in layers:
 # %%
 from minillama.config import ModelConfig
 from minillama.params import count_parameters, init_params
-from minillama.training.gradients import Workers, loss_and_gradients
+from minillama.training.gradients import loss_and_gradients
 from minillama.trees import map_tree, named_leaves
 
 mine = {
@@ -830,9 +830,12 @@ for name in ("token_embedding", "final_norm"):
 # a second. From here on the package's own loop is used: `Workers` share a batch, `AdamW` is compiled.
 
 # %%
+from minillama.training.gradients import next_token_sums
+from minillama.training.objectives import NextToken, Rows
 from minillama.training.optimizer import AdamW, clip_scale
 from minillama.training.optimizer import global_norm as norm_of
 from minillama.training.schedule import Schedule
+from minillama.training.workers import Workers
 
 
 def train(config, batch_of, schedule, max_norm=1.0, ops=FAST, watch=None):
@@ -841,10 +844,11 @@ def train(config, batch_of, schedule, max_norm=1.0, ops=FAST, watch=None):
     optimizer, rows = AdamW(params), []
     with Workers() as workers:
         for step in range(1, schedule.total_steps + 1):
-            loss, gradients = workers.loss_and_gradients(params, config, *batch_of(step), ops=ops)
-            norm = norm_of(gradients)
-            optimizer.update(gradients, schedule(step), clip_scale(norm, max_norm))
-            rows.append((loss, schedule(step), norm))
+            sums, gradients = workers.gradients(NextToken(config), params, Rows(*batch_of(step)), ops=ops)
+            count = sums["count"]  # of targets: losses and gradients come as sums, and are divided once
+            norm = norm_of(gradients) / count
+            optimizer.update(gradients, schedule(step), clip_scale(norm, max_norm) / count)
+            rows.append((sums["loss"] / count, schedule(step), norm))
             if watch is not None:
                 watch(step, params, workers)
     return np.array(rows), params
@@ -911,8 +915,8 @@ def student_of(dim, n_layers):
 def held_out_loss(params, config, workers, length=128):
     """The mean over held-out pieces as long as those of the training."""
     batch = (held_out[:, :256].reshape(-1, length), held_out[:, 1:257].reshape(-1, length))
-    total, count = workers.evaluate(params, config, [batch])
-    return total / count
+    sums = workers.sums(lambda batch: next_token_sums(params, config, *batch), [batch])
+    return sums["loss"] / sums["count"]
 
 
 def show(params, config):

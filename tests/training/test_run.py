@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from tiny_run import kept, record, sentences, tiny_tokenizer, write_config
 
+import minillama
 from minillama.checkpoints.loading import load_checkpoint
 from minillama.checkpoints.native import read_native
 from minillama.data.shards import write_shards
@@ -420,6 +421,27 @@ def test_a_real_limit_on_the_size_of_files(config, whole, tmp_path, limit):
     assert kept(run) == ["step-00000002"]
     go(config, run, resume=True)
     assert record(run)["model.safetensors"] == record(whole[0])["model.safetensors"]
+
+
+# --- a vocabulary larger than the tokenizer's -------------------------------------------
+
+
+def test_rows_that_stand_for_no_token_are_never_chosen(data, tmp_path):
+    """A vocabulary padded by 64: in the samples of the run, and by whoever loads it."""
+    n_ids, path, run = tiny_tokenizer().vocab_size, write_config(data, name="padded", steps=2), tmp_path / "run"
+    text = path.read_text().replace("dim = 16\n", f"dim = 16\nvocab_size = {n_ids + 64}\n")
+    path.write_text(text.replace("sample_every = 10", "sample_every = 1\ntemperature = 1.0\ntop_p = 1.0"))
+    watcher = go(path, run)[1]
+    assert watcher.notes == [f"[model] vocab_size {n_ids + 64}: 64 more than the tokenizer's tokens"]
+    samples = [json.loads(line)["text"] for line in (run / "samples.jsonl").read_text().splitlines()]
+    assert len(samples) == 4
+    assert all(samples)
+    llm = minillama.load(run)
+    options = {"max_tokens": 50, "temperature": 1.0, "top_p": 1.0}
+    found = [llm.generate("the cat", seed=seed, **options) for seed in range(4)]
+    found += llm.generate_batch(["the cat", "sun"] * 2, seed=7, **options)
+    assert all(id_ < n_ids for one in found for id_ in one.ids)
+    assert sum(len(one.ids) for one in found) > 100, "too few to tell: 64 of all ids would come up by chance"
 
 
 # --- data, memory, curves ----------------------------------------------------------------
