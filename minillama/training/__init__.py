@@ -1,4 +1,4 @@
-"""Training: from settings to a model that learns, in the order in which a step passes.
+"""Training: from settings to a model that learns, in the order of a run.
 
     settings.py settings_toml.py presets.py    what a run is told
     stage.py          what the trainer asks of a stage: start, batch, objective, figures, evaluate

@@ -15,7 +15,7 @@ over threads (workers.py) and machines, and are divided once, by the sum called 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -184,7 +184,10 @@ def check_shapes(tokens: Ints, targets: Ints) -> None:
 
 
 def next_token_sums(params: Params, config: ModelConfig, tokens: Ints, targets: Ints, *, ops: Ops = FAST) -> Sums:
-    """Sums of a batch without gradients: "loss" in nats, and the "count" of targets that are not ignored."""
+    """Sums of a batch without gradients: "loss" in nats, and the "count" of targets that are not ignored.
+
+    What the loss, perplexity and bits per byte of a text are made of.
+    """
     check_shapes(tokens, targets)
     h, _ = backbone_forward(params, config, tokens, ops, recompute=True)  # keeps next to nothing for a backward pass
     rows_of_h, flat, total = h.reshape(-1, h.shape[-1]), np.ascontiguousarray(targets).reshape(-1), 0.0
@@ -192,13 +195,3 @@ def next_token_sums(params: Params, config: ModelConfig, tokens: Ints, targets: 
         logits, _ = ops.linear_forward(rows_of_h[rows], output_head(params))
         total += ops.cross_entropy_forward(logits, flat[rows], 1)[0]
     return {"loss": total, "count": _counted(flat)}
-
-
-def evaluate(
-    params: Params, config: ModelConfig, batches: Iterable[tuple[Ints, Ints]], *, ops: Ops = FAST
-) -> tuple[float, int]:
-    """`next_token_sums` over batches of (tokens, targets): what perplexity and bits per byte are made of."""
-    total: Sums = {"loss": 0.0, "count": 0.0}
-    for tokens, targets in batches:
-        add_sums(total, next_token_sums(params, config, tokens, targets, ops=ops))
-    return total["loss"], int(total["count"])

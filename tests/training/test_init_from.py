@@ -4,8 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from test_run import go, stop_at
-from tiny_run import kept, record, sentences, tiny_tokenizer, write_config
+from tiny_run import go, kept, record, sentences, stop_at, tiny_tokenizer, write_config
 
 from minillama.checkpoints.convert import convert_checkpoint
 from minillama.checkpoints.native import read_native

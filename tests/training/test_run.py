@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_run import kept, record, sentences, tiny_tokenizer, write_config
+from tiny_run import go, kept, record, sentences, stop_at, tiny_tokenizer, write_config
 
 import minillama
 from minillama.checkpoints.loading import load_checkpoint
@@ -25,22 +25,8 @@ from minillama.training.memory import check_memory
 from minillama.training.pretraining import COLUMNS, prepare
 from minillama.training.run_folder import RunError, RunFolder
 from minillama.training.settings_toml import read_settings
-from minillama.training.trainer import DivergedError, settings_before, train
+from minillama.training.trainer import DivergedError
 from minillama.trees import map_tree, named_leaves
-
-
-class Watcher:
-    def __init__(self):
-        self.rows, self.notes, self.began = [], [], None
-
-    def begin(self, step, steps):
-        self.began = (step, steps)
-
-    def row(self, row):
-        self.rows.append(row)
-
-    def note(self, text):
-        self.notes.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -54,26 +40,6 @@ def whole(config, tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "whole"
     watcher = go(config, run)[1]
     return run, watcher
-
-
-def go(config, run, *, resume=False, change=lambda stage: None, **options):
-    folder, watcher = RunFolder(run), Watcher()
-    stage = prepare(read_settings(config), settings_before(folder))
-    change(stage)
-    options = {"threads": 1, **options}
-    return train(stage, folder, watcher, resume=resume, **options), watcher
-
-
-def stop_at(watcher_step):
-    """A `stop` that says so from the n-th question on."""
-    asked = 0
-
-    def stop():
-        nonlocal asked
-        asked += 1
-        return asked >= watcher_step
-
-    return stop
 
 
 # --- an undisturbed run ------------------------------------------------------------------
@@ -428,13 +394,13 @@ def test_a_real_limit_on_the_size_of_files(config, whole, tmp_path, limit):
 
 def test_rows_that_stand_for_no_token_are_never_chosen(data, tmp_path):
     """A vocabulary padded by 64: in the samples of the run, and by whoever loads it."""
-    n_ids, path, run = tiny_tokenizer().vocab_size, write_config(data, name="padded", steps=2), tmp_path / "run"
+    n_ids, path, run = tiny_tokenizer().vocab_size, write_config(data, name="padded", steps=5), tmp_path / "run"
     text = path.read_text().replace("dim = 16\n", f"dim = 16\nvocab_size = {n_ids + 64}\n")
     path.write_text(text.replace("sample_every = 10", "sample_every = 1\ntemperature = 1.0\ntop_p = 1.0"))
     watcher = go(path, run)[1]
     assert watcher.notes == [f"[model] vocab_size {n_ids + 64}: 64 more than the tokenizer's tokens"]
     samples = [json.loads(line)["text"] for line in (run / "samples.jsonl").read_text().splitlines()]
-    assert len(samples) == 4
+    assert len(samples) == 10
     assert all(samples)
     llm = minillama.load(run)
     options = {"max_tokens": 50, "temperature": 1.0, "top_p": 1.0}

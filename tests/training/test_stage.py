@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from tiny_run import tiny_tokenizer, write_config
+from tiny_run import Watcher, tiny_tokenizer, write_config
 
 import minillama
 from minillama.checkpoints.errors import CheckpointError
@@ -215,12 +215,6 @@ class Reward(Stage):
         tiny_tokenizer().save(folder)
 
 
-class Nobody:
-    def begin(self, step, steps): ...
-    def row(self, row): ...
-    def note(self, text): ...
-
-
 @pytest.fixture
 def run(data, tmp_path):
     """A function that trains the reward model in a folder, up to a step."""
@@ -228,7 +222,7 @@ def run(data, tmp_path):
 
     def run(name, steps=None):
         folder, stage = RunFolder(tmp_path / name), Reward(base.settings, base.config)
-        return train(stage, folder, Nobody(), threads=1, resume=True, steps=steps), folder.path, stage
+        return train(stage, folder, Watcher(), threads=1, resume=True, steps=steps), folder.path, stage
 
     return run
 
