@@ -108,13 +108,7 @@ def generate(
     with compile_notice():
         llm = _load(model, tokenizer, threads, ops, kv_cache)
         learner = None if own is None else LearnersModel(llm, own, only=only, unchecked=unchecked, trace=trace)
-        session = llm.session()
-        stream = Timed(
-            session,
-            lambda: llm.stream(
-                start, max_tokens=max_tokens, stop=stop or (), seed=seed, session=session, sampling=sampling
-            ),
-        )
+        stream = Timed(lambda: llm.stream(start, max_tokens=max_tokens, stop=stop or (), seed=seed, sampling=sampling))
         if echo:
             write(start)
         stream.show()

@@ -10,20 +10,19 @@ from .cli_output import compiled_functions, fail, note, write
 
 if TYPE_CHECKING:
     from .llm import LLM
-    from .session import Session
     from .text import TextStream
 
 
 class Timed:
-    """Runs a text stream to stdout and measures prompt and answer apart."""
+    """Runs a text stream to stdout and measures prompt and answer apart; starting it runs the prompt."""
 
-    def __init__(self, session: Session, start: Callable[[], TextStream]) -> None:
-        begin = time.perf_counter()
+    def __init__(self, start: Callable[[], TextStream]) -> None:
         self._compiled_before = compiled_functions()
-        shared = session.position
-        self.stream: TextStream = start()
+        begin = time.perf_counter()
+        self.stream = start()
         self.prompt_seconds = time.perf_counter() - begin
-        self.prompt_tokens = max(session.position - shared, 1)
+        session = self.stream.tokens.session
+        self.prompt_tokens = session.position - session.reused
         self.seconds = 0.0
 
     def show(self) -> None:
@@ -63,7 +62,7 @@ class Conversation:
     def answer(self, text: str) -> None:
         """Answer one message; what was said stays if the answer is broken off."""
         asked = [*self.messages, {"role": "user", "content": text}]
-        timed = Timed(self.session, lambda: self.llm.chat_stream(asked, session=self.session, **self.options))
+        timed = Timed(lambda: self.llm.chat_stream(asked, session=self.session, **self.options))
         try:
             timed.show()
         finally:

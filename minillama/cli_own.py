@@ -10,7 +10,6 @@ from .cli_output import note
 if TYPE_CHECKING:
     from .llm import LLM
     from .ops import Ops
-    from .session import Session
 
 _PROMPT = 32  # tokens of the prompt that speeds are measured after
 
@@ -39,7 +38,7 @@ class LearnersModel:
         self.llm = llm
         self.own = own_ops(find_workspace(folder), unchecked=unchecked, only=only)
         self.tracer = Tracer(self.own, llm.config.n_layers) if trace else None
-        llm.run_on(self.own.ops if self.tracer is None else self.tracer.ops)
+        llm.use_ops(self.own.ops if self.tracer is None else self.tracer.ops)
         for entry, id in self.own.used.items():
             note(f"{entry:<18} is your {id}")
         for id, reason in self.own.left_out.items():
@@ -48,7 +47,8 @@ class LearnersModel:
     def report(self, ids: list[int], *, quiet: bool) -> None:
         """After the text: how fast it was beside the package, and the first difference if traced."""
         from .learn.own_model import speeds
-        from .llm import LLM
+        from .runner import runner_for
+        from .session import Session
 
         if self.tracer is not None:
             found = self.tracer.found
@@ -56,10 +56,10 @@ class LearnersModel:
             return
         if quiet:
             return
-        params, config = self.llm.params, self.llm.config
+        llm = self.llm
 
         def session(ops: Ops) -> Session:
-            return LLM(params, config, None, ops=ops).session()
+            return Session(runner_for(llm.params, llm.config, ops, earlier=llm.runner))
 
         rates = speeds(self.own, session, ids[:_PROMPT])
         shown = ", ".join(f"{name} {rate:.1f}" for name, rate in rates.items())

@@ -9,7 +9,7 @@ one compiled function on buffers that are made once:
 What stands in brackets, and attention, is shared among the threads: groups of 16 rows, and key heads
 or parts of their positions. The rest is small, and each thread does it for itself rather than wait
 for another (team.py has the rules). The function is taken only when the table of operations is
-untouched, so that a function of one's own always really runs (session.py).
+untouched, so that a function of one's own always really runs (runner.py).
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ from .layers.attention_kernels import SCRATCH, attend_range
 from .layers.rmsnorm import normalise_row
 from .layers.rope import rotate_row
 from .layers.swiglu import gate_range_float32
-from .params import LayerParams, Params
+from .model import output_head
+from .params import Params
 from .quantization import format_name
 from .simd import load_floats, multiply_add, splat_float, store_floats, store_number
 from .simd_bytes import DOT4
@@ -49,6 +50,8 @@ from .threads import most_threads
 Float32 = NDArray[np.float32]
 
 _MATRICES = ("wq", "wk", "wv", "wo", "w_gate", "w_up", "w_down")
+# Those that are multiplied together, in one phase of a layer.
+_QKV, _GATE_UP = slice(0, 3), slice(4, 6)
 # Bytes of float matrices up to which a model is copied; a larger one is read where it is mapped.
 _MOST_FLOATS = 1 << 30
 # Positions from which the threads also share those of one head, where heads alone do not divide evenly.
@@ -91,8 +94,7 @@ def interleave_model(params: Params, *, anyway: bool = False) -> Interleaved | N
     instruction that this CPU does not have (unpacking is faster then), or when float ones are so
     large that a second copy may not fit in memory. `anyway` leaves the last two reasons aside.
     """
-    head = params.token_embedding if params.output is None else params.output
-    matrices = [getattr(layer, name) for layer in params.layers for name in _MATRICES] + [head]
+    matrices = [getattr(layer, name) for layer in params.layers for name in _MATRICES] + [output_head(params)]
     sizes = [interleaved_bytes(matrix) for matrix in matrices]
     in_floats = [format_name(matrix) in ("F32", "F16", "BF16") for matrix in matrices]
     if any(size is None for size in sizes):
@@ -107,16 +109,14 @@ def interleave_model(params: Params, *, anyway: bool = False) -> Interleaved | N
         arrays.append(interleave(matrix, data, at))
         release_pages(matrix)
         at += size or 0
-    layers = []
-    for i, layer in enumerate(params.layers):
-        own = dict(zip(_MATRICES, arrays[7 * i : 7 * i + 7]))
-        layers.append(LayerParams(**{**layer._asdict(), **own}))
+    rearranged = iter(arrays)
+    layers = [layer._replace(**{name: next(rearranged) for name in _MATRICES}) for layer in params.layers]
     layouts = np.array([array.layout for array in arrays], np.int64)
     norms = [norm for layer in params.layers for norm in (layer.attention_norm, layer.ffn_norm)]
     return Interleaved(
         Params(params.token_embedding, tuple(layers), params.final_norm, arrays[-1]),
         data,
-        layouts[:-1].reshape(len(layers), 7, -1),
+        layouts[:-1].reshape(len(layers), len(_MATRICES), -1),
         layouts[-1],
         np.stack([*norms, params.final_norm]).astype(np.float32),
         any(array.is_quantized for array in arrays),
@@ -135,7 +135,7 @@ class Decoder:
     def __init__(self, model: Interleaved, config: ModelConfig) -> None:
         self.model, self.config = model, config
         c, n_threads = config, most_threads()
-        groups = [int(layouts[:, _N_GROUPS].sum()) for layouts in (model.layouts[0, :3], model.layouts[0, 4:6])]
+        groups = [int(layouts[:, _N_GROUPS].sum()) for layouts in (model.layouts[0, _QKV], model.layouts[0, _GATE_UP])]
         widest = round_up(max(c.dim, c.hidden_dim, c.n_heads * c.head_dim), BLOCK)
         self._shared = _Shared(
             np.zeros(round_up(c.dim, ROWS), np.float32),
@@ -156,15 +156,16 @@ class Decoder:
         )
         self._boards: dict[int, NDArray[np.int64]] = {}
 
-    def step(self, token: int, cache: KVCache, rope: tuple[Any, Any]) -> Float32:
-        """Run one token, whose id is in range, at the end of a cache of one sequence.
+    def step(self, token: int, position: int, cache: KVCache, rope: tuple[Any, Any]) -> Float32:
+        """Run one token, whose id is in range, at a position for which the cache of one sequence has room.
 
-        Room must have been reserved. The keys and values are written; the cache's length is
-        the caller's to advance. Returns fresh logits (vocab_size,).
+        The keys and values are written. Returns fresh logits (vocab_size,).
         """
         c, m = self.config, self.model
         n_threads = kernel_threads() if m.data.size >= _SERIAL_BYTES else 1
-        board = self._boards.setdefault(n_threads, new_board(_PHASES * c.n_layers + 1, n_threads))
+        if n_threads not in self._boards:
+            self._boards[n_threads] = new_board(_PHASES * c.n_layers + 1, n_threads)
+        board = self._boards[n_threads]
         board[:] = 0
         table = m.params.token_embedding
         if isinstance(table, np.ndarray):
@@ -174,7 +175,7 @@ class Decoder:
         k, v = (a.reshape(c.n_layers, c.n_kv_heads, -1, c.head_dim) for a in cache.stored())
         run = _decode if n_threads == 1 else _decode_parallel
         run(
-            m.data, m.layouts, m.head[None], m.norms, m.quantized, k, v, *rope, int(cache.lengths[0]),
+            m.data, m.layouts, m.head[None], m.norms, m.quantized, k, v, *rope, position,
             np.float32(c.norm_eps), c.hidden_dim, *self._shared, *self._private, board,
         )  # fmt: skip
         return self._shared.logits[: c.vocab_size].copy()

@@ -29,7 +29,7 @@ class KVCache:
     k, v : ndarray of shape (n_layers, B, n_kv_heads, capacity, head_dim)
         Entries past a sequence's length are zeros or stale, and never read.
     lengths : int64 ndarray of shape (B,)
-        Positions of each sequence that are filled.
+        Positions of each sequence that are filled; `advance`, `truncate` and `keep_rows` change them.
     max_seq_len : int
         The limit; `reserve` refuses to pass it.
     """
@@ -78,6 +78,13 @@ class KVCache:
             )
         if needed > self.capacity:
             self._grow(min(self.max_seq_len, max(needed, 2 * self.capacity)))
+
+    def advance(self, n_tokens: int) -> None:
+        """Count `n_tokens` that were written after the last of every sequence.
+
+        Whoever runs the model calls it last: until then an interrupt leaves the cache as it was.
+        """
+        self.lengths += n_tokens  # in place: a `row` of another cache counts there too
 
     def _grow(self, capacity: int) -> None:
         filled = self.capacity

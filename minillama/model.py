@@ -6,7 +6,8 @@
     logits = output rmsnorm(x)
 
 `forward` computes whole sequences; `forward_cached` continues sequences whose earlier keys and
-values lie in a `KVCache`, in chunks of any size, with the same result.
+values lie in a `KVCache`, in chunks of any size, with the same result. Both check the ids they are
+given; below them ids are trusted (`extend_cached`, which a runner calls with checked ones).
 
 `backward` goes the same way from the end to the beginning: every layer call left a cache, and
 turns the gradient of its result into those of its arguments. Where a result goes two ways (the
@@ -24,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .config import ModelConfig
 from .kv_cache import KVCache
+from .layers.embedding import check_ids
 from .layers.rope import rope_table
 from .ops import FAST, Ops
 from .params import LayerParams, Params
@@ -104,6 +106,19 @@ def as_tokens(tokens: ArrayLike) -> NDArray[np.int64]:
     return np.ascontiguousarray(np.atleast_2d(array), np.int64)
 
 
+def checked_ids(tokens: ArrayLike, vocab_size: int) -> NDArray[np.int64]:
+    """`as_tokens`, and every id in the vocabulary: the door through which ids come in.
+
+    Raises
+    ------
+    ValueError
+        As `as_tokens`; and when an id is outside the vocabulary.
+    """
+    ids = as_tokens(tokens)
+    check_ids(ids, vocab_size)
+    return ids
+
+
 def _heads(x: Float, n_heads: int) -> Float:
     """Split the last axis in heads and bring them forward: (B, T, H * h) -> (B, H, T, h)."""
     return x.reshape(*x.shape[:2], n_heads, -1).swapaxes(1, 2)
@@ -176,7 +191,7 @@ def backbone_forward(
     ValueError
         When there are no tokens, more than `max_seq_len`, or ids outside the vocabulary.
     """
-    ids = as_tokens(tokens)
+    ids = checked_ids(tokens, config.vocab_size)
     batch, n_tokens = ids.shape
     if n_tokens > config.max_seq_len:
         raise ValueError(f"{n_tokens} tokens are more than the context of {config.max_seq_len}")
@@ -324,6 +339,8 @@ def forward_cached(
 ) -> Float:
     """Continue every sequence of the cache by T tokens; the cache then holds them too.
 
+    Room is reserved, the layers run, the cache advances.
+
     Parameters
     ----------
     tokens : integer array of shape (B, T) or (T,)
@@ -346,10 +363,24 @@ def forward_cached(
     ValueError
         When there are no tokens or ids outside the vocabulary.
     """
-    ids = as_tokens(tokens)
-    n_tokens = ids.shape[1]
+    ids = checked_ids(tokens, config.vocab_size)
     if len(ids) != len(cache.lengths):
         raise ValueError(f"the cache holds {len(cache.lengths)} sequences, got tokens for {len(ids)}")
+    return extend_cached(params, config, ids, cache, rope, ops, all_logits=all_logits)
+
+
+def extend_cached(
+    params: Params,
+    config: ModelConfig,
+    ids: Ints,
+    cache: KVCache,
+    rope: tuple[Float, Float],
+    ops: Ops,
+    *,
+    all_logits: bool,
+) -> Float:
+    """`forward_cached` for ids (B, T) that were checked."""
+    n_tokens = ids.shape[1]
     cache.reserve(n_tokens)
     x, _ = ops.embedding_forward(ids, params.token_embedding)  # (B, T, D)
     rotations = Rotations(*rope, cache.lengths[:, None] + np.arange(n_tokens))
@@ -359,5 +390,5 @@ def forward_cached(
     x = x if all_logits else x[:, -1:]
     x, _ = ops.rmsnorm_forward(x, params.final_norm, config.norm_eps)
     logits, _ = ops.linear_forward(x, output_head(params))
-    cache.lengths += n_tokens  # last, so that an interrupt leaves the cache as it was
+    cache.advance(n_tokens)  # last, so that an interrupt leaves the cache as it was
     return logits if all_logits else logits[:, 0]

@@ -33,6 +33,7 @@ from minillama.learn import check
 from minillama.learn.book import COLOURS, compare, load, style, table, torch
 from minillama.model import forward
 from minillama.ops import FAST
+from minillama.runner import runner_for
 from minillama.session import Session, common_prefix
 
 style()
@@ -549,7 +550,7 @@ def rope_from_zero(x, cos, sin, positions):
 
 
 def continuation(ops, n_tokens=8):
-    session = Session(llm.params, config, ops)
+    session = Session(runner_for(llm.params, config, ops, exact=True))
     prompt = llm.tokenizer.encode("Water boils at 100 degrees Celsius, and it freezes at")
     session.feed(prompt[:6])
     session.feed(prompt[6:])

@@ -29,25 +29,15 @@ ALLOWED = {
     "interleaved_kernels": {"jit", "simd", "simd_bytes"},
     "layers": {"jit", "simd", "simd_pairs", "team", "interleaved", "quantization", "quantization_kernels"},
     "decoding": {"config", "interleaved", "interleaved_kernels", "jit", "kv_cache", "layers", "params"}
-    | {"quantization", "simd", "simd_bytes", "team", "threads"},
+    | {"model", "quantization", "simd", "simd_bytes", "team", "threads"},
     "ops": {"layers"},
     "params": {"config"},
     "kv_cache": {"config"},
     "sampling": {"jit"},
     "model": {"config", "kv_cache", "layers", "ops", "params"},
-    "session": {
-        "threads",
-        "config",
-        "decoding",
-        "interleaved",
-        "kv_cache",
-        "layers",
-        "model",
-        "ops",
-        "params",
-        "sampling",
-    },
-    "generate": {"config", "kv_cache", "model", "ops", "params", "sampling", "session"},
+    "runner": {"config", "decoding", "interleaved", "kv_cache", "layers", "model", "ops", "params", "threads"},
+    "session": {"kv_cache", "layers", "model", "runner", "sampling"},
+    "generate": {"kv_cache", "model", "runner", "sampling", "session"},
     "text": {"generate", "tokenizers"},
     "checkpoints": {"config", "home", "params", "quantization", "layers", "tokenizers"},
     "tokenizers": {"checkpoints"},
@@ -66,7 +56,7 @@ ALLOWED = {
         "ops",
         "params",
     }
-    | {"sampling", "session", "simd", "text", "threads", "tokenizers"},
+    | {"runner", "sampling", "session", "simd", "text", "threads", "tokenizers"},
 }
 APPLICATIONS = {"llm", "info", "doctor", "cli", "cli_bench", "cli_chat", "cli_output", "__init__", "__main__"}
 APPLICATIONS |= {"bench", "bench_machine", "bench_peers", "bench_plot", "bench_process", "bench_quality"}

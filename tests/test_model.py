@@ -11,7 +11,7 @@ from minillama.config import ModelConfig
 from minillama.kv_cache import ContextFullError, KVCache
 from minillama.layers.rope import half_to_interleaved, rope_table
 from minillama.model import forward, forward_cached
-from minillama.ops import FAST, FORWARD, REFERENCE
+from minillama.ops import FAST, REFERENCE, Ops
 from minillama.params import build_params, init_params, map_params
 from minillama.quantization import quantize
 
@@ -141,7 +141,7 @@ def test_nothing_turns_float64(rng):
             assert {a.dtype for a in [logits, *arrays] if a.dtype.kind == "f"} == {np.dtype(dtype)}
 
 
-@pytest.mark.parametrize("name", FORWARD)
+@pytest.mark.parametrize("name", Ops._fields[:6])
 def test_a_replaced_op_really_runs(name, rng):
     """Each entry of the table, wrapped: it is called, and the result stays the same."""
     config, calls = tiny_config(), []

@@ -34,10 +34,26 @@ class EmbeddingCache(NamedTuple):
     weight: Weight  # (V, D)
 
 
-def _check(tokens: Ints, vocab_size: int) -> None:
-    if tokens.size and not 0 <= tokens.min() <= tokens.max() < vocab_size:
-        wrong = tokens.min() if tokens.min() < 0 else tokens.max()
-        raise ValueError(f"token ids must be in [0, {vocab_size}), the vocabulary of the model; got {wrong}")
+def check_ids(tokens: Ints, vocab_size: int) -> None:
+    """Refuse ids that are no rows of the table.
+
+    A model does so at its door (model.py, session.py). The layer does it again, because it can be called
+    by itself, and its kernel would read memory past the table.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not tokens.size:
+        return
+    low, high = int(tokens.min()), int(tokens.max())
+    if low < 0 or high >= vocab_size:
+        raise unknown_id(low if low < 0 else high, vocab_size)
+
+
+def unknown_id(token: int, vocab_size: int) -> ValueError:
+    """The error that says which ids there are."""
+    return ValueError(f"token ids must be in [0, {vocab_size}), the vocabulary of the model; got {token}")
 
 
 def embedding_forward(tokens: Ints, weight: Weight) -> tuple[Float, EmbeddingCache]:
@@ -58,7 +74,7 @@ def embedding_forward(tokens: Ints, weight: Weight) -> tuple[Float, EmbeddingCac
     ValueError
         When an id lies outside the table (NumPy would take -1 as the last row in silence).
     """
-    _check(tokens, weight.shape[0])
+    check_ids(tokens, weight.shape[0])
     rows = tokens.reshape(-1)
     x = weight[rows] if isinstance(weight, np.ndarray) else weight.to_float32(rows)
     return x.reshape(*tokens.shape, weight.shape[1]), EmbeddingCache(tokens, weight)
@@ -104,7 +120,7 @@ def embedding_forward_fast(tokens: Ints, weight: Weight) -> tuple[Float, Embeddi
     """
     if not isinstance(weight, np.ndarray) or tokens.size < 64:
         return embedding_forward(tokens, weight)
-    _check(tokens, weight.shape[0])
+    check_ids(tokens, weight.shape[0])
     x = np.empty((tokens.size, weight.shape[1]), weight.dtype)
     gather = _gather_parallel if with_threads(x.size, _SERIAL_SIZE) else _gather
     gather(tokens.reshape(-1), weight, x)

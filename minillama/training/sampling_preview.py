@@ -15,6 +15,7 @@ from ..config import ModelConfig
 from ..generate import TokenStream
 from ..ops import FAST, Ops
 from ..params import Params
+from ..runner import runner_for
 from ..sampling import Sampling
 from ..session import Session
 from ..text import TextStream
@@ -45,10 +46,11 @@ def write_samples(
     sampling = Sampling(temperature=run.temperature, top_p=run.top_p)
     stop_ids = tokenizer.stop_ids | ({tokenizer.bos_id} if tokenizer.bos_id is not None else set())
     stop_ids |= set(range(tokenizer.vocab_size, config.vocab_size))  # ids that stand for no token
+    runner = runner_for(params, config, ops, exact=True)  # a few texts do not pay for repacking the weights
     samples = []
     for place, prompt in enumerate(run.prompts):
         ids = tokenizer.encode(prompt, bos=tokenizer.bos_id is not None)[: config.max_seq_len]
-        session = Session(params, config, ops)
+        session = Session(runner)
         session.feed(ids)
         rng = np.random.default_rng([run.seed, step, place])
         tokens = TokenStream(session, sampling, rng, max_tokens=run.sample_tokens, stop_ids=stop_ids)
