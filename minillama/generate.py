@@ -49,6 +49,11 @@ class TokenStream:
     finish_reason : "stop", "length", "context" or None
         A stop id came (it is not yielded); `max_tokens` were yielded; the context is full.
         None while tokens come.
+
+    Parameters
+    ----------
+    n_ids : int, optional
+        The tokens that the tokenizer has: rows of a padded vocabulary from there on are never chosen.
     """
 
     def __init__(
@@ -59,13 +64,14 @@ class TokenStream:
         *,
         max_tokens: int | None,
         stop_ids: frozenset[int] = frozenset(),
+        n_ids: int | None = None,
     ) -> None:
         if session.logits is None:
             raise ValueError("feed the session a prompt before generating from it")
         if max_tokens is not None and max_tokens < 0:
             raise ValueError(f"max_tokens must be 0 or more, got {max_tokens}")
         self.session, self.sampling, self.rng = session, sampling, rng
-        self.max_tokens, self.stop_ids = max_tokens, stop_ids
+        self.max_tokens, self.stop_ids, self._n_ids = max_tokens, stop_ids, n_ids
         self.finish_reason: FinishReason | None = None
         self.ids: list[int] = []
         self._start = session.position
@@ -82,7 +88,7 @@ class TokenStream:
             raise StopIteration
         logits = self.session.logits
         assert logits is not None
-        token = sample_fast(logits, self.sampling, self.rng, self.session.tokens)
+        token = sample_fast(logits[: self._n_ids], self.sampling, self.rng, self.session.tokens)
         if token in self.stop_ids:
             self.finish_reason = "stop"
             raise StopIteration
@@ -117,6 +123,7 @@ def generate_batch(
     *,
     max_tokens: int,
     stop_ids: frozenset[int] = frozenset(),
+    n_ids: int | None = None,
     seed: int = 0,
     kv_dtype: DTypeLike = np.float32,
 ) -> list[GeneratedSequence]:
@@ -134,6 +141,8 @@ def generate_batch(
         For each row; a row also ends at the end of the context.
     kv_dtype : numpy dtype
         See `Session`.
+    n_ids : int, optional
+        As in `TokenStream`.
 
     Returns
     -------
@@ -157,7 +166,7 @@ def generate_batch(
     active = rows
     while True:
         for row_state, row_logits in zip(active, now):
-            row_state.draw(row_logits, sampling, max_tokens, stop_ids, config.max_seq_len)
+            row_state.draw(row_logits, n_ids, sampling, max_tokens, stop_ids, config.max_seq_len)
         going = np.array([i for i, row_state in enumerate(active) if row_state.finish_reason is None], np.intp)
         if going.size == 0:
             return [GeneratedSequence(r.ids, r.logprobs, r.finish_reason or "length") for r in rows]
@@ -191,11 +200,17 @@ class _Row:
         self.finish_reason: FinishReason | None = None
 
     def draw(
-        self, logits: Float, sampling: Sampling, max_tokens: int, stop_ids: frozenset[int], max_seq_len: int
+        self,
+        logits: Float,
+        n_ids: int | None,
+        sampling: Sampling,
+        max_tokens: int,
+        stop_ids: frozenset[int],
+        max_seq_len: int,
     ) -> None:
         """Choose the next token, and note why it is the last or why there is none."""
         if max_tokens > 0:
-            token = sample_fast(logits, sampling, self.rng, self.prompt + self.ids)
+            token = sample_fast(logits[:n_ids], sampling, self.rng, self.prompt + self.ids)
             if token in stop_ids:
                 self.finish_reason = "stop"
                 return

@@ -21,7 +21,7 @@ from .params import Params
 from .runner import runner_for
 from .sampling import Sampling
 from .session import Session, sequence_logprobs
-from .text import Generation, TextStream
+from .text import Generation, TextStream, ends_of
 from .threads import set_threads
 from .tokenizers import Tokenizer, load_tokenizer
 
@@ -126,7 +126,7 @@ class LLM:
             Or its fields by name: temperature, top_k, top_p, min_p, repetition_penalty.
         """
         ids = self.encode_prompt(prompt)
-        tokens = self._start_tokens(ids, max_tokens, seed, session, sampling, settings, _ends(self.tokenizer))
+        tokens = self._start_tokens(ids, max_tokens, seed, session, sampling, settings, ends_of(self.tokenizer))
         return TextStream(tokens, self.tokenizer, before=ids, stop=stop)
 
     def generate(self, prompt: str, **options: Any) -> Generation:
@@ -149,7 +149,8 @@ class LLM:
             ids,
             _chosen_sampling(sampling, settings),
             max_tokens=max_tokens,
-            stop_ids=_ends(self.tokenizer),
+            stop_ids=ends_of(self.tokenizer),
+            n_ids=self.tokenizer.vocab_size,
             seed=seed,
             kv_dtype=self._kv_dtype,
         )
@@ -239,12 +240,8 @@ class LLM:
         chosen = _chosen_sampling(sampling, settings)
         session = session or self.session()
         session.continue_with(ids)
-        return TokenStream(session, chosen, np.random.default_rng(seed), max_tokens=max_tokens, stop_ids=stop_ids)
-
-
-def _ends(tokenizer: Tokenizer) -> frozenset[int]:
-    """The tokens that end a text. A BOS begins the next one: the TinyStories models end with it."""
-    return tokenizer.stop_ids | ({tokenizer.bos_id} if tokenizer.bos_id is not None else set())
+        rng, n_ids = np.random.default_rng(seed), self.tokenizer.vocab_size
+        return TokenStream(session, chosen, rng, max_tokens=max_tokens, stop_ids=stop_ids, n_ids=n_ids)
 
 
 def _start_id(tokenizer: Tokenizer) -> int:

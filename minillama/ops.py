@@ -37,8 +37,8 @@ from .layers.rmsnorm import rmsnorm_backward, rmsnorm_backward_fast, rmsnorm_for
 from .layers.rope import rope_backward, rope_backward_fast, rope_forward, rope_forward_fast
 from .layers.swiglu import swiglu_backward, swiglu_backward_fast, swiglu_forward, swiglu_forward_fast
 
-Layer = Callable[..., tuple[Any, Any]]  # (arrays and scalars) -> (y, cache)
-Gradient = Callable[..., Any]  # (dy, cache) -> gradients of the arrays, in the order of the arguments
+Layer = Callable[..., tuple[Any, Any]]  # (arrays and scalars) -> (y, saved)
+Gradient = Callable[..., Any]  # (dy, saved) -> gradients of the arrays, in the order of the arguments
 
 
 class Ops(NamedTuple):

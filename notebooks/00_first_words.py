@@ -361,15 +361,15 @@ for name, ops in (("REFERENCE", REFERENCE), ("FAST", FAST)):
 # axes of each.
 
 # %%
-from minillama.params import named_arrays
+from minillama.trees import named_leaves
 
 total = 0
-for _, array in named_arrays(llm.params):
+for _, array in named_leaves(llm.params):
     n = 1
     for size in array.shape:
         n *= size
     total += n
-print(f"{llm.name}: {total:,} parameters in {sum(1 for _ in named_arrays(llm.params))} arrays")
+print(f"{llm.name}: {total:,} parameters in {sum(1 for _ in named_leaves(llm.params))} arrays")
 
 # %% [markdown]
 # The shapes follow from the configuration, so the count does too, without any weights. With $e = 1$ where the head is
@@ -536,8 +536,9 @@ assert len(set(texts.values())) == len(texts)
 from pathlib import Path
 
 from minillama.checkpoints.huggingface import parse_config
+from minillama.params import count_parameters
 
 np.testing.assert_allclose(forward(llm.params, llm.config, ids)[0][0], logits, rtol=1e-3, atol=2e-3)
-np.testing.assert_array_equal(counted, [NAMED_CONFIGS[size].n_parameters for size in sizes])
+np.testing.assert_array_equal(counted, [count_parameters(NAMED_CONFIGS[size]) for size in sizes])
 assert parse_config(described, Path("config.json")) == llm.config
 print("the chapter and the package agree")

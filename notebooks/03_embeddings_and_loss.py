@@ -488,16 +488,17 @@ print(f"loss without the shift      {cross_entropy_loss(logits, ids, -100):5.2f}
 from minillama.layers.embedding import embedding_forward
 from minillama.model import forward, output_head
 from minillama.ops import REFERENCE
-from minillama.params import build_params, named_arrays
+from minillama.params import build_params
+from minillama.trees import named_leaves
 
-stored = dict(named_arrays(llm.params))
+stored = dict(named_leaves(llm.params))
 unpack = lambda name, _: stored[name] if isinstance(stored[name], np.ndarray) else stored[name].to_float32()
 dense = build_params(config, unpack)  # float32, for the plain NumPy functions of REFERENCE
 
 
 def scaled(tokens, weight):
-    x, cache = embedding_forward(tokens, weight)
-    return x * np.float32(np.sqrt(x.shape[-1])), cache
+    x, saved = embedding_forward(tokens, weight)
+    return x * np.float32(np.sqrt(x.shape[-1])), saved
 
 
 def one_late(tokens, weight):

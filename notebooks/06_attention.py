@@ -337,11 +337,11 @@ from minillama.layers.rmsnorm import rmsnorm_forward
 from minillama.layers.rope import rope_forward, rope_table
 from minillama.model import forward
 from minillama.ops import FAST
-from minillama.params import map_params
+from minillama.trees import map_tree
 
 llm = load()
 config, tokenizer = llm.config, llm.tokenizer
-params = map_params(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)
+params = map_tree(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)
 ids = np.array([tokenizer.encode("The animal did not cross the street because it was too tired.")])
 words = [tokenizer.decode([i]) for i in ids[0]]
 
@@ -363,7 +363,7 @@ seen = []
 
 
 def watching(q, k, v, positions):
-    """attention_forward of the package's form, (y, cache), that keeps the weights."""
+    """attention_forward of the package's form, (y, saved), that keeps the weights."""
     group = q.shape[1] // k.shape[1]
     weights = attention_weights(q, np.repeat(k, group, axis=1), positions)
     seen.append(weights[0])
@@ -436,7 +436,7 @@ def without_mask(q, k, v, positions):
 
 
 def as_op(attention):
-    """(y, cache) from a function that wants as many key heads as query heads."""
+    """(y, saved) from a function that wants as many key heads as query heads."""
 
     def op(q, k, v, positions):
         group = q.shape[1] // k.shape[1]

@@ -30,6 +30,7 @@ from numba import njit, prange
 
 from minillama.config import named_config
 from minillama.learn.book import COLOURS, compare, load, style, table, torch
+from minillama.params import count_parameters
 
 style()
 rng = np.random.default_rng(7)
@@ -291,7 +292,7 @@ plt.show()
 for name, n_kv_heads in (("MHA", 64), ("GQA, as it is", 8), ("MQA", 1)):
     cache = 32 * kv_cache_bytes(c, 4096, n_kv_heads) / 2**30
     print(f"70B, 32 sequences of 4096 tokens, {name}: {cache:.0f} GiB of cache")
-print(f"its weights in float16: {c.n_parameters * 2 / 2**30:.0f} GiB")
+print(f"its weights in float16: {count_parameters(c) * 2 / 2**30:.0f} GiB")
 
 # %% [markdown]
 # Why 8, and not 1? Appendix A.2.1 gives two reasons: GQA came out close to MHA on most tasks and better than MQA on
@@ -337,11 +338,11 @@ compare("expanded, then pooled", there_and_back, w, 1e-6, against="the weights")
 # %%
 from minillama.model import forward
 from minillama.ops import FAST
-from minillama.params import map_params
+from minillama.trees import map_tree
 
 llm = load()
 config, tokenizer = llm.config, llm.tokenizer
-params = map_params(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)
+params = map_tree(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)
 text = (
     "The sun warms the sea, and water evaporates into the air. High above the ground the vapour cools and becomes "
     "clouds. Rain falls from the clouds, and rivers carry the water back to the sea."

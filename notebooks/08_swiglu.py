@@ -333,7 +333,7 @@ def noting(gate, up):
     return FAST.swiglu_forward(gate, up)
 
 
-logits, cache = forward(llm.params, llm.config, ids, FAST._replace(swiglu_forward=noting))
+logits, saved = forward(llm.params, llm.config, ids, FAST._replace(swiglu_forward=noting))
 gates = np.array([gate for gate, _ in seen])  # (layer, position, hidden)
 ups = np.array([up for _, up in seen])
 print("gates (layer, position, hidden):", gates.shape, " from", gates.min().round(1), "to", gates.max().round(1))
@@ -343,7 +343,7 @@ print("gates (layer, position, hidden):", gates.shape, " from", gates.min().roun
 # the chapter's layer gives what the package computes from the packed ones.
 
 # %%
-layer, m = llm.params.layers[7], cache.backbone.blocks[7][1].gate.x  # the input of the product with w_gate
+layer, m = llm.params.layers[7], saved.backbone.blocks[7][1].gate.x  # the input of the product with w_gate
 w_gate, w_up, w_down = (w.to_float32() for w in (layer.w_gate, layer.w_up, layer.w_down))
 expected, _ = FAST.linear_forward(FAST.swiglu_forward(gates[7], ups[7])[0], layer.w_down)
 print("m", m.shape, " w_gate", w_gate.shape, " w_up", w_up.shape, " w_down", w_down.shape)

@@ -35,7 +35,8 @@ from minillama.learn import check
 from minillama.learn.book import COLOURS, compare, load, style, table, torch
 from minillama.model import forward
 from minillama.ops import FAST, REFERENCE
-from minillama.params import LayerParams, Params, build_params, map_params
+from minillama.params import LayerParams, Params, build_params
+from minillama.trees import map_tree
 
 style()
 rng = np.random.default_rng(9)
@@ -183,7 +184,7 @@ params = build_params(tiny, draw)
 ids = rng.integers(0, tiny.vocab_size, (3, 17))
 plain = head_logits(hidden_states(params, tiny, ids, REFERENCE)[-1], params, tiny, REFERENCE)
 compiled = head_logits(hidden_states(params, tiny, ids, FAST)[-1], params, tiny, FAST)
-wide = map_params(lambda a: a.astype(np.float64), params)
+wide = map_tree(lambda a: a.astype(np.float64), params)
 exact = head_logits(hidden_states(wide, tiny, ids, REFERENCE)[-1], wide, tiny, REFERENCE)
 compare("logits, NumPy", plain, exact, 1e-4, against="float64")
 compare("logits, Numba", compiled, exact, 1e-4, against="float64")

@@ -33,6 +33,7 @@ from minillama.learn import check
 from minillama.learn.book import COLOURS, compare, load, style, table, torch
 from minillama.model import forward
 from minillama.ops import FAST
+from minillama.params import count_parameters
 from minillama.runner import runner_for
 from minillama.session import Session, common_prefix
 
@@ -360,7 +361,7 @@ table(["text so far (tokens)", "without a cache (ms)", "with a cache (ms)"], row
 # %%
 def multiplications(n_new, n_seen):
     """Of n_new tokens behind n_seen others: every weight once per token, and attention."""
-    weights = config.n_parameters  # the embedding table is the output head too
+    weights = count_parameters(config)  # the embedding table is the output head too
     pairs = n_new * n_seen + n_new * (n_new + 1) // 2
     return n_new * weights + 2 * config.n_layers * config.n_heads * config.head_dim * pairs
 

@@ -435,20 +435,21 @@ for name, ours, ours_backward, theirs, arrays in layers:
 # ```
 #
 # It calls the entries of a table of functions, so the functions of this chapter can take their places. Each op's
-# backward gets `dy` and the cache that its forward left.
+# backward gets `dy` and what its forward saved.
 
 # %%
 from minillama.config import ModelConfig
-from minillama.params import init_params, map_params, named_arrays
+from minillama.params import count_parameters, init_params
 from minillama.training.gradients import Workers, loss_and_gradients
+from minillama.trees import map_tree, named_leaves
 
 mine = {
-    "linear_backward": lambda dy, cache: linear_backward(dy, cache.x, cache.weight),
-    "embedding_backward": lambda dx, cache: embedding_backward(dx, cache.tokens, len(cache.weight)),
+    "linear_backward": lambda dy, saved: linear_backward(dy, saved.x, saved.weight),
+    "embedding_backward": lambda dx, saved: embedding_backward(dx, saved.tokens, len(saved.weight)),
     "attention_backward": lambda dy, c: attention_backward(dy, c.q, c.k, c.v, c.positions),
 }
 config = ModelConfig(dim=8, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=12, vocab_size=13, max_seq_len=8)
-params = map_params(lambda a: a if a.ndim == 1 else 10 * a, init_params(config, rng, np.float64))
+params = map_tree(lambda a: a if a.ndim == 1 else 10 * a, init_params(config, rng, np.float64))
 tokens, targets = rng.integers(0, config.vocab_size, (2, 3, 6))
 targets[0, :2] = -100  # not counted, as padding and prompts are
 loss, gradients = loss_and_gradients(params, config, tokens, targets, ops=REFERENCE._replace(**mine))
@@ -487,23 +488,23 @@ def torch_loss(params, config, tokens, targets):
 
 # %%
 if torch is not None:
-    leaves = map_params(lambda a: torch.tensor(a, requires_grad=True), params)
-    found = torch.autograd.grad(torch_loss(leaves, config, tokens, targets), [a for _, a in named_arrays(leaves)])
-    expected = dict(zip((name for name, _ in named_arrays(params)), found))
+    leaves = map_tree(lambda a: torch.tensor(a, requires_grad=True), params)
+    found = torch.autograd.grad(torch_loss(leaves, config, tokens, targets), [a for _, a in named_leaves(leaves)])
+    expected = dict(zip((name for name, _ in named_leaves(params)), found))
 else:
 
     def loss_with(name, array):
-        changed = iter([array if other == name else a for other, a in named_arrays(params)])
-        swapped = dict(zip((other for other, _ in named_arrays(params)), changed))
+        changed = iter([array if other == name else a for other, a in named_leaves(params)])
+        swapped = dict(zip((other for other, _ in named_leaves(params)), changed))
         tree = [tuple(swapped[f"layers.{i}.{f}"] for f in params.layers[0]._fields) for i in range(2)]
         layers_of = tuple(type(params.layers[0])(*arrays) for arrays in tree)
         whole = type(params)(swapped["token_embedding"], layers_of, swapped["final_norm"], swapped["output"])
         return loss_and_gradients(whole, config, tokens, targets, ops=REFERENCE)[0]
 
     expected = {
-        name: numerical_gradient(lambda a, name=name: loss_with(name, a), array) for name, array in named_arrays(params)
+        name: numerical_gradient(lambda a, name=name: loss_with(name, a), array) for name, array in named_leaves(params)
     }
-for name, gradient in named_arrays(gradients):
+for name, gradient in named_leaves(gradients):
     compare(name, gradient, expected[name], strict)
 
 # %% [markdown]
@@ -517,19 +518,19 @@ for name, gradient in named_arrays(gradients):
 
 # %%
 teller = load("stories3M")
-written = map_params(lambda w: w.to_float32() if hasattr(w, "to_float32") else np.array(w, np.float32), teller.params)
+written = map_tree(lambda w: w.to_float32() if hasattr(w, "to_float32") else np.array(w, np.float32), teller.params)
 tokenizer = teller.tokenizer
 sentence = np.array([tokenizer.encode("Once upon a time there was a cat. The cat was hungry.")])
 seen = []
 
 
-def remember(dy, cache):
+def remember(dy, saved):
     """The package's gradient; P and dZ of all heads are kept beside."""
-    q, k, v = (np.repeat(a, cache.q.shape[1] // a.shape[1], axis=1) for a in cache[:3])
+    q, k, v = (np.repeat(a, saved.q.shape[1] // a.shape[1], axis=1) for a in saved[:3])
     z = q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])
-    p = np.exp(np.where(np.tri(z.shape[-1], dtype=bool), z, -np.inf) - cache.logsumexp[..., None])
+    p = np.exp(np.where(np.tri(z.shape[-1], dtype=bool), z, -np.inf) - saved.logsumexp[..., None])
     seen.append((p[0], softmax_backward(dy @ v.swapaxes(-1, -2), p)[0]))
-    return FAST.attention_backward(dy, cache)
+    return FAST.attention_backward(dy, saved)
 
 
 loss_and_gradients(
@@ -579,7 +580,7 @@ assert np.abs(dz.sum(axis=1)).max() < 1e-5
 from minillama.model import RecomputedBlock, backbone_forward
 
 
-def kept_bytes(cache, but=()):
+def kept_bytes(saved, but=()):
     """Bytes of all arrays in a tree of caches; a view counts as what it is cut from, each once."""
     found, known = {}, {id(a) for a in but}
 
@@ -594,7 +595,7 @@ def kept_bytes(cache, but=()):
             for part in item:
                 walk(part)
 
-    walk(cache)
+    walk(saved)
     return sum(found.values())
 
 
@@ -603,8 +604,8 @@ for n_layers in depths:
     shape = ModelConfig(dim=64, n_layers=n_layers, n_heads=4, hidden_dim=172, vocab_size=512, max_seq_len=256)
     deep = init_params(shape, rng)
     for recompute in kept:
-        cache = backbone_forward(deep, shape, rng.integers(0, 512, (4, 256)), recompute=recompute)[1]
-        kept[recompute].append(kept_bytes(cache, [a for _, a in named_arrays(deep)]) / 1e6)
+        saved = backbone_forward(deep, shape, rng.integers(0, 512, (4, 256)), recompute=recompute)[1]
+        kept[recompute].append(kept_bytes(saved, [a for _, a in named_leaves(deep)]) / 1e6)
 
 # %%
 figure, axis = plt.subplots(figsize=(7, 3.2))
@@ -749,7 +750,7 @@ separate = [loss_and_gradients(params, config, tokens[part], targets[part]) for 
 naive = sum(loss for loss, _ in separate) / 2
 weighted = sum(n * loss for n, (loss, _) in zip(counts, separate)) / sum(counts)
 print(f"targets that count: {counts};  whole {whole_loss:.6f}  mean of means {naive:.6f}  weighted {weighted:.6f}")
-summed = map_params(lambda a, b: (counts[0] * a + counts[1] * b) / sum(counts), separate[0][1], separate[1][1])
+summed = map_tree(lambda a, b: (counts[0] * a + counts[1] * b) / sum(counts), separate[0][1], separate[1][1])
 compare("gradient of wq", summed.layers[0].wq, whole.layers[0].wq, 1e-12, against="the whole batch")
 assert abs(naive - whole_loss) > 1e-3 > abs(weighted - whole_loss)
 
@@ -767,12 +768,12 @@ assert abs(naive - whole_loss) > 1e-3 > abs(weighted - whole_loss)
 # %%
 def train_by_hand(params, config, batches, peak, warmup):
     """Every update with the functions above; params are changed in place."""
-    arrays = [a for _, a in named_arrays(params)]
+    arrays = [a for _, a in named_leaves(params)]
     m, v, losses = [np.zeros_like(a) for a in arrays], [np.zeros_like(a) for a in arrays], []
     for t, (tokens, targets) in enumerate(batches, 1):
         loss, gradients = loss_and_gradients(params, config, tokens, targets, ops=FAST._replace(**mine))
         losses.append(loss)
-        clipped = clip_by_global_norm([g for _, g in named_arrays(gradients)])
+        clipped = clip_by_global_norm([g for _, g in named_leaves(gradients)])
         lr = warmup_cosine(t, peak, warmup, len(batches))
         for i, (p, g) in enumerate(zip(arrays, clipped)):
             decay = 0.1 if p.ndim >= 2 else 0.0
@@ -788,14 +789,14 @@ text = rng.integers(0, 8, (50, 4, 33)) * 8 + rng.integers(
     0, 2, (50, 4, 33)
 )  # some tokens are frequent, most never come
 batches = [(rows[:, :-1].copy(), rows[:, 1:].copy()) for rows in text]
-ours = map_params(np.copy, start)
+ours = map_tree(np.copy, start)
 losses = train_by_hand(ours, small, batches, peak=3e-3, warmup=5)
 
 
 # %%
 def train_in_torch(config, start, batches, peak, warmup):
-    leaves = map_params(lambda a: torch.tensor(a, requires_grad=True), start)
-    tensors = [a for _, a in named_arrays(leaves)]
+    leaves = map_tree(lambda a: torch.tensor(a, requires_grad=True), start)
+    tensors = [a for _, a in named_leaves(leaves)]
     groups = [{"params": [a for a in tensors if (a.ndim >= 2) == wide], "weight_decay": decay}
               for wide, decay in ((True, 0.1), (False, 0.0))]  # fmt: skip
     optimizer, losses = torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.95), eps=1e-5), []
@@ -808,13 +809,13 @@ def train_in_torch(config, start, batches, peak, warmup):
         for group in optimizer.param_groups:
             group["lr"] = warmup_cosine(t, peak, warmup, len(batches))
         optimizer.step()
-    return losses, map_params(lambda a: a.detach().numpy(), leaves)
+    return losses, map_tree(lambda a: a.detach().numpy(), leaves)
 
 
 if torch is not None:
     expected_losses, theirs = train_in_torch(small, start, batches, 3e-3, 5)
 else:
-    theirs = map_params(lambda a: a.astype(np.float64), start)
+    theirs = map_tree(lambda a: a.astype(np.float64), start)
     expected_losses = train_by_hand(theirs, small, batches, 3e-3, 5)
 for t in (0, 1, 9, 24, 49):
     print(f"step {t + 1:2}: {losses[t]:.5f}  {expected_losses[t]:.5f}")
@@ -934,7 +935,7 @@ def watch(step, params, workers):
 
 
 rows, trained = train(student, pieces, Schedule(4e-3, 30, n_steps), watch=watch)
-print(f"{student.n_parameters:,} parameters, {n_steps * 8 * 128:,} tokens; log(vocabulary) = "
+print(f"{count_parameters(student):,} parameters, {n_steps * 8 * 128:,} tokens; log(vocabulary) = "
       f"{math.log(student.vocab_size):.2f}")  # fmt: skip
 print(f"loss of the first step {rows[0, 0]:.2f}, of the last ten {rows[-10:, 0].mean():.2f}")
 assert rows[-10:, 0].mean() < rows[0, 0] - 2
@@ -1008,7 +1009,7 @@ for dim, n_layers in ((16, 1), (32, 2), (64, 3)):
     shape = student_of(dim, n_layers)
     found, learned = train(shape, pieces, Schedule(6e-3 * math.sqrt(32 / dim), 20, 160))
     with Workers() as workers:
-        sizes.append((shape.n_parameters, held_out_loss(learned, shape, workers), found[-20:, 0].mean()))
+        sizes.append((count_parameters(shape), held_out_loss(learned, shape, workers), found[-20:, 0].mean()))
 counts, after, during = zip(*sizes)
 figure, axis = plt.subplots(figsize=(6.5, 3.2))
 axis.semilogx(counts, after, "o-", label="held out")
@@ -1058,7 +1059,7 @@ check("adamw_step", adam_with_l2)
 # A gradient that passes its check can train a model at once: put it into the table of functions.
 #
 # ```
-# mine = lambda dy, cache: my_attention_backward(dy, cache.q, cache.k, cache.v, cache.positions)
+# mine = lambda dy, saved: my_attention_backward(dy, saved.q, saved.k, saved.v, saved.positions)
 # loss_and_gradients(params, config, tokens, targets, ops=FAST._replace(attention_backward=mine))
 # ```
 #
@@ -1134,21 +1135,21 @@ assert min(ends["row sum forgotten"], ends["mask forgotten"]) > ends["none"] + 0
 # %%
 q, k, v, dy = (normal(2, n, 50, 32).astype(np.float32) for n in (4, 2, 2, 4))
 positions = np.arange(50) + np.zeros((2, 1), int)
-cache = FAST.attention_forward(q, k, v, positions)[1]
+saved = FAST.attention_forward(q, k, v, positions)[1]
 for name, table_of in (("the reference", REFERENCE), ("the kernels", FAST)):
     for which, a, b in zip(("dq", "dk", "dv"), attention_backward(dy, q, k, v, positions),
-                           table_of.attention_backward(dy, cache)):  # fmt: skip
+                           table_of.attention_backward(dy, saved)):  # fmt: skip
         compare(f"attention, {which}", a, b, 1e-4, against=name)
 
 start, more = init_params(small, rng), init_params(small, rng)
-packaged = map_params(np.copy, start)
+packaged = map_tree(np.copy, start)
 optimizer = AdamW(packaged)
-optimizer.update(map_params(np.copy, more), 1e-2, clip_scale(norm_of(more), 1.0))
-clipped = clip_by_global_norm([g for _, g in named_arrays(more)])
-for (_, p), g, (_, theirs) in zip(named_arrays(start), clipped, named_arrays(packaged)):
+optimizer.update(map_tree(np.copy, more), 1e-2, clip_scale(norm_of(more), 1.0))
+clipped = clip_by_global_norm([g for _, g in named_leaves(more)])
+for (_, p), g, (_, theirs) in zip(named_leaves(start), clipped, named_leaves(packaged)):
     mine_now = adamw_step(p, g, 0 * p, 0 * p, 1, 1e-2, weight_decay=0.1 if p.ndim >= 2 else 0.0)[0]
     np.testing.assert_allclose(mine_now, theirs, atol=2e-6)
-np.testing.assert_allclose(norm_of(more), global_norm([g for _, g in named_arrays(more)]), rtol=1e-6)
+np.testing.assert_allclose(norm_of(more), global_norm([g for _, g in named_leaves(more)]), rtol=1e-6)
 schedule = Schedule(3e-4, 2000, 500_000)
 rates = [(schedule(step), warmup_cosine(step, 3e-4, 2000, 500_000)) for step in range(1, 500_100, 997)]
 np.testing.assert_allclose(*zip(*rates))

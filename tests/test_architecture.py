@@ -31,7 +31,8 @@ ALLOWED = {
     "decoding": {"config", "interleaved", "interleaved_kernels", "jit", "kv_cache", "layers", "params"}
     | {"model", "quantization", "simd", "simd_bytes", "team", "threads"},
     "ops": {"layers"},
-    "params": {"config"},
+    "trees": set(),
+    "params": {"config", "trees"},
     "kv_cache": {"config"},
     "sampling": {"jit"},
     "model": {"config", "kv_cache", "layers", "ops", "params"},
@@ -39,7 +40,7 @@ ALLOWED = {
     "session": {"kv_cache", "layers", "model", "runner", "sampling"},
     "generate": {"kv_cache", "model", "runner", "sampling", "session"},
     "text": {"generate", "tokenizers"},
-    "checkpoints": {"config", "home", "params", "quantization", "layers", "tokenizers"},
+    "checkpoints": {"config", "home", "params", "quantization", "layers", "tokenizers", "trees"},
     "tokenizers": {"checkpoints"},
     "chat": {"tokenizers"},
     "data": {"file_lock", "home", "jit", "checkpoints", "layers", "tokenizers"},
@@ -55,8 +56,9 @@ ALLOWED = {
         "model",
         "ops",
         "params",
+        "quantization",
     }
-    | {"runner", "sampling", "session", "simd", "text", "threads", "tokenizers"},
+    | {"runner", "sampling", "session", "simd", "text", "threads", "tokenizers", "trees"},
 }
 APPLICATIONS = {"llm", "info", "doctor", "cli", "cli_bench", "cli_chat", "cli_output", "__init__", "__main__"}
 APPLICATIONS |= {"bench", "bench_machine", "bench_peers", "bench_plot", "bench_process", "bench_quality"}

@@ -12,18 +12,19 @@ from minillama.layers.rope import rope_table
 from minillama.llm import LLM
 from minillama.model import forward_cached
 from minillama.ops import FAST
-from minillama.params import init_params, map_params
+from minillama.params import init_params
 from minillama.quantization import GroupedArray, quantize
 from minillama.runner import FusedRunner, LayerRunner
 from minillama.session import Session
 from minillama.threads import most_threads, set_threads
+from minillama.trees import map_tree
 
 
 def make(n_heads=4, n_kv_heads=2, tied=True, name="Q4_1", **changes):
     fields = {"dim": 64, "n_layers": 2, "hidden_dim": 96, "vocab_size": 101, "max_seq_len": 300, **changes}
     config = ModelConfig(n_heads=n_heads, n_kv_heads=n_kv_heads, tied=tied, **fields)
     params = init_params(config, np.random.default_rng(0))
-    return config, map_params(lambda a: quantize(10 * a, name) if a.ndim == 2 else a, params)
+    return config, map_tree(lambda a: quantize(10 * a, name) if a.ndim == 2 else a, params)
 
 
 def fused_runner(params, config):
@@ -139,7 +140,7 @@ def test_models_that_do_not_fit_stay_as_they_are(monkeypatch):
     mixed = params._replace(layers=(params.layers[0]._replace(wo=int8),) * 2)
     assert interleave_model(mixed) is None
     assert isinstance(LLM(mixed, config, None).runner, LayerRunner)
-    plain = map_params(lambda a: a if isinstance(a, np.ndarray) else a.to_float32(), params)
+    plain = map_tree(lambda a: a if isinstance(a, np.ndarray) else a.to_float32(), params)
     assert interleave_model(plain) is not None
     monkeypatch.setattr(decoding, "_MOST_FLOATS", 1000)
     assert interleave_model(plain) is None

@@ -8,15 +8,16 @@ from minillama.generate import TokenStream, generate_batch
 from minillama.kv_cache import ContextFullError
 from minillama.model import forward
 from minillama.ops import FAST, Ops
-from minillama.params import init_params, map_params
+from minillama.params import init_params
 from minillama.runner import LayerRunner
 from minillama.sampling import GREEDY, Sampling, log_softmax
 from minillama.session import Session, common_prefix, sequence_logprobs
+from minillama.trees import map_tree
 
 CONFIG = ModelConfig(
     dim=32, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=48, vocab_size=99, max_seq_len=64, tied=True
 )
-PARAMS = map_params(lambda a: 10 * a if a.ndim == 2 else a, init_params(CONFIG, np.random.default_rng(0)))
+PARAMS = map_tree(lambda a: 10 * a if a.ndim == 2 else a, init_params(CONFIG, np.random.default_rng(0)))
 PROMPT = [5, 17, 3, 88, 41]
 
 

@@ -15,15 +15,16 @@ from minillama.kv_cache import ContextFullError, KVCache
 from minillama.llm import LLM
 from minillama.model import forward
 from minillama.ops import FAST, REFERENCE, Ops
-from minillama.params import init_params, map_params
+from minillama.params import init_params
 from minillama.runner import FusedRunner, LayerRunner, runner_for
 from minillama.sampling import Sampling
 from minillama.session import Session
+from minillama.trees import map_tree
 
 CONFIG = ModelConfig(
     dim=32, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=48, vocab_size=99, max_seq_len=64, tied=True
 )
-PARAMS = map_params(lambda a: 10 * a if a.ndim == 2 else a, init_params(CONFIG, np.random.default_rng(0)))
+PARAMS = map_tree(lambda a: 10 * a if a.ndim == 2 else a, init_params(CONFIG, np.random.default_rng(0)))
 # Of floats, so that the fused kernel takes it on every machine.
 RUNNERS = {"layers": LayerRunner(PARAMS, CONFIG), "fused": FusedRunner(interleave_model(PARAMS), CONFIG)}
 WITH = pytest.mark.parametrize("run", RUNNERS.values(), ids=RUNNERS)

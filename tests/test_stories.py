@@ -71,14 +71,14 @@ def test_there_is_nothing_to_import(tmp_path):
 
 def test_bits_per_byte_of_held_out_stories(stories, shared_data, tmp_path):
     """No worse than stories260K's 0.931, each story on its own from BOS, 512 tokens of it at most."""
-    from minillama.params import map_params
     from minillama.quantization import to_float32
+    from minillama.trees import map_tree
 
     text = (shared_data / "tinystories" / "valid.txt").read_text("utf-8")
     held_out = [story.strip() for story in text.split("<|endoftext|>") if story.strip()]
     shards = write_shards(iter(held_out), stories.tokenizer, tmp_path / "valid")
     batches, n_bytes = validation_batches(shards, 512, 16)
-    total, _ = evaluate(map_params(to_float32, stories.params), stories.config, batches)
+    total, _ = evaluate(map_tree(to_float32, stories.params), stories.config, batches)
     bits_per_byte = total / math.log(2) / n_bytes
     print(f"{bits_per_byte:.4f} bits per byte")
     assert bits_per_byte < 0.931

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import ModelConfig
-from ..params import Params, build_params, named_arrays
+from ..params import Params
 from ..quantization import FORMATS, format_name, head_format, quantize, to_float32
+from ..trees import map_named
 from .files import Checkpoint
 from .gguf import write_gguf
 from .hub import Progress, resolve
@@ -138,7 +138,7 @@ def _to_folder(
         target.mkdir(parents=True, exist_ok=True)
         tokenizer.save(target)
     if folder_format == "minillama":
-        write_native(target, checkpoint.config, _in_precision(checkpoint.config, checkpoint.params, to))
+        write_native(target, checkpoint.config, _in_precision(checkpoint.params, to))
     else:
         if to not in (None, *_PLAIN):
             raise ValueError(f"a Hugging Face folder holds F32, F16 or BF16, not {to}")
@@ -147,7 +147,7 @@ def _to_folder(
     return [target]
 
 
-def _in_precision(config: ModelConfig, params: Params, to: str | None) -> Params:
+def _in_precision(params: Params, to: str | None) -> Params:
     """Matrices in the precision `to`; vectors, and rows that do not divide into its blocks, keep theirs."""
 
     def change(name: str, weight: Any) -> Any:
@@ -160,5 +160,4 @@ def _in_precision(config: ModelConfig, params: Params, to: str | None) -> Params
             return weight
         return quantize(to_float32(weight), target)
 
-    changed = {name: change(name, weight) for name, weight in named_arrays(params)}
-    return build_params(config, lambda name, shape: changed[name])
+    return map_named(change, params)

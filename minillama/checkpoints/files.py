@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import ModelConfig
-from ..params import LayerParams, Params, expected_shapes, named_arrays
+from ..params import LayerParams, Params, expected_shapes
 from ..quantization import FORMATS, PackedArray, Weight, to_float32
+from ..trees import named_leaves
 from .errors import CheckpointError
 
 # What a reader accepts for a plain array, by NumPy dtype; 16-bit floats stay packed.
@@ -150,7 +151,7 @@ def make_config(path: Path, where: str, **fields: Any) -> ModelConfig:
 
 def check_params(config: ModelConfig, params: Params) -> None:
     """Raise ValueError unless `params` has the arrays and shapes of `config`, for writers."""
-    found = {name: tuple(weight.shape) for name, weight in named_arrays(params)}
+    found = {name: tuple(weight.shape) for name, weight in named_leaves(params)}
     for name, shape in expected_shapes(config).items():
         if found.pop(name, None) != shape:
             raise ValueError(f"{name} must have shape {shape} by the configuration, the parameters differ")

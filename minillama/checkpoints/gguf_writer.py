@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..config import ModelConfig
-from ..params import Params, named_arrays
+from ..params import Params
 from ..quantization import FORMATS, PackedArray, Weight, head_format, quantize
+from ..trees import named_leaves
 from .files import as_float32_bytes, atomic_write, check_params, float32_rows
 from .gguf_format import DEFAULT_ALIGNMENT, MAGIC
 from .gguf_names import gguf_tensor_name
@@ -100,7 +101,7 @@ def write_gguf(
     _check_target(to)
     tensors = [
         _Tensor(gguf_tensor_name(key), weight, _target_format(weight, head_format(key, to)))
-        for key, weight in named_arrays(params)
+        for key, weight in named_leaves(params)
     ]
     metadata = {**(general_metadata or {}), **_metadata(config, tensors, name, tokenizer_metadata)}
     header = _encode_header(metadata, tensors)

@@ -25,8 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import ModelConfig
-from ..params import LayerParams, Params, build_params, expected_shapes, named_arrays
+from ..params import LayerParams, Params, build_params, count_parameters, expected_shapes
 from ..quantization import GroupedArray, Weight
+from ..trees import named_leaves
 from .errors import CheckpointError
 from .files import Checkpoint, MappedFile, as_float32_bytes, atomic_write, check_params, float32_rows, make_config
 
@@ -141,7 +142,7 @@ def _check_size(file: MappedFile, config: ModelConfig, version: int, group_size:
 
 def _file_bytes(config: ModelConfig, version: int, group_size: int) -> int:
     """The size of a file, from the configuration alone: no loop over what the header claims."""
-    n_parameters = config.n_parameters
+    n_parameters = count_parameters(config)
     if version == 2:
         n_vectors = (2 * config.n_layers + 1) * config.dim
         n_packed = n_parameters - n_vectors
@@ -210,7 +211,7 @@ def write_llama2c(
     """
     _check_writable(config, version, group_size)
     check_params(config, params)
-    arrays = dict(named_arrays(params))
+    arrays = dict(named_leaves(params))
     groups = {weight.group_size for weight in arrays.values() if isinstance(weight, GroupedArray)}
     if group_size is None:
         group_size = groups.pop() if len(groups) == 1 else math.gcd(64, config.dim, config.hidden_dim)

@@ -25,8 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import ModelConfig
-from ..params import Params, build_params, named_arrays
+from ..params import Params, build_params
 from ..quantization import FORMATS, GroupedArray, PackedArray, Weight, format_name
+from ..trees import named_leaves
 from .errors import CheckpointError
 from .files import PLAIN_FLOATS, Checkpoint, check_names, check_params, check_shape, make_config
 from .json_object import Fields, list_names, read_object
@@ -178,7 +179,7 @@ def write_native(
     check_params(config, params)
     tensors: dict[str, TensorToWrite] = {}
     stored: dict[str, dict[str, Any]] = {}
-    for name, weight in named_arrays(params):
+    for name, weight in named_leaves(params):
         stored[name] = {"format": format_name(weight), "shape": list(weight.shape)}
         tensors.update(_tensors(name, weight))
     description = {

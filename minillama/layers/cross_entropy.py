@@ -27,7 +27,7 @@ IGNORED = -100
 _SERIAL_SIZE = 16_384
 
 
-class CrossEntropyCache(NamedTuple):
+class CrossEntropySaved(NamedTuple):
     """What the backward pass needs from the forward pass."""
 
     logits: Float  # (..., V)
@@ -53,7 +53,7 @@ def _check(logits: Float, targets: Ints, n_counted: int | None) -> int:
 
 def cross_entropy_forward(
     logits: Float, targets: Ints, n_counted: int | None = None
-) -> tuple[float, CrossEntropyCache]:
+) -> tuple[float, CrossEntropySaved]:
     """Mean of -log p(target) over the rows that count.
 
     Parameters
@@ -69,7 +69,7 @@ def cross_entropy_forward(
     -------
     loss : float
         In nats.
-    cache : CrossEntropyCache
+    saved : CrossEntropySaved
 
     Raises
     ------
@@ -82,12 +82,12 @@ def cross_entropy_forward(
     counted = targets != IGNORED
     chosen = np.take_along_axis(logits, np.where(counted, targets, 0)[..., None], axis=-1)[..., 0]
     loss = np.where(counted, logsumexp - chosen, 0).sum(dtype=np.float64) / n
-    return float(loss), CrossEntropyCache(logits, targets, logsumexp, n)
+    return float(loss), CrossEntropySaved(logits, targets, logsumexp, n)
 
 
-def cross_entropy_backward(dloss: float, cache: CrossEntropyCache) -> Float:
+def cross_entropy_backward(dloss: float, saved: CrossEntropySaved) -> Float:
     """Gradient of the logits, shaped like them, from that of the loss (1 where the loss is what is minimised)."""
-    logits, targets, logsumexp, n = cache
+    logits, targets, logsumexp, n = saved
     counted = (targets != IGNORED)[..., None]
     dlogits = np.exp(logits - logsumexp[..., None])
     places = np.where(counted, targets[..., None], 0)
@@ -148,7 +148,7 @@ _gradients, _gradients_parallel = kernel_pair(_gradients_body)
 
 def cross_entropy_forward_fast(
     logits: Float, targets: Ints, n_counted: int | None = None
-) -> tuple[float, CrossEntropyCache]:
+) -> tuple[float, CrossEntropySaved]:
     """`cross_entropy_forward`, compiled; float32 (NumPy does the others)."""
     if logits.dtype != np.float32:
         return cross_entropy_forward(logits, targets, n_counted)
@@ -157,14 +157,14 @@ def cross_entropy_forward_fast(
     logsumexp, losses = np.empty(targets.shape, np.float32), np.empty(targets.size, np.float32)
     run = _losses_parallel if with_threads(logits.size, _SERIAL_SIZE) else _losses
     run(logits.reshape(targets.size, -1), targets.reshape(-1), logsumexp.reshape(-1), losses)
-    return float(losses.sum(dtype=np.float64) / n), CrossEntropyCache(logits, targets, logsumexp, n)
+    return float(losses.sum(dtype=np.float64) / n), CrossEntropySaved(logits, targets, logsumexp, n)
 
 
-def cross_entropy_backward_fast(dloss: float, cache: CrossEntropyCache) -> Float:
+def cross_entropy_backward_fast(dloss: float, saved: CrossEntropySaved) -> Float:
     """`cross_entropy_backward`, compiled; float32 (NumPy does the others)."""
-    logits, targets, logsumexp, n = cache
+    logits, targets, logsumexp, n = saved
     if logits.dtype != np.float32:
-        return cross_entropy_backward(dloss, cache)
+        return cross_entropy_backward(dloss, saved)
     dlogits = np.empty(logits.shape, np.float32)
     rows = (targets.size, logits.shape[-1])
     run = _gradients_parallel if with_threads(logits.size, _SERIAL_SIZE) else _gradients

@@ -27,7 +27,7 @@ Ints = NDArray[np.integer]
 _SERIAL_SIZE = 16_384
 
 
-class EmbeddingCache(NamedTuple):
+class EmbeddingSaved(NamedTuple):
     """What the backward pass needs from the forward pass."""
 
     tokens: Ints  # (...)
@@ -56,7 +56,7 @@ def unknown_id(token: int, vocab_size: int) -> ValueError:
     return ValueError(f"token ids must be in [0, {vocab_size}), the vocabulary of the model; got {token}")
 
 
-def embedding_forward(tokens: Ints, weight: Weight) -> tuple[Float, EmbeddingCache]:
+def embedding_forward(tokens: Ints, weight: Weight) -> tuple[Float, EmbeddingSaved]:
     """Look up the row of every token.
 
     Parameters
@@ -67,7 +67,7 @@ def embedding_forward(tokens: Ints, weight: Weight) -> tuple[Float, EmbeddingCac
     Returns
     -------
     x : ndarray of shape (..., D), float32 from a packed table, else the table's dtype
-    cache : EmbeddingCache
+    saved : EmbeddingSaved
 
     Raises
     ------
@@ -77,10 +77,10 @@ def embedding_forward(tokens: Ints, weight: Weight) -> tuple[Float, EmbeddingCac
     check_ids(tokens, weight.shape[0])
     rows = tokens.reshape(-1)
     x = weight[rows] if isinstance(weight, np.ndarray) else weight.to_float32(rows)
-    return x.reshape(*tokens.shape, weight.shape[1]), EmbeddingCache(tokens, weight)
+    return x.reshape(*tokens.shape, weight.shape[1]), EmbeddingSaved(tokens, weight)
 
 
-def embedding_backward(dx: Float, cache: EmbeddingCache) -> Float:
+def embedding_backward(dx: Float, saved: EmbeddingSaved) -> Float:
     """Gradient of the table: `dx` (..., D) added up by token.
 
     Returns
@@ -88,7 +88,7 @@ def embedding_backward(dx: Float, cache: EmbeddingCache) -> Float:
     dweight : ndarray of shape (V, D), same dtype as `dx`
         Zero for tokens that do not occur.
     """
-    tokens, weight = cache
+    tokens, weight = saved
     dweight = np.zeros(weight.shape, dx.dtype)
     np.add.at(dweight, tokens.reshape(-1), dx.reshape(-1, weight.shape[1]))
     return dweight
@@ -113,7 +113,7 @@ def _scatter_add(tokens, dx, dweight):  # one thread: two tokens may meet in a r
             row[j] += dx[i, j]
 
 
-def embedding_forward_fast(tokens: Ints, weight: Weight) -> tuple[Float, EmbeddingCache]:
+def embedding_forward_fast(tokens: Ints, weight: Weight) -> tuple[Float, EmbeddingSaved]:
     """`embedding_forward`, compiled for many rows of a plain table.
 
     A packed table, and the single row of a decoding step, cost next to nothing either way.
@@ -124,14 +124,14 @@ def embedding_forward_fast(tokens: Ints, weight: Weight) -> tuple[Float, Embeddi
     x = np.empty((tokens.size, weight.shape[1]), weight.dtype)
     gather = _gather_parallel if with_threads(x.size, _SERIAL_SIZE) else _gather
     gather(tokens.reshape(-1), weight, x)
-    return x.reshape(*tokens.shape, weight.shape[1]), EmbeddingCache(tokens, weight)
+    return x.reshape(*tokens.shape, weight.shape[1]), EmbeddingSaved(tokens, weight)
 
 
-def embedding_backward_fast(dx: Float, cache: EmbeddingCache) -> Float:
+def embedding_backward_fast(dx: Float, saved: EmbeddingSaved) -> Float:
     """`embedding_backward`, compiled; float32 and float64 (NumPy does the others)."""
-    tokens, weight = cache
+    tokens, weight = saved
     if dx.dtype == np.float16:
-        return embedding_backward(dx, cache)  # Numba on CPU has no float16
+        return embedding_backward(dx, saved)  # Numba on CPU has no float16
     dweight = np.zeros(weight.shape, dx.dtype)
     _scatter_add(tokens.reshape(-1), np.ascontiguousarray(dx).reshape(-1, weight.shape[1]), dweight)
     return dweight

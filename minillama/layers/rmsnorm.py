@@ -32,7 +32,7 @@ _SERIAL_SIZE = 16_384
 _ROWS = 64  # rows whose gradients of the weight are added up by themselves
 
 
-class RMSNormCache(NamedTuple):
+class RMSNormSaved(NamedTuple):
     """What the backward pass needs from the forward pass."""
 
     x: Float  # (..., D)
@@ -45,7 +45,7 @@ def _check(x: Float, weight: Float) -> None:
         raise ValueError(f"weight must have shape {x.shape[-1:]} to scale rows of x {x.shape}, got {weight.shape}")
 
 
-def rmsnorm_forward(x: Float, weight: Float, eps: float) -> tuple[Float, RMSNormCache]:
+def rmsnorm_forward(x: Float, weight: Float, eps: float) -> tuple[Float, RMSNormSaved]:
     """Normalise each row of `x` to unit root mean square, then scale it.
 
     Parameters
@@ -58,7 +58,7 @@ def rmsnorm_forward(x: Float, weight: Float, eps: float) -> tuple[Float, RMSNorm
     Returns
     -------
     y : ndarray of shape (..., D), same dtype as `x`
-    cache : RMSNormCache
+    saved : RMSNormSaved
 
     Raises
     ------
@@ -68,10 +68,10 @@ def rmsnorm_forward(x: Float, weight: Float, eps: float) -> tuple[Float, RMSNorm
     _check(x, weight)
     wide = x.astype(np.result_type(x.dtype, np.float32), copy=False)
     rrms = 1 / np.sqrt(np.mean(wide * wide, axis=-1, keepdims=True) + wide.dtype.type(eps))
-    return (wide * rrms).astype(x.dtype, copy=False) * weight, RMSNormCache(x, weight, rrms)
+    return (wide * rrms).astype(x.dtype, copy=False) * weight, RMSNormSaved(x, weight, rrms)
 
 
-def rmsnorm_backward(dy: Float, cache: RMSNormCache) -> tuple[Float, Float]:
+def rmsnorm_backward(dy: Float, saved: RMSNormSaved) -> tuple[Float, Float]:
     """Gradients of the rows and of the weight, from `dy` (..., D).
 
     Returns
@@ -79,7 +79,7 @@ def rmsnorm_backward(dy: Float, cache: RMSNormCache) -> tuple[Float, Float]:
     dx : ndarray of shape (..., D), same dtype as `x`
     dweight : ndarray of shape (D,)
     """
-    x, weight, rrms = cache
+    x, weight, rrms = saved
     x_hat = x * rrms
     g = dy * weight
     dx = rrms * (g - x_hat * np.mean(g * x_hat, axis=-1, keepdims=True))
@@ -130,7 +130,7 @@ def _turn_back_body(dy, x, weight, rrms, dx, partial):  # dy, x, dx (N, D); part
 _turn_back, _turn_back_parallel = kernel_pair(_turn_back_body)
 
 
-def rmsnorm_forward_fast(x: Float, weight: Float, eps: float) -> tuple[Float, RMSNormCache]:
+def rmsnorm_forward_fast(x: Float, weight: Float, eps: float) -> tuple[Float, RMSNormSaved]:
     """`rmsnorm_forward`, compiled; float32 and float64 (NumPy does the others)."""
     _check(x, weight)
     if x.dtype == np.float16 or x.dtype != weight.dtype:
@@ -140,14 +140,14 @@ def rmsnorm_forward_fast(x: Float, weight: Float, eps: float) -> tuple[Float, RM
     y, rrms = np.empty(x.shape, x.dtype), np.empty((*x.shape[:-1], 1), x.dtype)
     normalise = _normalise_parallel if with_threads(x.size, _SERIAL_SIZE) else _normalise
     normalise(x.reshape(-1, d), weight, x.dtype.type(eps), y.reshape(-1, d), rrms.reshape(-1))
-    return y, RMSNormCache(x, weight, rrms)
+    return y, RMSNormSaved(x, weight, rrms)
 
 
-def rmsnorm_backward_fast(dy: Float, cache: RMSNormCache) -> tuple[Float, Float]:
+def rmsnorm_backward_fast(dy: Float, saved: RMSNormSaved) -> tuple[Float, Float]:
     """`rmsnorm_backward`, compiled; float32 and float64 (NumPy does the others)."""
-    x, weight, rrms = cache
+    x, weight, rrms = saved
     if not x.dtype == weight.dtype == dy.dtype == rrms.dtype:
-        return rmsnorm_backward(dy, cache)
+        return rmsnorm_backward(dy, saved)
     d = x.shape[-1]
     dx, rows = np.empty(x.shape, x.dtype), np.ascontiguousarray(x).reshape(-1, d)
     partial = np.empty((-(-len(rows) // _ROWS), d), x.dtype)

@@ -36,7 +36,7 @@ Ints = NDArray[np.integer]
 _SERIAL_SIZE = 16_384
 
 
-class RoPECache(NamedTuple):
+class RoPESaved(NamedTuple):
     """What the backward pass needs from the forward pass."""
 
     cos: Float  # (S, head_dim / 2)
@@ -70,7 +70,7 @@ def _check(x: Float, cos: Float, positions: Ints) -> None:
         raise ValueError(f"positions must be in [0, {len(cos)}), got {positions.min()} to {positions.max()}")
 
 
-def rope_forward(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Float, RoPECache]:
+def rope_forward(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Float, RoPESaved]:
     """Rotate the neighbouring pairs of every head by the angles of their positions.
 
     Parameters
@@ -84,7 +84,7 @@ def rope_forward(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Flo
     Returns
     -------
     y : ndarray of shape (B, H, T, head_dim), same dtype as `x`
-    cache : RoPECache
+    saved : RoPESaved
 
     Raises
     ------
@@ -97,15 +97,15 @@ def rope_forward(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Flo
     y = np.empty_like(x)
     y[..., 0::2] = even * c - odd * s
     y[..., 1::2] = even * s + odd * c
-    return y, RoPECache(cos, sin, positions)
+    return y, RoPESaved(cos, sin, positions)
 
 
-def rope_backward(dy: Float, cache: RoPECache) -> Float:
+def rope_backward(dy: Float, saved: RoPESaved) -> Float:
     """Gradient of `x`, from `dy` (B, H, T, head_dim): turned back by the same angles."""
-    return rope_forward(dy, cache.cos, -cache.sin, cache.positions)[0]
+    return rope_forward(dy, saved.cos, -saved.sin, saved.positions)[0]
 
 
-def rope_half_forward(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Float, RoPECache]:
+def rope_half_forward(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Float, RoPESaved]:
     """Hugging Face's layout of the same rotation: the pairs are (x[i], x[i + head_dim / 2]).
 
     The model never calls it; it is here to be compared with, and for chapter 05.
@@ -115,7 +115,7 @@ def rope_half_forward(x: Float, cos: Float, sin: Float, positions: Ints) -> tupl
     c, s = cos[positions][:, None], sin[positions][:, None]
     first, second = np.split(x, 2, axis=-1)
     y = np.concatenate((first * c - second * s, first * s + second * c), axis=-1)
-    return y.astype(x.dtype, copy=False), RoPECache(cos, sin, positions)
+    return y.astype(x.dtype, copy=False), RoPESaved(cos, sin, positions)
 
 
 def interleaved_to_half(rows: NDArray[Any], head_dim: int) -> NDArray[Any]:
@@ -185,7 +185,7 @@ _rotate, _rotate_parallel = kernel_pair(_rotate_body)
 _rotate_in_vectors, _rotate_in_vectors_parallel = kernel_pair(_rotate_in_vectors_body)
 
 
-def rope_forward_fast(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Float, RoPECache]:
+def rope_forward_fast(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Float, RoPESaved]:
     """`rope_forward`, compiled."""
     _check(x, cos, positions)
     y = np.empty(x.shape, x.dtype)
@@ -194,9 +194,9 @@ def rope_forward_fast(x: Float, cos: Float, sin: Float, positions: Ints) -> tupl
         rotate, parallel = _rotate_in_vectors, _rotate_in_vectors_parallel
         cos, sin = np.ascontiguousarray(cos), np.ascontiguousarray(sin)
     (parallel if with_threads(x.size, _SERIAL_SIZE) else rotate)(x, cos, sin, positions, y)
-    return y, RoPECache(cos, sin, positions)
+    return y, RoPESaved(cos, sin, positions)
 
 
-def rope_backward_fast(dy: Float, cache: RoPECache) -> Float:
+def rope_backward_fast(dy: Float, saved: RoPESaved) -> Float:
     """`rope_backward`, compiled."""
-    return rope_forward_fast(dy, cache.cos, -cache.sin, cache.positions)[0]
+    return rope_forward_fast(dy, saved.cos, -saved.sin, saved.positions)[0]

@@ -30,7 +30,7 @@ _SERIAL_SIZE = 8_192
 _CHUNK = 4_096
 
 
-class SwiGLUCache(NamedTuple):
+class SwiGLUSaved(NamedTuple):
     """What the backward pass needs from the forward pass."""
 
     gate: Float  # (..., hidden_dim)
@@ -42,7 +42,7 @@ def _check(gate: Float, up: Float) -> None:
         raise ValueError(f"gate {gate.shape} {gate.dtype} and up {up.shape} {up.dtype} must agree")
 
 
-def swiglu_forward(gate: Float, up: Float) -> tuple[Float, SwiGLUCache]:
+def swiglu_forward(gate: Float, up: Float) -> tuple[Float, SwiGLUSaved]:
     """Let `up` through a gate: `silu(gate) * up`.
 
     exp is only taken of -|gate|: it cannot overflow.
@@ -54,7 +54,7 @@ def swiglu_forward(gate: Float, up: Float) -> tuple[Float, SwiGLUCache]:
     Returns
     -------
     y : ndarray of shape (..., hidden_dim), same dtype
-    cache : SwiGLUCache
+    saved : SwiGLUSaved
 
     Raises
     ------
@@ -64,12 +64,12 @@ def swiglu_forward(gate: Float, up: Float) -> tuple[Float, SwiGLUCache]:
     _check(gate, up)
     small = np.exp(-np.abs(gate))
     sigmoid = np.where(gate >= 0, 1, small) / (1 + small)
-    return gate * sigmoid * up, SwiGLUCache(gate, up)
+    return gate * sigmoid * up, SwiGLUSaved(gate, up)
 
 
-def swiglu_backward(dy: Float, cache: SwiGLUCache) -> tuple[Float, Float]:
+def swiglu_backward(dy: Float, saved: SwiGLUSaved) -> tuple[Float, Float]:
     """Gradients of `gate` and `up`, from `dy` of the same shape and dtype."""
-    gate, up = cache
+    gate, up = saved
     small = np.exp(-np.abs(gate))
     sigmoid = np.where(gate >= 0, 1, small) / (1 + small)
     return dy * up * sigmoid * (1 + gate * (1 - sigmoid)), dy * gate * sigmoid
@@ -151,7 +151,7 @@ def _gate_parallel_float32(gate, up, y):
         gate_range_float32(gate, up, y, c * _CHUNK, min((c + 1) * _CHUNK, gate.size))
 
 
-def swiglu_forward_fast(gate: Float, up: Float) -> tuple[Float, SwiGLUCache]:
+def swiglu_forward_fast(gate: Float, up: Float) -> tuple[Float, SwiGLUSaved]:
     """`swiglu_forward`, compiled; float32 and float64 (NumPy does the others)."""
     _check(gate, up)
     if gate.dtype == np.float16:
@@ -164,14 +164,14 @@ def swiglu_forward_fast(gate: Float, up: Float) -> tuple[Float, SwiGLUCache]:
         (_gate_parallel_float32 if single else _gate_parallel)(*flat)
     else:
         (gate_range_float32 if single else _gate_range)(*flat, 0, gate.size)
-    return y, SwiGLUCache(gate, up)
+    return y, SwiGLUSaved(gate, up)
 
 
-def swiglu_backward_fast(dy: Float, cache: SwiGLUCache) -> tuple[Float, Float]:
+def swiglu_backward_fast(dy: Float, saved: SwiGLUSaved) -> tuple[Float, Float]:
     """`swiglu_backward`, compiled; float32 and float64 (NumPy does the others)."""
-    gate, up = cache
+    gate, up = saved
     if gate.dtype == np.float16 or dy.dtype != gate.dtype:
-        return swiglu_backward(dy, cache)
+        return swiglu_backward(dy, saved)
     gate, up, dy = np.ascontiguousarray(gate), np.ascontiguousarray(up), np.ascontiguousarray(dy)
     dgate, dup = np.empty(gate.shape, gate.dtype), np.empty(gate.shape, gate.dtype)
     single = gate.dtype == np.float32

@@ -21,8 +21,6 @@ import difflib
 from dataclasses import dataclass
 from typing import Any
 
-from .settings_toml import format_tables
-
 _PAPER_TOKENS = 2_000_000_000_000
 _PAPER_BATCH = 1024 * 4096
 
@@ -36,33 +34,14 @@ class Preset:
     name, about : str
         `about` says where the values are from and what was scaled how.
     tables : dict
-        As `tomllib` would read them; [data] lacks the paths.
+        As `tomllib` would read them; [data] lacks the paths. settings_toml.py writes them as a file to fill in.
     """
 
     name: str
     about: str
     tables: dict[str, dict[str, Any]]
 
-    def toml(self) -> str:
-        """A settings file to fill in: paths that must be given stand there as examples."""
-        data = {
-            "sources": [{"path": "data/train", "weight": 1.0}],
-            "validation": "data/valid",
-            "tokenizer": "data/tokenizer",
-        }
-        tables = {**self.tables, "data": {**data, **self.tables["data"]}}
-        head = "".join(f"# {line}".rstrip() + "\n" for line in self.about.splitlines())
-        return f"{head}\n{format_tables(tables, _COMMENTS)}"
 
-
-_COMMENTS = {
-    "data": "sources and validation: folders of `minillama data tokens`; paths start at this file's folder.",
-    "data.sources": "several sources are mixed by weight",
-    "data.batch_size": "rows of an update",
-    "data.micro_batches": "parts it is computed in, to save memory",
-    "optimizer.clip_norm": "0: no clipping",
-    "run.checkpoint_every": "every checkpoint is validated; the last and the best are kept",
-}
 _OPTIMIZER = {"beta1": 0.9, "beta2": 0.95, "eps": 1e-5, "weight_decay": 0.1, "clip_norm": 1.0}
 
 

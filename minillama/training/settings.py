@@ -130,6 +130,9 @@ class RunSettings:
         Compute activations twice rather than keep them: less memory, about a third more time.
     gradient_norm_limit : float
         A norm above it, before clipping, ends the run; 0: no limit.
+    init_from : Path, str or None
+        A model to start from, by its path or the name of a known one: its weights, with a fresh optimizer.
+        None: new weights. What [model] leaves open is as in that model.
     """
 
     steps: int = _value(_REQUIRED, "integer", at_least=1, at_most=1 << 40, harmless=True)
@@ -145,6 +148,7 @@ class RunSettings:
     seed: int = _value(0, "integer", at_least=0, below=2**63)
     recompute: bool = _value(False, "switch", harmless=True)
     gradient_norm_limit: float = _value(0.0, "number", at_least=0, harmless=True)
+    init_from: Path | str | None = _value(None, "checkpoint")  # noqa: RUF009
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,10 +257,12 @@ def binding(settings: TrainSettings) -> dict[str, Any]:
     for table, kind in TABLES.items():
         values = getattr(settings, table)
         for f in fields(kind):
-            if not f.metadata["harmless"] and f.metadata["kind"] not in ("path", "sources"):
+            if not f.metadata["harmless"] and f.metadata["kind"] not in ("path", "sources", "checkpoint"):
                 found[f"{table}.{f.name}"] = getattr(values, f.name)
     found["data.sources"] = [[source.name, source.weight] for source in settings.data.sources]
     found["data.validation"] = "set" if settings.data.validation else "not set"
+    if settings.run.init_from is not None:  # not there where it is not set: runs from before it existed go on
+        found["run.init_from"] = "set"
     return found
 
 
@@ -266,7 +272,12 @@ def check_unchanged(before: TrainSettings, now: TrainSettings) -> None:
     Both are resolved. What only says how often to look, what to keep or how long to go on may change.
     """
     old, new = binding(before), binding(now)
-    changed = [f"{name}: {old.get(name)!r} before, {new.get(name)!r} now" for name in new if old.get(name) != new[name]]
+    shown = lambda values, name: repr(values[name]) if name in values else "nothing"  # noqa: E731
+    changed = [
+        f"{name}: {shown(old, name)} before, {shown(new, name)} now"
+        for name in {**new, **old}
+        if old.get(name) != new.get(name)
+    ]
     if changed:
         raise ValueError(
             f"the settings of this run have changed ({'; '.join(changed)}); put them back to resume it, "

@@ -39,8 +39,8 @@ def test_logsumexp_is_that_of_the_scores(forward, shape, rng):
     group = shape[1] // shape[2]
     scores = torch.tensor(q) @ torch.tensor(np.repeat(k, group, axis=1)).mT / np.sqrt(shape[4])
     scores = scores.masked_fill(torch.triu(torch.ones(shape[3], shape[3]), 1).bool(), -torch.inf)
-    _, cache = forward(q, k, v, positions)
-    np.testing.assert_allclose(cache.logsumexp, torch.logsumexp(scores, -1).numpy(), atol=1e-12)
+    _, saved = forward(q, k, v, positions)
+    np.testing.assert_allclose(saved.logsumexp, torch.logsumexp(scores, -1).numpy(), atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

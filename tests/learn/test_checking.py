@@ -206,13 +206,13 @@ def test_none_that_is_expected_is_no_missing_return():
 @pytest.mark.parametrize("extra", [0, 1])
 def test_overfit_looks_at_the_parameters(extra):
     """Right losses are not enough: the model that was given has to be the trained one."""
-    from minillama.params import map_params
+    from minillama.trees import map_tree
 
     exercise = catalogue()["overfit"]
 
     def trained(params, config, tokens, targets, n_steps, learning_rate):
         if not extra:
-            params = map_params(np.copy, params)
+            params = map_tree(np.copy, params)
         losses = exercise.reference(params, config, tokens, targets, n_steps + extra, learning_rate)
         return losses[: n_steps + 1]
 

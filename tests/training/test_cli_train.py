@@ -175,14 +175,14 @@ def test_resuming_without_a_settings_file(run, config, trained, tmp_path):
     assert run("train", config, "--out", out, "--steps", 7, "-q", "--threads", 1).code == 0
     result = run("train", "--out", out, "--resume")
     assert result.code == 0
-    assert "going on behind step 7" in result.err
+    assert "going on after step 7" in result.err
     assert record(out)["model.safetensors"] == record(trained[0])["model.safetensors"]
 
 
 def test_a_run_that_diverges_ends_with_1(run, config, tmp_path, monkeypatch):
-    from minillama.training import stepping
+    from minillama.training import trainer
 
-    monkeypatch.setattr(stepping, "global_norm", lambda gradients: float("nan"))
+    monkeypatch.setattr(trainer, "global_norm", lambda gradients: float("nan"))
     result = run("train", config, "--out", tmp_path / "run")
     assert result.code == 1
     assert "at step 1 the loss is" in result.err
@@ -216,7 +216,7 @@ def test_interrupts_save_and_say_how_to_go_on(data, tmp_path, number, code):
     assert f"go on with: minillama train {config} --out {out} --resume" in stderr
     assert kept(out) == [f"step-{step:08d}"]
     process = command(config, "--out", out, "--resume", "--steps", step + 2)
-    assert process.communicate(timeout=60)[1].count("going on behind step") == 1
+    assert process.communicate(timeout=60)[1].count("going on after step") == 1
     assert process.returncode == 0
 
 

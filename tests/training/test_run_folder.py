@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from minillama.checkpoints.errors import CheckpointError
-from minillama.training.metrics import COLUMNS, MetricsLog, cut_json_lines, read_metrics
+from minillama.training.metrics import MetricsLog, cut_json_lines, read_metrics
+from minillama.training.pretraining import COLUMNS
 from minillama.training.run_folder import RunError, RunFolder
 
 
@@ -131,7 +132,7 @@ def row(step, **more):
 
 
 def test_metrics_are_cut_back_to_the_step(tmp_path):
-    log = MetricsLog(tmp_path, 0)
+    log = MetricsLog(tmp_path, 0, COLUMNS)
     for step in range(1, 6):
         log.add(row(step, **({"validation_loss": 2.0} if step == 4 else {})))
     log.close()
@@ -139,7 +140,7 @@ def test_metrics_are_cut_back_to_the_step(tmp_path):
         file.write('{"step": 6, "lo')  # a process died here
     with (tmp_path / "metrics.csv").open("a") as file:
         file.write("6,1.")
-    log = MetricsLog(tmp_path, 4)
+    log = MetricsLog(tmp_path, 4, COLUMNS)
     log.add(row(5, loss=9.0))
     log.sync()
     log.close()
@@ -152,10 +153,10 @@ def test_metrics_are_cut_back_to_the_step(tmp_path):
 
 
 def test_metrics_of_a_run_that_never_saved_begin_anew(tmp_path):
-    log = MetricsLog(tmp_path, 0)
+    log = MetricsLog(tmp_path, 0, COLUMNS)
     log.add(row(1))
     log.close()
-    MetricsLog(tmp_path, 0).close()
+    MetricsLog(tmp_path, 0, COLUMNS).close()
     assert (tmp_path / "metrics.jsonl").read_text() == ""
     assert (tmp_path / "metrics.csv").read_text() == ",".join(COLUMNS) + "\n"
 

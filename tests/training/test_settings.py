@@ -8,9 +8,16 @@ import pytest
 from tiny_run import tiny_tokenizer
 
 from minillama.config import NAMED_CONFIGS
+from minillama.params import count_parameters
 from minillama.training.presets import PRESETS, preset
 from minillama.training.settings import binding, check_unchanged, model_config, resolve
-from minillama.training.settings_toml import SettingsError, format_settings, parse_settings, read_settings
+from minillama.training.settings_toml import (
+    SettingsError,
+    format_preset,
+    format_settings,
+    parse_settings,
+    read_settings,
+)
 
 MINIMAL = """
 [model]
@@ -220,7 +227,7 @@ def test_names_of_sources():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_complete(name):
-    text = PRESETS[name].toml()
+    text = format_preset(PRESETS[name])
     settings = parse_settings(tomllib.loads(text), name, Path())
     vocab = (
         {**dataclasses.asdict(NAMED_CONFIGS[settings.model["size"]])} if "size" in settings.model else settings.model
@@ -234,7 +241,7 @@ def test_presets_are_complete(name):
 
 @pytest.mark.parametrize(("size", "peak"), [("7B", 3e-4), ("13B", 3e-4), ("34B", 1.5e-4), ("70B", 1.5e-4)])
 def test_the_papers_values(size, peak):
-    settings = parse_settings(tomllib.loads(preset(size).toml()), size, Path())
+    settings = parse_settings(tomllib.loads(format_preset(preset(size))), size, Path())
     assert (settings.schedule.peak, settings.schedule.warmup_steps, settings.schedule.final_fraction) == (
         peak,
         2000,
@@ -248,7 +255,7 @@ def test_the_papers_values(size, peak):
 def test_small_presets_say_how_they_were_scaled():
     sizes = {}
     for name, found in PRESETS.items():
-        settings = parse_settings(tomllib.loads(found.toml()), name, Path())
+        settings = parse_settings(tomllib.loads(format_preset(found)), name, Path())
         if name in NAMED_CONFIGS and name != "stories260K":
             continue
         vocab = 512 if name == "stories260K" else settings.model["vocab_size"]
@@ -256,7 +263,7 @@ def test_small_presets_say_how_they_were_scaled():
         assert settings.schedule.peak == pytest.approx(3e-4 * (4096 / config.dim) ** 0.5, rel=0.15)
         assert settings.schedule.warmup_steps == settings.run.steps // 20
         assert "Scaled from LLaMA 2" in found.about
-        sizes[name] = config.n_parameters
+        sizes[name] = count_parameters(config)
     assert sizes == {"smoke": 41_120, "stories260K": 260_032, "stories1M": 1_238_656, "stories7M": 7_155_360}
 
 

@@ -18,7 +18,7 @@ from ..params import Params
 from ..runner import runner_for
 from ..sampling import Sampling
 from ..session import Session
-from ..text import TextStream
+from ..text import TextStream, ends_of
 from ..tokenizers import Tokenizer
 from .metrics import cut_json_lines, replace_text
 from .settings import RunSettings
@@ -44,16 +44,16 @@ def write_samples(
     writes the same.
     """
     sampling = Sampling(temperature=run.temperature, top_p=run.top_p)
-    stop_ids = tokenizer.stop_ids | ({tokenizer.bos_id} if tokenizer.bos_id is not None else set())
-    stop_ids |= set(range(tokenizer.vocab_size, config.vocab_size))  # ids that stand for no token
+    stop_ids, n_ids = ends_of(tokenizer), tokenizer.vocab_size
     runner = runner_for(params, config, ops, exact=True)  # a few texts do not pay for repacking the weights
     samples = []
     for place, prompt in enumerate(run.prompts):
+        # with BOS even where generation has none: the documents that it learns from begin so
         ids = tokenizer.encode(prompt, bos=tokenizer.bos_id is not None)[: config.max_seq_len]
         session = Session(runner)
         session.feed(ids)
         rng = np.random.default_rng([run.seed, step, place])
-        tokens = TokenStream(session, sampling, rng, max_tokens=run.sample_tokens, stop_ids=stop_ids)
+        tokens = TokenStream(session, sampling, rng, max_tokens=run.sample_tokens, stop_ids=stop_ids, n_ids=n_ids)
         samples.append(Sample(step, prompt, TextStream(tokens, tokenizer, before=ids).run().text))
     return samples
 
