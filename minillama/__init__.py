@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .config import ModelConfig, named_config
     from .kv_cache import ContextFullError
     from .llm import LLM, load
-    from .ops import FAST, REFERENCE, Ops
+    from .ops import FAST, REFERENCE, Ops, replace_layer
     from .sampling import GREEDY, Sampling
     from .session import Session
     from .text import Generation
@@ -37,6 +37,7 @@ _HOME = {
     "FAST": "ops",
     "REFERENCE": "ops",
     "Ops": "ops",
+    "replace_layer": "ops",
     "GREEDY": "sampling",
     "Sampling": "sampling",
 }
@@ -55,6 +56,7 @@ __all__ = [
     "Session",
     "load",
     "named_config",
+    "replace_layer",
 ]
 
 
