@@ -74,7 +74,7 @@ def read_native(folder: str | os.PathLike[str]) -> Checkpoint:
     tensors = fields.object("tensors")
     file = SafetensorsFile(folder / WEIGHTS_NAME)
     if unknown := check_names(path, config, tensors.values, str):
-        raise tensors.error(unknown[0], f"is no parameter of the configuration (unknown: {list_names(unknown)})")
+        raise tensors.error(unknown[0], f"is not a parameter of the configuration (unknown: {list_names(unknown)})")
     _check_names(file, tensors)
 
     def get(name: str, shape: tuple[int, ...]) -> Weight:
@@ -91,7 +91,7 @@ def _parse_config(fields: Fields) -> ModelConfig:
     read: dict[str, Callable[[str], Any]] = {"int": fields.integer, "float": fields.number, "bool": fields.boolean}
     known = {field.name: read[str(field.type)] for field in dataclass_fields(ModelConfig)}
     if unknown := sorted(set(fields.values).difference(known)):
-        raise fields.error(unknown[0], f"is no number of a configuration (unknown: {list_names(unknown)})")
+        raise fields.error(unknown[0], f"is not a number of a configuration (unknown: {list_names(unknown)})")
     values = {name: get(name) for name, get in known.items()}
     for name in ("n_kv_heads", "head_dim"):
         fields.positive(name)  # 0 would stand for a default
@@ -172,7 +172,7 @@ def write_native(
     Raises
     ------
     ValueError
-        When the parameters do not have the shapes of `config` or are no floats.
+        When the parameters do not have the shapes of `config` or are not floats.
     CheckpointError
         When the folder holds a model of another kind.
     """

@@ -51,16 +51,16 @@ Model = Annotated[str, typer.Option("--model", "-m", help="A known name (see `mi
 TokenizerFile = Annotated[
     Path | None, typer.Option("--tokenizer", help="Tokenizer file, where the model's format carries none.")
 ]
-MaxTokens = Annotated[int | None, typer.Option("--max-tokens", "-n", min=0, help="Tokens to generate at most.")]
+MaxTokens = Annotated[int | None, typer.Option("--max-tokens", "-n", min=0, help="The most tokens to generate.")]
 Temperature = Annotated[float, typer.Option("--temperature", "-t", help="0 takes the most probable token each time.")]
 TopK = Annotated[int, typer.Option("--top-k", help="Only the k most probable tokens; 0 is off.")]
 TopP = Annotated[float, typer.Option("--top-p", help="Only the most probable tokens up to this mass; 1 is off.")]
-MinP = Annotated[float, typer.Option("--min-p", help="Only tokens this share as probable as the best; 0 is off.")]
+MinP = Annotated[float, typer.Option("--min-p", help="The least share of the best token's probability; 0 is off.")]
 Penalty = Annotated[float, typer.Option("--repetition-penalty", help="Above 1 repeats less; 1 is off.")]
 Stop = Annotated[list[str] | None, typer.Option("--stop", help="End before this text; may be given several times.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="The same seed gives the same text.")]
 Threads = Annotated[int | None, typer.Option("--threads", help="Cores to use; all by default.")]
-OpsOption = Annotated[OpsName, typer.Option("--ops", help="Compiled kernels, or the plain NumPy they are checked by.")]
+OpsOption = Annotated[OpsName, typer.Option("--ops", help="Compiled kernels, or the plain NumPy that checks them.")]
 KVOption = Annotated[KVName, typer.Option("--kv-cache", help="float16 halves the memory of long conversations.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No figures on stderr.")]
 
@@ -97,7 +97,7 @@ def generate(
     unchecked: Annotated[
         bool, typer.Option("--unchecked", help="With --with: functions that do not pass, too.")
     ] = False,
-    trace: Annotated[bool, typer.Option("--trace", help="With --with: where they first leave the reference.")] = False,
+    trace: Annotated[bool, typer.Option("--trace", help="With --with: show where they first go wrong.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Continue a text; without --model by the small story teller that ships with minillama."""
@@ -170,9 +170,9 @@ def tokenize(
     ids: Annotated[bool, typer.Option("--ids", help="Only the ids, on one line.")] = False,
     decode: Annotated[bool, typer.Option("--decode", help="The text is ids; print the text they stand for.")] = False,
     bos: Annotated[
-        bool | None, typer.Option("--bos/--no-bos", help="Begin with BOS; by default as the model does.")
+        bool | None, typer.Option("--bos/--no-bos", help="Begin with BOS; by default, what the model expects.")
     ] = None,
-    special: Annotated[bool, typer.Option("--special", help="Read special tokens that the text spells.")] = False,
+    special: Annotated[bool, typer.Option("--special", help="Read special tokens spelled out in the text.")] = False,
 ) -> None:
     """Show how a text is cut in tokens: one id and piece a line."""
     given = _given_text(text, None)

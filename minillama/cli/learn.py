@@ -161,7 +161,7 @@ def reset(exercise: Annotated[str, typer.Argument(help="An exercise.")], folder:
     """Put the starter of one function back; your file is copied first."""
     workspace, wanted = _wanted(folder, exercise)
     kept = workspace.reset(wanted)
-    note(f"{wanted.id} is back to its start; your file before that is {kept.name}")
+    note(f"{wanted.id} is back to its start; your file as it was is {kept.name}")
 
 
 @learn.command()

@@ -29,7 +29,7 @@ class LearnersModel:
     Raises
     ------
     ValueError
-        When the folder is none, or no function in it can be used.
+        When it is not a folder of exercises, or no function in it can be used.
     """
 
     def __init__(self, llm: LLM, folder: Path, *, only: str | None, unchecked: bool, trace: bool) -> None:

@@ -28,8 +28,10 @@ def register(app: typer.Typer) -> None:
 def train(
     config: Annotated[Path | None, typer.Argument(help="Settings (TOML); see --preset NAME --print-config.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run; runs/NAME by default.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")] = False,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Another last step than the settings'.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the newest checkpoint in --out.")] = False,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="The last step, in place of the settings'.")
+    ] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Cores to use; all by default.")] = None,
     preset: Annotated[
         str | None, typer.Option("--preset", help="Begin with these settings: 7B … 70B (the paper's), stories1M …")
@@ -71,7 +73,9 @@ def _run_folder(config: Path | None, out: Path | None, preset: str | None, resum
             "fill in [data], then minillama train my.toml"
         )
     if config is None and (out is None or not resume):
-        raise ValueError("give CONFIG.toml to train (see --preset NAME --print-config), or --out RUN --resume to go on")
+        raise ValueError(
+            "give CONFIG.toml to train (see --preset NAME --print-config), or --out RUN --resume to continue"
+        )
     return out if out is not None else Path("runs") / (config or Path()).stem
 
 
@@ -112,7 +116,7 @@ def _train(
     run.check(resume)  # before minutes of reading
     prepared = prepare(settings, settings_before(run))
     if resume and not run.has_begun and not quiet:
-        note(f"there is no run in {folder} yet: beginning one")
+        note(f"there is no run in {folder} yet: starting one")
     shown = _Silent() if quiet else _Shown(prepared.settings.run.log_every)
     compiling = nullcontext() if quiet else compile_notice()
     with compiling, shown.drawing(), stop_on_signals(shown.note) as request:
@@ -130,12 +134,12 @@ def _train(
 
 
 def _conclude(settings: TrainSettings, folder: Path, ended: tuple[Outcome, int], command: str, quiet: bool) -> None:
-    """Draw the curves, say where everything is, and how to go on after an interrupt."""
+    """Draw the curves, say where everything is, and how to continue after an interrupt."""
 
     outcome, number = ended
     tell = (lambda text: None) if quiet else note
     if outcome.interrupted:
-        note(f"stopped after step {outcome.step}, saved {outcome.checkpoint}; go on with: {command}")
+        note(f"stopped after step {outcome.step}, saved {outcome.checkpoint}; continue with: {command}")
     tell(_draw(settings, folder))
     if outcome.interrupted:
         raise typer.Exit(143 if number == signal.SIGTERM else 130)
@@ -205,7 +209,7 @@ class _Shown(_Silent):
         self._steps, self._first, self._width = steps, step, len(str(steps))
         self._began = time.monotonic()
         if step:
-            self.note(f"going on behind step {step}")
+            self.note(f"continuing after step {step}")
         if self._bar is not None:
             self._task = self._bar.add_task("training", total=steps, completed=step, text="")
 

@@ -134,14 +134,14 @@ class Llama2Chat(ChatTemplate):
         roles = [message.role for message in messages]
         if roles[0] == "system":
             if len(messages) == 1:
-                raise ValueError("there is only a system message: add a message of the user")
+                raise ValueError("there is only a system message: add a user message")
             texts[1] = self.begin_system + texts[0] + self.end_system + texts[1]
             del texts[0], roles[0]
         for n, role in enumerate(roles):
             expected = ROLES[1 + n % 2]
             if role != expected:
                 raise ValueError(
-                    f"Llama 2's format takes user and assistant in turn: turn {n} should be the {expected}'s, "
+                    f"Llama 2's format takes user and assistant messages in turn: turn {n} should be the {expected}'s, "
                     f"it is the {role}'s"
                 )
         return [text.strip() for text in texts]
@@ -182,7 +182,7 @@ class ChatML(ChatTemplate):
 
     def _token(self, tokenizer: Tokenizer, text: str) -> int:
         if text not in tokenizer.special_tokens:
-            raise ValueError(f"the tokenizer has no {text} token, which ChatML is made of: choose another format")
+            raise ValueError(f"the tokenizer has no {text} token, which ChatML needs: choose another format")
         return tokenizer.special_tokens[text]
 
 

@@ -66,7 +66,7 @@ def _check(q: Float, k: Float, v: Float, positions: Ints) -> None:
         raise ValueError(f"positions must be (B, T) = {(batch, n_tokens)}, got {positions.shape}")
     if positions.size and not 0 <= positions.min() <= positions.max() < k.shape[2]:
         raise ValueError(
-            f"positions must be in [0, {k.shape[2]}), the keys there are; got {positions.min()} to {positions.max()}"
+            f"positions must be in [0, {k.shape[2]}), the keys that exist; got {positions.min()} to {positions.max()}"
         )
 
 

@@ -196,7 +196,9 @@ def test_a_full_disk_leaves_a_run_that_resumes(source, tmp_path, monkeypatch):
         original(folder)
 
     monkeypatch.setattr(pipeline_passes.RunFolder, "commit", full)
-    with pytest.raises(OSError, match="No space left; what was committed is kept: make room and go on with --resume"):
+    with pytest.raises(
+        OSError, match="No space left; what was committed is kept: make room and continue with --resume"
+    ):
         run_pipeline(settings)
     monkeypatch.undo()
     run_pipeline(settings, resume=True)
@@ -222,7 +224,7 @@ def test_nothing_is_overwritten(source, tmp_path):
     with pytest.raises(Stop):
         run_pipeline(settings_for(source, tmp_path / "b"), progress=stop)
     for changes, options, message in (
-        ({}, {}, "has an interrupted run: --resume goes on, --force starts anew"),
+        ({}, {}, "has an interrupted run: --resume continues it, --force starts over"),
         ({"rules": ("gopher",)}, {"resume": True}, "settings are not those of the interrupted run"),
         ({"options": {"gopher": {"min_words": 3}}}, {"resume": True}, "settings are not those"),
     ):
@@ -405,7 +407,7 @@ def test_options_of_the_command(run, source, tmp_path):
     assert "59 of 60 documents kept" in err
     for arguments, message in (
         (["--rules", "x"], "no rule 'x'"),
-        (["--config", tmp_path / "none.toml"], "is no file"),
+        (["--config", tmp_path / "none.toml"], "is not a file"),
         (["--without", "x"], "--without: there is no rule 'x'"),
         (["--format", "csv"], "shards end in"),
     ):
@@ -428,7 +430,7 @@ def test_ctrl_c_says_how_to_go_on(run, source, tmp_path, monkeypatch):
 
     monkeypatch.setattr(pipeline_passes.Passes, "_tell", interrupt)
     code, _, err = run(source, "--out", tmp_path / "out", "--rules", "gopher")
-    assert (code, "--resume goes on" in err) == (130, True)
+    assert (code, "--resume continues" in err) == (130, True)
     monkeypatch.undo()
     settings = PipelineSettings(
         (source,), tmp_path / "out", rules=("gopher",), layout=TextLayout(max_bytes=32 << 20), batch_bytes=4 << 20

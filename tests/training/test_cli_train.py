@@ -175,7 +175,7 @@ def test_resuming_without_a_settings_file(run, config, trained, tmp_path):
     assert run("train", config, "--out", out, "--steps", 7, "-q", "--threads", 1).code == 0
     result = run("train", "--out", out, "--resume")
     assert result.code == 0
-    assert "going on behind step 7" in result.err
+    assert "continuing after step 7" in result.err
     assert record(out)["model.safetensors"] == record(trained[0])["model.safetensors"]
 
 
@@ -213,10 +213,10 @@ def test_interrupts_save_and_say_how_to_go_on(data, tmp_path, number, code):
     assert "stopping after this step; once more stops at once" in stderr
     step = len((out / "metrics.jsonl").read_text().splitlines())
     assert f"stopped after step {step}, saved {out / 'checkpoints' / f'step-{step:08d}'}" in stderr
-    assert f"go on with: minillama train {config} --out {out} --resume" in stderr
+    assert f"continue with: minillama train {config} --out {out} --resume" in stderr
     assert kept(out) == [f"step-{step:08d}"]
     process = command(config, "--out", out, "--resume", "--steps", step + 2)
-    assert process.communicate(timeout=60)[1].count("going on behind step") == 1
+    assert process.communicate(timeout=60)[1].count("continuing after step") == 1
     assert process.returncode == 0
 
 

@@ -211,7 +211,7 @@ def _check_tensors(path: Path, config: ModelConfig, files: dict[str, Safetensors
     # Old conversions store RoPE's frequencies, which follow from rope_theta.
     unknown = [name for name in unknown if not name.endswith("rotary_emb.inv_freq")]
     if unknown:
-        raise CheckpointError(path, unknown[0], f"is no tensor of a Llama 2 (unknown: {list_names(unknown)})")
+        raise CheckpointError(path, unknown[0], f"is not a tensor of a Llama 2 (unknown: {list_names(unknown)})")
 
 
 def _to_interleaved(weight: Weight, head_dim: int) -> Weight:

@@ -222,7 +222,9 @@ def _workers(settings: PipelineSettings) -> Iterator[Call]:
     try:
         yield call
     except BrokenProcessPool as error:
-        message = "a worker process ended by itself (was there enough memory?): go on with --resume, fewer --workers"
+        message = (
+            "a worker process ended by itself (was there enough memory?): continue with --resume and fewer --workers"
+        )
         raise ValueError(message) from error
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -89,7 +89,7 @@ def run_pipeline(
             _check_same(folder, settings, inputs)
         else:
             if resume and not force and _has_output(settings):
-                raise ValueError(f"{settings.out} has no interrupted run to resume, but output: --force starts anew")
+                raise ValueError(f"{settings.out} has output but no interrupted run to resume: --force starts over")
             _check_free(settings, folder, force)
             folder.begin(_first_state(settings, inputs))
         passes = Passes(settings, files, folder, progress)
@@ -137,9 +137,11 @@ def _check_places(settings: PipelineSettings, files: list[Path]) -> None:
 
 def _check_same(folder: RunFolder, settings: PipelineSettings, inputs: list[Any]) -> None:
     if folder.state["inputs"] != inputs:
-        raise ValueError("the input files are not those of the interrupted run: start anew with --force")
+        raise ValueError("the input files are not those of the interrupted run: start over with --force")
     if folder.state["digest"] != settings.digest():
-        raise ValueError("the settings are not those of the interrupted run: give the same, or start anew with --force")
+        raise ValueError(
+            "the settings are not those of the interrupted run: give the same ones, or start over with --force"
+        )
 
 
 def _has_output(settings: PipelineSettings) -> bool:
@@ -149,7 +151,7 @@ def _has_output(settings: PipelineSettings) -> bool:
 def _check_free(settings: PipelineSettings, folder: RunFolder, force: bool) -> None:
     """No output is replaced without `force`; with it, only files of this pipeline."""
     if folder.exists and not force:
-        raise ValueError(f"{settings.out} has an interrupted run: --resume goes on, --force starts anew")
+        raise ValueError(f"{settings.out} has an interrupted run: --resume continues it, --force starts over")
     if settings.single_file:
         if settings.out.exists() and not force:
             raise ValueError(f"{settings.out} exists: choose another output, or --force to replace it")

@@ -63,14 +63,14 @@ class RunFolder:
             content = json.loads(file.read_text(encoding="utf-8"))
             self.state, self._lengths = content["state"], content["lengths"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{file} cannot be read ({error}): start anew with --force") from error
+            raise ValueError(f"{file} cannot be read ({error}): start over with --force") from error
         if self.state.get("stage") == "moving":
             return  # all was written; some may have been moved
         for name, length in self._lengths.items():
             path = self.path / name
             actual = path.stat().st_size if path.exists() else 0
             if actual < length:
-                raise ValueError(f"{path} has {actual} bytes, {length} were written: start anew with --force")
+                raise ValueError(f"{path} has {actual} bytes, {length} were written: start over with --force")
             if path.exists():
                 os.truncate(path, length)
         for path in self.path.iterdir():
@@ -139,4 +139,4 @@ class RunFolder:
 
 def _resumable(error: OSError) -> OSError:
     reason = error.strerror or str(error)
-    return OSError(f"{reason}; what was committed is kept: make room and go on with --resume")
+    return OSError(f"{reason}; what was committed is kept: make room and continue with --resume")

@@ -272,7 +272,7 @@ def _check_pieces(pieces: Sequence[str]) -> None:
         "".join(pieces).encode("utf-8")
     except UnicodeEncodeError:
         n = next(n for n, piece in enumerate(pieces) if any("\ud800" <= c <= "\udfff" for c in piece))
-        raise ValueError(f"piece {n} has a lone surrogate, which is no character") from None
+        raise ValueError(f"piece {n} has a lone surrogate, which is not a character") from None
 
 
 def _check_text(text: str) -> None:
@@ -283,5 +283,5 @@ def _check_text(text: str) -> None:
     except UnicodeEncodeError as error:
         raise ValueError(
             f"the text has a lone surrogate U+{ord(text[error.start]):04X} at position {error.start}, "
-            "which is no character; decode the input with errors='replace'"
+            "which is not a character; decode the input with errors='replace'"
         ) from error

@@ -148,7 +148,7 @@ class TextClassifier:
                 weights, scale, bias = stored["weights"], float(stored["scale"]), float(stored["bias"])
         except (OSError, KeyError, ValueError, TypeError, EOFError) as error:
             raise ValueError(
-                f"{path}: no classifier of minillama ({error}); train one with harmful_classifier.train"
+                f"{path}: not a classifier of minillama ({error}); train one with harmful_classifier.train"
             ) from error
         size = len(weights) if weights.ndim == 1 else 0
         if weights.dtype != np.int8 or size < 2 or size & (size - 1) or not math.isfinite(scale + bias):
