@@ -3,7 +3,7 @@
     python benchmarks/scaling_study.py TRAIN.txt VALID.txt --work FOLDER
 
 trains every run of `RUNS` that `benchmarks/results/scaling_study.json` does not hold yet, adds it there
-and draws the plot anew: it can be interrupted and called again. Stories lie between lines of
+and draws the plot again: it can be interrupted and called again. Stories lie between lines of
 `<|endoftext|>`. Each run is a cosine of its own to a tenth of the peak, so that its last loss is that
 of a finished training and not of one that was stopped.
 

@@ -16,7 +16,7 @@ from .config import ModelConfig
 
 
 class LayerParams(NamedTuple):
-    """One transformer block. Names in Meta's files stand behind the shapes."""
+    """One transformer block. Names in Meta's files stand after the shapes."""
 
     attention_norm: Any  # (D,)            attention_norm
     wq: Any  # (n_heads * head_dim, D)     attention.wq, rows in interleaved order

@@ -68,7 +68,7 @@ def read_llama2c(path: str | os.PathLike[str]) -> Checkpoint:
     Raises
     ------
     CheckpointError
-        When the version is unknown, the header makes no model, or the file does not have
+        When the version is unknown, the header describes no model, or the file does not have
         exactly the size that follows from the header.
     """
     file = MappedFile(path)
@@ -127,7 +127,7 @@ def _read_config(file: MappedFile, version: int) -> ModelConfig:
 
 
 def _read_group_size(file: MappedFile, config: ModelConfig) -> int:
-    """The i32 behind the flag, which leaves it unaligned. A divisor of dim divides every matrix."""
+    """The i32 after the flag, which leaves it unaligned. A divisor of dim divides every matrix."""
     group_size = int(file.array(37, "<i4", (1,), "group_size")[0])
     if group_size < 1 or config.dim % group_size:
         raise CheckpointError(file.path, "group_size", f"expected a divisor of dim {config.dim}, found {group_size}")

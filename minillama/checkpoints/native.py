@@ -9,7 +9,7 @@
     int8/64 (see GroupedArray)    I8 of the matrix's shape, and F32 "NAME.scales"
 
 Other tools of safetensors can open the file. Training and alignment save here, and so does
-whoever converts a model without losing a bit of it; the tokenizer's files stand beside.
+whoever converts a model without losing a bit of it; the tokenizer's files stand beside it.
 """
 
 from __future__ import annotations

@@ -147,12 +147,12 @@ def chat(
     kv_cache: KVOption = KVName.float32,
     quiet: Quiet = False,
 ) -> None:
-    """Talk with a chat model; one answer when a message is given or stdin is a pipe."""
+    """Talk with a chat model; a single answer when a message is given or stdin is a pipe."""
     sampling = _sampling(temperature, top_k, top_p, min_p, repetition_penalty)
     once = message if message is not None else (None if sys.stdin.isatty() else _given_text(None, None))
     with compile_notice():
         llm = _load(model, tokenizer, threads, ops, kv_cache)
-        llm.chat_template(template)  # an unknown format is said before the person types
+        llm.chat_template(template)  # an unknown format is reported before the person types
         talk = Conversation(
             llm, system, quiet, template=template, max_tokens=max_tokens, stop=stop or (), seed=seed, sampling=sampling
         )
@@ -174,7 +174,7 @@ def tokenize(
     ] = None,
     special: Annotated[bool, typer.Option("--special", help="Read special tokens spelled out in the text.")] = False,
 ) -> None:
-    """Show how a text is cut in tokens: one id and piece a line."""
+    """Show how a text is cut into tokens: one id and piece a line."""
     given = _given_text(text, None)
     encoder = _load_tokenizer(model, tokenizer)
     if decode:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Timed:
-    """Runs a text stream to stdout and measures prompt and answer apart."""
+    """Runs a text stream to stdout and measures the prompt and the answer separately."""
 
     def __init__(self, session: Session, start: Callable[[], TextStream]) -> None:
         begin = time.perf_counter()

@@ -157,7 +157,7 @@ def _configured(config: Path | None) -> tuple[tuple[str, ...] | None, dict[str, 
 def _chosen(
     rules: str | None, without: str | None, named: tuple[str, ...] | None, has_eval: bool
 ) -> tuple[str, ...] | None:
-    """The rules by name; the command line goes before the file, None is all."""
+    """The rules by name; the command line takes precedence over the file, None is all."""
 
     chosen = named if rules is None else tuple(rules.replace(",", " ").split())
     if without is None:

@@ -28,7 +28,7 @@ class Document(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A place of a file that is no document."""
+    """A place in a file that is not a document."""
 
     kind: str
     """"bad UTF-8", "bad JSON", "no text", "too large" or "damaged file"."""
@@ -36,7 +36,7 @@ class Problem(NamedTuple):
 
 
 class Read(NamedTuple):
-    """What was read, and where to go on."""
+    """What was read, and where to continue."""
 
     item: Document | Problem
     n_bytes: int
@@ -67,7 +67,7 @@ def text_files(inputs: Sequence[Path]) -> list[Path]:
     Raises
     ------
     ValueError
-        Where an input does not exist, has another ending, or a folder holds no text.
+        Where an input does not exist, has another ending, or a folder holds no texts.
     """
     found: list[Path] = []
     for path in inputs:

@@ -19,7 +19,7 @@ def take_lock(file: IO[bytes]) -> bool:
         import msvcrt
 
         try:
-            file.seek(1 << 20)  # far behind anything that others read there
+            file.seek(1 << 20)  # far past anything that others read there
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
         except OSError:
             return False

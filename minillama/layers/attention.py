@@ -94,7 +94,7 @@ def attention_forward(q: Float, k: Float, v: Float, positions: Ints) -> tuple[Fl
     """
     _check(q, k, v, positions)
     batch, n_heads, n_tokens, head_dim = q.shape
-    n_keys = int(positions.max(initial=-1)) + 1  # what lies behind may never have been written
+    n_keys = int(positions.max(initial=-1)) + 1  # what lies past them may never have been written
     k_seen, v_seen = k[:, :, None, :n_keys], v[:, :, None, :n_keys]  # (B, K, 1, S, head_dim)
     grouped = q.reshape(batch, k.shape[1], -1, n_tokens, head_dim)  # (B, K, H / K, T, head_dim)
 
@@ -147,7 +147,7 @@ def attention_backward(dy: Float, cache: AttentionCache) -> tuple[Float, Float, 
 def attention_forward_fast(q: Float, k: Float, v: Float, positions: Ints) -> tuple[Float, AttentionCache]:
     """`attention_forward`, compiled: one pass over the keys for few queries, tiles of queries for many.
 
-    No more than a tile's scores exist at a time. float64 and widths that are no multiple of 4
+    No more than a tile's scores exist at a time. float64 and widths that are not a multiple of 4
     multiply tile by tile with BLAS.
     """
     _check(q, k, v, positions)
@@ -186,7 +186,7 @@ def _attend_with_blas(q: Float, k: Float, v: Float, positions: Ints, y: Float, l
 def attention_backward_fast(dy: Float, cache: AttentionCache) -> tuple[Float, Float, Float]:
     """`attention_backward`, compiled, in tiles.
 
-    float64 and widths that are no multiple of 16 multiply tile by tile with BLAS.
+    float64 and widths that are not a multiple of 16 multiply tile by tile with BLAS.
     """
     q, k, v, positions, y, logsumexp = cache
     dq, dk, dv = np.empty(q.shape, q.dtype), np.zeros(k.shape, k.dtype), np.zeros(v.shape, v.dtype)

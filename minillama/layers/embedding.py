@@ -56,7 +56,7 @@ def embedding_forward(tokens: Ints, weight: Weight) -> tuple[Float, EmbeddingCac
     Raises
     ------
     ValueError
-        When an id lies outside the table (NumPy would take -1 as the last row in silence).
+        When an id lies outside the table (NumPy would silently take -1 as the last row).
     """
     _check(tokens, weight.shape[0])
     rows = tokens.reshape(-1)

@@ -28,7 +28,7 @@ Matrix = Weight | InterleavedArray
 
 # Numbers of an unpacked tile: a few megabytes, however large the matrix.
 _TILE_SIZE = 1 << 21
-# Up to so many rows of x the packed kernel beats unpacking and BLAS.
+# Up to this many rows of x the packed kernel beats unpacking and BLAS.
 _FEW_ROWS = 4
 
 
@@ -50,7 +50,7 @@ def _tiles(weight: Matrix) -> list[slice]:
 
 
 def linear_forward(x: Float, weight: Matrix) -> tuple[Float, LinearCache]:
-    """Multiply every row of `x` with the matrix: `x @ weight.T`.
+    """Multiply every row of `x` by the matrix: `x @ weight.T`.
 
     Parameters
     ----------

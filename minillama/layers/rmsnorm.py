@@ -29,7 +29,7 @@ Float = NDArray[np.floating]
 
 # Below this many numbers a second thread costs more than it saves.
 _SERIAL_SIZE = 16_384
-_ROWS = 64  # rows whose gradients of the weight are added up by themselves
+_ROWS = 64  # rows whose gradients of the weight are added up separately
 
 
 class RMSNormCache(NamedTuple):

@@ -1,6 +1,6 @@
-"""Numba kernels that multiply with packed matrices; the formats are in quantization.py.
+"""Numba kernels that multiply by packed matrices; the formats are in formats.py.
 
-A row is unpacked in a buffer that stays in the CPU's first-level cache and multiplied from
+A row is unpacked into a buffer that stays in the CPU's first-level cache and multiplied from
 there: memory is read once, in its packed form. Rows are shared out to the threads in even
 parts, one launch for a whole product.
 """
@@ -134,7 +134,7 @@ def _unpack_q6_k(raw, out):
 
 @kernel
 def _unpack_row(ggml_type, raw, out):
-    """Unpack one row, `raw` (row_bytes,), in `out` (n_columns,)."""
+    """Unpack one row, `raw` (row_bytes,), into `out` (n_columns,)."""
     if ggml_type == 3:
         _unpack_q4(raw, out, 20)
     elif ggml_type == 8:

@@ -1,6 +1,6 @@
 """Matrices rearranged for the CPU's vectors, and for its integer products.
 
-`vpdpbusd` multiplies 64 bytes at once and adds them in 16 sums of four. So that each of the 16
+`vpdpbusd` multiplies 64 bytes at once and adds them up in 16 sums of four. So that each of the 16
 sums is one output, 16 rows of the matrix lie interleaved: for 4 neighbouring columns, 4 bytes
 of the first row, 4 of the second … The activations of those 4 columns are then the same 4 bytes
 for every lane. A decoded token reads such a matrix once, front to back.
@@ -88,7 +88,7 @@ def _simple(unpack: Callable[[Bytes], Bytes]) -> Callable[[Bytes], _Parts]:
 
 
 def _with_fifth_bits(blocks: Bytes, at: int) -> Bytes:
-    """Numbers of 5 bits: the upper ones at byte `at`, the nibbles behind them."""
+    """Numbers of 5 bits: the upper ones at byte `at`, the nibbles after them."""
     packed = blocks[..., at + 4 :]
     fifth = np.unpackbits(blocks[..., at : at + 4], axis=-1, bitorder="little")
     return np.concatenate((packed & 15, packed >> 4), axis=-1) | fifth << 4
@@ -183,7 +183,7 @@ def interleaved_bytes(weight: Any) -> int | None:
 
 
 def _layout(weight: Interleavable, at: int) -> tuple[Layout, int]:
-    """Where the parts of a matrix go that begins at byte `at`, and the byte after the last."""
+    """Where the parts of a matrix that begins at byte `at` go, and the byte after the last."""
     (n_rows, n_columns), name = weight.shape, format_name(weight)
     n_groups = -(-n_rows // ROWS)
     if name in _FLOATS:

@@ -1,7 +1,7 @@
 """Weights from the Hugging Face Hub, kept in the Hub's own cache and checked against what the Hub says of them.
 
 The library `huggingface_hub` does the transfer, so HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE mean what they
-mean everywhere. Nothing is copied out of its cache: models may have gigabytes. It is imported only where it is used.
+mean everywhere. Nothing is copied out of its cache: models may take gigabytes. It is imported only where it is used.
 """
 
 from __future__ import annotations

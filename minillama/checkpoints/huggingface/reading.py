@@ -197,7 +197,7 @@ def _is_plain_name(name: str) -> bool:
 
 
 def _check_tensors(path: Path, config: ModelConfig, files: dict[str, SafetensorsFile]) -> None:
-    """The tensors are those of the configuration, and a tied head is no other than the embedding."""
+    """The tensors are those of the configuration, and a tied head is the embedding itself."""
     head, embedding = huggingface_name("output"), huggingface_name("token_embedding")
     if not config.tied and embedding in files and head not in files:
         raise CheckpointError(path, "tie_word_embeddings", f"expected {head} because it is false, found none")

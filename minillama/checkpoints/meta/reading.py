@@ -46,7 +46,7 @@ _NAMES: dict[str, tuple[str, int | None]] = {
     "final_norm": ("norm.weight", None),
     "output": ("output.weight", 0),
 }
-# Everything that Meta's and its users' tools write and that changes nothing else than `parse_params` reads.
+# Everything that Meta's and its users' tools write and that changes nothing except what `parse_params` reads.
 _KNOWN_PARAMS = {
     *("dim", "n_layers", "n_heads", "n_kv_heads", "multiple_of", "ffn_dim_multiplier", "norm_eps", "vocab_size"),
     *("rope_theta", "use_scaled_rope", "max_seq_len", "max_batch_size"),

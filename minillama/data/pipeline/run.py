@@ -13,7 +13,7 @@ Three passes, each over batches of documents in the order of the input:
 
 1. the rules of single documents; what passes goes to a file of survivors, with its hashes;
 2. which of the survivors are duplicates (`duplicates.py`), of all documents together;
-3. the rules behind (personal data, in FineWeb's order), and the output.
+3. the rules after that (personal data, in FineWeb's order), and the output.
 
 Without rules of duplicates the first pass writes the output. Batches are the same whatever the number
 of workers and wherever a run was interrupted, so the output is the same, byte for byte.
@@ -63,7 +63,7 @@ def run_pipeline(
     Parameters
     ----------
     resume : bool
-        Go on with an interrupted run, if there is one.
+        Continue an interrupted run, if there is one.
     force : bool
         Replace what is there.
     progress : callable, optional
@@ -75,9 +75,9 @@ def run_pipeline(
     ------
     ValueError
         For settings that do not fit, output that exists, an input that changed since the interruption,
-        and with `strict` for the first place of the input that is no document.
+        and with `strict` for the first place in the input that is not a document.
     OSError
-        Where the output cannot be written; a later run with `resume` goes on.
+        Where the output cannot be written; a later run with `resume` continues.
     """
     files = text_files(settings.inputs)
     _check_places(settings, files)

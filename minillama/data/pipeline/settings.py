@@ -41,7 +41,7 @@ class PipelineSettings:
     word_list: Path | None = None
     eval_files: tuple[Path, ...] = ()
     strict: bool = False
-    """Stop at the first place of the input that is no document."""
+    """Stop at the first place in the input that is not a document."""
     workers: int = 1
     batch_bytes: int = 4 << 20
     shard_bytes: int = 256 << 20
@@ -139,7 +139,7 @@ def build_minhash(settings: PipelineSettings) -> MinHash:
 
 
 def check_filters(settings: PipelineSettings) -> dict[str, Filter]:
-    """Make every filter once: wrong settings are said before anything is read."""
+    """Make every filter once: wrong settings are reported before anything is read."""
     if settings.options.get("exact"):
         raise ValueError("[exact] has no settings")
     build_minhash(settings)
@@ -163,7 +163,7 @@ def _quality_class(rule: str, table: dict[str, Any]) -> Callable[..., Any]:
 
 
 def configured(make: Callable[..., Any], table: dict[str, Any], rule: str, like: Any = None) -> Any:
-    """Call `make` with a table of settings; wrong names and types are said with what is possible."""
+    """Call `make` with a table of settings; an error about a wrong name or type says what is possible."""
     like = like or make
     if is_dataclass(like):
         possible = {f.name: str(f.type) for f in fields(like) if f.init}

@@ -1,7 +1,7 @@
 """The folder of an unfinished run: files that only grow, and a state that says how far they count.
 
 A commit writes the files to the disk, then replaces `state.json` by a rename. Whatever happens in
-between, a later run cuts every file to the length in the state and goes on from there.
+between, a later run cuts every file to the length in the state and continues from there.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class RunFolder:
         return self.path.is_dir()
 
     def begin(self, state: dict[str, Any]) -> None:
-        """Start anew with this state; the folder is made, what is in it goes."""
+        """Start from scratch with this state; the folder is made, and emptied of what is in it."""
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock()
         for path in self.path.iterdir():
@@ -96,7 +96,7 @@ class RunFolder:
         self._lengths[name] = self.length(name) + len(data)
 
     def length(self, name: str) -> int:
-        """Bytes of a file, 0 where there is none."""
+        """Bytes of a file, 0 where it does not exist."""
         return self._lengths.get(name, 0)
 
     def commit(self) -> None:

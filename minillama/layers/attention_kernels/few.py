@@ -40,7 +40,7 @@ _PARALLEL_SIZE = 1_024
 
 @kernel(borrows=True)
 def _prefetch_row(rows, row):
-    """Ask for a row ahead of time; it may lie behind the end."""
+    """Ask for a row ahead of time; it may lie past the end."""
     head_dim = rows.shape[1]
     for i in range(0, head_dim, 64 // rows.itemsize):
         prefetch(rows, row * head_dim + i)

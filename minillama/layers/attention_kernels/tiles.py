@@ -57,7 +57,7 @@ def hide_future(scores, first, n, positions):
 
 @kernel(borrows=True)
 def _softmax_block(scores, n, largest, total, correction):
-    """Scores become exp(score - largest so far); `correction` is what earlier ones must be multiplied with."""
+    """Scores become exp(score - largest so far); `correction` is what earlier ones must be multiplied by."""
     one, minus_one = splat_float(np.float32(1)), splat_float(np.float32(-1))
     for half in range(0, LANES, 16):
         before = load_floats(largest, half)
