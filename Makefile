@@ -53,7 +53,7 @@ learn: $(VENV)/.run
 	@$(BIN)/minillama learn watch --dir my-llama
 
 # From a text file to the model inside the package: about 40 minutes on two cores. Interrupt it whenever you
-# like; the same command goes on. Texts: stories with a line <|endoftext|> between them (roneneldan/TinyStories).
+# like; the same command continues. Texts: stories with a line <|endoftext|> between them (roneneldan/TinyStories).
 DATA     ?= $(or $(MINILLAMA_TEST_DATA),../shared/data)
 STORIES  ?= $(DATA)/tinystories/train.txt
 HELD_OUT ?= $(DATA)/tinystories/valid.txt
