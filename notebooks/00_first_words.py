@@ -31,7 +31,7 @@
 #     .venv/bin/minillama chat --temperature 0 "What is the capital of France?"
 #
 # The last line fetches the weights once (93 MB) and answers. `minillama doctor` looks the machine over if something is
-# in the way. PyTorch is only there to check against: where it is missing, the book compares with float64 instead.
+# wrong. PyTorch is only there to check against: where it is missing, the book compares with float64 instead.
 
 # %%
 import matplotlib.pyplot as plt
@@ -67,8 +67,8 @@ print(pieces)
 # ## The idea in a paragraph
 #
 # A language model is one function: token ids in, a probability for every possible next token out. To write a text, the
-# model is called, one token is picked, it is put behind the others, and the model is called again. Everything else in
-# this book is about what is inside of that function, how it was trained, and how to make it fast.
+# model is called, one token is picked, it is appended to the others, and the model is called again. Everything else in
+# this book is about what is inside that function, how it was trained, and how to make it fast.
 #
 # ## The mathematics
 #
@@ -498,7 +498,7 @@ print(report.text())
 # ## What breaks if it is wrong
 #
 # Any function of the table `FAST` can be replaced, and the real model runs on the replacement. Three small
-# errors, one in each kind of layer: a norm whose learned weight is forgotten, a rotation that knows no positions, and
+# errors, one in each kind of layer: a norm whose learned weight is forgotten, a rotation that ignores positions, and
 # a feed-forward layer without its gate.
 
 

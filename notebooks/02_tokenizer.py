@@ -163,7 +163,7 @@ def train_bpe(words, counts, n_merges):
         found = count_bpe_pairs(symbols, counts)
         if not found:
             break
-        pair = max(found, key=found.get)  # of equals the one that came first
+        pair = max(found, key=found.get)  # among equals the one that came first
         merges.append(pair)
         symbols = [merge_pair(word, pair) for word in symbols]
     return merges
@@ -234,7 +234,7 @@ plt.show()
 # %% [markdown]
 # ## NumPy
 #
-# The count is one pass over arrays. All words stand behind one another in one array of symbol numbers, with -1 as a
+# The count is one pass over arrays. All words stand one after another in one array of symbol numbers, with -1 as a
 # wall between them; a pair $(a, b)$ is the single number $aV + b$; `np.unique` collects equal ones and `np.bincount`
 # adds up the weights.
 
@@ -253,7 +253,7 @@ def best_pair_numpy(flat, weight, n_symbols):
     inside = (left >= 0) & (right >= 0)
     codes, first, inverse = np.unique(left[inside] * n_symbols + right[inside], return_index=True, return_inverse=True)
     n = np.bincount(inverse, weight[:-1][inside])
-    best = np.lexsort((first, -n))[0]  # the most frequent; of equals the first
+    best = np.lexsort((first, -n))[0]  # the most frequent; among equals the first
     return divmod(int(codes[best]), n_symbols), int(n[best])
 
 
@@ -266,7 +266,7 @@ assert (alphabet[a], alphabet[b]) == merges[0]
 # ## Numba
 #
 # Replacing a pair changes the length of the array, which NumPy does badly and a compiled loop does well: one cursor
-# reads, another one writes behind it. The counts fit a table of $V \times V$ numbers.
+# reads, another follows it and writes. The counts fit a table of $V \times V$ numbers.
 
 
 # %%
@@ -409,8 +409,8 @@ for name, values in curves.items():
 # %% [markdown]
 # ## Digits
 #
-# Without a rule for numbers the merges would make a piece of `19`, and none of `43`: each number would be cut in
-# another way, and the model would have to learn arithmetic for every cut. LLaMA sets every digit apart, so every
+# Without a rule for numbers the merges would make a piece of `19`, and none of `43`: each number would be cut
+# differently, and the model would have to learn arithmetic for every cut. LLaMA sets every digit apart, so every
 # number is made of the same ten pieces.
 
 
@@ -498,7 +498,7 @@ for text in ("The lighthouse of 1965", "in Málaga 🙂"):
     print(sentencepiece_encode(text, scores))
 
 # %% [markdown]
-# The page of training text holds neither a 6 nor a capital M, so these become bytes, too.
+# The page of training text holds neither a 6 nor a capital M, so these become bytes too.
 #
 # The package has the same in `SentencePieceBPE`, with a heap in place of the search, and can write it as a
 # `tokenizer.model`: the file that LLaMA's tokenizer comes as. The `sentencepiece` library reads that file and must
@@ -573,8 +573,8 @@ plt.show()
 # %% [markdown]
 # ## Back to text, as it streams
 #
-# A model emits one token after the other, and a token may be half a character. Decoding each token by itself shows
-# rubbish; waiting for the end is no stream. The decoder holds back the bytes that may still become a character, at
+# A model emits one token after another, and a token may be half a character. Decoding each token by itself shows
+# rubbish; waiting for the end is not streaming. The decoder holds back the bytes that may still become a character, at
 # most three.
 
 

@@ -133,8 +133,8 @@ with np.errstate(all="ignore"):
 print("largest one taken out:   ", log_sum_exp(large))
 
 # %% [markdown]
-# Which target belongs to which row of logits? Row $t$ has seen the tokens up to $t$ and predicts the one behind it.
-# The last row has no target, and neither has a row whose next token is padding; both get a number that is no id.
+# Which target belongs to which row of logits? Row $t$ has seen the tokens up to $t$ and predicts the one after it.
+# The last row has no target, and neither has a row whose next token is padding; both get a number that is not an id.
 
 
 # %%
@@ -149,7 +149,7 @@ print(shift_targets(np.array([[5, 6, 7, 8], [9, 4, 0, 0]]), pad_id=0, ignore_id=
 
 # %% [markdown]
 # Cross-entropy and its gradient follow the formulas. A target that is ignored must not be used as an index, because
-# NumPy would take -1 as the last token without a word.
+# NumPy would silently take -1 as the last token.
 
 
 # %%
@@ -482,7 +482,7 @@ print(f"loss without the shift      {cross_entropy_loss(logits, ids, -100):5.2f}
 # %% [markdown]
 # Then the table. `Ops` is the table of functions that a model runs on, and an entry can be replaced. The first
 # transformer multiplied its embeddings by $\sqrt{D}$; LLaMA does not. With the factor, or with each row one too late,
-# the real model knows no capital any more.
+# the real model no longer knows any capital.
 
 # %%
 from minillama.layers.embedding import embedding_forward

@@ -16,8 +16,8 @@
 # exercises. **Paper:** LLaMA 2 (arXiv:2307.09288), section 2.2, which takes pre-normalisation with RMSNorm over
 # from LLaMA 1; RMSNorm itself is Zhang and Sennrich, arXiv:1910.07467.
 #
-# **Not reproduced:** that training without normalisation diverges is not shown here: it needs a model to be
-# trained at size. What a wrong norm does to a trained model is shown at the end.
+# **Not reproduced:** that training without normalisation diverges is not shown here: that needs training at
+# full size. What a wrong norm does to a trained model is shown at the end.
 
 # %%
 import time
@@ -244,10 +244,10 @@ assert np.abs(cosine).max() < 1e-5
 # %% [markdown]
 # ## Numba: one kernel
 #
-# NumPy computes `x * x`, the mean, the quotient and the product one after the other, and writes two arrays of the
+# NumPy computes `x * x`, the mean, the quotient and the product one after another, and writes two arrays of the
 # size of `x` that nobody needs afterwards. A kernel stays with one row while it is in the processor's cache: it
 # reads the row, reads it again, writes the result. `reassoc` allows the compiler to add several squares at once,
-# in another order than written (chapter 01).
+# in an order other than the written one (chapter 01).
 
 
 # %%
@@ -391,7 +391,7 @@ print(f"are below {np.sort(np.abs(stream[40, 0]))[-2]:.0f}; the square of the la
 # Because every layer reads a normalised copy, none of them sees these differences in size.
 #
 # The weights of the norms say how loud each dim is for the layer that follows. They start at 1 when training
-# begins; here is where they have come to.
+# begins; here is where they have ended up.
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), sharey=True)

@@ -16,7 +16,7 @@
 # **Paper:** LLaMA 2 (arXiv:2307.09288), section 2.2; RoPE itself is Su et al., arXiv:2104.09864.
 #
 # **Not reproduced:** how training with another theta or a longer context changes a model. That needs training at
-# size; the angles themselves are all here.
+# full size; the angles themselves are all here.
 
 # %%
 import time
@@ -127,7 +127,7 @@ plt.show()
 # ## NumPy
 #
 # The angles do not depend on the data, so their cosines and sines are computed once, in float64: a large angle in
-# float32 has lost the digits behind the point that the cosine needs.
+# float32 has lost the digits after the point that the cosine needs.
 
 
 # %%
@@ -267,7 +267,7 @@ lengths = np.linalg.norm(y, axis=-1), np.linalg.norm(x, axis=-1)
 compare("lengths", *lengths, 1e-5, against="those before the rotation")
 
 # %% [markdown]
-# ## A chunk behind a cache
+# ## A chunk after a cache
 #
 # While a model writes, earlier keys lie rotated in a cache, and only the new token is computed. Its position is not 0
 # but the number of tokens before it. Rotated in chunks with the right offsets, a sequence comes out as in one go:
@@ -387,7 +387,7 @@ plt.show()
 # | `rope_interleaved` | rotate neighbours, Meta's layout; with a speed card | 2 | 15 |
 # | `rope_half` | Hugging Face's layout | 2 | 10 |
 # | `permute_half_to_interleaved` | the permutation between them | 2 | 15 |
-# | `rope_offsets` | a chunk behind a cache | 2 | 15 |
+# | `rope_offsets` | a chunk after a cache | 2 | 15 |
 # | `rope_backward` | the gradient | 1 | 10 |
 #
 # `minillama learn start my-llama` writes the files to fill in, `minillama learn watch` checks them whenever they are
@@ -415,7 +415,7 @@ check("rope_interleaved", rope)
 #
 # Nothing crashes: every variant below returns arrays of the right shape. The text is the same sentence twice. A good
 # model pays for the first and nearly nothing for the second, which it can copy; to copy it has to find the token
-# *behind* the earlier one, and that takes positions.
+# *after* the earlier one, and that takes positions.
 
 
 # %%

@@ -135,7 +135,7 @@ plt.show()
 # ### A softmax that does not overflow
 #
 # Subtracting any number $c$ from all scores of a row changes nothing: $e^{z - c}$ has the factor $e^{-c}$ above and
-# below the fraction line. With $c$ the largest score, every exponential is at most 1. Without it float32 is at its end
+# below the fraction line. With $c$ the largest score, every exponential is at most 1. Without it float32 overflows
 # at 89.
 
 # %%
@@ -153,7 +153,7 @@ print("with a hidden: ", softmax_over_keys(np.array([100, 99, -np.inf], np.float
 #
 # A key's position is its index $s$, a query's is given. Often one sees a triangle of ones; that is the special case of
 # positions 0, 1, 2 ... The comparison also serves three new tokens after four cached ones, with room for two more
-# behind them.
+# after them.
 
 
 # %%
@@ -232,10 +232,10 @@ compare("many heads", y, expected, 1e-5)
 # %% [markdown]
 # ## One pass: the online softmax
 #
-# The code above needs all scores of a query before it can begin with the values, for it needs their largest. It can do
-# without (Milakov and Gimelshein, arXiv:1805.02867). Keep three things while going over blocks of keys: the largest
-# score so far $m$, the total $d = \sum e^{z_s - m}$, and $a = \sum e^{z_s - m} v_s$. When a block raises the maximum
-# to $m'$, both sums were made with the old one, and one factor repairs them:
+# The code above needs all scores of a query before it can begin with the values, because it needs the largest of them.
+# It can do without (Milakov and Gimelshein, arXiv:1805.02867). Keep three things while going over blocks of keys: the
+# largest score so far $m$, the total $d = \sum e^{z_s - m}$, and $a = \sum e^{z_s - m} v_s$. When a block raises the
+# maximum to $m'$, both sums were made with the old one, and one factor repairs them:
 #
 # $$ d' = d\, e^{m - m'} + \sum_{s \in \text{block}} e^{z_s - m'}, \qquad
 #    a' = a\, e^{m - m'} + \sum_{s \in \text{block}} e^{z_s - m'} v_s, \qquad y = a / d . $$
@@ -301,7 +301,7 @@ def attend_decode(q, k, v, n_keys):
 
 
 # %% [markdown]
-# It has to agree with NumPy, and must not read what lies behind the keys that have been written: NaN there would show.
+# It has to agree with NumPy, and must not read what lies past the keys that have been written: NaN there would show.
 
 # %%
 H, S, h, n_keys = 16, 2048, 64, 2000
@@ -356,7 +356,7 @@ print("weights of layer 0:", by_hand.shape)
 
 # %% [markdown]
 # For all layers, the chapter's function takes the place of the model's: `Ops` is a table of functions, and an entry of
-# one's own may write down what it sees on the way.
+# our own may write down what it sees on the way.
 
 # %%
 seen = []

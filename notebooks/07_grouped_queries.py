@@ -120,7 +120,7 @@ def grouped_loops(q, k, v, positions):
 # %% [markdown]
 # ## In NumPy, twice
 #
-# The short way copies each key head for its group and goes on as in MHA. `np.repeat` puts the copies side by side,
+# The short way copies each key head for its group and continues as in MHA. `np.repeat` puts the copies side by side,
 # which is what $\lfloor j / r \rfloor$ asks for.
 #
 # The other way copies nothing: a reshape gives the group an axis of its own, and the product broadcasts over it.
@@ -401,7 +401,7 @@ values = list(losses.values())
 assert abs(values[1] - values[0]) < 1e-3 < 1 < min(values[2:]) - values[0]
 
 # %% [markdown]
-# Pooling destroys this model, for its three key heads mean different things: averaging them is a starting point for
+# Pooling destroys this model, because its three key heads mean different things: averaging them is a starting point for
 # further training (Ainslie et al. use 5 % of the original steps), not a conversion. How different are they? The cosine
 # between the key weights of two heads of a layer says it.
 

@@ -70,7 +70,7 @@ rng = np.random.default_rng(8)
 # %% [markdown]
 # ## Plain Python
 #
-# One token, one hidden number after the other.
+# One token, one hidden number after another.
 
 
 # %%

@@ -16,7 +16,7 @@
 # **Before this:** chapters 03 to 08. **Time:** about 120 minutes with the exercises. **Paper:** LLaMA 2
 # (arXiv:2307.09288), section 2.2 and table 1.
 #
-# **Not reproduced:** LLaMA 2 itself, 7 to 70 thousand million parameters, does not fit into a chapter. The same code
+# **Not reproduced:** LLaMA 2 itself, with 7 to 70 billion parameters, does not fit into a chapter. The same code
 # with other sizes is SmolLM2-135M, and that runs here.
 
 # %%
@@ -45,7 +45,7 @@ rng = np.random.default_rng(9)
 #
 # A Llama keeps one vector for each token, the *residual stream*. It starts as the token's embedding. Every block adds
 # to it twice: what attention has collected from other tokens, and what the feed-forward layer has made of it. Both
-# read a normalised copy, and the stream itself goes on untouched except for these additions. At the end one more norm
+# read a normalised copy, and the stream itself continues untouched except for these additions. At the end one more norm
 # and one matrix turn each vector into a score for every token of the vocabulary.
 #
 # ## The mathematics
@@ -143,8 +143,8 @@ def block(x, layer, config, cos, sin, ops):
 # %% [markdown]
 # ## The model
 #
-# Embedding, all blocks, norm, head. The function returns the stream after the embedding and after every block as
-# well: looking inside is what this chapter is for.
+# Embedding, all blocks, norm, head. The function returns the stream after the embedding and after every block
+# too: looking inside is what this chapter is for.
 
 
 # %%
@@ -239,7 +239,7 @@ else:
 # and NaN has to count as wrong, although every comparison with it is False.
 #
 # One trap of `transformers`: its last hidden state has gone through the final norm, and those before have not. The
-# cell leaves it out, and a second check compares it behind the norm.
+# cell leaves it out, and a second check compares it after the norm.
 
 
 # %%
@@ -266,7 +266,7 @@ for name, wiring in (("as it is", block), ("block 1 without RoPE", broken_at_1))
     print(f"{name}: errors {[f'{e:.0e}' for e in errors]}, first wrong state: {first}")
 if their_states is not good:
     normed, _ = FAST.rmsnorm_forward(good[-1], params.final_norm, tiny.norm_eps)
-    compare("last state, behind the norm", normed, their_states[-1], 1e-4, against="transformers")
+    compare("last state, after the norm", normed, their_states[-1], 1e-4, against="transformers")
 
 # %% [markdown]
 # State 0 is the embedding, and state $i + 1$ what block $i$ leaves: a first wrong state 2 says block 1.
@@ -484,7 +484,8 @@ table(["wiring", "loss, nats", "says next"], rows)
 # ## The package's function
 #
 # `minillama.model.forward` is this chapter's model with the caches for the backward pass; `forward_cached` (chapter
-# 10) is the same for texts that go on. The block, the logits of the tiny model and the loader agree with the package.
+# 10) is the same for texts that continue. The block, the logits of the tiny model and the loader agree with the
+# package.
 
 # %%
 assert losses["right"] == min(losses.values())

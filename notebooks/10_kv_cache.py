@@ -47,7 +47,7 @@ config = llm.config
 # again. Almost all of that work has been done before: attention is causal, so what the model computes at position 5
 # depends on tokens 0 to 5 and on nothing that comes later.
 #
-# The next cell looks at real keys. It reads five tokens, then the same five with more behind them, and compares the
+# The next cell looks at real keys. It reads five tokens, then the same five with more after them, and compares the
 # keys of the first five positions in all 30 layers.
 
 # %%
@@ -128,7 +128,7 @@ def decode_step_loops(q, k_new, v_new, k_cache, v_cache, n):
 # ## In NumPy
 #
 # There is no mask: the new token is the last one, so everything stored is visible. A slice is enough. It must be a
-# slice, though, because behind position `n` the array holds nothing that belongs to this text.
+# slice, though, because from position `n + 1` on the array holds nothing that belongs to this text.
 
 
 # %%
@@ -179,7 +179,8 @@ def decode_step_numba(q, k_new, v_new, k_cache, v_cache, n):
 # ## Cached equals uncached
 #
 # The check: 12 tokens, once as a whole through PyTorch's causal attention, once token by token through each of the
-# three functions, starting from a cache full of NaN. NaN is contagious, so one read behind the last token would show.
+# three functions, starting from a cache full of NaN. NaN is contagious, so a single read past the last token would
+# show.
 
 # %%
 n_tokens, H, K, h = 12, 6, 2, 16
@@ -267,7 +268,7 @@ for sizes in ([12], [5, 4, 3], [1, 10, 1], [1] * 12):
 
 # %%
 def append_with_growth(buffer, length, new):
-    """Store `new` (K, t, h) behind the `length` positions of `buffer` (K, capacity, h) that are filled."""
+    """Store `new` (K, t, h) after the `length` positions of `buffer` (K, capacity, h) that are filled."""
     needed, capacity = length + new.shape[1], buffer.shape[1]
     if needed > capacity:
         larger = np.zeros((buffer.shape[0], max(needed, 2 * capacity), buffer.shape[2]), buffer.dtype)
@@ -358,7 +359,7 @@ table(["text so far (tokens)", "without a cache (ms)", "with a cache (ms)"], row
 
 # %%
 def multiplications(n_new, n_seen):
-    """Of n_new tokens behind n_seen others: every weight once per token, and attention."""
+    """Of n_new tokens after n_seen others: every weight once per token, and attention."""
     weights = config.n_parameters  # the embedding table is the output head too
     pairs = n_new * n_seen + n_new * (n_new + 1) // 2
     return n_new * weights + 2 * config.n_layers * config.n_heads * config.head_dim * pairs
@@ -426,7 +427,7 @@ plt.show()
 #
 # ## Going back
 #
-# A cache makes it cheap to go back: keep a shorter length, and what lies behind is never read again and later
+# A cache makes it cheap to go back: keep a shorter length, and what lies past it is never read again and later
 # overwritten. That is what a conversation needs. The next turn begins with the same text as the last, so only what is
 # new has to run. But a key at position $m$ depends on *all* tokens up to $m$: from the first token that differs,
 # everything is worthless, even where single tokens agree again.
@@ -527,10 +528,10 @@ assert check("chunk_mask", chunk_mask).passed
 # %% [markdown]
 # ## What breaks if it is wrong
 #
-# A wrong cache does not crash: the model goes on, in worse and worse English. Three mistakes on the real model, each
-# a replacement of one entry in its table of operations, on a prompt that is fed in two chunks:
+# A wrong cache does not crash: the model keeps writing, in worse and worse English. Three mistakes on the real model,
+# each a replacement of one entry in its table of operations, on a prompt that is fed in two chunks:
 #
-# - attention reads the unused room of the array as well (its keys are zeros, and a score of 0 has weight);
+# - attention also reads the unused room of the array (its keys are zeros, and a score of 0 has weight);
 # - the mask of every chunk begins at its first key, as if the chunk were the beginning of the text;
 # - RoPE counts positions from 0 in every chunk.
 

@@ -109,7 +109,7 @@ table(
 # ## Temperature: loops, then NumPy
 #
 # First as the formula says. It works until a logit divided by $T$ is larger than about 709, where the exponential
-# leaves float64 (88 in float32).
+# overflows float64 (88 in float32).
 
 
 # %%
@@ -445,8 +445,8 @@ assert check("top_p_filter", top_p_filter).passed
 #
 # Three samplers on the real model, all at a temperature of 0.7 and $p = 0.9$ or what is meant to be that: one that
 # multiplies by the temperature, one that adds up the mass from the least probable token, and one that decides in
-# sorted order and forgets to go back to the order of the ids. The too small nucleus above would not even run: where
-# the model is sure it keeps nothing.
+# sorted order and forgets to go back to the order of the ids. The nucleus above that is too small would not even run:
+# where the model is sure it keeps nothing.
 
 
 # %%

@@ -9,7 +9,7 @@
 # %% [markdown]
 # # 12 · Quantisation and speed
 #
-# **Goal.** Store weights in 8 and 4 bits, know how wrong they become, and multiply with them as fast as this
+# **Goal.** Store weights in 8 and 4 bits, know how wrong they become, and multiply by them as fast as this
 # machine's memory delivers them: from Python loops to the CPU's instructions for bytes.
 #
 # **Before this:** chapters 01 (NumPy to Numba), 09 (the whole model) and 10 (KV cache). **Time:** about two hours,
@@ -46,7 +46,7 @@ llm = load()
 # %% [markdown]
 # ## The idea
 #
-# To produce one token, a model multiplies one vector with every matrix it has. Each weight is read from memory,
+# To produce one token, a model multiplies one vector by every matrix it has. Each weight is read from memory,
 # used for one multiplication and one addition, and not needed again before the next token. A processor can do many
 # more operations in the time in which one weight arrives. So decoding waits for memory, and the way to make it
 # faster is to make the weights *smaller*.
@@ -192,7 +192,7 @@ print(f"largest error {max(abs(d * a - b) for a, b in zip(q, x)):.6f}, half a st
 # ## All blocks in NumPy
 #
 # A block in every row; the three formats side by side. In Q4_0 the levels are not symmetrical, -8 ... 7. The number
-# of largest size gets the -8, whatever its sign is: the sign goes into `d`. Division by `d` is a multiplication with
+# of largest size gets the -8, whatever its sign is: the sign goes into `d`. Division by `d` is a multiplication by
 # $1/d$: a number that lies just half way between two levels may go to the other side if it is divided, and the bytes
 # should be those that every other program writes.
 
@@ -270,7 +270,7 @@ compare("Q8_0", d * q, expected, 1e-6)
 #
 # $$W'_{rc} = W_{rc}\, g_c, \qquad W' \hat x = W (g \odot \hat x),$$
 #
-# which computes the same logits from the normalised stream $\hat x$ and is done in earnest before models are
+# which computes the same logits from the normalised stream $\hat x$ and is really done before models are
 # quantised. ($W$ came from 8 bits; relative to $W'$ that does not matter.)
 
 # %%
@@ -288,7 +288,7 @@ for name in ("Q8_0", "Q4_0", "Q4_1"):
 # %% [markdown]
 # ### Picture: one block and its levels
 #
-# The largest number of this block decides about the steps of all 32. In Q4_0 the levels are bound to zero and to
+# The largest number of this block decides the steps of all 32. In Q4_0 the levels are bound to zero and to
 # one extreme; in Q4_1 they span just the range that is there, and the minimum costs 16 more bits.
 
 # %%
@@ -433,7 +433,7 @@ compare("loops", multiply_loops(weight[:16], x), exact[:16], 1e-3, against="floa
 # ## NumPy, and Numba
 #
 # NumPy hands the product to BLAS. A Numba loop compiles to vector instructions when `fastmath` allows it to reorder
-# the sum. A loop over int8 compiles as well, but not to the instruction that exists for the purpose. A loop over
+# the sum. A loop over int8 compiles too, but not to the instruction that exists for the purpose. A loop over
 # packed Q4_0 unpacks each byte where it needs it.
 
 
@@ -598,7 +598,7 @@ for name, emit in variants.items():
 #
 # ## Unsigned weights: the zero point
 #
-# Q8_0's integers have a sign, and `vpdpbusd` wants weights without. So 128 is added to every weight when the model
+# Q8_0's integers have a sign, and `vpdpbusd` wants weights without one. So 128 is added to every weight when the model
 # is loaded ($u = q + z$, $z = 128$; in Q4_0 the stored numbers are $q + 8$ anyway), and taken off again:
 #
 # $$\sum_i q_i p_i = \sum_i u_i p_i - z \sum_i p_i .$$
@@ -680,7 +680,7 @@ def split_in_planes(x):
 
 
 def restored(x, bits):
-    """x after a rounding to so many bits, sign included."""
+    """x after rounding to this many bits, sign included."""
     blocks = x.reshape(-1, 32)
     d = np.abs(blocks).max(axis=1, keepdims=True) / np.float32(127 if bits == 8 else 127 * 128)
     return (np.rint(over(blocks, d)) * d).reshape(x.shape)
@@ -842,9 +842,9 @@ plt.show()
 # ## One call per token
 #
 # A token is some 150 phases (five for each of 30 layers, and the head), each of which needs the whole result of
-# the one before. Starting threads costs; for so short phases, too much. The package starts them once per token.
+# the one before. Starting threads costs; for phases this short, too much. The package starts them once per token.
 # Every thread walks through all phases and *claims* chunks of work: a counter on a shared board, raised by one
-# atomic instruction, says which chunk is next. Nobody goes on before all chunks of a phase are *finished*.
+# atomic instruction, says which chunk is next. No thread continues before all chunks of a phase are *finished*.
 
 # %%
 from minillama.compute.team import claim, finish, new_board
@@ -949,7 +949,7 @@ check("q4_0_dequantize_blocks", q4_0_dequantize_blocks)
 # ## What breaks if it is wrong
 #
 # The same mistakes in the real model. Its layers are Q4_1 blocks: scale, minimum, nibbles. The next cell rewrites
-# every block as a program with the mistake would have, and lets the model go on with a sentence.
+# every block as a program with the mistake would have, and lets the model continue a sentence.
 
 
 # %%

@@ -19,8 +19,8 @@
 # and Dolma (arXiv:2402.00159).
 #
 # **Not reproduced.** LLaMA 2's data were never published: neither the pages, nor the sources, nor their proportions.
-# Two trillion tokens do not fit a chapter either. It works with pages written here and with a synthetic corpus from a
-# seed; so its shares say how the rules work, not what the web looks like.
+# Two trillion tokens do not fit into a chapter either. It works with pages written here and with a synthetic corpus
+# from a seed; so its shares say how the rules work, not what the web looks like.
 
 # %%
 import ipaddress
@@ -153,8 +153,8 @@ PAGES = {
 # %% [markdown]
 # ## Quality: figures against thresholds
 #
-# Gopher's rules in plain Python. A word is a run of letters and digits, an apostrophe with the letters behind it, or a
-# run of one sign; a sign is no word for the first three rules, but it counts as one in the shares.
+# Gopher's rules in plain Python. A word is a run of letters and digits, an apostrophe with the letters after it, or a
+# run of one sign; a sign is not a word for the first three rules, but it counts as one in the shares.
 
 # %%
 STOP_WORDS = {"the", "be", "to", "of", "and", "that", "have", "with"}
@@ -246,7 +246,7 @@ plt.show()
 # ## Repetition
 #
 # Gopher's second set of rules asks how much of a page was there before. For phrases of $n$ words a cursor walks over
-# the text; a phrase that was seen adds its characters, and the cursor jumps behind it, so that no character counts
+# the text; a phrase that was seen adds its characters, and the cursor jumps past it, so that no character counts
 # twice.
 
 
@@ -371,7 +371,7 @@ show("\n".join(c4_clean_lines(GUIDE)))
 
 # %% [markdown]
 # The heading, the menu and the notice are gone. FineWeb leaves out the rule of terminal punctuation in its C4 step, and
-# has rules of its own that look at the page instead. Here is what every filter says of every page.
+# has rules of its own that look at the page instead. Here is what every filter says about every page.
 
 # %%
 filters = [GopherRepetition(), GopherQuality(), C4Quality.fineweb(), FineWebQuality()]
@@ -417,7 +417,7 @@ plt.show()
 # ## Personal data
 #
 # Addresses and numbers of people have shapes, so regular expressions find them. They also find much else. What tells
-# them apart is checksums, and the words around.
+# them apart is checksums, and the words around them.
 
 
 # %%
@@ -486,8 +486,9 @@ Friends of the lighthouse pay to GB82 WEST 1234 5698 7654 32. Our book has the I
 show(redact_emails(CONTACT))
 
 # %% [markdown]
-# Three published or checked styles on this page. Dolma replaces by marks, and drops pages with six or more findings.
-# FineWeb puts in neutral addresses, and leaves private IP addresses alone. The package's own style knows more kinds.
+# Three published or checked styles on this page. Dolma puts marks in place of findings, and drops pages with six or
+# more. FineWeb puts in neutral addresses, and leaves private IP addresses alone. The package's own style knows more
+# kinds.
 
 # %%
 from minillama.data.rules.personal_data.filter import PersonalDataFilter
@@ -499,7 +500,7 @@ contacts = "\n".join(f"{name} answers at {name}@mail.example.org daily" for name
 print("--- six addresses, as in Dolma:", PersonalDataFilter(style="dolma")(contacts).text)
 
 # %% [markdown]
-# The bank account is safe only in the third version. The ISBN stands in all of them: it is a number of nobody.
+# The bank account is safe only in the third version. The ISBN stands in all of them: it is nobody's number.
 #
 # ### Precision and recall
 #
@@ -622,7 +623,7 @@ plt.show()
 #
 # C4 drops a page when it holds one word of a list. Dolma trains a classifier and drops sentences above a threshold.
 # LLaMA 2 only measured. How such filters work, and fail, does not depend on the topic. So the chapter takes a harmless
-# one: a filter for **storms**. Sentences about bad weather shall go, sentences about anything else shall stay.
+# one: a filter for **storms**. Sentences about bad weather are to go, sentences about anything else are to stay.
 
 # %%
 WEATHER = {
@@ -724,7 +725,7 @@ for text in ("The hen sat on her eggs.", "How do I bake a plain bread?", "How do
 
 # %% [markdown]
 # The last score is high and wrong. Such a score can rank what a person should look at, and measure a corpus as the
-# paper did; it is no judgement on a sentence.
+# paper did; it is not a judgement on a sentence.
 
 # %% [markdown]
 # ## A synthetic corpus
@@ -815,8 +816,8 @@ print(f"{len(hashes)} shingles; values that agree with the copy's: {agree:.2f}")
 
 # %% [markdown]
 # NumPy does all functions and shingles in one product, and gets it wrong: $a x$ has up to 122 bits, and `uint64` keeps
-# the lower 64 without a word. The compiled version cuts both factors in two parts, so that no product exceeds 64 bits,
-# and uses that $2^{61} \equiv 1$ modulo the prime.
+# the lower 64 without a warning. The compiled version cuts both factors into two parts, so that no product exceeds 64
+# bits, and uses that $2^{61} \equiv 1$ modulo the prime.
 
 # %%
 with np.errstate(over="ignore"):
@@ -914,7 +915,7 @@ plt.show()
 
 # %% [markdown]
 # The dotted line is at $(1/14)^{1/8}$, where the step is steepest. Bands turn a search over pairs into a search for
-# equal keys: each band has a table from its eight values to the documents that have them. Candidates are joined to
+# equal keys: each band has a table from its eight values to the documents that have them. Candidates are joined into
 # clusters, and the first document of each cluster stays.
 
 
@@ -1096,7 +1097,7 @@ print(", ".join(settings.in_order))
 print(f"read {tally['read']['documents']} pages, written {tally['written']['documents']}")
 
 # %% [markdown]
-# The pipeline counts pages, not kinds. The same filters called one after the other tell both, and must come to the same
+# The pipeline counts pages, not kinds. The same filters called one after another tell both, and must arrive at the same
 # texts.
 
 # %%
@@ -1276,7 +1277,7 @@ again, _ = Batches(sources, batch_size=8, seq_len=32, seed=1).batch(57)
 assert np.array_equal(again, batches.batch(57)[0])  # a batch is a function of seed and step
 
 # %% [markdown]
-# Few short songs that make an eighth of the rows are read again and again, while most stories are not read at all.
+# A few short songs that make up an eighth of the rows are read again and again, while most stories are not read at all.
 # That is what up-sampling is; how many epochs are too many is a question for the validation loss.
 #
 # ### Bits per byte
@@ -1439,8 +1440,8 @@ for name, rules in (("with the rules of duplicates", every), ("without them", ev
 
 # %% [markdown]
 # The first four words were given, so the first model says nothing of the page. The second one recites it for a while,
-# and nothing else about it looks wrong. In real language models the same was measured: text comes back word for word
-# the more often, the more copies there were and the larger the model is (Carlini et al., arXiv:2202.07646), and
+# and nothing else about it looks wrong. In real language models the same was measured: the more copies there were and
+# the larger the model is, the more often text comes back word for word (Carlini et al., arXiv:2202.07646), and
 # removing near-duplicates helps (Lee et al., arXiv:2107.06499).
 
 # %% [markdown]

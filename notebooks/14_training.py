@@ -311,8 +311,8 @@ for name, ours, loops in zip(("dq", "dk", "dv"), one_head, three_tokens):
 #
 # $P$ has a number for each pair of tokens: for one head and 4096 tokens 67 MB in float32, in every layer. Instead of
 # keeping it, forward can keep one number for each query, the logarithm of the softmax's denominator
-# $\ell_t = \log \sum_s e^{z_{ts}}$. Then $p_{ts} = e^{z_{ts} - \ell_t}$ can be had again, a tile at a time. The sum
-# over the row need not go over the keys either:
+# $\ell_t = \log \sum_s e^{z_{ts}}$. Then $p_{ts} = e^{z_{ts} - \ell_t}$ can be computed again, a tile at a time. The
+# sum over the row need not go over the keys either:
 # $\sum_r p_{tr}\, dp_{tr} = \sum_r p_{tr}\, (dy_t \cdot v_r) = dy_t \cdot y_t$.
 # That is FlashAttention's backward pass (arXiv:2205.14135), and what the package's compiled kernel does.
 
@@ -662,8 +662,8 @@ print("without bias correction        ", (m / (np.sqrt(v) + 1e-5)).round(4))
 # of that.
 #
 # **Decay, decoupled.** The W in AdamW: each step also pulls weights towards 0, by $\eta\lambda\theta$, *beside* the
-# step. Older codes add $\lambda\theta$ to the gradient instead (L2). Then the pull is divided by $\sqrt{\hat v}$ as
-# well, and weights with large gradients hardly decay. Two weights that start at 1, whose gradients are noise of
+# step. Older code adds $\lambda\theta$ to the gradient instead (L2). Then the pull is divided by $\sqrt{\hat v}$
+# too, and weights with large gradients hardly decay. Two weights that start at 1, whose gradients are noise of
 # different size and would move them nowhere:
 
 # %%
@@ -860,7 +860,7 @@ assert rows[-1, 0] < 0.3
 #
 # The small model that ships with the package writes the training text. Its stories are sampled in many rows side by
 # side, with the KV cache of chapter 10; adding Gumbel noise to the logits and taking the largest is sampling from the
-# softmax (chapter 11). When a story ends, the next begins behind a BOS token, as in llama2.c's training data.
+# softmax (chapter 11). When a story ends, the next begins after a BOS token, as in llama2.c's training data.
 
 # %%
 from minillama.kv_cache import KVCache
@@ -888,7 +888,7 @@ print(textwrap.fill(tokenizer.decode(stories[0].tolist())[:300], 96), "...")
 # ## Training a model
 #
 # A student of some hundred thousand parameters, in random pieces of 128 tokens, for some hundred steps. That is
-# several times over the same little text, so the loss on held-out stories is watched as well.
+# several times over the same little text, so the loss on held-out stories is watched too.
 
 
 # %%
@@ -1022,7 +1022,7 @@ print("held out:", np.round(after, 3))
 assert after[0] > after[1] > after[2]
 
 # %% [markdown]
-# Three points on so few tokens are an illustration and no law. A longer study of this kind, with real stories, more
+# Three points on so few tokens are an illustration, not a law. A longer study of this kind, with real stories, more
 # sizes and more tokens, is `benchmarks/scaling_study.py`; its picture is `benchmarks/results/scaling_study.png`.
 #
 # A real run needs more than a loop: mixed sources, checkpoints, resuming after an interruption, validation. That is
@@ -1105,11 +1105,11 @@ axis.legend(title="mistake: loss of the last 20 steps", fontsize=8)
 plt.show()
 
 # %% [markdown]
-# No curve says of itself that it is wrong. Two mistakes cost a lot, but without a right run beside them they would pass
-# for a model that is too small or a rate that is too low. The missing root can hardly be seen, for Adam divides by the
-# size of a gradient anyway. And a forgotten sum over the group may even look good for some hundred steps: Adam makes
-# steps of full size from any gradient that points roughly downhill. That is why gradients are compared with numbers,
-# and never judged by the loss: each mistake is off by far more than rounding.
+# No curve says by itself that it is wrong. Two mistakes cost a lot, but without a right run beside them they would pass
+# for a model that is too small or a rate that is too low. The missing root can hardly be seen, because Adam divides by
+# the size of a gradient anyway. And a forgotten sum over the group may even look good for some hundred steps: Adam
+# makes steps of full size from any gradient that points roughly downhill. That is why gradients are compared with
+# numbers, and never judged by the loss: each mistake is off by far more than rounding.
 
 # %%
 q, k, v = (normal(2, n, 16, 16).astype(np.float32) for n in (4, 2, 2))
