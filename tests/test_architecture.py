@@ -86,7 +86,7 @@ def module_at(parts: list[str]) -> str:
             return ".".join(end)
         if path.is_dir():
             return ".".join([*end, "__init__"])
-    raise AssertionError(f"minillama.{'.'.join(parts)} is no module")
+    raise AssertionError(f"minillama.{'.'.join(parts)} is not a module")
 
 
 GRAPH = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): imports(path) for path in FILES}

@@ -130,7 +130,7 @@ def test_any_objective_over_the_logits(rng):
 
 @pytest.mark.parametrize("name", FAST._fields)
 def test_a_learners_function_trains_too(name, rng):
-    """Any entry of the table may be replaced, backward as well as forward: it is called, the result stays."""
+    """Any entry of the table may be replaced, forward and backward alike: it is called, the result stays."""
     params, tokens, targets = make(GQA, rng)
     calls = []
 

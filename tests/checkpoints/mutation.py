@@ -164,7 +164,7 @@ class TooSlow(BaseException):
 
 @contextmanager
 def alarm(seconds: float) -> Iterator[None]:
-    """Raise `TooSlow` after `seconds`; an alarm that somebody else had set goes on afterwards."""
+    """Raise `TooSlow` after `seconds`; an alarm that somebody else had set keeps running afterwards."""
 
     def ring(*_: object) -> None:
         raise TooSlow

@@ -1,4 +1,4 @@
-"""GGUF: what the `gguf` package wrote is read, and what is no LLaMA 2 is refused."""
+"""GGUF: what the `gguf` package wrote is read, and what is not a LLaMA 2 is refused."""
 
 from __future__ import annotations
 

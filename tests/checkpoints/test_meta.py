@@ -378,7 +378,7 @@ LYING = {
     "persistent id of another kind": (tensor(storage(tag=b"module!")), "persistent id"),
     "persistent id is a number": (tensor(b"K\1Q"), "data.pkl"),
     "storage is a tuple": (tensor(b")"), "other types"),
-    "value that is no tensor": (b"K\1", "KeyError"),
+    "value that is not a tensor": (b"K\1", "KeyError"),
 }
 
 

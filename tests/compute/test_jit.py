@@ -40,8 +40,8 @@ def copy(tmp_path):
     return tmp_path / "copy"
 
 
-def test_an_edit_anywhere_compiles_anew(copy, tmp_path):
-    """Numba itself would not notice an edit in another file and would go on with the old code."""
+def test_an_edit_anywhere_compiles_again(copy, tmp_path):
+    """Numba itself would not notice an edit in another file and would keep running the old code."""
     _, folder, hits = run(copy, tmp_path / "home")
     assert (hits, Path(folder).parent) == (0, tmp_path / "home" / "kernels")
     assert run(copy, tmp_path / "home") == (1.0, folder, 1)

@@ -143,7 +143,7 @@ def test_interrupted_anywhere_the_output_is_the_same(source, tmp_path, monkeypat
         except Stop:
             n_stops += 1
             assert not list((tmp_path / "out").glob("part-*"))  # nothing that looks finished
-            for path in work_folder(settings).iterdir():  # a half-written batch behind the last commit
+            for path in work_folder(settings).iterdir():  # a half-written batch after the last commit
                 if path.suffix in (".gz", ".bin", ".index"):
                     path.write_bytes(path.read_bytes() + b"half")
     assert n_stops > 3

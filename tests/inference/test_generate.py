@@ -157,7 +157,7 @@ def test_breaking_off_and_going_on(session):
 @pytest.mark.parametrize("op", FORWARD)
 @pytest.mark.parametrize("call", [1, 2])
 def test_an_interrupt_anywhere_leaves_a_usable_session(op, call):
-    """Ctrl-C inside any layer of any step: the same iterator goes on to the same text."""
+    """Ctrl-C inside any layer of any step: the same iterator continues to the same text."""
     expected = greedy_by_full_forward(PROMPT, 6)
     armed = {"left": -1}
 

@@ -69,7 +69,7 @@ def test_chunk_of_a_longer_sequence(forward, n_tokens, rng):
 
 @pytest.mark.parametrize("n_tokens", [2, 20])
 def test_the_future_is_not_read(forward, n_tokens, rng):
-    """Keys and values behind every position may be anything, NaN included."""
+    """Keys and values past every position may be anything, NaN included."""
     q, k, v, positions = make((1, 2, 1, n_tokens, 4), rng, n_keys=n_tokens + 10)
     clean = forward(q, k, v, positions)[0]
     k[:, :, n_tokens:], v[:, :, n_tokens:] = np.nan, np.nan

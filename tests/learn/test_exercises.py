@@ -16,7 +16,7 @@ MISTAKES = [(exercise, mistake) for exercise in EXERCISES for mistake in exercis
 
 
 def load(path: Path):
-    """A module from a file whose name is no identifier."""
+    """A module from a file whose name is not an identifier."""
     spec = importlib.util.spec_from_file_location(f"exercises_{path.parent.name}_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

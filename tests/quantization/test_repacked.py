@@ -96,7 +96,7 @@ def test_what_is_not_finite_is_not_swallowed(poison, rng):
 
 
 def test_matrices_share_one_stretch_of_memory(rng):
-    """Written one behind the other, none touches its neighbour."""
+    """Written one after another, none touches its neighbour."""
     weights = [random_matrix(name, (48, 64), rng) for name in KINDS]
     sizes = [interleaved_bytes(weight) for weight in weights]
     data, at, arrays = aligned_bytes(sum(sizes)), 0, []
