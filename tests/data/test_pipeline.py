@@ -211,7 +211,7 @@ def test_nothing_is_overwritten(source, tmp_path):
     before = content(out)
     with pytest.raises(ValueError, match="is not empty: choose another output, or --force"):
         run_pipeline(settings_for(source, out))
-    with pytest.raises(ValueError, match="has no interrupted run to resume"):
+    with pytest.raises(ValueError, match="has output but no interrupted run to resume"):
         run_pipeline(settings_for(source, out), resume=True)
     (out / "mine.md").write_text("notes")
     run_pipeline(settings_for(source, out, rules=()), force=True)
