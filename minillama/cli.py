@@ -105,9 +105,11 @@ def generate(
     sampling = _sampling(temperature, top_k, top_p, min_p, repetition_penalty)
     if own is None and (only or unchecked or trace):
         raise ValueError("--only, --unchecked and --trace go with --with FOLDER")
+    learner = None if own is None else LearnersModel(own, only=only, unchecked=unchecked, trace=trace)
     with compile_notice():
         llm = _load(model, tokenizer, threads, ops, kv_cache)
-        learner = None if own is None else LearnersModel(llm, own, only=only, unchecked=unchecked, trace=trace)
+        if learner is not None:
+            learner.run_on(llm)
         session = llm.session()
         stream = Timed(
             session,

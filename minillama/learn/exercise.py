@@ -1,13 +1,24 @@
-"""What an exercise is: the right function, inputs of any shape, and the mistakes that people make."""
+"""What an exercise is: the solved function, inputs of any shape, and the mistakes that people make.
+
+    @exercise(title="The angles", difficulty=1, minutes=5, make=make_angles, shapes=(...), hints=(...))
+    def rope_angles(head_dim, positions, theta):
+        \"\"\"The angle by which every pair turns ...\"\"\"         what the learner reads
+        return positions[:, None] * ...                        what the solution shows
+
+    @rope_angles.mistake("Your frequencies grow: the exponent has the wrong sign.", "The first pair turns fastest ...")
+    def growing_frequencies(head_dim, positions, theta):
+        return ...
+
+Starters, solutions and the tables of the book are generated from this text: see `texts.py`.
+"""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+import inspect
+import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -64,12 +75,13 @@ class Speed:
 
 @dataclass(frozen=True, kw_only=True)
 class Exercise:
-    """One function that the learner writes.
+    """One function that the learner writes; `exercise` makes one, and it can be called like the function.
 
     Attributes
     ----------
-    id : str
-        The function's name; never changes, progress is kept under it.
+    function : callable
+        The solved function, with the docstring that the learner reads. Its name is the exercise's id and never
+        changes: progress is kept under it.
     chapter : str
         "05".
     title : str
@@ -78,17 +90,20 @@ class Exercise:
     difficulty : int
         1 (a line or two) to 3.
     minutes : int
-    reference : callable
-        The right function, in plain NumPy; float64 in gives float64 out.
     make : callable
-        make(rng, **dims) -> tuple of arguments. Called anew with the same seed for every function
+        make(rng, **dims) -> tuple of arguments. Called again with the same seed for every function
         that is compared. Raises ValueError for dims that make no sense.
     shapes : sequence of dict
         Dims to try, the smallest first; with sizes of 1, odd sizes and sizes that differ from one another.
     hints : tuple of three str
         Of rising help; the last is almost the code.
-    mistakes : tuple of Mistake
-        At least four; inputs of `make` must tell each of them from the right result.
+    reference : callable
+        What the learner's results are compared with: the solved function, unless that one has to be compiled first
+        or is less exact than plain NumPy in wider numbers.
+    same_as : callable, optional
+        The package's own function; a test holds the solved one against it.
+    oracle : callable, optional
+        The same through PyTorch, from NumPy arguments to NumPy results. Imports torch itself.
     axes : tuple of str
         Names of the axes of the (first) output: ("batch", "head", "position", "dim").
     outputs : tuple of str
@@ -96,40 +111,61 @@ class Exercise:
     observe : callable, optional
         observe(function, args) -> what is compared, where that is not simply function(*args):
         the frequencies of a sampler, the state of an object, the pieces of a stream.
-    oracle : callable, optional
-        The same through PyTorch, from NumPy arguments to NumPy results. Imports torch itself.
     rtol, atol : float
         atol is a share of the largest expected number.
     exact : bool
         Integers, text or bits: everything must be equal.
     dtype_matters : bool
         The dtype of the result is part of the task.
-    op : callable, optional
-        op(function) -> dict of entries for minillama.Ops that make a model run on it.
+    replaces : str, optional
+        The layer of a model that this function can stand for: "rope".
+    as_layer : callable, optional
+        as_layer(function) -> the function with that layer's arguments, where they differ.
     speed : Speed, optional
+    mistakes : list of Mistake
+        At least four; inputs of `make` must tell each of them from the right result.
     """
 
-    id: str
+    function: Function
     chapter: str
     title: str
     task: str
     difficulty: int
     minutes: int
-    reference: Function
     make: Callable[..., tuple[Any, ...]]
     shapes: Sequence[Dims]
     hints: tuple[str, str, str]
-    mistakes: tuple[Mistake, ...]
+    reference: Function
+    same_as: Function | None = None
+    oracle: Function | None = None
     axes: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     observe: Callable[[Function, tuple[Any, ...]], Any] | None = None
-    oracle: Function | None = None
     rtol: float = 1e-4
     atol: float = 2e-6
     exact: bool = False
     dtype_matters: bool = False
-    op: Callable[[Function], dict[str, Function]] | None = None
-    speed: Speed | None = field(default=None)
+    replaces: str | None = None
+    as_layer: Callable[[Function], Function] | None = None
+    speed: Speed | None = None
+    mistakes: list[Mistake] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        return self.function.__name__
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """The solved function."""
+        return self.function(*args, **options)
+
+    def mistake(self, name: str, advice: str, function: Function | None = None) -> Any:
+        """Add a known mistake: a decorator, or with a function as the third argument a plain call."""
+
+        def add(wrong: Function) -> Function:
+            self.mistakes.append(Mistake(name, advice, wrong))
+            return wrong
+
+        return add if function is None else add(function)
 
     def arguments(self, dims: Dims) -> tuple[Any, ...]:
         """The arguments for these dims: always the same, always new objects."""
@@ -142,36 +178,24 @@ class Exercise:
         return function(*args) if self.observe is None else self.observe(function, args)
 
 
-@cache
-def catalogue() -> dict[str, Exercise]:
-    """All exercises by id, in the order of the book."""
-    from . import chapters
+def exercise(*, task: str = "", reference: Function | None = None, **about: Any) -> Callable[[Function], Exercise]:
+    """Make an exercise of the function below; `about` are the fields of `Exercise`.
 
-    found: dict[str, Exercise] = {}
-    for module in sorted(info.name for info in pkgutil.iter_modules(chapters.__path__)):
-        for exercise in importlib.import_module(f"{chapters.__name__}.{module}").EXERCISES:
-            if exercise.id in found:
-                raise ValueError(f"two exercises are called {exercise.id}")
-            found[exercise.id] = exercise
-    return found
-
-
-def get_exercise(id: str) -> Exercise:
-    """The exercise of that id.
-
-    Raises
-    ------
-    ValueError
-        When there is none; the message names the nearest ones.
+    The chapter is that of the folder, the task by default the first line of the docstring.
     """
-    import difflib
 
-    exercises = catalogue()
-    if id not in exercises:
-        near = difflib.get_close_matches(id, exercises, n=3, cutoff=0.4)
-        advice = f"did you mean {' or '.join(near)}?" if near else "`minillama learn` lists them"
-        raise ValueError(f"there is no exercise {id!r}: {advice}")
-    return exercises[id]
+    def make(function: Function) -> Exercise:
+        folder = re.search(r"\.ch(\d\d)_", function.__module__)
+        first_line = (inspect.getdoc(function) or "").partition("\n")[0]
+        return Exercise(
+            function=function,
+            chapter=folder[1] if folder else "",
+            task=task or first_line,
+            reference=reference or function,
+            **about,
+        )
+
+    return make
 
 
 def parse_dims(exercise: Exercise, text: str) -> dict[str, int]:

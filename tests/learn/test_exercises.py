@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minillama.learn.checking import check_function
-from minillama.learn.compare import compare
-from minillama.learn.exercise import catalogue
+from minillama.learn.catalogue import catalogue
+from minillama.learn.diagnosis.check import check_function
+from minillama.learn.diagnosis.compare import compare
 
 ROOT = Path(__file__).parents[2] / "exercises"
 EXERCISES = list(catalogue().values())

@@ -1,6 +1,5 @@
 """A real model on the learner's functions: the same text when they are right, the place of the error when not."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +8,14 @@ from typer.testing import CliRunner
 
 import minillama
 from minillama.cli import app
-from minillama.learn.exercise import catalogue
-from minillama.learn.own_model import Tracer, own_ops
-from minillama.learn.workspace import WorkspaceError, find_workspace, start, starters_folder
+from minillama.learn import texts
+from minillama.learn.catalogue import catalogue, chapter_packages
+from minillama.learn.own_model import Tracer, own_ops, put_into
+from minillama.learn.workspace.folder import WorkspaceError, find_workspace, start
 from minillama.llm import LLM
 from minillama.ops import FAST
 
-OPS = [exercise.id for exercise in catalogue().values() if exercise.op is not None]
+OPS = [exercise.id for exercise in catalogue().values() if exercise.replaces is not None]
 PROMPT = "The capital of France is"
 
 
@@ -27,8 +27,8 @@ def solved(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NUMBA_CACHE_DIR", str(before / ".cache" / "minillama" / "tests"))
         start(folder)
-    for path in (starters_folder() / "solutions").glob("*.py"):
-        shutil.copy(path, folder / path.name)
+    for package in chapter_packages():
+        (folder / texts.file_name(package)).write_text(texts.solution_file(package))
     return folder
 
 
@@ -70,15 +70,14 @@ def test_every_single_replacement_gives_the_same_text(solved, llm, id):
 def test_a_wrong_function_is_traced_to_its_first_place(solved, llm, id):
     exercise = catalogue()[id]
     own = own_ops(find_workspace(solved), only=id)
-    good = exercise.op(exercise.reference)
+    good = getattr(put_into(FAST, exercise, exercise.reference), f"{exercise.replaces}_forward")
     at = 0 if "embedding_forward" in own.used else 2  # the embedding sees the prompt once only
     calls = {"n": -1}
 
     def late(*args):
         """Right but for one call, which is off by a factor from the second position on."""
         calls["n"] += 1
-        (function,) = good.values()
-        y, cache = function(*args)
+        y, cache = good(*args)
         y = np.array(y)
         if calls["n"] == at:
             y[(slice(None), slice(None), slice(1, None)) if y.ndim == 4 else (slice(None), slice(1, None))] *= 1.5
@@ -86,7 +85,7 @@ def test_a_wrong_function_is_traced_to_its_first_place(solved, llm, id):
 
     (entry,) = own.used
     own.ops = FAST._replace(**{entry: late})
-    tracer = Tracer(own, llm.config.n_layers)
+    tracer = Tracer(own, llm.params)
     text_on(llm, tracer.ops, n=2)
     found = tracer.found
     assert (found.entry, found.call, found.position) == (entry, at, 1)
@@ -96,7 +95,7 @@ def test_a_wrong_function_is_traced_to_its_first_place(solved, llm, id):
 
 
 def test_right_functions_leave_no_trace(solved, llm):
-    tracer = Tracer(own_ops(find_workspace(solved)), llm.config.n_layers)
+    tracer = Tracer(own_ops(find_workspace(solved)), llm.params)
     text_on(llm, tracer.ops, n=3)
     assert tracer.found is None
 

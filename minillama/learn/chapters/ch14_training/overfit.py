@@ -1,0 +1,206 @@
+"""Overfit one batch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ....config import ModelConfig
+from ....ops import REFERENCE
+from ....ops import REFERENCE as ops
+from ....params import init_params, map_params, named_arrays
+from ....training.gradients import loss_and_gradients
+from ...exercise import exercise
+from .inputs import Arrays
+
+
+def make_overfit(rng: np.random.Generator, n_layers: int, dim: int, B: int, T: int, n_steps: int) -> Arrays:
+    """A small model, large random weights, and one batch of random tokens."""
+    if dim % 8:
+        raise ValueError("dim must be a multiple of 8")
+    config = ModelConfig(
+        dim=dim, n_layers=n_layers, n_heads=4, n_kv_heads=2, hidden_dim=2 * dim, vocab_size=11, max_seq_len=T
+    )
+    params = map_params(lambda a: a if a.ndim == 1 else 8 * a, init_params(config, rng))
+    text = rng.integers(0, config.vocab_size, (B, T + 1))
+    return params, config, text[:, :-1].copy(), text[:, 1:].copy(), n_steps, 0.5
+
+
+def observe_losses(function, args):
+    """The losses, and what has become of the parameters that were given."""
+    losses = function(*args)
+    parameters = np.concatenate([np.ravel(p) for _, p in named_arrays(args[0])])
+    return losses if losses is None else np.asarray(losses, np.float64), parameters
+
+
+@exercise(
+    title="Overfit one batch",
+    task="A training loop: n_steps of gradient descent on one batch. Return the losses before each and at the end.",
+    difficulty=2,
+    minutes=25,
+    make=make_overfit,
+    observe=observe_losses,
+    shapes=(
+        {"n_layers": 1, "dim": 8, "B": 2, "T": 4, "n_steps": 3},
+        {"n_layers": 1, "dim": 8, "B": 1, "T": 1, "n_steps": 1},
+        {"n_layers": 2, "dim": 8, "B": 3, "T": 5, "n_steps": 6},
+        {"n_layers": 1, "dim": 16, "B": 2, "T": 6, "n_steps": 30},
+    ),
+    axes=("step",),
+    outputs=("losses", "parameters after the call"),
+    rtol=2e-3,
+    atol=1e-4,
+    hints=(
+        "loss_and_gradients gives the loss and a tree of gradients that looks like params. named_arrays goes through "
+        "both in the same order.",
+        "Change the arrays themselves: p -= learning_rate * g works in place, p = p - learning_rate * g gives a new "
+        "array to a local name and leaves the model as it was.",
+        "for _ in range(n_steps):\n"
+        "    loss, gradients = loss_and_gradients(params, config, tokens, targets, ops=REFERENCE)\n"
+        "    losses.append(loss)\n"
+        "    for (_, p), (_, g) in zip(named_arrays(params), named_arrays(gradients)):\n"
+        "        p -= learning_rate * g",
+    ),
+)
+def overfit(params, config, tokens, targets, n_steps, learning_rate):
+    """Train on one batch by plain gradient descent until the model knows it by heart.
+
+    The first test of any training code: a model that cannot learn one batch learns nothing. At hand are
+
+        from minillama.ops import REFERENCE                      plain NumPy: nothing to wait for
+        from minillama.params import named_arrays                pairs (name, array) of every parameter
+        from minillama.training.gradients import loss_and_gradients
+
+        loss, gradients = loss_and_gradients(params, config, tokens, targets, ops=REFERENCE)
+
+    `gradients` is a tree like params. The update is p <- p - learning_rate * g, for every array, in place.
+
+    Parameters
+    ----------
+    params : Params
+        Changed in place.
+    config : ModelConfig
+    tokens, targets : integer ndarray of shape (B, T)
+        targets[b, t] is the token that follows tokens[b, t].
+    n_steps : int
+    learning_rate : float
+
+    Returns
+    -------
+    losses : list of n_steps + 1 floats
+        Before the first update, before the second ... and after the last.
+    """
+    losses = []
+    for _ in range(n_steps):
+        loss, gradients = loss_and_gradients(params, config, tokens, targets, ops=ops)
+        losses.append(loss)
+        for (_, p), (_, g) in zip(named_arrays(params), named_arrays(gradients)):
+            p -= learning_rate * g
+    losses.append(loss_and_gradients(params, config, tokens, targets, ops=ops)[0])
+    return losses
+
+
+def _overfit(wrong: str = ""):
+    """Gradient descent on one batch, with one thing changed where `wrong` names it."""
+
+    def function(params, config, tokens, targets, n_steps, learning_rate):
+        from ....training.gradients import loss_and_gradients
+
+        if wrong == "unshifted":
+            targets = tokens
+        losses, total, first = [], None, None
+        if wrong == "copy":
+            params = map_params(np.copy, params)
+        rate = {"sign": -learning_rate, "batch": learning_rate / len(tokens), "nothing": 0.0}.get(wrong, learning_rate)
+        for _ in range(n_steps + (wrong == "more")):
+            loss, gradients = loss_and_gradients(params, config, tokens, targets, ops=REFERENCE)
+            losses.append(loss)
+            if wrong == "accumulated":
+                total = gradients if total is None else map_params(np.add, total, gradients)
+                gradients = total
+            if wrong == "stale":
+                first = gradients if first is None else first
+                gradients = first
+            for (name, p), (_, g) in zip(named_arrays(params), named_arrays(gradients)):
+                if wrong == "layers only" and not name.startswith("layers."):
+                    continue
+                if wrong == "matrices only" and p.ndim < 2:
+                    continue
+                p -= np.float32(rate) * g
+        last = loss_and_gradients(params, config, tokens, targets, ops=REFERENCE)[0]
+        return {"order": [last, *losses], "short": losses, "more": losses}.get(wrong, [*losses, last])
+
+    return function
+
+
+overfit.mistake(
+    "Your parameters never change: all losses are the same.",
+    "p = p - learning_rate * g makes a new array and lets the local name p point to it. Write into the "
+    "array: p -= learning_rate * g, or p[...] = ...",
+    _overfit("nothing"),
+)
+
+overfit.mistake(
+    "Your loop goes uphill: the gradient is added.",
+    "The gradient points to where the loss grows: subtract it.",
+    _overfit("sign"),
+)
+
+overfit.mistake(
+    "Your loop adds up the gradients of all steps so far.",
+    "Each update takes the gradient at the present parameters. (In PyTorch this is the forgotten zero_grad.)",
+    _overfit("accumulated"),
+)
+
+overfit.mistake(
+    "Your loop computes the gradient once and then uses it again and again.",
+    "After an update the gradient is another one: call loss_and_gradients inside of the loop.",
+    _overfit("stale"),
+)
+
+overfit.mistake(
+    "Your targets are the tokens themselves, not shifted by one.",
+    "The model then learns to repeat what it reads, and the loss falls all the same. Pass `targets`.",
+    _overfit("unshifted"),
+)
+
+overfit.mistake(
+    "Your step is divided by the number of sequences.",
+    "The loss is a mean over the batch already, and so is its gradient.",
+    _overfit("batch"),
+)
+
+overfit.mistake(
+    "Your loop updates the layers, but neither embedding nor last norm nor head.",
+    "named_arrays(params) goes through all; params.layers is a part of them.",
+    _overfit("layers only"),
+)
+
+overfit.mistake(
+    "Your loop does not update the norms' weights.",
+    "They are exempt from weight decay, not from training.",
+    _overfit("matrices only"),
+)
+
+overfit.mistake(
+    "Your function does not return the loss after the last update.",
+    "n_steps + 1 losses: one before each update and one at the end, or nobody knows what the last one did.",
+    _overfit("short"),
+)
+
+overfit.mistake(
+    "Your function trains a copy: the parameters that it was given have not changed.",
+    "Whoever called it wants the trained model: write into the arrays of `params` themselves.",
+    _overfit("copy"),
+)
+
+overfit.mistake(
+    "Your function makes one update too many.",
+    "n_steps updates and n_steps + 1 losses: the last loss is taken behind the last update.",
+    _overfit("more"),
+)
+
+overfit.mistake(
+    "Your last loss stands first.",
+    "The losses come in the order of time: before the first update, ..., after the last.",
+    _overfit("order"),
+)
