@@ -37,7 +37,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from minillama.learn.book import COLOURS, compare, load, style, table, torch
+from minillama.learn.book import COLOURS, load, show_error, style, table, torch
 
 style()
 
@@ -335,8 +335,8 @@ else:
     )
     joined = (softmax(s) @ wide[2]).swapaxes(0, 1).reshape(len(ids), -1)
     hidden = gate.astype(np.float64) / (1 + np.exp(-gate.astype(np.float64))) * up
-compare("attention", seen["joined"], joined, 1e-4)
-compare("feed-forward gate", seen["hidden"], hidden, 1e-3)
+show_error("attention", seen["joined"], joined, 1e-4)
+show_error("feed-forward gate", seen["hidden"], hidden, 1e-3)
 
 # %% [markdown]
 # ## From NumPy to compiled kernels
@@ -352,7 +352,7 @@ from minillama.ops import REFERENCE
 
 for name, ops in (("REFERENCE", REFERENCE), ("FAST", FAST)):
     package, _ = forward(llm.params, llm.config, ids, ops)
-    compare(f"logits of {name}", package[0], logits, 2e-3, against="the forty lines above")
+    show_error(f"logits of {name}", package[0], logits, 2e-3, against="the forty lines above")
 
 # %% [markdown]
 # ## Count the parameters
@@ -465,13 +465,17 @@ table(["model", "weights (GiB)", "cache (bytes per token)", "cache, 4096 tokens 
 # %% [markdown]
 # ## Exercises
 #
-# | id | what | difficulty | minutes |
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes |
 # |---|---|---|---|
-# | `continue_greedily` | the loop that answers, with an end token | 1 | 10 |
-# | `read_config` | a `config.json` with missing keys | 1 | 15 |
-# | `count_parameters` | 7B and 70B, exactly | 2 | 20 |
-# | `activation_shapes` | predict every shape, with a cache and GQA | 2 | 20 |
-# | `context_that_fits` | how long a text fits in memory | 2 | 15 |
+# | `continue_greedily` | The loop that answers | 1 | 10 |
+# | `read_config` | Read a config.json | 1 | 15 |
+# | `count_parameters` | How many parameters? | 2 | 20 |
+# | `activation_shapes` | Predict the shapes | 2 | 20 |
+# | `context_that_fits` | How long a text fits in memory? | 2 | 15 |
+#
+# <!-- end of the exercises -->
 #
 # In a terminal, `minillama learn start my-llama` makes a folder with a file of empty functions for every chapter, and
 # `minillama learn watch` in that folder checks each function when it is saved. In a notebook:

@@ -28,7 +28,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from numba import njit, prange
 
-from minillama.learn.book import COLOURS, compare, load, style, table, torch
+from minillama.learn.book import COLOURS, load, show_error, style, table, torch
 
 style()
 
@@ -124,7 +124,7 @@ seconds = {"Python loops": best_of(1, matvec_loops, weight, x, y_loops)}
 # %%
 y_numpy = weight @ x
 seconds["NumPy"] = best_of(30, np.matmul, weight, x)
-compare("NumPy and the loops", y_numpy, y_loops, 1e-4, against="Python loops")
+show_error("NumPy and the loops", y_numpy, y_loops, 1e-4, against="Python loops")
 
 # %% [markdown]
 # ## Numba
@@ -181,7 +181,7 @@ if torch is not None:
 else:
     expected = weight.astype(np.float64) @ x
 for name, y in (("Numba", y_numba), ("sums reordered", y_vector), ("parallel", y_parallel)):
-    compare(name, y, expected, 1e-4)
+    show_error(name, y, expected, 1e-4)
 
 # %% [markdown]
 # ## Compile time against run time
@@ -439,8 +439,8 @@ if torch is not None:
     expected = torch.softmax(torch.tensor(logits, dtype=torch.float64), dim=-1).numpy()
 else:
     expected = softmax_stable(logits.astype(np.float64))
-compare("softmax, kernel", p, expected, 1e-6)
-compare("softmax, NumPy", softmax_stable(logits), expected, 1e-6)
+show_error("softmax, kernel", p, expected, 1e-6)
+show_error("softmax, NumPy", softmax_stable(logits), expected, 1e-6)
 
 # %% [markdown]
 # ## A data race
@@ -490,15 +490,19 @@ print(f"counts[ids] += 1 keeps {counts.sum()} of {len(ids):,}: one for each of {
 # %% [markdown]
 # ## Exercises
 #
-# | id | what | difficulty | minutes |
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes |
 # |---|---|---|---|
-# | `c_strides` | strides by hand | 1 | 5 |
-# | `cache_lines_read` | what a walk through memory costs | 2 | 10 |
-# | `roofline_seconds` | the least time a kernel can take | 1 | 5 |
-# | `stable_softmax` | no overflow, masked scores included | 1 | 10 |
-# | `parallel_matvec` | a kernel on all cores; the real model can run on it | 2 | 20 |
-# | `scatter_add_parallel` | fix a data race | 3 | 25 |
-# | `pairwise_sum` | a sum whose error does not grow | 2 | 15 |
+# | `c_strides` | How far is the next element? | 1 | 5 |
+# | `cache_lines_read` | What memory really delivers | 2 | 10 |
+# | `roofline_seconds` | The roofline | 1 | 5 |
+# | `stable_softmax` | A softmax that cannot overflow | 1 | 10 |
+# | `parallel_matvec` | Matrix times vector, on all cores; runs in a model; with a speed card | 2 | 20 |
+# | `scatter_add_parallel` | Fix a data race | 3 | 25 |
+# | `pairwise_sum` | Pairwise summation | 2 | 15 |
+#
+# <!-- end of the exercises -->
 #
 # `minillama learn start my-llama` and `minillama learn watch` in a terminal, or
 # `from minillama.learn import check` and `check("stable_softmax", my_function)` in a notebook.

@@ -32,7 +32,7 @@ import numpy as np
 from numba import njit
 
 from minillama.learn import check
-from minillama.learn.book import COLOURS, compare, load, style, table
+from minillama.learn.book import COLOURS, load, show_error, style, table
 
 style()
 try:  # the libraries that define the results; without them the chapter compares with the package
@@ -356,7 +356,7 @@ if tokenizers is not None:
     library.train_from_iterator(((word + " ") * n for word, n in zip(words, own_weights)), trainer)
     expected = np.arange(len(ours)) + len(alphabet)
     learned = [library.token_to_id(a + b) for a, b in ours]
-    compare(f"ids of {len(ours)} learned pieces", learned, expected, 0, against="tokenizers")
+    show_error(f"ids of {len(ours)} learned pieces", learned, expected, 0, against="tokenizers")
 else:
     print("tokenizers is not installed: nothing to compare with here")
 
@@ -524,7 +524,7 @@ against = "sentencepiece" if sentencepiece is not None else "the package (senten
 for text in ("The lighthouse of 1965", "two  spaces, Málaga 🙂", " ".join(HELD_OUT.split())):
     ours = [number[piece] for piece in sentencepiece_encode(text, scores)]
     theirs = [id_ for id_ in encode_llama(text) if id_ != package.bos_id]
-    compare(f"{len(ours):3d} ids", ours, theirs, 0, against=against)
+    show_error(f"{len(ours):3d} ids", ours, theirs, 0, against=against)
 
 # %% [markdown]
 # ## A real vocabulary: SmolLM2
@@ -603,17 +603,21 @@ table(("id", "bytes", "decoded alone", "decoded as a stream", "held back"), rows
 # %% [markdown]
 # ## Exercises
 #
-# | id | what | difficulty | minutes |
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes |
 # |---|---|---|---|
-# | `count_bpe_pairs` | count neighbours, each word as often as it occurs | 1 | 8 |
-# | `merge_pair` | replace one pair, from left to right | 1 | 8 |
-# | `train_bpe` | learn the rules | 2 | 15 |
-# | `encode_with_merges` | cut a word by the rules | 2 | 15 |
-# | `split_digits` | every digit stands alone | 1 | 5 |
-# | `byte_fallback_ids` | unknown characters as bytes | 1 | 8 |
-# | `byte_characters_of` | GPT-2's table of visible bytes | 2 | 15 |
+# | `count_bpe_pairs` | Count the pairs | 1 | 8 |
+# | `merge_pair` | Merge one pair | 1 | 8 |
+# | `train_bpe` | Train the merges | 2 | 15 |
+# | `encode_with_merges` | Encode with merges | 2 | 15 |
+# | `split_digits` | Digits stand alone | 1 | 5 |
+# | `byte_fallback_ids` | Byte fallback | 1 | 8 |
+# | `byte_characters_of` | Bytes as visible characters | 2 | 15 |
 # | `sentencepiece_encode` | LLaMA's encoder | 3 | 25 |
-# | `utf8_feed` | a streaming decoder | 3 | 25 |
+# | `utf8_feed` | A streaming UTF-8 decoder | 3 | 25 |
+#
+# <!-- end of the exercises -->
 #
 # In a terminal: `minillama learn start my-llama`, then `minillama learn watch`, which checks on every save. In a
 # notebook: `from minillama.learn import check; check("merge_pair", my_function)`.

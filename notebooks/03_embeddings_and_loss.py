@@ -26,7 +26,7 @@ import numpy as np
 from numba import njit, prange
 
 from minillama.learn import check
-from minillama.learn.book import COLOURS, compare, load, style, table, torch
+from minillama.learn.book import COLOURS, load, show_error, style, table, torch
 
 style()
 rng = np.random.default_rng(0)
@@ -219,12 +219,12 @@ else:
     }
     expected |= {"gradient": cross_entropy_backward(wide, targets, -100)}
 
-compare("gather", gather_embeddings(tokens, weight), expected["rows"], 0)
-compare("log-sum-exp", log_sum_exp(logits), expected["lse"], 1e-4)
-compare("loss, NumPy", cross_entropy_loss(logits, targets, -100), expected["loss"], 1e-4)
+show_error("gather", gather_embeddings(tokens, weight), expected["rows"], 0)
+show_error("log-sum-exp", log_sum_exp(logits), expected["lse"], 1e-4)
+show_error("loss, NumPy", cross_entropy_loss(logits, targets, -100), expected["loss"], 1e-4)
 compiled = losses_compiled(logits.reshape(-1, 300), targets.reshape(-1), -100)
-compare("loss, Numba", compiled.sum() / (targets != -100).sum(), expected["loss"], 1e-4)
-compare("gradient", cross_entropy_backward(logits, targets, -100), expected["gradient"], 1e-5)
+show_error("loss, Numba", compiled.sum() / (targets != -100).sum(), expected["loss"], 1e-4)
+show_error("gradient", cross_entropy_backward(logits, targets, -100), expected["gradient"], 1e-5)
 
 # %% [markdown]
 # The log-sum-exp of logits near 500 is exact to about 1e-5 in float32, as any number of that size is. The compiled
@@ -434,15 +434,19 @@ for s in (0.01, 0.1, 1.0):
 # %% [markdown]
 # ## Exercises
 #
-# | id | what | difficulty | minutes |
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes |
 # |---|---|---|---|
-# | `gather_embeddings` | the row of every token | 1 | 5 |
-# | `log_sum_exp` | without overflow | 2 | 10 |
-# | `shift_targets` | which token is the target | 1 | 8 |
-# | `cross_entropy_loss` | the mean over the targets that count | 2 | 15 |
-# | `cross_entropy_backward` | the gradient of the logits | 2 | 15 |
-# | `perplexity` | of several texts together | 1 | 8 |
-# | `bits_per_byte` | whatever the tokenizer | 1 | 8 |
+# | `gather_embeddings` | Look up the rows; runs in a model | 1 | 5 |
+# | `log_sum_exp` | log-sum-exp that does not overflow | 2 | 10 |
+# | `shift_targets` | Which token is the target | 1 | 8 |
+# | `cross_entropy_loss` | Cross-entropy | 2 | 15 |
+# | `cross_entropy_backward` | The gradient of the logits | 2 | 15 |
+# | `perplexity` | Perplexity of a corpus | 1 | 8 |
+# | `bits_per_byte` | Bits per byte | 1 | 8 |
+#
+# <!-- end of the exercises -->
 #
 # In a terminal: `minillama learn start my-llama`, then `minillama learn watch`, which checks on every save. In a
 # notebook: `from minillama.learn import check; check("log_sum_exp", my_function)`.
@@ -519,8 +523,8 @@ for name, function in (("right", embedding_forward), ("times sqrt(D)", scaled), 
 # %%
 x, _ = embedding_forward(ids, packed)
 np.testing.assert_allclose(gather_embeddings(ids, E), x)
-compare("embeddings", gather_embeddings(ids, E), x, 0, against="the package")
+show_error("embeddings", gather_embeddings(ids, E), x, 0, against="the package")
 assert output_head(llm.params) is packed  # tied
 package = llm.logprobs(ids[0, :1].tolist(), ids[0, 1:].tolist())
-compare("log-probabilities", logprobs, package, 1e-4, against="the package")
-compare("loss of the text", losses.mean(), -package.mean(), 1e-4, against="the package")
+show_error("log-probabilities", logprobs, package, 1e-4, against="the package")
+show_error("loss of the text", losses.mean(), -package.mean(), 1e-4, against="the package")

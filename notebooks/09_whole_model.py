@@ -32,7 +32,7 @@ import minillama
 from minillama.checkpoints.llama2c import write_llama2c
 from minillama.layers.rope import half_to_interleaved, rope_table
 from minillama.learn import check
-from minillama.learn.book import COLOURS, compare, load, style, table, torch
+from minillama.learn.book import COLOURS, load, show_error, style, table, torch
 from minillama.model import forward
 from minillama.ops import FAST, REFERENCE
 from minillama.params import LayerParams, Params, build_params, map_params
@@ -185,8 +185,8 @@ plain = head_logits(hidden_states(params, tiny, ids, REFERENCE)[-1], params, tin
 compiled = head_logits(hidden_states(params, tiny, ids, FAST)[-1], params, tiny, FAST)
 wide = map_params(lambda a: a.astype(np.float64), params)
 exact = head_logits(hidden_states(wide, tiny, ids, REFERENCE)[-1], wide, tiny, REFERENCE)
-compare("logits, NumPy", plain, exact, 1e-4, against="float64")
-compare("logits, Numba", compiled, exact, 1e-4, against="float64")
+show_error("logits, NumPy", plain, exact, 1e-4, against="float64")
+show_error("logits, Numba", compiled, exact, 1e-4, against="float64")
 
 # %% [markdown]
 # ## Against Hugging Face
@@ -227,7 +227,7 @@ if transformers is not None and torch is not None:
         result = theirs(torch.tensor(ids), output_hidden_states=True)
     expected, their_states = result.logits.numpy(), [state.numpy() for state in result.hidden_states]
     states = hidden_states(params, tiny, ids)
-    compare("logits", head_logits(states[-1], params, tiny), expected, 1e-4, against="transformers")
+    show_error("logits", head_logits(states[-1], params, tiny), expected, 1e-4, against="transformers")
 else:
     print("transformers is not installed: the float64 comparison above has to do")
 
@@ -266,7 +266,7 @@ for name, wiring in (("as it is", block), ("block 1 without RoPE", broken_at_1))
     print(f"{name}: errors {[f'{e:.0e}' for e in errors]}, first wrong state: {first}")
 if their_states is not good:
     normed, _ = FAST.rmsnorm_forward(good[-1], params.final_norm, tiny.norm_eps)
-    compare("last state, behind the norm", normed, their_states[-1], 1e-4, against="transformers")
+    show_error("last state, behind the norm", normed, their_states[-1], 1e-4, against="transformers")
 
 # %% [markdown]
 # State 0 is the embedding, and state $i + 1$ what block $i$ leaves: a first wrong state 2 says block 1.
@@ -310,7 +310,7 @@ with tempfile.TemporaryDirectory() as folder:
 print(len(data), "bytes; the header:", struct.unpack_from("<7i", data))
 loaded = load_llama2c_v0(data)
 again = head_logits(hidden_states(loaded, tiny, ids)[-1], loaded, tiny)
-compare("logits after the file", again, head_logits(good[-1], params, tiny), 1e-6, against="the model before it")
+show_error("logits after the file", again, head_logits(good[-1], params, tiny), 1e-6, against="the model before it")
 
 # %% [markdown]
 # ## Real weights
@@ -325,7 +325,7 @@ pieces = [llm.tokenizer.decode([int(t)]) for t in tokens]
 states = hidden_states(llm.params, c, tokens)
 logits = head_logits(states[-1], llm.params, c)[0]
 expected, _ = forward(llm.params, c, tokens)
-compare("logits, SmolLM2", logits, expected[0], 1e-2, against="the package")
+show_error("logits, SmolLM2", logits, expected[0], 1e-2, against="the package")
 best = np.argsort(-logits[-1])[:5]
 print(prompt, "...")
 print([(llm.tokenizer.decode([int(i)]), round(float(logits[-1, i]), 1)) for i in best])
@@ -417,15 +417,19 @@ plt.show()
 # %% [markdown]
 # ## Exercises
 #
-# | id | what | difficulty | minutes |
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes |
 # |---|---|---|---|
-# | `residual_stream` | the order of norm, sublayer and addition | 1 | 10 |
-# | `transformer_block` | one block, with grouped heads | 3 | 30 |
-# | `head_logits` | final norm and head, tied or not | 1 | 5 |
-# | `logit_lens` | log-probabilities at every depth | 2 | 15 |
-# | `llama2c_header` | the header of a file | 1 | 10 |
-# | `load_llama2c_v0` | all tensors of a file | 2 | 25 |
-# | `layer_errors` | where two models part | 2 | 15 |
+# | `residual_stream` | The order of norm, layer and residual | 1 | 10 |
+# | `transformer_block` | One block | 3 | 30 |
+# | `head_logits` | From the stream to logits | 1 | 5 |
+# | `logit_lens` | The logit lens | 2 | 15 |
+# | `llama2c_header` | The header of a model file | 1 | 10 |
+# | `load_llama2c_v0` | A loader | 2 | 25 |
+# | `layer_errors` | Where two models part | 2 | 15 |
+#
+# <!-- end of the exercises -->
 #
 # `minillama learn start my-llama` makes a folder with the starters, and `minillama learn watch` checks them on every
 # save. In a notebook: `from minillama.learn import check; check("residual_stream", my_function)`. Here is one with a

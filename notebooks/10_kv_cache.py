@@ -30,7 +30,7 @@ from minillama.config import named_config
 from minillama.kv_cache import KVCache
 from minillama.layers.attention import attention_forward
 from minillama.learn import check
-from minillama.learn.book import COLOURS, compare, load, style, table, torch
+from minillama.learn.book import COLOURS, load, show_error, style, table, torch
 from minillama.model import forward
 from minillama.ops import FAST
 from minillama.session import Session, common_prefix
@@ -59,7 +59,7 @@ for ids in (short, long):
     session.feed(ids)
     keys.append(session.cache.k[:, 0, :, : len(short)])
 print("keys of the first tokens:", keys[0].shape, "= (layers, key heads, positions, head_dim)")
-compare("keys of the beginning, text shorter and longer", keys[0], keys[1], 1e-2, against="the longer text")
+show_error("keys of the beginning, text shorter and longer", keys[0], keys[1], 1e-2, against="the longer text")
 
 # %% [markdown]
 # They are the same numbers, as the largest error shows. So the model keeps the keys
@@ -197,7 +197,7 @@ else:
 for step in (decode_step_loops, decode_step_numpy, decode_step_numba):
     k_cache, v_cache = np.full((2, K, 20, h), np.nan, np.float32)
     rows = [step(q[:, t], k[:, t], v[:, t], k_cache, v_cache, t) for t in range(n_tokens)]
-    compare(step.__name__, np.stack(rows, axis=1), whole, 1e-5)
+    show_error(step.__name__, np.stack(rows, axis=1), whole, 1e-5)
 
 # %% [markdown]
 # ## A prompt in chunks: the mask
@@ -255,7 +255,7 @@ for sizes in ([12], [5, 4, 3], [1, 10, 1], [1] * 12):
         positions = np.arange(first, first + size)[None]
         parts.append(attention_forward(q[None, :, chunk], k_cache, v_cache, positions)[0])
         first += size
-    compare(label, np.concatenate(parts, axis=2), whole_text, 1e-5, against="the whole text at once")
+    show_error(label, np.concatenate(parts, axis=2), whole_text, 1e-5, against="the whole text at once")
 
 # %% [markdown]
 # ## Room that grows
@@ -341,7 +341,7 @@ def milliseconds(function, repeats=1):
 with_cache = llm.session()
 with_cache.feed(ids[:40])
 no_cache = forward(llm.params, config, ids[:41])[0][0, -1]
-compare("logits after 41 tokens", with_cache.step(ids[40]), no_cache, 5e-2, against="no cache")
+show_error("logits after 41 tokens", with_cache.step(ids[40]), no_cache, 5e-2, against="no cache")
 
 sizes, without, cached = [16, 32, 64, 128, 256, 512], [], []
 for n in sizes:
@@ -398,7 +398,7 @@ for size in chunk_sizes:
     rates.append(n / (time.perf_counter() - begin))
     last.append(session.logits)
 print("tokens per second:", {size: round(rate) for size, rate in zip(chunk_sizes, rates)})
-compare("logits after 256 tokens, chunks of 256", last[-1], last[2], 5e-2, against="chunks of 16")
+show_error("logits after 256 tokens, chunks of 256", last[-1], last[2], 5e-2, against="chunks of 16")
 
 # %%
 fig, ax = plt.subplots(figsize=(8, 3.4))
@@ -446,7 +446,7 @@ for question in ("The capital of France is", "The capital of France is Paris. It
     logits = session.continue_with(wanted)
     fresh = llm.session().feed(wanted)
     print(f"{keep} tokens stay, {len(feed)} run, then{llm.tokenizer.decode([int(logits.argmax())])!r}")
-    compare("  logits", logits, fresh, 5e-2, against="a fresh session")
+    show_error("  logits", logits, fresh, 5e-2, against="a fresh session")
 
 # %% [markdown]
 # ## A window that slides
@@ -495,21 +495,21 @@ plt.show()
 # %% [markdown]
 # ## Exercises
 #
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes |
+# |---|---|---|---|
+# | `chunk_mask` | The mask of a chunk | 1 | 10 |
+# | `append_with_growth` | Room that grows | 2 | 15 |
+# | `attention_decode_step` | One token with a cache; with a speed card | 3 | 25 |
+# | `plan_rewind` | What can stay | 1 | 10 |
+# | `ring_slots` | A cache that overwrites its oldest | 2 | 10 |
+# | `sliding_window_attention` | A window that slides | 2 | 20 |
+#
+# <!-- end of the exercises -->
+#
 # `minillama learn start my-llama` makes a folder with starters, `minillama learn watch` checks them whenever a file
 # is saved. In a notebook: `from minillama.learn import check; check("chunk_mask", my_function)`.
-
-# %%
-table(
-    ["id", "what", "difficulty", "minutes"],
-    [
-        ["chunk_mask", "which keys the queries of a chunk may see", 1, 10],
-        ["append_with_growth", "room that doubles", 2, 15],
-        ["attention_decode_step", "one token with a cache; equal to attention without", 3, 25],
-        ["plan_rewind", "what of the cache can stay", 1, 10],
-        ["ring_slots", "a ring that overwrites its oldest position", 2, 10],
-        ["sliding_window_attention", "a window for every query", 2, 20],
-    ],
-)
 
 # %% [markdown]
 # What a wrong answer looks like: the lower triangle is right for the first chunk, and for that one alone.
@@ -594,7 +594,7 @@ q = rng.normal(size=(config.n_heads, config.head_dim)).astype(np.float32)
 new = buffer[:, 300].copy()
 theirs = attention_forward(q[None, :, None], cache.k[3][:, :, :301], cache.k[3][:, :, :301], np.array([[300]]))[0]
 ours = decode_step_numba(q, new, new, buffer.copy(), buffer.copy(), 300)
-compare("one decode step", ours, theirs[0, :, 0], 1e-5, against="the package")
+show_error("one decode step", ours, theirs[0, :, 0], 1e-5, against="the package")
 at_300 = (q[None, :, None], buffer[None], buffer[None], np.array([[300]]))
 windowed = sliding_window_attention(*at_300, window=301)
-compare("a window as long as the text", windowed, attention_forward(*at_300)[0], 1e-5, against="the package")
+show_error("a window as long as the text", windowed, attention_forward(*at_300)[0], 1e-5, against="the package")

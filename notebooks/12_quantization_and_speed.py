@@ -34,7 +34,7 @@ from numba.extending import intrinsic
 
 from minillama import LLM
 from minillama.learn import check
-from minillama.learn.book import COLOURS, compare, load, style, table, torch
+from minillama.learn.book import COLOURS, load, show_error, style, table, torch
 from minillama.ops import FAST
 from minillama.quantization import FORMATS, quantize
 from minillama.threads import most_threads, set_threads
@@ -259,7 +259,7 @@ if torch is not None:
     expected = torch.fake_quantize_per_channel_affine(torch.tensor(x), scales, zeros, 0, -127, 127)
 else:
     expected = d * np.rint(x.astype(np.float64) / d)
-compare("Q8_0", d * q, expected, 1e-6)
+show_error("Q8_0", d * q, expected, 1e-6)
 
 # %% [markdown]
 # ## Real weights
@@ -413,7 +413,7 @@ ids = llm.tokenizer.encode("A river carries sand to the sea, and the sea carries
 logits = listener.logits(ids)[-1]
 x = np.ascontiguousarray(caught[-1][-1] / p.final_norm)
 exact = weight.astype(np.float64) @ x
-compare("W' x = the model's logits", exact, logits, 1e-3, against="the whole model")
+show_error("W' x = the model's logits", exact, logits, 1e-3, against="the whole model")
 
 
 # %%
@@ -427,7 +427,7 @@ def multiply_loops(weight, x):
     return np.array(y)
 
 
-compare("loops", multiply_loops(weight[:16], x), exact[:16], 1e-3, against="float64")
+show_error("loops", multiply_loops(weight[:16], x), exact[:16], 1e-3, against="float64")
 
 # %% [markdown]
 # ## NumPy, and Numba
@@ -489,12 +489,12 @@ y = np.empty(len(weight), np.float32)
 dx, px = quantize_q8_0(x.reshape(-1, 32))
 px, dx = px.reshape(-1), dx[:, 0]
 multiply_float(weight, x, y)
-compare("Numba, float32", y, exact, 1e-3, against="float64")
+show_error("Numba, float32", y, exact, 1e-3, against="float64")
 multiply_q4_0(d4, b4, x, y)
-compare("Numba, Q4_0", y, exact4, 1e-3, against="float64 with the same weights")
+show_error("Numba, Q4_0", y, exact4, 1e-3, against="float64 with the same weights")
 multiply_int8(values8, d8, px, dx, y)
 rounded = (px.reshape(-1, 32) * dx[:, None]).reshape(-1).astype(np.float64)
-compare("Numba, int8", y, q8.to_float32() @ rounded, 1e-3, against="float64 with the same integers")
+show_error("Numba, int8", y, q8.to_float32() @ rounded, 1e-3, against="float64 with the same integers")
 eight_bits = float(np.sqrt(np.mean((y - exact8) ** 2)))
 print(f"what 8-bit activations cost: rms {eight_bits:.4f} in logits of rms {exact8.std():.2f}")
 
@@ -583,7 +583,7 @@ print(f"the package uses {DOT4} on this CPU")
 for name, emit in variants.items():
     lanes, out = make_dot4(emit), np.empty(16, np.float32)
     lanes(weights, activations.view(np.int32), out)
-    compare(f"  {name}", out, expected, 0, against="the twin")
+    show_error(f"  {name}", out, expected, 0, against="the twin")
     code = [line.strip() for line in next(iter(lanes.inspect_asm().values())).splitlines()]
     used = {line.split()[0] for line in code if line[:1].isalpha()}
     used = sorted(word for word in used if any(part in word for part in ("mul", "madd", "mla", "pdp")))
@@ -739,7 +739,7 @@ data = interleave_rows(values8.view(np.uint8) + np.uint8(128)).reshape(-1)
 scales = np.ascontiguousarray(d8.reshape(-1, 16, d8.shape[1]).swapaxes(1, 2)).reshape(-1)
 high, low, d, total = split_in_planes(x)
 multiply_interleaved(data, scales, high, low, d, total, 128, y)
-compare("interleaved Q8_0, 15-bit activations", y, exact8, 1e-2, against="float64")
+show_error("interleaved Q8_0, 15-bit activations", y, exact8, 1e-2, against="float64")
 fifteen_bits = float(np.sqrt(np.mean((y - exact8) ** 2)))
 print(f"rms error of the logits: 8-bit activations {eight_bits:.1e}, two planes {fifteen_bits:.1e}")
 
@@ -751,8 +751,8 @@ print(f"rms error of the logits: 8-bit activations {eight_bits:.1e}, two planes 
 from minillama.interleaved import interleave
 
 woven8, woven4 = interleave(q8), interleave(q4)
-compare("package, Q8_0", woven8.multiply(x[None])[0], y, 1e-4, against="the kernel above")
-compare("package, Q4_0", woven4.multiply(x[None])[0], exact4, 1e-2, against="float64")
+show_error("package, Q8_0", woven8.multiply(x[None])[0], y, 1e-4, against="the kernel above")
+show_error("package, Q4_0", woven4.multiply(x[None])[0], exact4, 1e-2, against="float64")
 first = woven8.data[woven8.layout.start :][: 8 * 64]
 np.testing.assert_array_equal(first, data[: 8 * 64])
 print("the first block of the package's stream is the chapter's, byte by byte")
@@ -906,7 +906,7 @@ def tokens_per_second(model, n=16):
 
 apart = LLM(p, llm.config, llm.tokenizer, ops=FAST._replace(linear_forward=lambda x, w: FAST.linear_forward(x, w)))
 (together_speed, a), (apart_speed, b) = tokens_per_second(llm), tokens_per_second(apart)
-compare("logits after 16 tokens", a, b, 3e-2, against="the layers one by one")
+show_error("logits after 16 tokens", a, b, 3e-2, against="the layers one by one")
 n_bytes = llm.bytes_per_token
 print(f"one call a token: {together_speed:.0f} tokens/s; a call for each layer function: {apart_speed:.0f}")
 read, limit = together_speed * n_bytes / 1e9, fastest / 1e9
@@ -915,20 +915,24 @@ print(f"{n_bytes / 1e6:.0f} MB a token: {read:.1f} GB/s of {limit:.1f}")
 # %% [markdown]
 # ## Exercises
 #
-# | id | what | difficulty | minutes |
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes |
 # |---|---|---|---|
-# | `q8_0_quantize_blocks` | quantise to 8 bits | 2 | 15 |
-# | `q4_0_dequantize_blocks` | unpack 4 bits | 2 | 15 |
-# | `q4_0_quantize_blocks` | quantise to 4 bits, to the byte | 3 | 25 |
-# | `block_error_bounds` | how wrong a number can be | 2 | 15 |
-# | `choose_group_size` | bits against error | 2 | 20 |
-# | `int8_block_matvec` | multiply in integers (with a speed card) | 2 | 20 |
-# | `zero_point_correction` | unsigned weights | 1 | 10 |
-# | `dot4_lanes` | one vpdpbusd | 1 | 10 |
-# | `interleave_rows` | sixteen rows, one lane each | 3 | 20 |
+# | `q8_0_quantize_blocks` | Quantise to 8 bits | 2 | 15 |
+# | `q4_0_dequantize_blocks` | Unpack 4 bits | 2 | 15 |
+# | `q4_0_quantize_blocks` | Quantise to 4 bits | 3 | 25 |
+# | `block_error_bounds` | How wrong can a number be? | 2 | 15 |
+# | `choose_group_size` | Choose a group size | 2 | 20 |
+# | `int8_block_matvec` | Multiply in integers; with a speed card | 2 | 20 |
+# | `zero_point_correction` | The zero point | 1 | 10 |
+# | `dot4_lanes` | One vpdpbusd | 1 | 10 |
+# | `interleave_rows` | Sixteen rows, one lane each | 3 | 20 |
 # | `split_in_planes` | 15 bits in two bytes | 2 | 20 |
-# | `q4_0_matvec` | multiply packed weights (with a speed card) | 3 | 40 |
-# | `decode_speed_bound` | tokens per second from a bandwidth | 2 | 15 |
+# | `q4_0_matvec` | Multiply packed weights; with a speed card | 3 | 40 |
+# | `decode_speed_bound` | How fast can it possibly be? | 2 | 15 |
+#
+# <!-- end of the exercises -->
 #
 # `minillama learn start my-llama` makes a folder with the starters, `minillama learn watch` checks them whenever a
 # file is saved. In a notebook, `check` does the same. Here it looks at a function that takes the halves of a byte
@@ -1002,7 +1006,7 @@ for bits, name in ((8, "8 bits"), (15, "15 bits in two planes")):
     error, same = np.abs(logits - right), np.mean(logits.argmax(1) == right.argmax(1))
     print(f"{name:22}: logits off by {np.sqrt(np.mean(error**2)):.1e}, at most {error.max():.1e}")
     print(f"{'':22}  the best token is the same at {100 * same:.1f} % of {len(words)} positions")
-compare("minillama in integers", llm.logits(words), right, 0.1, against="float32 activations")
+show_error("minillama in integers", llm.logits(words), right, 0.1, against="float32 activations")
 
 # %% [markdown]
 # ## The package's functions
@@ -1019,10 +1023,10 @@ np.testing.assert_array_equal(packed, quantize(blocks, "Q8_0").data)
 np.testing.assert_array_equal(pack_q4_0(*quantize_q4_0(blocks)), quantize(blocks, "Q4_0").data)
 planes, (high, low, d, total) = quantize_rows(x[None]), split_in_planes(x)
 ours, theirs = (128 * h.astype(np.int32) + low for h, low in ((high, low), (planes.high[0], planes.low[0])))
-compare("planes, of 16256", ours, theirs, 1, against="quantize_rows")
+show_error("planes, of 16256", ours, theirs, 1, against="quantize_rows")
 np.testing.assert_allclose(d, planes.d[0], rtol=1e-6)
 stream = np.concatenate([data[i * 512 : i * 512 + 512] for i in range(18)])
 theirs = woven8.data[woven8.layout.start :][: 18 * woven8.layout.stride].reshape(18, -1)[:, :512]
 np.testing.assert_array_equal(stream, theirs.reshape(-1))
 multiply_interleaved(data, scales, high, low, d, total, 128, y)
-compare("product", y, woven8.multiply(x[None])[0], 1e-4, against="minillama.interleaved")
+show_error("product", y, woven8.multiply(x[None])[0], 1e-4, against="minillama.interleaved")

@@ -39,7 +39,7 @@ import numpy as np
 from numba import njit
 
 from minillama.learn import check
-from minillama.learn.book import COLOURS, compare, load, style, table
+from minillama.learn.book import COLOURS, load, show_error, style, table
 
 style()
 work = Path(tempfile.mkdtemp(prefix="minillama-13-"))  # everything this chapter writes
@@ -196,7 +196,7 @@ from minillama.data.repetition import GopherRepetition
 gopher = GopherQuality()
 ours = [list(gopher_figures(text).values()) for text in PAGES.values()]
 package = [[dict(gopher.figures(text))[rule] for rule in gopher_figures(text)] for text in PAGES.values()]
-compare("nine figures of nine pages", np.array(ours), np.array(package), 1e-12, against="the package")
+show_error("nine figures of nine pages", np.array(ours), np.array(package), 1e-12, against="the package")
 
 
 def gopher_broken_rules(text, min_words=50):
@@ -330,8 +330,8 @@ ours = np.array([[repeated_ngram_share(text, n) for n in range(5, 11)] for text 
 compiled = np.array([[compiled_share(text, n) for n in range(5, 11)] for text in PAGES.values()])
 figures = [dict(repetition.figures(text)) for text in PAGES.values()]
 package = np.array([[f[f"max_duplicate_{n}_grams"] for n in range(5, 11)] for f in figures])
-compare("repeated n-grams, plain Python", ours, package, 1e-12, against="the package")
-compare("repeated n-grams, NumPy and Numba", compiled, package, 1e-12, against="the package")
+show_error("repeated n-grams, plain Python", ours, package, 1e-12, against="the package")
+show_error("repeated n-grams, NumPy and Numba", compiled, package, 1e-12, against="the package")
 
 # %%
 fig, axis = plt.subplots(figsize=(8, 3.6))
@@ -879,7 +879,7 @@ truth = np.array([jaccard_of_texts(*pair) for pair in pairs])
 signed = np.array([[fast_signature(np.array(shingle_hashes(t), U), *functions) for t in pair] for pair in pairs])
 estimate = (signed[:, 0] == signed[:, 1]).mean(axis=1)
 banded = (signed[:, 0] == signed[:, 1]).reshape(-1, 14, 8).all(axis=2).any(axis=1)
-compare("Jaccard similarity", truth, [jaccard(*pair) for pair in pairs], 1e-12, against="the package")
+show_error("Jaccard similarity", truth, [jaccard(*pair) for pair in pairs], 1e-12, against="the package")
 print(f"mean error of the estimate {np.abs(estimate - truth).mean():.3f}")
 
 
@@ -1032,7 +1032,7 @@ test = TokenContamination(samples)
 for document in documents:
     test.add(document)
 shares = np.array([mark.mean() for mark in marks])
-compare("contaminated shares", shares, test.result(10).shares, 1e-12, against="the package")
+show_error("contaminated shares", shares, test.result(10).shares, 1e-12, against="the package")
 
 # %%
 fig, axis = plt.subplots(figsize=(9, 3.2))
@@ -1271,7 +1271,7 @@ counted_epochs = batches.epochs(n_steps)
 sizes = [source.shards.n_tokens for source in sources]
 formula = mixture_epochs(sizes, [source.weight for source in sources], n_steps * 8 * 32)
 print({name: round(value, 2) for name, value in counted_epochs.items()})
-compare("epochs", list(counted_epochs.values()), formula, 0.02, against="the sampler's count")
+show_error("epochs", list(counted_epochs.values()), formula, 0.02, against="the sampler's count")
 again, _ = Batches(sources, batch_size=8, seq_len=32, seed=1).batch(57)
 assert np.array_equal(again, batches.batch(57)[0])  # a batch is a function of seed and step
 
@@ -1312,28 +1312,32 @@ table(("pieces", "loss per token (nats)", "bits per byte"), rows)
 # %% [markdown]
 # ## Exercises
 #
-# | id | what | difficulty | minutes |
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes |
 # |---|---|---|---|
-# | `gopher_broken_rules` | which quality rules a page breaks | 3 | 30 |
-# | `duplicate_line_shares` | lines that were there before | 1 | 10 |
-# | `repeated_ngram_share` | phrases that were there before | 2 | 15 |
-# | `c4_clean_lines` | sentences out of a web page | 2 | 15 |
-# | `luhn_valid` | the check digit of a card number | 1 | 10 |
-# | `iban_checksum_valid` | modulus 97 | 1 | 10 |
-# | `ipv4_public` | an address of the public internet | 1 | 12 |
-# | `redact_emails` | where an address ends | 2 | 12 |
-# | `redact_or_drop` | replace a few, drop for many | 1 | 10 |
-# | `threshold_costs` | precision, recall, good text lost | 1 | 10 |
-# | `jaccard_of_texts` | how much two texts share | 2 | 12 |
-# | `minhash_signature` | the fingerprint of a document | 2 | 15 |
-# | `candidate_probability` | the step that bands make | 1 | 8 |
-# | `band_candidates` | pairs that share a band | 2 | 15 |
-# | `duplicate_clusters` | copies of copies | 2 | 15 |
-# | `samples_with_overlap` | test questions in the training text | 2 | 12 |
-# | `contaminated_tokens` | LLaMA 2's token test | 3 | 25 |
-# | `mixture_epochs` | up-sampling is an epoch count | 1 | 8 |
-# | `rows_for_training` | documents as rows, targets shifted | 2 | 12 |
-# | `bits_per_byte_of_targets` | a loss for any tokenizer | 1 | 8 |
+# | `gopher_broken_rules` | Which rules does this page break? | 3 | 30 |
+# | `duplicate_line_shares` | Lines that were there before | 1 | 10 |
+# | `repeated_ngram_share` | Phrases that were there before | 2 | 15 |
+# | `c4_clean_lines` | Sentences out of a web page | 2 | 15 |
+# | `luhn_valid` | The check digit of a card number | 1 | 10 |
+# | `iban_checksum_valid` | The checksum of a bank account | 1 | 10 |
+# | `ipv4_public` | An address of the public internet | 1 | 12 |
+# | `redact_emails` | E-mail addresses out of a text | 2 | 12 |
+# | `redact_or_drop` | Replace a few, drop for many | 1 | 10 |
+# | `threshold_costs` | What a threshold costs | 1 | 10 |
+# | `jaccard_of_texts` | How much two texts share | 2 | 12 |
+# | `minhash_signature` | The fingerprint of a document | 2 | 15 |
+# | `candidate_probability` | How likely is a candidate? | 1 | 8 |
+# | `band_candidates` | Pairs that share a band | 2 | 15 |
+# | `duplicate_clusters` | Copies of copies | 2 | 15 |
+# | `samples_with_overlap` | Test questions in the training text | 2 | 12 |
+# | `contaminated_tokens` | LLaMA 2's contamination test | 3 | 25 |
+# | `mixture_epochs` | Up-sampling is an epoch count | 1 | 8 |
+# | `rows_for_training` | Documents as rows of tokens | 2 | 12 |
+# | `bits_per_byte_of_targets` | A loss that does not depend on the tokenizer | 1 | 8 |
+#
+# <!-- end of the exercises -->
 #
 # In a terminal: `minillama learn start my-llama`, then `minillama learn watch`, which checks on every save. In a
 # notebook: `from minillama.learn import check; check("luhn_valid", my_function)`.

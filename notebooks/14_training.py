@@ -26,7 +26,7 @@ import textwrap
 import matplotlib.pyplot as plt
 import numpy as np
 
-from minillama.learn.book import COLOURS, compare, load, style, table, torch
+from minillama.learn.book import COLOURS, load, show_error, style, table, torch
 from minillama.threads import set_threads
 
 style()
@@ -159,15 +159,15 @@ def linear_backward(dy, x, w):
 x, w, dy = rng.normal(size=(4, 3)), rng.normal(size=(5, 3)), rng.normal(size=(4, 5))
 dx, dw = linear_backward(dy, x, w)
 for name, ours, loops in zip(("dx", "dw"), (dx, dw), linear_backward_loops(dy, x, w)):
-    compare(name, ours, loops, 1e-12, against="the loops")
+    show_error(name, ours, loops, 1e-12, against="the loops")
 
 # %% [markdown]
 # For the numerical check, a loss with a known $dy$ is needed: $L = \sum_{to} dy_{to}\, y_{to}$ has just the gradient
 # $dy$ with respect to $y$. The same trick serves for every layer.
 
 # %%
-compare("dx", dx, numerical_gradient(lambda a: np.sum(dy * (a @ w.T)), x), 1e-8, against="differences")
-compare("dw", dw, numerical_gradient(lambda a: np.sum(dy * (x @ a.T)), w), 1e-8, against="differences")
+show_error("dx", dx, numerical_gradient(lambda a: np.sum(dy * (a @ w.T)), x), 1e-8, against="differences")
+show_error("dw", dw, numerical_gradient(lambda a: np.sum(dy * (x @ a.T)), w), 1e-8, against="differences")
 
 # %% [markdown]
 # ## Embedding: tokens repeat
@@ -267,7 +267,7 @@ def attend(q, k, v):
 assert abs(between[2][1, 0] + 0.25) < 1e-12
 for i, name in enumerate(("dq", "dk", "dv")):
     loss = lambda a, i=i: np.sum(dy * attend(*(a if j == i else other for j, other in enumerate((q, k, v)))))
-    compare(name, three_tokens[i], numerical_gradient(loss, (q, k, v)[i]), 1e-8, against="differences")
+    show_error(name, three_tokens[i], numerical_gradient(loss, (q, k, v)[i]), 1e-8, against="differences")
 
 # %% [markdown]
 # ## Attention with matrices, for grouped heads
@@ -304,7 +304,7 @@ def attention_backward(dy, q, k, v, positions):
 
 one_head = attention_backward(*(a[None, None] for a in (dy, q, k, v)), np.arange(3)[None])
 for name, ours, loops in zip(("dq", "dk", "dv"), one_head, three_tokens):
-    compare(name, ours[0, 0], loops, 1e-12, against="the loops")
+    show_error(name, ours[0, 0], loops, 1e-12, against="the loops")
 
 # %% [markdown]
 # ### Without the matrix
@@ -343,7 +343,7 @@ def attention_backward_head(dy, q, k, v, y, logsumexp):
 z = np.where(np.tri(3, dtype=bool), q @ k.T / math.sqrt(2), -np.inf)
 streamed = attention_backward_head(dy, q, k, v, attend(q, k, v), np.log(np.exp(z).sum(axis=1)))
 for name, ours, loops in zip(("dq", "dk", "dv"), streamed, three_tokens):
-    compare(name, ours, loops, 1e-12, against="the loops")
+    show_error(name, ours, loops, 1e-12, against="the loops")
 
 # %% [markdown]
 # ## Every layer against PyTorch
@@ -415,7 +415,7 @@ for name, ours, ours_backward, theirs, arrays in layers:
     found = ours_backward(dy, *arrays)
     found = found if isinstance(found, tuple) else (found,)
     for i, (mine, expected) in enumerate(zip(found, expected_gradients(ours, theirs, arrays, dy))):
-        compare(f"{name}, gradient {i}", mine, expected, strict)
+        show_error(f"{name}, gradient {i}", mine, expected, strict)
 
 # %% [markdown]
 # ## The whole model
@@ -504,7 +504,7 @@ else:
         name: numerical_gradient(lambda a, name=name: loss_with(name, a), array) for name, array in named_arrays(params)
     }
 for name, gradient in named_arrays(gradients):
-    compare(name, gradient, expected[name], strict)
+    show_error(name, gradient, expected[name], strict)
 
 # %% [markdown]
 # Every parameter of a model with two layers and grouped queries has the gradient that autograd finds.
@@ -624,7 +624,7 @@ assert ratio > 3
 
 # %%
 again = loss_and_gradients(params, config, tokens, targets, ops=REFERENCE._replace(**mine), recompute=True)[1]
-compare("gradient of wq, recomputed", again.layers[0].wq, gradients.layers[0].wq, 1e-15, against="everything kept")
+show_error("gradient of wq, recomputed", again.layers[0].wq, gradients.layers[0].wq, 1e-15, against="everything kept")
 
 # %% [markdown]
 # ## AdamW
@@ -750,7 +750,7 @@ naive = sum(loss for loss, _ in separate) / 2
 weighted = sum(n * loss for n, (loss, _) in zip(counts, separate)) / sum(counts)
 print(f"targets that count: {counts};  whole {whole_loss:.6f}  mean of means {naive:.6f}  weighted {weighted:.6f}")
 summed = map_params(lambda a, b: (counts[0] * a + counts[1] * b) / sum(counts), separate[0][1], separate[1][1])
-compare("gradient of wq", summed.layers[0].wq, whole.layers[0].wq, 1e-12, against="the whole batch")
+show_error("gradient of wq", summed.layers[0].wq, whole.layers[0].wq, 1e-12, against="the whole batch")
 assert abs(naive - whole_loss) > 1e-3 > abs(weighted - whole_loss)
 
 # %% [markdown]
@@ -818,9 +818,9 @@ else:
     expected_losses = train_by_hand(theirs, small, batches, 3e-3, 5)
 for t in (0, 1, 9, 24, 49):
     print(f"step {t + 1:2}: {losses[t]:.5f}  {expected_losses[t]:.5f}")
-compare("50 losses", losses, expected_losses, 1e-4)
+show_error("50 losses", losses, expected_losses, 1e-4)
 for name in ("token_embedding", "final_norm"):
-    compare(f"{name}, step 50", getattr(ours, name), getattr(theirs, name), 1e-4)
+    show_error(f"{name}, step 50", getattr(ours, name), getattr(theirs, name), 1e-4)
 
 # %% [markdown]
 # ## First test: one batch by heart
@@ -1030,18 +1030,31 @@ assert after[0] > after[1] > after[2]
 #
 # ## Exercises
 #
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes |
+# |---|---|---|---|
+# | `numerical_gradient` | A gradient without calculus | 1 | 15 |
+# | `linear_backward` | A matrix, backwards | 1 | 15 |
+# | `embedding_backward` | A table, backwards | 2 | 15 |
+# | `softmax_backward` | The softmax, backwards | 2 | 20 |
+# | `attention_backward` | Attention, backwards; with a speed card | 3 | 60 |
+# | `residual_ffn_backward` | A residual block, backwards | 3 | 40 |
+# | `accumulate_micro_batches` | A batch in parts | 2 | 15 |
+# | `gradient_global_norm` | One norm for all | 1 | 10 |
+# | `clip_by_global_norm` | Clip the gradient | 2 | 15 |
+# | `decayed_parameters` | What is decayed | 1 | 5 |
+# | `adamw_step` | AdamW | 2 | 30 |
+# | `warmup_cosine` | Warm-up and cosine | 2 | 20 |
+# | `overfit` | Overfit one batch | 2 | 25 |
+#
+# <!-- end of the exercises -->
+#
 # `minillama learn start my-llama` makes a folder with the starters, `minillama learn watch` checks on every save. In a
 # notebook: `from minillama.learn import check; check("attention_backward", my_function)`.
 
 # %%
 from minillama.learn import check
-from minillama.learn.exercise import catalogue
-
-listed = [exercise for exercise in catalogue().values() if exercise.chapter == "14"]
-table(
-    ("id", "what", "difficulty", "minutes"),
-    [(e.id, e.title, "●" * e.difficulty, e.minutes) for e in listed],
-)
 
 # %% [markdown]
 # What a check says about an AdamW whose decay went into the gradient:
@@ -1138,7 +1151,7 @@ cache = FAST.attention_forward(q, k, v, positions)[1]
 for name, table_of in (("the reference", REFERENCE), ("the kernels", FAST)):
     for which, a, b in zip(("dq", "dk", "dv"), attention_backward(dy, q, k, v, positions),
                            table_of.attention_backward(dy, cache)):  # fmt: skip
-        compare(f"attention, {which}", a, b, 1e-4, against=name)
+        show_error(f"attention, {which}", a, b, 1e-4, against=name)
 
 start, more = init_params(small, rng), init_params(small, rng)
 packaged = map_params(np.copy, start)

@@ -61,7 +61,7 @@ def _in_notebook(path: Path, rows: str) -> str:
         source = "".join(cell["source"])
         if BEGIN in source:
             cell["source"] = _between_marks(path, source, rows).splitlines(keepends=True)
-    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
 def main() -> None:
