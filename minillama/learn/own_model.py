@@ -91,10 +91,19 @@ def put_into(ops: Ops, exercise: Exercise, function: Function) -> Ops:
     reference = getattr(REFERENCE, f"{exercise.replaces}_forward")
     reference_backward = getattr(REFERENCE, f"{exercise.replaces}_backward")
     pair = {
-        f"{exercise.replaces}_forward": lambda *args: (forward(*args), args),
+        f"{exercise.replaces}_forward": lambda *args: (forward(*args), _Arguments(args)),
         f"{exercise.replaces}_backward": lambda dy, args: reference_backward(dy, reference(*args)[1]),
     }
     return ops._replace(**pair)
+
+
+class _Arguments(tuple[Any, ...]):
+    """What a function without memory leaves for the way back."""
+
+    @property
+    def q(self) -> Any:
+        """Queries, which the model's backward pass asks attention for."""
+        return self[0]
 
 
 def _failing(workspace: Workspace, ids: list[str], checker: Checker) -> dict[str, str]:

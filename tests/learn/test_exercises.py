@@ -47,10 +47,19 @@ def test_solution_passes(exercise):
 
 
 @pytest.mark.parametrize("exercise", [e for e in EXERCISES if e.oracle is not None], ids=lambda e: e.id)
-def test_reference_equals_pytorch(exercise):
+def test_solution_and_reference_equal_pytorch(exercise):
     for dims in exercise.shapes:
         expected = exercise.run(exercise.oracle, dims)
-        comparison = compare(exercise, expected, exercise.run(exercise.reference, dims))
+        for function in {exercise.reference, exercise.function}:
+            comparison = compare(exercise, expected, exercise.run(function, dims))
+            assert comparison.equal, (dims, comparison.mismatch)
+
+
+@pytest.mark.parametrize("exercise", [e for e in EXERCISES if e.same_as is not None], ids=lambda e: e.id)
+def test_solution_equals_the_package(exercise):
+    """The code that a chapter explains gives what the code that runs the model gives."""
+    for dims in exercise.shapes:
+        comparison = compare(exercise, exercise.run(exercise.same_as, dims), exercise.run(exercise, dims))
         assert comparison.equal, (dims, comparison.mismatch)
 
 
@@ -65,6 +74,11 @@ def test_known_mistake_is_caught_and_named(exercise, mistake):
     assert max(map(len, report.lines())) <= 80
     assert mistake.name.strip()
     assert mistake.advice.strip()
+
+
+def test_no_mistake_is_the_reference(exercise):
+    right = {exercise.function, exercise.reference, exercise.same_as, exercise.oracle}
+    assert not right & {mistake.function for mistake in exercise.mistakes}
 
 
 def test_texts_are_there(exercise):

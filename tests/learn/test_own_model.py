@@ -1,5 +1,6 @@
 """A real model on the learner's functions: the same text when they are right, the place of the error when not."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,15 @@ from typer.testing import CliRunner
 
 import minillama
 from minillama.cli import app
+from minillama.config import ModelConfig
 from minillama.learn import texts
 from minillama.learn.catalogue import catalogue, chapter_packages
 from minillama.learn.own_model import Tracer, own_ops, put_into
 from minillama.learn.workspace.folder import WorkspaceError, find_workspace, start
 from minillama.llm import LLM
-from minillama.ops import FAST
+from minillama.ops import FAST, REFERENCE
+from minillama.params import init_params, named_arrays
+from minillama.training.gradients import loss_and_gradients
 
 OPS = [exercise.id for exercise in catalogue().values() if exercise.replaces is not None]
 PROMPT = "The capital of France is"
@@ -117,3 +121,48 @@ def test_what_does_not_pass_is_left_out_unless_asked_for(solved, tmp_path):
 def test_options_that_need_with():
     result = CliRunner().invoke(app, ["generate", "--trace", "x"])
     assert "go with --with" in str(result.exception)
+
+
+def test_a_loop_without_end_is_stopped_and_named_while_the_others_are_checked(solved, tmp_path, monkeypatch):
+    from minillama.learn.workspace import checker
+
+    shutil.copytree(solved, tmp_path / "mine")
+    path = tmp_path / "mine" / "05_rope.py"
+    path.write_text(path.read_text().replace("    even, odd = x", "    while True:\n        pass\n    even, odd = x"))
+    started = []
+    start_process = checker._start
+    monkeypatch.setattr(checker, "SECONDS", 5.0)
+    monkeypatch.setattr(checker, "_start", lambda: started.append(1) or start_process())
+    own = own_ops(find_workspace(tmp_path / "mine"))
+    assert own.left_out == {"rope_interleaved": "takes too long, and was stopped"}
+    assert set(own.used) == {f"{name}_forward" for name in ("linear", "embedding", "rmsnorm", "attention", "swiglu")}
+    assert len(started) == 2, "one process for all, and one after the loop"
+
+
+def test_a_file_is_loaded_once(tmp_path):
+    from minillama.learn.workspace.checker import Checker
+
+    start(tmp_path / "mine")
+    workspace = find_workspace(tmp_path / "mine")
+    path = workspace.path_of("rope_half")
+    path.write_text(path.read_text() + '\nprint("loading")\n')
+    checker = Checker()
+    try:
+        reports = [checker.check(catalogue()[id], path) for id in ("rope_half", "rope_interleaved")]
+    finally:
+        checker.close()
+    assert [dict(report.facts).get("printed") for report in reports] == ["loading", None]
+
+
+@pytest.mark.parametrize("id", OPS)
+def test_a_model_on_own_functions_trains(id, rng):
+    """The function leaves nothing for the way back: the gradients are those of the reference."""
+    config = ModelConfig(dim=16, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=24, vocab_size=11, max_seq_len=8)
+    params, tokens = init_params(config, rng), rng.integers(0, 11, (2, 8))
+    exercise = catalogue()[id]
+    ops = put_into(REFERENCE, exercise, exercise.reference)
+    found = loss_and_gradients(params, config, tokens, tokens, ops=ops)
+    expected = loss_and_gradients(params, config, tokens, tokens, ops=REFERENCE)
+    assert found[0] == pytest.approx(expected[0], rel=1e-5)
+    for (name, a), (_, b) in zip(named_arrays(found[1]), named_arrays(expected[1]), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 * np.abs(b).max(), err_msg=name)

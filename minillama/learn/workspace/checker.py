@@ -26,8 +26,9 @@ class Checker:
         self._process = _start()
         self._is_ready = False
 
-    def check(self, exercise: Exercise, path: Path, dims: Dims | None = None, seconds: float = SECONDS) -> Report:
-        """Check the function of an exercise in a file."""
+    def check(self, exercise: Exercise, path: Path, dims: Dims | None = None, seconds: float | None = None) -> Report:
+        """Check the function of an exercise in a file, within `seconds` (by default SECONDS)."""
+        seconds = SECONDS if seconds is None else seconds
         if not self._process.is_running:
             self._restart()
         begin = len(self._process.written())
@@ -88,7 +89,7 @@ _TOO_LONG = """It did not finish within {seconds:.0f} seconds, and was stopped: 
 The cases are small: most functions take milliseconds."""
 
 
-def check_in_process(exercise: Exercise, path: Path, dims: Dims | None = None, seconds: float = SECONDS) -> Report:
+def check_in_process(exercise: Exercise, path: Path, dims: Dims | None = None, seconds: float | None = None) -> Report:
     """Check one function of a file in a process of its own."""
     checker = Checker()
     try:

@@ -9,6 +9,7 @@ loaded once. What the learner's code prints goes to stderr.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import linecache
@@ -19,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ...home import cache_dir
 from ..catalogue import get_exercise
 from ..diagnosis.check import check_function
 from ..diagnosis.exceptions import explain_loading, reported
@@ -36,8 +38,36 @@ def load_file(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.dont_write_bytecode = True
-    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module.__dict__)
+    text = path.read_text(encoding="utf-8")
+    sys.modules[module.__name__] = module  # where Numba looks for it
+    exec(compile(text, str(path), "exec"), module.__dict__)
+    _keep_kernels(module, text)
     return module
+
+
+def _keep_kernels(module: ModuleType, text: str) -> None:
+    """Let Numba keep what it compiles for a file, in a folder named after the file's text.
+
+    The model runs on functions that another process has just checked: they are not compiled twice. A file that
+    calls compiled functions of another one is left alone, because nobody would notice an edit there.
+    """
+    numba = sys.modules.get("numba")
+    if numba is None or os.environ.get("NUMBA_DISABLE_JIT"):
+        return
+    compiled = [value for value in vars(module).values() if isinstance(value, numba.core.dispatcher.Dispatcher)]
+    if any(function.py_func.__globals__ is not vars(module) for function in compiled):
+        return
+    folder = cache_dir() / "kernels" / f"learner-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    before = numba.config.CACHE_DIR
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        numba.config.CACHE_DIR = str(folder)
+        for function in compiled:
+            function.enable_caching()
+    except (OSError, RuntimeError):
+        pass  # nowhere to write: compiled again in every process
+    finally:
+        numba.config.CACHE_DIR = before
 
 
 def check_file(
