@@ -3,9 +3,9 @@
     minillama learn start my-llama      the terminal
     from minillama.learn import check   a notebook: check("rope_interleaved", my_function)
 
-exercise.py says what an exercise is; the exercises themselves are in chapters/, one file a
-chapter of the book. checking.py runs a function on many shapes, compare.py compares, geometry.py
-describes what is wrong, report.py shows it.
+exercise.py says what an exercise is, chapters/ has them, a file each, and catalogue.py finds them. diagnosis/
+says what is wrong with a function, workspace/ keeps the learner's folder and checks what is in it in
+another process. texts.py makes starters and solutions, own_model.py runs a model on the learner's functions.
 """
 
 from .notebook import check

@@ -22,7 +22,6 @@ def transformers_half(x, cos, sin, positions):
     task="The same rotation, but the pairs are (x[i], x[i + head_dim/2]): what transformers calls rotate_half.",
     difficulty=2,
     minutes=10,
-    same_as=half,
     make=make_inputs,
     shapes=SHAPES,
     axes=AXES,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ....layers.rope import rope_forward, rope_half_forward
+import numpy as np
+
+from ....layers.rope import rope_forward
 
 
 def interleaved(x, cos, sin, positions):
@@ -10,4 +12,7 @@ def interleaved(x, cos, sin, positions):
 
 
 def half(x, cos, sin, positions):
-    return rope_half_forward(x, cos, sin, positions)[0]
+    """The rotation of the pairs (x[i], x[i + head_dim/2]), Hugging Face's."""
+    c, s = cos[positions][:, None], sin[positions][:, None]
+    first, second = np.split(x, 2, axis=-1)
+    return np.concatenate((first * c - second * s, first * s + second * c), axis=-1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 
 import numpy as np
@@ -88,121 +87,147 @@ def adamw_step(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
     return p - lr * (m_hat / (np.sqrt(v_hat) + eps) + weight_decay * p), m, v
 
 
-def adamw(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay, wrong=""):
-    """One step of AdamW in plain NumPy, with one thing changed where `wrong` names it."""
-    if wrong == "swapped":
-        beta1, beta2 = beta2, beta1
-    if wrong == "coupled":
-        g = g + weight_decay * p
-    m = beta1 * m + (1 if wrong == "sum" else 1 - beta1) * g
-    v = beta2 * v + (1 - beta2) * (g if wrong == "no square" else g * g)
-    steps = {"late": t + 1, "early": max(t - 1, 1)}.get(wrong, t)
-    m_hat, v_hat = (m, v) if wrong == "no correction" else (m / (1 - beta1**steps), v / (1 - beta2**steps))
-    if wrong == "eps inside":
-        step = m_hat / np.sqrt(v_hat + eps)
-    elif wrong == "eps early":
-        step = m_hat / ((np.sqrt(v) + eps) / math.sqrt(1 - beta2**t))
-    elif wrong == "no square":
-        step = m_hat / (np.sqrt(np.abs(v_hat)) + eps)
-    else:
-        step = m_hat / (np.sqrt(v_hat) + eps)
-    decay = {"coupled": 0.0, "no decay": 0.0, "without lr": weight_decay}.get(wrong, lr * weight_decay)
-    if wrong == "decay last":
-        p = p - lr * step
-        return p - decay * p, m, v
-    p = p + lr * step - decay * p if wrong == "uphill" else p - lr * step - decay * p
-    return (p, m_hat, v_hat) if wrong == "hats" else (p, m, v)
+# --- parts, for the mistakes
 
 
-def wrong_adamw(wrong):
-    return functools.partial(adamw, wrong=wrong)
+def moments(g, m, v, beta1, beta2):
+    return beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
 
 
-adamw_step.mistake(
+def corrected(m, v, t, beta1, beta2):
+    return m / (1 - beta1**t), v / (1 - beta2**t)
+
+
+def moved(p, m_hat, v_hat, lr, eps, weight_decay):
+    return p - lr * (m_hat / (np.sqrt(v_hat) + eps) + weight_decay * p)
+
+
+@adamw_step.mistake(
     "Your function has no bias correction.",
     "m and v begin at 0: after one step m is a tenth of the gradient and sqrt(v) 0.22 of it, and the first "
     "steps come out of the wrong size. Divide by 1 - beta**t.",
-    wrong_adamw("no correction"),
 )
+def has_no_bias_correction(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
+    m, v = moments(g, m, v, beta1, beta2)
+    return moved(p, m, v, lr, eps, weight_decay), m, v
 
-adamw_step.mistake(
+
+@adamw_step.mistake(
     "Your bias correction uses t + 1.",
     "t counts from 1: at the first step m is (1 - beta1) g, and 1 - beta1**1 makes it g.",
-    wrong_adamw("late"),
 )
+def corrects_for_a_step_more(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
+    _, m, v = adamw_step(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay)
+    return moved(p, *corrected(m, v, t + 1, beta1, beta2), lr, eps, weight_decay), m, v
 
-adamw_step.mistake(
+
+@adamw_step.mistake(
     "Your bias correction is late by one step: it uses t - 1.",
     "The step that is being made counts: 1 - beta**t with t = 1 at the first.",
-    wrong_adamw("early"),
 )
+def corrects_for_a_step_less(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
+    _, m, v = adamw_step(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay)
+    return moved(p, *corrected(m, v, max(t - 1, 1), beta1, beta2), lr, eps, weight_decay), m, v
 
-adamw_step.mistake(
+
+@adamw_step.mistake(
     "Your weight decay is added to the gradient: that is Adam with L2, not AdamW.",
     "There the decay is divided by sqrt(v) like the gradient, so that weights with large gradients hardly "
     "decay. In AdamW it is decoupled: p loses lr * weight_decay * p, beside the step.",
-    wrong_adamw("coupled"),
 )
+def adds_the_decay_to_the_gradient(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
+    return adamw_step(p, g + weight_decay * p, m, v, t, lr, beta1, beta2, eps, 0.0)
 
-adamw_step.mistake(
+
+@adamw_step.mistake(
     "Your weight decay is not multiplied by the learning rate.",
     "p <- p - lr * (step + weight_decay * p): the schedule governs the decay too.",
-    wrong_adamw("without lr"),
 )
+def decays_without_the_learning_rate(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
+    return adamw_step(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay / lr)
 
-adamw_step.mistake(
+
+@adamw_step.mistake(
     "Your function does not decay the weights.",
     "That is Adam. The W is the term - lr * weight_decay * p.",
-    wrong_adamw("no decay"),
 )
+def does_not_decay(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
+    return adamw_step(p, g, m, v, t, lr, beta1, beta2, eps, 0.0)
 
-adamw_step.mistake(
+
+@adamw_step.mistake(
     "Your function decays what the step has made of p, not p as it was.",
     "Both terms are made of the old p: p <- p - lr * step - lr * weight_decay * p. (PyTorch decays first, "
     "which is the same.)",
-    wrong_adamw("decay last"),
 )
+def decays_what_the_step_has_made(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
+    stepped, m, v = adamw_step(p, g, m, v, t, lr, beta1, beta2, eps, 0.0)
+    return stepped - lr * weight_decay * stepped, m, v
 
-adamw_step.mistake(
+
+@adamw_step.mistake(
     "Your eps is inside the root.",
     "sqrt(v_hat + 1e-5) is never below 0.003, which slows down all small gradients. AdamW has sqrt(v_hat) + "
     "eps. (RMSNorm is the one with eps inside.)",
-    wrong_adamw("eps inside"),
 )
+def takes_eps_into_the_root(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
+    m, v = moments(g, m, v, beta1, beta2)
+    m_hat, v_hat = corrected(m, v, t, beta1, beta2)
+    return p - lr * (m_hat / np.sqrt(v_hat + eps) + weight_decay * p), m, v
 
-adamw_step.mistake(
+
+@adamw_step.mistake(
     "Your eps is added to sqrt(v) before the bias correction.",
     "It is sqrt(v_hat) + eps, with the corrected v.",
-    wrong_adamw("eps early"),
 )
+def adds_eps_before_the_correction(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
+    m, v = moments(g, m, v, beta1, beta2)
+    m_hat, _ = corrected(m, v, t, beta1, beta2)
+    root = (np.sqrt(v) + eps) / math.sqrt(1 - beta2**t)
+    return p - lr * (m_hat / root + weight_decay * p), m, v
 
-adamw_step.mistake(
+
+@adamw_step.mistake(
     "Your two betas are exchanged.",
     "beta1 = 0.9 belongs to m, beta2 = 0.95 to v.",
-    wrong_adamw("swapped"),
 )
+def exchanges_the_betas(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
+    return adamw_step(p, g, m, v, t, lr, beta2, beta1, eps, weight_decay)
 
-adamw_step.mistake(
+
+@adamw_step.mistake(
     "Your m adds the whole gradient: the factor 1 - beta1 is missing.",
     "m is a running mean: beta1 of the old one and 1 - beta1 of the new gradient.",
-    wrong_adamw("sum"),
 )
+def adds_the_whole_gradient_to_m(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
+    m, v = beta1 * m + g, moments(g, m, v, beta1, beta2)[1]
+    return moved(p, *corrected(m, v, t, beta1, beta2), lr, eps, weight_decay), m, v
 
-adamw_step.mistake(
+
+@adamw_step.mistake(
     "Your function returns the corrected moments, m_hat and v_hat.",
     "They are for this step. What is kept for the next one is m and v as they are, or the correction would "
     "be made again and again.",
-    wrong_adamw("hats"),
 )
+def returns_the_corrected_moments(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
+    p, m, v = adamw_step(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay)
+    return p, *corrected(m, v, t, beta1, beta2)
 
-adamw_step.mistake(
+
+@adamw_step.mistake(
     "Your v averages the gradient, not its square.",
     "v is the running mean of g**2: it measures size, and is never negative.",
-    wrong_adamw("no square"),
 )
+def averages_the_gradient_in_v(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
+    m, v = moments(g, m, v, beta1, beta2)[0], beta2 * v + (1 - beta2) * g
+    m_hat, v_hat = corrected(m, v, t, beta1, beta2)
+    return moved(p, m_hat, np.abs(v_hat), lr, eps, weight_decay), m, v
 
-adamw_step.mistake(
+
+@adamw_step.mistake(
     "Your function goes uphill: it adds the step.",
     "The gradient points to where the loss grows: subtract.",
-    wrong_adamw("uphill"),
 )
+def goes_uphill(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
+    down, m, v = adamw_step(p, g, m, v, t, lr, beta1, beta2, eps, 0.0)
+    return 2 * p - down - lr * weight_decay * p, m, v

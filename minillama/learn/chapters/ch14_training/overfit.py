@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ....config import ModelConfig
-from ....ops import REFERENCE
 from ....ops import REFERENCE as ops
 from ....params import init_params, map_params, named_arrays
 from ....training.gradients import loss_and_gradients
@@ -99,108 +100,134 @@ def overfit(params, config, tokens, targets, n_steps, learning_rate):
     return losses
 
 
-def _overfit(wrong: str = ""):
-    """Gradient descent on one batch, with one thing changed where `wrong` names it."""
-
-    def function(params, config, tokens, targets, n_steps, learning_rate):
-        from ....training.gradients import loss_and_gradients
-
-        if wrong == "unshifted":
-            targets = tokens
-        losses, total, first = [], None, None
-        if wrong == "copy":
-            params = map_params(np.copy, params)
-        rate = {"sign": -learning_rate, "batch": learning_rate / len(tokens), "nothing": 0.0}.get(wrong, learning_rate)
-        for _ in range(n_steps + (wrong == "more")):
-            loss, gradients = loss_and_gradients(params, config, tokens, targets, ops=REFERENCE)
-            losses.append(loss)
-            if wrong == "accumulated":
-                total = gradients if total is None else map_params(np.add, total, gradients)
-                gradients = total
-            if wrong == "stale":
-                first = gradients if first is None else first
-                gradients = first
-            for (name, p), (_, g) in zip(named_arrays(params), named_arrays(gradients)):
-                if wrong == "layers only" and not name.startswith("layers."):
-                    continue
-                if wrong == "matrices only" and p.ndim < 2:
-                    continue
-                p -= np.float32(rate) * g
-        last = loss_and_gradients(params, config, tokens, targets, ops=REFERENCE)[0]
-        return {"order": [last, *losses], "short": losses, "more": losses}.get(wrong, [*losses, last])
-
-    return function
+def descend(
+    params,
+    config,
+    tokens,
+    targets,
+    n_steps,
+    learning_rate,
+    changed=lambda gradients: gradients,
+    only=lambda name, p: True,
+):
+    """The loop with other gradients, or with an update of some arrays only."""
+    losses = []
+    for _ in range(n_steps):
+        loss, gradients = loss_and_gradients(params, config, tokens, targets, ops=ops)
+        losses.append(loss)
+        for (name, p), (_, g) in zip(named_arrays(params), named_arrays(changed(gradients))):
+            if only(name, p):
+                p -= learning_rate * g
+    return [*losses, loss_and_gradients(params, config, tokens, targets, ops=ops)[0]]
 
 
-overfit.mistake(
+@overfit.mistake(
     "Your parameters never change: all losses are the same.",
     "p = p - learning_rate * g makes a new array and lets the local name p point to it. Write into the "
     "array: p -= learning_rate * g, or p[...] = ...",
-    _overfit("nothing"),
 )
+def never_changes_the_parameters(params, config, tokens, targets, n_steps, learning_rate):
+    return overfit(params, config, tokens, targets, n_steps, 0.0)
 
-overfit.mistake(
+
+@overfit.mistake(
     "Your loop goes uphill: the gradient is added.",
     "The gradient points to where the loss grows: subtract it.",
-    _overfit("sign"),
 )
+def goes_uphill(params, config, tokens, targets, n_steps, learning_rate):
+    return overfit(params, config, tokens, targets, n_steps, -learning_rate)
 
-overfit.mistake(
+
+@overfit.mistake(
     "Your loop adds up the gradients of all steps so far.",
     "Each update takes the gradient at the present parameters. (In PyTorch this is the forgotten zero_grad.)",
-    _overfit("accumulated"),
 )
+def adds_up_the_gradients(params, config, tokens, targets, n_steps, learning_rate):
+    total: list[Any] = []
 
-overfit.mistake(
+    def so_far(gradients):
+        total.append(gradients if not total else map_params(np.add, total[-1], gradients))
+        return total[-1]
+
+    return descend(params, config, tokens, targets, n_steps, learning_rate, so_far)
+
+
+@overfit.mistake(
     "Your loop computes the gradient once and then uses it again and again.",
     "After an update the gradient is another one: call loss_and_gradients inside of the loop.",
-    _overfit("stale"),
 )
+def uses_the_first_gradient_again(params, config, tokens, targets, n_steps, learning_rate):
+    first: list[Any] = []
 
-overfit.mistake(
+    def of_the_first_step(gradients):
+        first.append(gradients)
+        return first[0]
+
+    return descend(params, config, tokens, targets, n_steps, learning_rate, of_the_first_step)
+
+
+@overfit.mistake(
     "Your targets are the tokens themselves, not shifted by one.",
     "The model then learns to repeat what it reads, and the loss falls all the same. Pass `targets`.",
-    _overfit("unshifted"),
 )
+def does_not_shift_the_targets(params, config, tokens, targets, n_steps, learning_rate):
+    return overfit(params, config, tokens, tokens, n_steps, learning_rate)
 
-overfit.mistake(
+
+@overfit.mistake(
     "Your step is divided by the number of sequences.",
     "The loss is a mean over the batch already, and so is its gradient.",
-    _overfit("batch"),
 )
+def divides_the_step_by_the_sequences(params, config, tokens, targets, n_steps, learning_rate):
+    return overfit(params, config, tokens, targets, n_steps, learning_rate / len(tokens))
 
-overfit.mistake(
+
+@overfit.mistake(
     "Your loop updates the layers, but neither embedding nor last norm nor head.",
     "named_arrays(params) goes through all; params.layers is a part of them.",
-    _overfit("layers only"),
 )
+def updates_the_layers_only(params, config, tokens, targets, n_steps, learning_rate):
+    return descend(
+        params, config, tokens, targets, n_steps, learning_rate, only=lambda name, p: name.startswith("layers.")
+    )
 
-overfit.mistake(
+
+@overfit.mistake(
     "Your loop does not update the norms' weights.",
     "They are exempt from weight decay, not from training.",
-    _overfit("matrices only"),
 )
+def does_not_update_the_norms(params, config, tokens, targets, n_steps, learning_rate):
+    return descend(params, config, tokens, targets, n_steps, learning_rate, only=lambda name, p: p.ndim >= 2)
 
-overfit.mistake(
+
+@overfit.mistake(
     "Your function does not return the loss after the last update.",
     "n_steps + 1 losses: one before each update and one at the end, or nobody knows what the last one did.",
-    _overfit("short"),
 )
+def leaves_out_the_last_loss(params, config, tokens, targets, n_steps, learning_rate):
+    return overfit(params, config, tokens, targets, n_steps, learning_rate)[:-1]
 
-overfit.mistake(
+
+@overfit.mistake(
     "Your function trains a copy: the parameters that it was given have not changed.",
     "Whoever called it wants the trained model: write into the arrays of `params` themselves.",
-    _overfit("copy"),
 )
+def trains_a_copy(params, config, tokens, targets, n_steps, learning_rate):
+    return overfit(map_params(np.copy, params), config, tokens, targets, n_steps, learning_rate)
 
-overfit.mistake(
+
+@overfit.mistake(
     "Your function makes one update too many.",
     "n_steps updates and n_steps + 1 losses: the last loss is taken behind the last update.",
-    _overfit("more"),
 )
+def makes_one_update_too_many(params, config, tokens, targets, n_steps, learning_rate):
+    return overfit(params, config, tokens, targets, n_steps + 1, learning_rate)[:-1]
 
-overfit.mistake(
+
+@overfit.mistake(
     "Your last loss stands first.",
     "The losses come in the order of time: before the first update, ..., after the last.",
-    _overfit("order"),
 )
+def puts_the_last_loss_first(params, config, tokens, targets, n_steps, learning_rate):
+    *losses, last = overfit(params, config, tokens, targets, n_steps, learning_rate)
+    return [last, *losses]

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import functools
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ....layers.rmsnorm import rmsnorm_backward, rmsnorm_forward
-from ....layers.swiglu import swiglu_backward, swiglu_forward
 from ....ops import REFERENCE as ops
 from ...exercise import exercise
 from .inputs import Arrays, normal_array
 from .linear_backward import linear_backward
-from .variants import linear_gradients
 
 
 def make_block(rng: np.random.Generator, B: int, T: int, D: int, hidden: int) -> Arrays:
@@ -101,56 +98,73 @@ def residual_ffn_backward(dy, x, norm_weight, w_gate, w_up, w_down, eps):
     return dx + dy, dnorm_weight, dw_gate, dw_up, dw_down
 
 
-def block(dy, x, norm_weight, w_gate, w_up, w_down, eps, wrong=""):
-    """The gradients of y = x + w_down swiglu(w_gate m, w_up m), with one thing changed where `wrong` names it."""
-    m, norm = rmsnorm_forward(x, norm_weight, eps)
-    hidden, gating = swiglu_forward(m @ w_gate.T, m @ w_up.T)
-    d, dw_down = linear_gradients(dy, hidden, w_down)
-    dgate, dup = swiglu_backward(d, gating)
-    dm, dw_gate = linear_gradients(dgate, x if wrong == "x" else m, w_gate)
-    dm_up, dw_up = linear_gradients(dup, x if wrong == "x" else m, w_up)
-    if wrong != "gate only":
-        dm = dm + dm_up
-    if wrong == "early":
-        dm = dm + dy
-    dx, dnorm = rmsnorm_backward(dm, norm)
-    if wrong == "no norm":
-        dx = dm * norm_weight
-    if wrong not in ("no residual", "early"):
-        dx = dx + dy
-    return dx, dnorm, dw_gate, dw_up, dw_down
+class Back(NamedTuple):
+    """What has come back as far as the norm."""
+
+    dgate: Any
+    dup: Any
+    dm_gate: Any
+    dm_up: Any
+    dw_gate: Any
+    dw_up: Any
+    dw_down: Any
+    norm: Any
 
 
-def wrong_block(wrong):
-    return functools.partial(block, wrong=wrong)
+def back_to_the_norm(dy, x, norm_weight, w_gate, w_up, w_down, eps):
+    m, norm = ops.rmsnorm_forward(x, norm_weight, eps)
+    hidden, gating = ops.swiglu_forward(m @ w_gate.T, m @ w_up.T)
+    dhidden, dw_down = linear_backward(dy, hidden, w_down)
+    dgate, dup = ops.swiglu_backward(dhidden, gating)
+    (dm_gate, dw_gate), (dm_up, dw_up) = linear_backward(dgate, m, w_gate), linear_backward(dup, m, w_up)
+    return Back(dgate, dup, dm_gate, dm_up, dw_gate, dw_up, dw_down, norm)
 
 
-residual_ffn_backward.mistake(
+@residual_ffn_backward.mistake(
     "Your dx lacks the residual path: dy itself.",
     "y = x + ...: the x in front passes dy on as it is. Without it deep models cannot be trained.",
-    wrong_block("no residual"),
 )
+def forgets_the_residual_path(dy, x, norm_weight, w_gate, w_up, w_down, eps):
+    dx, *others = residual_ffn_backward(dy, x, norm_weight, w_gate, w_up, w_down, eps)
+    return dx - dy, *others
 
-residual_ffn_backward.mistake(
+
+@residual_ffn_backward.mistake(
     "Your dm comes from w_gate alone.",
     "m is used twice, by w_gate and by w_up: add what comes back from both.",
-    wrong_block("gate only"),
 )
+def comes_back_from_the_gate_only(dy, x, norm_weight, w_gate, w_up, w_down, eps):
+    back = back_to_the_norm(dy, x, norm_weight, w_gate, w_up, w_down, eps)
+    dx, dnorm_weight = ops.rmsnorm_backward(back.dm_gate, back.norm)
+    return dx + dy, dnorm_weight, back.dw_gate, back.dw_up, back.dw_down
 
-residual_ffn_backward.mistake(
+
+@residual_ffn_backward.mistake(
     "Your function adds dy before the norm's backward, not after it.",
     "The residual path goes around the norm: dx = rmsnorm_backward(dm) + dy.",
-    wrong_block("early"),
 )
+def sends_the_residual_through_the_norm(dy, x, norm_weight, w_gate, w_up, w_down, eps):
+    back = back_to_the_norm(dy, x, norm_weight, w_gate, w_up, w_down, eps)
+    dx, dnorm_weight = ops.rmsnorm_backward(back.dm_gate + back.dm_up + dy, back.norm)
+    return dx, dnorm_weight, back.dw_gate, back.dw_up, back.dw_down
 
-residual_ffn_backward.mistake(
+
+@residual_ffn_backward.mistake(
     "Your function goes through the norm as if it were a mere factor: dm * weight.",
     "The root mean square depends on x as well. Its part of the gradient is in chapter 04.",
-    wrong_block("no norm"),
 )
+def only_multiplies_by_the_norms_weight(dy, x, norm_weight, w_gate, w_up, w_down, eps):
+    back = back_to_the_norm(dy, x, norm_weight, w_gate, w_up, w_down, eps)
+    _, *others = residual_ffn_backward(dy, x, norm_weight, w_gate, w_up, w_down, eps)
+    return (back.dm_gate + back.dm_up) * norm_weight + dy, *others
 
-residual_ffn_backward.mistake(
+
+@residual_ffn_backward.mistake(
     "Your dw_gate and dw_up are made with x, not with m.",
     "What met w_gate on the way forward was the normalised m: keep it.",
-    wrong_block("x"),
 )
+def takes_x_for_the_normalised_rows(dy, x, norm_weight, w_gate, w_up, w_down, eps):
+    back = back_to_the_norm(dy, x, norm_weight, w_gate, w_up, w_down, eps)
+    dx, dnorm_weight, _, _, dw_down = residual_ffn_backward(dy, x, norm_weight, w_gate, w_up, w_down, eps)
+    dw_gate, dw_up = linear_backward(back.dgate, x, w_gate)[1], linear_backward(back.dup, x, w_up)[1]
+    return dx, dnorm_weight, dw_gate, dw_up, dw_down
