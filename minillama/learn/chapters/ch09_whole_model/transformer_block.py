@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -136,14 +137,10 @@ def transformer_block(x, layer, cos, sin, n_heads, n_kv_heads, eps):
     return h + y @ layer.w_down.T
 
 
-def _heads(x, n_heads):
-    return x.reshape(*x.shape[:2], n_heads, -1).swapaxes(1, 2)
-
-
 def attention(n, layer, cos, sin, n_heads, n_kv_heads, rotate_v=False, rotate=True, swap=True, out=True):
     """wo attention(...) of the normalised n; each flag off is a mistake."""
     positions = np.broadcast_to(np.arange(n.shape[1]), n.shape[:2])
-    q, k, v = (_heads(n @ w.T, h) for w, h in ((layer.wq, n_heads), (layer.wk, n_kv_heads), (layer.wv, n_kv_heads)))
+    q, k, v = (heads(n @ w.T, h) for w, h in ((layer.wq, n_heads), (layer.wk, n_kv_heads), (layer.wv, n_kv_heads)))
     if rotate:
         q, k = (rope_forward(a, cos, sin, positions)[0] for a in (q, k))
     if rotate_v:
@@ -160,13 +157,6 @@ def ffn(m, layer):
 def block(x, layer, cos, sin, n_heads, n_kv_heads, eps, **wrong):
     h = x + attention(normalised(x, layer.attention_norm, eps), layer, cos, sin, n_heads, n_kv_heads, **wrong)
     return h + ffn(normalised(h, layer.ffn_norm, eps), layer)
-
-
-def block_with(**wrong):
-    def run(x, layer, cos, sin, n_heads, n_kv_heads, eps):
-        return block(x, layer, cos, sin, n_heads, n_kv_heads, eps, **wrong)
-
-    return run
 
 
 @transformer_block.mistake(
@@ -226,19 +216,19 @@ def exchanges_the_norms(x, layer, *rest):
 transformer_block.mistake(
     "Your function rotates the values too.",
     "RoPE belongs to q and k, whose products become scores; v stays as it is.",
-    block_with(rotate_v=True),
+    functools.partial(block, rotate_v=True),
 )
 
 transformer_block.mistake(
     "Your function has no RoPE.",
     "q and k are rotated by their positions before attention: without it a text is a bag of tokens.",
-    block_with(rotate=False),
+    functools.partial(block, rotate=False),
 )
 
 transformer_block.mistake(
     "Your function joins the heads without bringing the axes back.",
     "Attention returns (B, H, T, head_dim). swapaxes(1, 2) comes before the reshape to (B, T, H * head_dim).",
-    block_with(swap=False),
+    functools.partial(block, swap=False),
 )
 
 
@@ -258,7 +248,7 @@ def block_tiled(x, layer, cos, sin, n_heads, n_kv_heads, eps):
 transformer_block.mistake(
     "Your function leaves out wo.",
     "The joined heads go through wo before they are added to the stream.",
-    block_with(out=False),
+    functools.partial(block, out=False),
 )
 
 

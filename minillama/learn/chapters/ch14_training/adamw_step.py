@@ -118,7 +118,8 @@ def has_no_bias_correction(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
 )
 def corrects_for_a_step_more(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
     _, m, v = adamw_step(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay)
-    return moved(p, *corrected(m, v, t + 1, beta1, beta2), lr, eps, weight_decay), m, v
+    m_hat, v_hat = corrected(m, v, t + 1, beta1, beta2)
+    return moved(p, m_hat, v_hat, lr, eps, weight_decay), m, v
 
 
 @adamw_step.mistake(
@@ -127,7 +128,8 @@ def corrects_for_a_step_more(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay)
 )
 def corrects_for_a_step_less(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
     _, m, v = adamw_step(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay)
-    return moved(p, *corrected(m, v, max(t - 1, 1), beta1, beta2), lr, eps, weight_decay), m, v
+    m_hat, v_hat = corrected(m, v, max(t - 1, 1), beta1, beta2)
+    return moved(p, m_hat, v_hat, lr, eps, weight_decay), m, v
 
 
 @adamw_step.mistake(
@@ -201,7 +203,8 @@ def exchanges_the_betas(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
 )
 def adds_the_whole_gradient_to_m(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
     m, v = beta1 * m + g, moments(g, m, v, beta1, beta2)[1]
-    return moved(p, *corrected(m, v, t, beta1, beta2), lr, eps, weight_decay), m, v
+    m_hat, v_hat = corrected(m, v, t, beta1, beta2)
+    return moved(p, m_hat, v_hat, lr, eps, weight_decay), m, v
 
 
 @adamw_step.mistake(
