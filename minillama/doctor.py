@@ -109,7 +109,7 @@ def _threading_layer() -> Finding:
 
 
 def _kernel_cache() -> Finding:
-    from .jit import kernel_folder
+    from .kernel_cache import kernel_folder
 
     folder = kernel_folder()
     if folder is None:

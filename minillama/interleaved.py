@@ -30,8 +30,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .interleaved_kernels import BRAINS, BYTES, HALVES, NIBBLES, SINGLES, multiply_rows, no_planes, quantize_rows
-from .jit import kernel_threads
+from .interleaved_kernels import (
+    BRAINS,
+    BYTES,
+    HALVES,
+    NIBBLES,
+    SINGLES,
+    Layout,
+    multiply_rows,
+    no_planes,
+    quantize_rows,
+)
 from .quantization import FORMATS, BlockFormat, PackedArray, format_name, k_block_parts, quantize
 from .simd_bytes import DOT4
 
@@ -45,23 +54,6 @@ _ALIGNMENT = 64
 # With vpdpbusd integer products are faster than BLAS even for a long prompt; with other
 # instructions only where memory is the limit.
 INTEGERS_BEAT_BLAS = DOT4 in ("avx512vnni", "avxvnni")
-
-
-class Layout(NamedTuple):
-    """Where the parts of a matrix lie in its bytes, as the kernels take it: integers only.
-
-    A block of 16 rows and 32 columns is `stride` bytes: its numbers, then 16 scales, then 16
-    minima. Everything that decoding reads is thus one stream, in the order in which it is read.
-    """
-
-    start: int
-    stride: int  # 0 in matrices of floats
-    n_groups: int  # of 16 rows
-    n_blocks: int  # of 32 columns; of one in matrices of floats
-    kind: int  # BYTES, NIBBLES, SINGLES, HALVES or BRAINS of interleaved_kernels.py
-    zero: int
-    wide: int  # 1: scales and minima are float32
-    minima: int  # 1: there are minima
 
 
 class _Parts(NamedTuple):
@@ -172,7 +164,7 @@ class InterleavedArray:
         x = np.ascontiguousarray(x)
         planes = quantize_rows(x) if self.is_quantized else no_planes(len(x))
         y = np.empty((len(x), ROWS * self.layout.n_groups), np.float32)
-        multiply_rows(self.data, np.array(self.layout, np.int64), x, planes, y, kernel_threads())
+        multiply_rows(self.data, self.layout, x, planes, y)
         return y[:, : self.shape[0]]
 
 

@@ -16,7 +16,9 @@ PACKAGE = Path(minillama.__file__).parent
 ALLOWED = {
     "home": set(),
     "file_lock": set(),
-    "jit": {"home"},
+    "kernel_cache": {"home"},
+    "pointers": set(),
+    "jit": {"kernel_cache", "pointers"},
     "simd": set(),
     "simd_bytes": {"simd"},
     "simd_pairs": {"simd"},
@@ -24,10 +26,11 @@ ALLOWED = {
     "threads": set(),
     "config": set(),
     "quantization": set(),
-    "quantization_kernels": {"jit", "simd", "simd_bytes", "quantization"},
-    "interleaved": {"jit", "interleaved_kernels", "quantization", "simd_bytes"},
-    "interleaved_kernels": {"jit", "simd", "simd_bytes"},
-    "layers": {"jit", "simd", "simd_pairs", "team", "interleaved", "quantization", "quantization_kernels"},
+    "quantization_kernels": {"jit", "pointers", "simd", "simd_bytes", "quantization"},
+    "interleaved": {"interleaved_kernels", "quantization", "simd_bytes"},
+    "interleaved_kernels": {"jit", "pointers", "simd", "simd_bytes"},
+    "layers": {"jit", "pointers", "simd", "simd_pairs", "team", "interleaved", "quantization"}
+    | {"quantization_kernels"},
     "decoding": {"config", "interleaved", "interleaved_kernels", "jit", "kv_cache", "layers", "params"}
     | {"quantization", "simd", "simd_bytes", "team", "threads"},
     "ops": {"layers"},

@@ -5,7 +5,7 @@ import pytest
 
 from minillama import interleaved_kernels
 from minillama.interleaved import InterleavedArray, aligned_bytes, interleave, interleaved_bytes
-from minillama.interleaved_kernels import multiply_groups, quantize_rows
+from minillama.interleaved_kernels import Planes, multiply_rows, quantize_rows
 from minillama.layers.linear import linear_forward, linear_forward_fast
 from minillama.quantization import FORMATS, GroupedArray, PackedArray, quantize
 
@@ -72,7 +72,8 @@ def test_extreme_numbers_do_not_overflow(name, rng):
 def test_threads_share_every_group(rng, monkeypatch):
     weight, x = random_matrix("Q4_1", (1000, 256), rng), rng.normal(size=(6, 256)).astype(np.float32)
     shared = interleave(weight).multiply(x)
-    monkeypatch.setattr(interleaved_kernels, "_SERIAL_SIZE", 1 << 60)
+    monkeypatch.setattr(interleaved_kernels._multiply_fours, "from_size", 1 << 60)
+    monkeypatch.setattr(interleaved_kernels._multiply_each, "from_size", 1 << 60)
     np.testing.assert_array_equal(interleave(weight).multiply(x), shared)
 
 
@@ -160,6 +161,6 @@ def test_sums_are_exact_integers(rng):
     high, low = rng.integers(-127, 128, 32).astype(np.int8), rng.integers(-64, 64, 32).astype(np.int8)
     x = 128 * high.astype(np.int64) + low
     y = np.empty(16, np.float32)
-    planes = high, low, np.ones(1, np.float32), np.array([x.sum()], np.float32)
-    multiply_groups(array.data, np.array(array.layout), 0, 1, y, *planes, y, 0)
+    planes = Planes(high[None], low[None], np.ones((1, 1), np.float32), np.array([[x.sum()]], np.float32))
+    multiply_rows(array.data, array.layout, y[None], planes, y[None])
     np.testing.assert_array_equal(y, (q @ x).astype(np.float32))

@@ -13,18 +13,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
-from ..jit import kernel, kernel_pair, with_threads
+from ..jit import helper, threaded
 from ..simd import exp, load_floats, max_of, maximum, multiply, multiply_add, splat_float, store_floats, sum_of
 
 Float = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
 IGNORED = -100
-# Below this many numbers a second thread costs more than it saves.
-_SERIAL_SIZE = 16_384
 
 
 class CrossEntropyCache(NamedTuple):
@@ -98,7 +95,7 @@ def cross_entropy_backward(dloss: float, cache: CrossEntropyCache) -> Float:
 # --- numba kernels: the same contract, a row at a time ----------------------------------
 
 
-@kernel(borrows=True)
+@helper
 def _row_logsumexp(row):
     whole = row.size // 16 * 16
     best = splat_float(np.float32(-np.inf))
@@ -116,7 +113,7 @@ def _row_logsumexp(row):
     return largest + np.log(total)
 
 
-@kernel(borrows=True)
+@helper
 def _row_gradient(row, logsumexp, target, factor, drow):
     whole = row.size // 16 * 16
     one, shift, scale = splat_float(np.float32(1)), splat_float(-logsumexp), splat_float(factor)
@@ -127,23 +124,21 @@ def _row_gradient(row, logsumexp, target, factor, drow):
     drow[target] -= factor
 
 
-def _losses_body(logits, targets, logsumexp, losses):  # logits (N, V), the others (N,)
-    for i in prange(len(logits)):
+@threaded(from_size=16_384)
+def _losses(first, last, logits, targets, logsumexp, losses):  # logits (N, V), the others (N,)
+    for i in range(first, last):
         logsumexp[i] = _row_logsumexp(logits[i])
         losses[i] = np.float32(0) if targets[i] == IGNORED else logsumexp[i] - logits[i, targets[i]]
 
 
-def _gradients_body(logits, targets, logsumexp, factor, dlogits):
-    for i in prange(len(logits)):
+@threaded(from_size=16_384)
+def _gradients(first, last, logits, targets, logsumexp, factor, dlogits):
+    for i in range(first, last):
         if targets[i] == IGNORED:
             for j in range(logits.shape[1]):
                 dlogits[i, j] = 0
         else:
             _row_gradient(logits[i], logsumexp[i], targets[i], factor, dlogits[i])
-
-
-_losses, _losses_parallel = kernel_pair(_losses_body)
-_gradients, _gradients_parallel = kernel_pair(_gradients_body)
 
 
 def cross_entropy_forward_fast(
@@ -155,8 +150,8 @@ def cross_entropy_forward_fast(
     n = _check(logits, targets, n_counted)
     logits = np.ascontiguousarray(logits)
     logsumexp, losses = np.empty(targets.shape, np.float32), np.empty(targets.size, np.float32)
-    run = _losses_parallel if with_threads(logits.size, _SERIAL_SIZE) else _losses
-    run(logits.reshape(targets.size, -1), targets.reshape(-1), logsumexp.reshape(-1), losses)
+    rows = logits.reshape(targets.size, -1)
+    _losses(len(rows), rows, targets.reshape(-1), logsumexp.reshape(-1), losses, size=logits.size)
     return float(losses.sum(dtype=np.float64) / n), CrossEntropyCache(logits, targets, logsumexp, n)
 
 
@@ -167,6 +162,8 @@ def cross_entropy_backward_fast(dloss: float, cache: CrossEntropyCache) -> Float
         return cross_entropy_backward(dloss, cache)
     dlogits = np.empty(logits.shape, np.float32)
     rows = (targets.size, logits.shape[-1])
-    run = _gradients_parallel if with_threads(logits.size, _SERIAL_SIZE) else _gradients
-    run(logits.reshape(rows), targets.reshape(-1), logsumexp.reshape(-1), np.float32(dloss / n), dlogits.reshape(rows))
+    _gradients(
+        targets.size, logits.reshape(rows), targets.reshape(-1), logsumexp.reshape(-1), np.float32(dloss / n),
+        dlogits.reshape(rows), size=logits.size,
+    )  # fmt: skip
     return dlogits

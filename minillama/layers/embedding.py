@@ -14,17 +14,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
-from ..jit import kernel, kernel_pair, with_threads
+from ..jit import kernel, threaded
 from ..quantization import Weight
 
 Float = NDArray[np.floating]
 Ints = NDArray[np.integer]
-
-# Below this many numbers a second thread costs more than it saves.
-_SERIAL_SIZE = 16_384
 
 
 class EmbeddingCache(NamedTuple):
@@ -81,12 +77,10 @@ def embedding_backward(dx: Float, cache: EmbeddingCache) -> Float:
 # --- numba kernels: the same contract --------------------------------------------------
 
 
-def _gather_body(tokens, weight, x):  # tokens (N,), weight (V, D), x (N, D)
-    for i in prange(tokens.size):
+@threaded(from_size=16_384, borrows=False)
+def _gather(first, last, tokens, weight, x):  # tokens (N,), weight (V, D), x (N, D)
+    for i in range(first, last):
         x[i] = weight[tokens[i]]
-
-
-_gather, _gather_parallel = kernel_pair(_gather_body)
 
 
 @kernel(borrows=True)
@@ -106,8 +100,7 @@ def embedding_forward_fast(tokens: Ints, weight: Weight) -> tuple[Float, Embeddi
         return embedding_forward(tokens, weight)
     _check(tokens, weight.shape[0])
     x = np.empty((tokens.size, weight.shape[1]), weight.dtype)
-    gather = _gather_parallel if with_threads(x.size, _SERIAL_SIZE) else _gather
-    gather(tokens.reshape(-1), weight, x)
+    _gather(tokens.size, tokens.reshape(-1), weight, x, size=x.size)
     return x.reshape(*tokens.shape, weight.shape[1]), EmbeddingCache(tokens, weight)
 
 

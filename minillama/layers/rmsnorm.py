@@ -20,15 +20,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
-from ..jit import kernel, kernel_pair, with_threads
+from ..jit import helper, threaded
 
 Float = NDArray[np.floating]
 
-# Below this many numbers a second thread costs more than it saves.
-_SERIAL_SIZE = 16_384
 _ROWS = 64  # rows whose gradients of the weight are added up by themselves
 
 
@@ -90,7 +87,7 @@ def rmsnorm_backward(dy: Float, cache: RMSNormCache) -> tuple[Float, Float]:
 # --- numba kernels: the same contract, one pass over memory per row -----------------
 
 
-@kernel(borrows=True)
+@helper
 def normalise_row(x, weight, eps, y):  # x, weight, y (D,) -> reciprocal root mean square
     sum_of_squares = x.dtype.type(0)
     for j in range(x.size):
@@ -101,15 +98,13 @@ def normalise_row(x, weight, eps, y):  # x, weight, y (D,) -> reciprocal root me
     return rrms
 
 
-def _normalise_body(x, weight, eps, y, rrms):  # x, y (N, D); rrms (N,)
-    for i in prange(len(x)):
+@threaded(from_size=16_384)
+def _normalise(first, last, x, weight, eps, y, rrms):  # x, y (N, D); rrms (N,)
+    for i in range(first, last):
         rrms[i] = normalise_row(x[i], weight, eps, y[i])
 
 
-_normalise, _normalise_parallel = kernel_pair(_normalise_body)
-
-
-@kernel(borrows=True)
+@helper
 def _turn_back_row(dy, x, weight, rrms, dx, dweight):  # all (D,), rrms a number
     dot = x.dtype.type(0)
     for j in range(x.size):
@@ -120,14 +115,12 @@ def _turn_back_row(dy, x, weight, rrms, dx, dweight):  # all (D,), rrms a number
         dweight[j] += dy[j] * x[j] * rrms
 
 
-def _turn_back_body(dy, x, weight, rrms, dx, partial):  # dy, x, dx (N, D); partial (chunks, D)
-    for c in prange(len(partial)):
+@threaded(from_size=16_384)
+def _turn_back(first, last, dy, x, weight, rrms, dx, partial):  # dy, x, dx (N, D); partial (chunks, D)
+    for c in range(first, last):
         partial[c] = 0
         for i in range(c * _ROWS, min((c + 1) * _ROWS, len(x))):
             _turn_back_row(dy[i], x[i], weight, rrms[i], dx[i], partial[c])
-
-
-_turn_back, _turn_back_parallel = kernel_pair(_turn_back_body)
 
 
 def rmsnorm_forward_fast(x: Float, weight: Float, eps: float) -> tuple[Float, RMSNormCache]:
@@ -138,8 +131,8 @@ def rmsnorm_forward_fast(x: Float, weight: Float, eps: float) -> tuple[Float, RM
     d = x.shape[-1]
     x = np.ascontiguousarray(x)
     y, rrms = np.empty(x.shape, x.dtype), np.empty((*x.shape[:-1], 1), x.dtype)
-    normalise = _normalise_parallel if with_threads(x.size, _SERIAL_SIZE) else _normalise
-    normalise(x.reshape(-1, d), weight, x.dtype.type(eps), y.reshape(-1, d), rrms.reshape(-1))
+    rows = x.reshape(-1, d)
+    _normalise(len(rows), rows, weight, x.dtype.type(eps), y.reshape(-1, d), rrms.reshape(-1), size=x.size)
     return y, RMSNormCache(x, weight, rrms)
 
 
@@ -151,6 +144,6 @@ def rmsnorm_backward_fast(dy: Float, cache: RMSNormCache) -> tuple[Float, Float]
     d = x.shape[-1]
     dx, rows = np.empty(x.shape, x.dtype), np.ascontiguousarray(x).reshape(-1, d)
     partial = np.empty((-(-len(rows) // _ROWS), d), x.dtype)
-    turn_back = _turn_back_parallel if with_threads(x.size, _SERIAL_SIZE) else _turn_back
-    turn_back(np.ascontiguousarray(dy).reshape(-1, d), rows, weight, rrms.reshape(-1), dx.reshape(-1, d), partial)
+    dy_rows, dx_rows = np.ascontiguousarray(dy).reshape(-1, d), dx.reshape(-1, d)
+    _turn_back(len(partial), dy_rows, rows, weight, rrms.reshape(-1), dx_rows, partial, size=x.size)
     return dx, partial.sum(axis=0)

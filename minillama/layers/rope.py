@@ -22,18 +22,17 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 from numpy.typing import DTypeLike, NDArray
 
-from ..jit import kernel, kernel_pair, with_threads
+from ..jit import helper, threaded
 from ..simd import load_floats, multiply, multiply_add, store_floats
 from ..simd_pairs import load_twice, turn_pairs
 
 Float = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
-# Below this many numbers a second thread costs more than it saves.
-_SERIAL_SIZE = 16_384
+# Numbers from which a second thread saves more than it costs.
+_THREADED_SIZE = 16_384
 
 
 class RoPECache(NamedTuple):
@@ -147,7 +146,7 @@ def _heads_of(rows: NDArray[Any], head_dim: int) -> int:
 # --- numba kernels: the same contract, one pass over memory ---------------------------
 
 
-@kernel(borrows=True)
+@helper
 def rotate_row(x, cos, sin, y):  # x, y (head_dim,), may be the same; cos, sin (head_dim / 2,)
     for i in range(cos.size):
         even, odd = x[2 * i], x[2 * i + 1]
@@ -155,7 +154,7 @@ def rotate_row(x, cos, sin, y):  # x, y (head_dim,), may be the same; cos, sin (
         y[2 * i + 1] = even * sin[i] + odd * cos[i]
 
 
-@kernel(borrows=True)
+@helper
 def _rotate_row_in_vectors(x, cos, sin, y):  # float32, head_dim a multiple of 16
     for i in range(0, y.size, 16):
         pairs = load_floats(x, i)
@@ -163,37 +162,35 @@ def _rotate_row_in_vectors(x, cos, sin, y):  # float32, head_dim a multiple of 1
         store_floats(y, i, multiply_add(pairs, load_twice(cos, i // 2), turned))
 
 
-def _rotate_in_vectors_body(x, cos, sin, positions, y):
-    n_sequences, n_heads, n_tokens, _ = x.shape
-    for i in prange(n_sequences * n_heads):
+@threaded(from_size=_THREADED_SIZE)
+def _rotate_in_vectors(first, last, x, cos, sin, positions, y):
+    _, n_heads, n_tokens, _ = x.shape
+    for i in range(first, last):
         b, h = i // n_heads, i % n_heads
         for t in range(n_tokens):
             m = positions[b, t]
             _rotate_row_in_vectors(x[b, h, t], cos[m], sin[m], y[b, h, t])
 
 
-def _rotate_body(x, cos, sin, positions, y):
-    n_sequences, n_heads, n_tokens, _ = x.shape
-    for i in prange(n_sequences * n_heads):
+@threaded(from_size=_THREADED_SIZE)
+def _rotate(first, last, x, cos, sin, positions, y):
+    _, n_heads, n_tokens, _ = x.shape
+    for i in range(first, last):
         b, h = i // n_heads, i % n_heads
         for t in range(n_tokens):
             m = positions[b, t]
             rotate_row(x[b, h, t], cos[m], sin[m], y[b, h, t])
 
 
-_rotate, _rotate_parallel = kernel_pair(_rotate_body)
-_rotate_in_vectors, _rotate_in_vectors_parallel = kernel_pair(_rotate_in_vectors_body)
-
-
 def rope_forward_fast(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Float, RoPECache]:
     """`rope_forward`, compiled."""
     _check(x, cos, positions)
     y = np.empty(x.shape, x.dtype)
-    rotate, parallel = _rotate, _rotate_parallel
+    rotate = _rotate
     if x.dtype == cos.dtype == np.float32 and x.shape[3] % 16 == 0 and x.strides[3] == x.itemsize:
-        rotate, parallel = _rotate_in_vectors, _rotate_in_vectors_parallel
+        rotate = _rotate_in_vectors
         cos, sin = np.ascontiguousarray(cos), np.ascontiguousarray(sin)
-    (parallel if with_threads(x.size, _SERIAL_SIZE) else rotate)(x, cos, sin, positions, y)
+    rotate(x.shape[0] * x.shape[1], x, cos, sin, positions, y, size=x.size)
     return y, RoPECache(cos, sin, positions)
 
 

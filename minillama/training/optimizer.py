@@ -20,16 +20,15 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import prange
 
-from ..jit import kernel, kernel_pair, with_threads
+from ..jit import helper, threaded
 from ..params import Params, map_params, named_arrays
 
 _CHUNK = 1 << 15  # numbers that a thread takes at a time
-_SERIAL_SIZE = 1 << 16
+_THREADED_SIZE = 1 << 16  # numbers from which a second thread pays
 
 
-@kernel(borrows=True)
+@helper
 def _adamw_range(p, g, m, v, start, stop, beta1, beta2, step_size, eps, root, decay):
     one = p.dtype.type(1)
     for i in range(start, stop):
@@ -39,8 +38,9 @@ def _adamw_range(p, g, m, v, start, stop, beta1, beta2, step_size, eps, root, de
         p[i] = p[i] * decay - step_size * m[i] / (np.sqrt(v[i]) * root + eps)
 
 
-def _adamw_body(p, g, m, v, scale, beta1, beta2, step_size, eps, root, decay):
-    for c in prange((p.size + _CHUNK - 1) // _CHUNK):
+@threaded(from_size=_THREADED_SIZE)
+def _adamw(first, last, p, g, m, v, scale, beta1, beta2, step_size, eps, root, decay):
+    for c in range(first, last):
         start, stop = c * _CHUNK, min((c + 1) * _CHUNK, p.size)
         if scale != 1:
             for i in range(start, stop):
@@ -48,29 +48,30 @@ def _adamw_body(p, g, m, v, scale, beta1, beta2, step_size, eps, root, decay):
         _adamw_range(p, g, m, v, start, stop, beta1, beta2, step_size, eps, root, decay)
 
 
-def _squares_body(g, sums):  # chunks do not depend on the threads, nor does their sum
-    for c in prange(sums.size):
+@threaded(from_size=_THREADED_SIZE)
+def _squares(first, last, g, sums):  # chunks do not depend on the threads, nor does their sum
+    for c in range(first, last):
         total = 0.0
         for i in range(c * _CHUNK, min((c + 1) * _CHUNK, g.size)):
             total += np.float64(g[i]) * np.float64(g[i])
         sums[c] = total
 
 
-def _add_body(a, b):
-    for c in prange((a.size + _CHUNK - 1) // _CHUNK):
+@threaded(from_size=_THREADED_SIZE)
+def _add(first, last, a, b):
+    for c in range(first, last):
         for i in range(c * _CHUNK, min((c + 1) * _CHUNK, a.size)):
             a[i] += b[i]
 
 
-_adamw, _adamw_parallel = kernel_pair(_adamw_body)
-_squares, _squares_parallel = kernel_pair(_squares_body)
-_add, _add_parallel = kernel_pair(_add_body)
+def _n_chunks(size: int) -> int:
+    return -(-size // _CHUNK)
 
 
 def _sum_of_squares(array: Any) -> float:
     flat = np.ascontiguousarray(array).reshape(-1)
-    sums = np.empty(-(-flat.size // _CHUNK), np.float64)
-    (_squares_parallel if with_threads(flat.size, _SERIAL_SIZE) else _squares)(flat, sums)
+    sums = np.empty(_n_chunks(flat.size), np.float64)
+    _squares(sums.size, flat, sums, size=flat.size)
     return float(sums.sum())
 
 
@@ -87,8 +88,7 @@ def clip_scale(norm: float, max_norm: float) -> float:
 def add_gradients(total: Params, more: Params) -> Params:
     """`total` += `more`, in place, array by array."""
     for (_, a), (_, b) in zip(named_arrays(total), named_arrays(more), strict=True):
-        run = _add_parallel if with_threads(a.size, _SERIAL_SIZE) else _add
-        run(a.reshape(-1), np.ascontiguousarray(b).reshape(-1))
+        _add(_n_chunks(a.size), a.reshape(-1), np.ascontiguousarray(b).reshape(-1), size=a.size)
     return total
 
 
@@ -159,6 +159,5 @@ class AdamW:
             number = p.dtype.type
             decay = 1 - learning_rate * self.weight_decay if decays(name, p) else 1.0
             settings = (scale, beta1, beta2, learning_rate / correction1, self.eps, 1 / math.sqrt(correction2), decay)
-            run = _adamw_parallel if with_threads(p.size, _SERIAL_SIZE) else _adamw
             flat = p.reshape(-1), np.ascontiguousarray(g, p.dtype).reshape(-1), m.reshape(-1), v.reshape(-1)
-            run(*flat, *(number(value) for value in settings))
+            _adamw(_n_chunks(p.size), *flat, *(number(value) for value in settings), size=p.size)
