@@ -40,7 +40,7 @@ print(y[0, 0], kernel_folder(), *Compiled.names)
 
 def run(package, home, **environment):
     """A fresh process that runs two layers: a result, the folder of kernels, and what was compiled."""
-    given = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "MINILLAMA_SIMD")}
+    given = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "NUMBA_DISABLE_JIT", "MINILLAMA_SIMD")}
     environment = {**given, "PYTHONPATH": str(package), "MINILLAMA_HOME": str(home), **environment}
     options = {"env": environment, "cwd": package, "capture_output": True, "text": True, "check": True}
     value, folder, *compiled = subprocess.run([sys.executable, "-c", SCRIPT], **options).stdout.split()
