@@ -53,7 +53,7 @@ learn: $(VENV)/.run
 	@$(BIN)/minillama learn watch --dir my-llama
 
 # From a text file to the model inside the package: about 40 minutes on two cores. Interrupt it whenever you
-# like; the same command goes on. Texts: stories with a line <|endoftext|> between them (roneneldan/TinyStories).
+# like; the same command continues. Texts: stories with a line <|endoftext|> between them (roneneldan/TinyStories).
 DATA     ?= $(or $(MINILLAMA_TEST_DATA),../shared/data)
 STORIES  ?= $(DATA)/tinystories/train.txt
 HELD_OUT ?= $(DATA)/tinystories/valid.txt
@@ -81,8 +81,8 @@ test: $(VENV)/.test
 
 # The same results without the CPU's special instructions, and without the compiler.
 test-portable: $(VENV)/.test
-	MINILLAMA_SIMD=portable $(BIN)/python -m pytest -q tests/test_simd.py tests/test_interleaved.py tests/test_decoding.py
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/layers tests/test_interleaved.py tests/test_quantization.py
+	MINILLAMA_SIMD=portable $(BIN)/python -m pytest -q tests/compute/test_simd.py tests/quantization/test_repacked.py tests/inference/test_fused.py
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/layers tests/quantization
 
 notebooks: $(VENV)/.book
 	$(BIN)/python notebooks/build.py

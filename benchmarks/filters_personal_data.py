@@ -228,9 +228,9 @@ def made_texts(count: int = 2000, seed: int = 0) -> list[Text]:
                 continue
             kind = rng.choice(KINDS)
             value = filled(rng, rng.choice(PHONE_FORMATS)) if kind == "PHONE_NUMBER" else makers[kind](rng)
-            before, behind = rng.choice(WRITTEN[kind]).split("{}")
+            before, after = rng.choice(WRITTEN[kind]).split("{}")
             spans.append((kind, len(text) + len(before), len(text) + len(before) + len(value)))
-            text += before + value + behind
+            text += before + value + after
         texts.append((text, spans))
     return texts
 

@@ -28,7 +28,7 @@ QUALITY = (GopherRepetition(), GopherQuality(), C4Quality.fineweb(), FineWebQual
 
 
 def quality(text: str) -> None:
-    """All quality rules, going on with the cleaned text as the pipeline does, dropped or not."""
+    """All quality rules, each on the cleaned text of the one before, as in the pipeline, whether dropped or not."""
     for filter_ in QUALITY:
         text = filter_(text).text or text
 

@@ -38,7 +38,7 @@ def main() -> int:
     """Run, print the table, record it; the exit status."""
     options = parse_options()
     warnings.simplefilter("error")  # a reader does not warn, either
-    # All of them first: what their writers load, such as PyTorch, is no memory of the readers.
+    # All of them first: what their writers load, such as PyTorch, must not count as the readers' memory.
     models = {name: build(name) for name in ([options.format] if options.format else FORMAT_NAMES)}
     formats: dict[str, dict[str, Any]] = {}
     start, rss = time.perf_counter(), max_rss()

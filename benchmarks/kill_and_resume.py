@@ -138,10 +138,10 @@ def kill_at_every_write(
 
 def _train(config: Path, run: Path) -> None:
     """Train in this process as the command does, resuming what is there."""
-    from minillama.training.preparing import prepare
-    from minillama.training.run import settings_before, train
+    from minillama.training.pretraining import prepare
     from minillama.training.run_folder import RunFolder
     from minillama.training.settings_toml import read_settings
+    from minillama.training.trainer import settings_before, train
 
     class Nobody:
         def begin(self, step: int, steps: int) -> None: ...
@@ -149,8 +149,8 @@ def _train(config: Path, run: Path) -> None:
         def note(self, text: str) -> None: ...
 
     folder = RunFolder(run)
-    prepared = prepare(read_settings(config), settings_before(folder))
-    train(prepared, folder, Nobody(), threads=1, resume=True)
+    stage = prepare(read_settings(config), settings_before(folder))
+    train(stage, folder, Nobody(), threads=1, resume=True)
 
 
 def _in_child(work: Callable[[], None], die_at: int | None) -> int:

@@ -3,7 +3,7 @@
     python benchmarks/scaling_study.py TRAIN.txt VALID.txt --work FOLDER
 
 trains every run of `RUNS` that `benchmarks/results/scaling_study.json` does not hold yet, adds it there
-and draws the plot anew: it can be interrupted and called again. Stories lie between lines of
+and draws the plot again: it can be interrupted and called again. Stories lie between lines of
 `<|endoftext|>`. Each run is a cosine of its own to a tenth of the peak, so that its last loss is that
 of a finished training and not of one that was stopped.
 
@@ -25,11 +25,13 @@ import numpy as np
 from minillama.config import ModelConfig
 from minillama.data.batches import Batches, Source, validation_batches
 from minillama.data.shards.reading import TokenShards, write_shards
-from minillama.params import init_params
+from minillama.params import count_parameters, init_params
 from minillama.tokenizers.training import train_tokenizer
-from minillama.training.gradients import Workers
+from minillama.training.gradients import next_token_sums
+from minillama.training.objectives import NextToken, Rows
 from minillama.training.optimizer import AdamW, clip_scale, global_norm
 from minillama.training.schedule import Schedule
+from minillama.training.workers import Workers
 
 HERE = Path(__file__).parent
 N_TOKENS, BATCH = 512, 8
@@ -100,19 +102,21 @@ def train(run: Run, args: argparse.Namespace) -> dict:
     with Workers(args.threads) as workers:
 
         def bits_per_byte() -> float:
-            total, _ = workers.evaluate(params, run.config, validation.batches)
-            return total / math.log(2) / validation.n_bytes
+            sums = workers.sums(lambda batch: next_token_sums(params, run.config, *batch), validation.batches)
+            return sums["loss"] / math.log(2) / validation.n_bytes
 
         for step in range(1, steps + 1):
-            loss, gradients = workers.loss_and_gradients(params, run.config, *batches.batch(step - 1))
-            optimizer.update(gradients, schedule(step), clip_scale(global_norm(gradients), 1.0))
+            sums, gradients = workers.gradients(NextToken(run.config), params, Rows(*batches.batch(step - 1)))
+            count = sums["count"]
+            loss = sums["loss"] / count
+            optimizer.update(gradients, schedule(step), clip_scale(global_norm(gradients) / count, 1.0) / count)
             if step % max(1, steps // 10) == 0:
                 curve.append([step * BATCH * N_TOKENS, round(loss, 4), round(bits_per_byte(), 4)])
                 print(f"{run.name}  step {step}/{steps}  loss {loss:.3f}  bits per byte {curve[-1][2]}", flush=True)
         last = bits_per_byte()
     return {
         "vocab_size": run.vocab_size, "dim": run.dim, "n_layers": run.n_layers, "epochs": run.epochs,
-        "weight_decay": run.weight_decay, "n_parameters": run.config.n_parameters,
+        "weight_decay": run.weight_decay, "n_parameters": count_parameters(run.config),
         "tokens": steps * BATCH * N_TOKENS, "bits_per_byte": round(last, 4), "curve": curve,
         "seconds": round(time.perf_counter() - start),
     }  # fmt: skip

@@ -46,17 +46,19 @@ def minillama_step(size: str, threads: int):
     """A function that makes one step and returns the loss."""
     import numba
 
-    from minillama.training.gradients import Workers
+    from minillama.training.objectives import NextToken, Rows
     from minillama.training.optimizer import AdamW, clip_scale, global_norm
+    from minillama.training.workers import Workers
 
     config, params, (tokens, targets) = set_up(size)
     numba.set_num_threads(threads)
     optimizer, workers = AdamW(params), Workers(threads).__enter__()
 
     def step() -> float:
-        loss, gradients = workers.loss_and_gradients(params, config, tokens, targets)
-        optimizer.update(gradients, 1e-3, clip_scale(global_norm(gradients), 1.0))
-        return loss
+        sums, gradients = workers.gradients(NextToken(config), params, Rows(tokens, targets))
+        count = sums["count"]
+        optimizer.update(gradients, 1e-3, clip_scale(global_norm(gradients) / count, 1.0) / count)
+        return sums["loss"] / count
 
     return step
 

@@ -385,7 +385,7 @@ def mixture_epochs(sizes, weights, n_tokens):
 
 
 def rows_for_training(documents, seq_len):
-    """Put documents one behind the other and cut full rows, with the next token as target.
+    """Put documents one after another and cut full rows, with the next token as target.
 
     tokens[r, t]  = stream[r * T + t]
     targets[r, t] = stream[r * T + t + 1]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .inference.text import Generation
     from .kv_cache import ContextFullError
     from .llm import LLM, load
-    from .ops import FAST, REFERENCE, Ops
+    from .ops import FAST, REFERENCE, Ops, replace_layer
 
 __version__ = "0.1.0"
 
@@ -39,6 +39,7 @@ _HOME = {
     "Ops": "ops",
     "GREEDY": "inference.sampling",
     "Sampling": "inference.sampling",
+    "replace_layer": "ops",
 }
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "Session",
     "load",
     "named_config",
+    "replace_layer",
 ]
 
 

@@ -116,14 +116,6 @@ class ModelConfig:
             return "MHA"
         return "MQA" if self.n_kv_heads == 1 else "GQA"
 
-    @property
-    def n_parameters(self) -> int:
-        """The exact number of parameters, a tied table counted once."""
-        attention = 2 * self.dim * self.head_dim * (self.n_heads + self.n_kv_heads)
-        per_layer = attention + 3 * self.dim * self.hidden_dim + 2 * self.dim
-        tables = (1 if self.tied else 2) * self.vocab_size * self.dim
-        return tables + self.n_layers * per_layer + self.dim
-
     def kv_cache_bytes(self, n_tokens: int = 1, bytes_per_number: int = 2, n_kv_heads: int | None = None) -> int:
         """Bytes of keys and values for `n_tokens` positions of one sequence.
 

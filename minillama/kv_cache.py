@@ -29,7 +29,7 @@ class KVCache:
     k, v : ndarray of shape (n_layers, B, n_kv_heads, capacity, head_dim)
         Entries past a sequence's length are zeros or stale, and never read.
     lengths : int64 ndarray of shape (B,)
-        Positions of each sequence that are filled.
+        Positions of each sequence that are filled; `advance`, `truncate` and `keep_rows` change them.
     max_seq_len : int
         The limit; `reserve` refuses to pass it.
     """
@@ -45,6 +45,7 @@ class KVCache:
         self.k: NDArray[np.floating] = np.zeros(shape, dtype)
         self.v: NDArray[np.floating] = np.zeros(shape, dtype)
         self.lengths = np.zeros(batch, np.int64)
+        self._whole: tuple[KVCache, int] | None = None  # of a `row`: the cache it belongs to, and where
 
     @property
     def capacity(self) -> int:
@@ -55,11 +56,15 @@ class KVCache:
     def nbytes(self) -> int:
         return self.k.nbytes + self.v.nbytes
 
-    def stored(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """`k` and `v` as kernels take them: float16 seen as uint16, which Numba knows."""
+    def stored(self) -> tuple[NDArray[Any], NDArray[Any], int]:
+        """`k` and `v` as kernels take them, contiguous, and which of their sequences is this cache's first.
+
+        float16 is seen as uint16, which Numba knows.
+        """
+        whole, first = (self, 0) if self._whole is None else self._whole
         if self.k.dtype == np.float16:
-            return self.k.view(np.uint16), self.v.view(np.uint16)
-        return self.k, self.v
+            return whole.k.view(np.uint16), whole.v.view(np.uint16), first
+        return whole.k, whole.v, first
 
     def reserve(self, n_tokens: int) -> None:
         """Make room for `n_tokens` more of every sequence.
@@ -79,6 +84,13 @@ class KVCache:
         if needed > self.capacity:
             self._grow(min(self.max_seq_len, max(needed, 2 * self.capacity)))
 
+    def advance(self, n_tokens: int) -> None:
+        """Count `n_tokens` that were written after the last of every sequence.
+
+        Whoever runs the model calls it last: until then an interrupt leaves the cache as it was.
+        """
+        self.lengths += n_tokens  # in place: a `row` of another cache counts there too
+
     def _grow(self, capacity: int) -> None:
         filled = self.capacity
         for name in ("k", "v"):
@@ -86,6 +98,7 @@ class KVCache:
             new = np.zeros((*old.shape[:3], capacity, old.shape[4]), old.dtype)
             new[:, :, :, :filled] = old
             setattr(self, name, new)
+        self._whole = None
 
     def write(
         self, layer: int, k: NDArray[np.floating], v: NDArray[np.floating], positions: NDArray[np.integer]
@@ -134,9 +147,10 @@ class KVCache:
         view.max_seq_len = self.max_seq_len
         view.k, view.v = self.k[:, index : index + 1], self.v[:, index : index + 1]
         view.lengths = self.lengths[index : index + 1]
+        view._whole = (self, index) if self._whole is None else self._whole
         return view
 
     def keep_rows(self, rows: NDArray[np.integer]) -> None:
         """Keep only these sequences of the batch, in this order."""
-        self.k, self.v = self.k[:, rows], self.v[:, rows]
-        self.lengths = self.lengths[rows]
+        self.k, self.v = self.k.take(rows, 1), self.v.take(rows, 1)  # contiguous, which `a[:, rows]` need not be
+        self.lengths, self._whole = self.lengths[rows], None

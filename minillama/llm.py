@@ -15,11 +15,12 @@ from .checkpoints.loading import load_checkpoint, tokenizer_of
 from .compute.threads import set_threads
 from .config import ModelConfig
 from .inference.chat import ChatTemplate, template_for
-from .inference.fused import interleave_model
 from .inference.generate import TokenStream, generate_batch
+from .inference.runner import runner_for
 from .inference.sampling import Sampling
 from .inference.session import Session, sequence_logprobs
-from .inference.text import Generation, TextStream
+from .inference.text import Generation, TextStream, ends_of
+from .model import output_head
 from .ops import FAST, Ops
 from .params import Params
 from .tokenizers import Tokenizer, load_tokenizer
@@ -33,8 +34,8 @@ class LLM:
     config : ModelConfig
     params : Params
     tokenizer : Tokenizer
-    ops : Ops
-        The table of functions it runs on; replace entries to try your own.
+    runner : Runner
+        What runs it: sessions and batches hold the same.
     name : str
         What it was loaded as.
     """
@@ -55,12 +56,11 @@ class LLM:
                 f"{name}: the tokenizer has {tokenizer.vocab_size} tokens, the model {config.vocab_size}: "
                 "they do not belong together"
             )
-        self.params, self.config, self.ops, self.name = params, config, ops, name
+        self.params, self.config, self.name = params, config, name
         if np.dtype(kv_dtype) not in (np.float32, np.float16):
             raise ValueError(f"keys and values are kept in float32 or float16, not {np.dtype(kv_dtype)}")
-        self._tokenizer, self._kv_dtype = tokenizer, np.dtype(kv_dtype)
-        rearranges = ops.linear_forward is FAST.linear_forward and not exact
-        self._interleaved = interleave_model(params) if rearranges else None
+        self._tokenizer, self._kv_dtype, self._exact = tokenizer, np.dtype(kv_dtype), exact
+        self.runner = runner_for(params, config, ops, exact=exact)
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -71,26 +71,24 @@ class LLM:
             )
         return self._tokenizer
 
-    def run_on(self, ops: Ops) -> None:
+    @property
+    def ops(self) -> Ops:
+        """The table of functions that it runs on; `use_ops` replaces it."""
+        return self.runner.ops
+
+    def use_ops(self, ops: Ops) -> None:
         """Replace the table of functions that the model runs on, from the next session on."""
-        self.ops = ops
-        if ops.linear_forward is not FAST.linear_forward:
-            self._interleaved = None  # only the package's own function knows rearranged matrices
+        self.runner = runner_for(self.params, self.config, ops, exact=self._exact, earlier=self.runner)
 
     @property
     def bytes_per_token(self) -> int:
         """Bytes of weights that decoding one token reads, as stored: every layer and the head."""
-        head = self.params.token_embedding if self.params.output is None else self.params.output
         layers = sum(array.nbytes for layer in self.params.layers for array in layer)
-        return int(layers + self.params.final_norm.nbytes + head.nbytes)
+        return int(layers + self.params.final_norm.nbytes + output_head(self.params).nbytes)
 
     def session(self, max_seq_len: int | None = None) -> Session:
         """A new sequence on this model."""
-        options: dict[str, Any] = {"max_seq_len": max_seq_len, "kv_dtype": self._kv_dtype}
-        if self.ops == FAST:
-            return Session(self.params, self.config, FAST, interleaved=self._interleaved, **options)
-        params = self.params if self._interleaved is None else self._interleaved.params
-        return Session(params, self.config, self.ops, **options)
+        return Session(self.runner, max_seq_len=max_seq_len, kv_dtype=self._kv_dtype)
 
     def encode_prompt(self, prompt: str) -> list[int]:
         """The ids of a prompt as generation starts from it: BOS where the model expects one.
@@ -117,7 +115,7 @@ class LLM:
         ----------
         prompt : str
         max_tokens : int or None
-            None goes on to the end of the context.
+            None continues to the end of the context.
         stop : sequence of str
             Generation ends before any of these; they are not shown.
         seed : int, optional
@@ -128,7 +126,7 @@ class LLM:
             Or its fields by name: temperature, top_k, top_p, min_p, repetition_penalty.
         """
         ids = self.encode_prompt(prompt)
-        tokens = self._tokens(ids, max_tokens, seed, session, sampling, settings, _ends(self.tokenizer))
+        tokens = self._start_tokens(ids, max_tokens, seed, session, sampling, settings, ends_of(self.tokenizer))
         return TextStream(tokens, self.tokenizer, before=ids, stop=stop)
 
     def generate(self, prompt: str, **options: Any) -> Generation:
@@ -147,14 +145,14 @@ class LLM:
         """Continue several prompts together; row b as it would go alone with seed + b."""
         ids = [self.encode_prompt(prompt) for prompt in prompts]
         rows = generate_batch(
-            self.params if self._interleaved is None else self._interleaved.params,
-            self.config,
+            self.runner,
             ids,
-            _sampling(sampling, settings),
+            _chosen_sampling(sampling, settings),
             max_tokens=max_tokens,
-            stop_ids=_ends(self.tokenizer),
+            stop_ids=ends_of(self.tokenizer),
+            n_ids=self.tokenizer.vocab_size,
             seed=seed,
-            ops=self.ops,
+            kv_dtype=self._kv_dtype,
         )
         out = []
         for prompt, row in zip(ids, rows):
@@ -193,7 +191,7 @@ class LLM:
         """
         chat = self.chat_template(template)
         ids = chat.encode(messages, self.tokenizer)
-        tokens = self._tokens(ids, max_tokens, seed, session, sampling, settings, chat.stop_ids(self.tokenizer))
+        tokens = self._start_tokens(ids, max_tokens, seed, session, sampling, settings, chat.stop_ids(self.tokenizer))
         return TextStream(tokens, self.tokenizer, stop=stop)
 
     def chat(self, messages: Sequence[Mapping[str, str]], **options: Any) -> Generation:
@@ -229,7 +227,7 @@ class LLM:
             whole = before + whole
         return before, whole[len(before) :]
 
-    def _tokens(
+    def _start_tokens(
         self,
         ids: list[int],
         max_tokens: int | None,
@@ -239,15 +237,11 @@ class LLM:
         settings: Mapping[str, Any],
         stop_ids: frozenset[int],
     ) -> TokenStream:
-        chosen = _sampling(sampling, settings)
+        chosen = _chosen_sampling(sampling, settings)
         session = session or self.session()
         session.continue_with(ids)
-        return TokenStream(session, chosen, np.random.default_rng(seed), max_tokens=max_tokens, stop_ids=stop_ids)
-
-
-def _ends(tokenizer: Tokenizer) -> frozenset[int]:
-    """The tokens that end a text. A BOS begins the next one: the TinyStories models end with it."""
-    return tokenizer.stop_ids | ({tokenizer.bos_id} if tokenizer.bos_id is not None else set())
+        rng, n_ids = np.random.default_rng(seed), self.tokenizer.vocab_size
+        return TokenStream(session, chosen, rng, max_tokens=max_tokens, stop_ids=stop_ids, n_ids=n_ids)
 
 
 def _start_id(tokenizer: Tokenizer) -> int:
@@ -258,7 +252,7 @@ def _start_id(tokenizer: Tokenizer) -> int:
     raise ValueError("the text is empty and the vocabulary has neither BOS nor EOS to start from")
 
 
-def _sampling(sampling: Sampling | None, settings: Mapping[str, Any]) -> Sampling:
+def _chosen_sampling(sampling: Sampling | None, settings: Mapping[str, Any]) -> Sampling:
     if sampling is not None and settings:
         raise ValueError(f"give either sampling= or its fields, not both: {', '.join(settings)}")
     try:

@@ -6,9 +6,10 @@
     logits = output rmsnorm(x)
 
 `forward` computes whole sequences; `forward_cached` continues sequences whose earlier keys and
-values lie in a `KVCache`, in chunks of any size, with the same result.
+values lie in a `KVCache`, in chunks of any size, with the same result. Both check the ids they are
+given; below them ids are trusted (`extend_cached`, which a runner calls with checked ones).
 
-`backward` goes the same way from the end to the beginning: every layer call left a cache, and
+`backward` goes the same way from the end to the beginning: every layer call saved what it needs, and
 turns the gradient of its result into those of its arguments. Where a result goes two ways (the
 residual stream, the input of wq, wk and wv) the gradients that come back are added. Everything
 above the last norm is an *objective*: whoever brings the gradient of the logits, or that of the
@@ -22,14 +23,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .compute.array_types import Float, Ints
 from .config import ModelConfig
 from .kv_cache import KVCache
+from .layers.embedding import check_ids
 from .layers.rope import rope_table
 from .ops import FAST, Ops
 from .params import LayerParams, Params
-
-Float = NDArray[np.floating]
-Ints = NDArray[np.integer]
 
 
 class Rotations(NamedTuple):
@@ -40,8 +40,8 @@ class Rotations(NamedTuple):
     positions: Ints  # (B, T)
 
 
-class AttentionBlockCache(NamedTuple):
-    """The caches of the calls of `_attention_block`."""
+class AttentionBlockSaved(NamedTuple):
+    """What the calls of `_attention_block` saved."""
 
     norm: Any
     q: Any
@@ -53,8 +53,8 @@ class AttentionBlockCache(NamedTuple):
     wo: Any
 
 
-class FFNBlockCache(NamedTuple):
-    """The caches of the calls of `_ffn_block`."""
+class FFNBlockSaved(NamedTuple):
+    """What the calls of `_ffn_block` saved."""
 
     norm: Any
     gate: Any
@@ -72,18 +72,19 @@ class RecomputedBlock(NamedTuple):
     rotations: Rotations
 
 
-class BackboneCache(NamedTuple):
-    """What `backbone_backward` needs, in the order of the calls."""
+class BackboneSaved(NamedTuple):
+    """What `backbone_backward` needs: what the calls saved, in their order, opaque to all but the layers themselves."""
 
+    config: ModelConfig
     embedding: Any
-    blocks: list[tuple[AttentionBlockCache, FFNBlockCache] | RecomputedBlock]
+    blocks: list[tuple[AttentionBlockSaved, FFNBlockSaved] | RecomputedBlock]
     final_norm: Any
 
 
-class ForwardCache(NamedTuple):
-    """What `backward` needs: the cache of every layer call."""
+class ForwardSaved(NamedTuple):
+    """What `backward` needs: what every layer call saved."""
 
-    backbone: BackboneCache
+    backbone: BackboneSaved
     output: Any
     tied: bool
 
@@ -104,40 +105,53 @@ def as_tokens(tokens: ArrayLike) -> NDArray[np.int64]:
     return np.ascontiguousarray(np.atleast_2d(array), np.int64)
 
 
+def checked_ids(tokens: ArrayLike, vocab_size: int) -> NDArray[np.int64]:
+    """`as_tokens`, and every id in the vocabulary: the door through which ids come in.
+
+    Raises
+    ------
+    ValueError
+        As `as_tokens`; and when an id is outside the vocabulary.
+    """
+    ids = as_tokens(tokens)
+    check_ids(ids, vocab_size)
+    return ids
+
+
 def _heads(x: Float, n_heads: int) -> Float:
-    """Split the last axis in heads and bring them forward: (B, T, H * h) -> (B, H, T, h)."""
+    """Split the last axis into heads and bring them forward: (B, T, H * h) -> (B, H, T, h)."""
     return x.reshape(*x.shape[:2], n_heads, -1).swapaxes(1, 2)
 
 
 def _attention_block(
     x: Float, layer: LayerParams, config: ModelConfig, rotations: Rotations, ops: Ops, kv: tuple[KVCache, int] | None
-) -> tuple[Float, AttentionBlockCache]:
+) -> tuple[Float, AttentionBlockSaved]:
     """x + wo attention(...); with `kv`, keys and values go through that layer of the cache."""
-    n, norm_cache = ops.rmsnorm_forward(x, layer.attention_norm, config.norm_eps)
-    q, q_cache = ops.linear_forward(n, layer.wq)
-    k, k_cache = ops.linear_forward(n, layer.wk)
-    v, v_cache = ops.linear_forward(n, layer.wv)
+    normed, norm_saved = ops.rmsnorm_forward(x, layer.attention_norm, config.norm_eps)
+    q, q_saved = ops.linear_forward(normed, layer.wq)
+    k, k_saved = ops.linear_forward(normed, layer.wk)
+    v, v_saved = ops.linear_forward(normed, layer.wv)
     q, q_rope = ops.rope_forward(_heads(q, config.n_heads), *rotations)  # (B, H, T, h)
     k, k_rope = ops.rope_forward(_heads(k, config.n_kv_heads), *rotations)  # (B, K, T, h)
     v = _heads(v, config.n_kv_heads)
     if kv is not None:
         cache, index = kv
         k, v = cache.write(index, k, v, rotations.positions)  # (B, K, S, h)
-    y, attention_cache = ops.attention_forward(q, k, v, rotations.positions)
+    y, attention_saved = ops.attention_forward(q, k, v, rotations.positions)
     y = y.swapaxes(1, 2).reshape(*x.shape[:2], -1)  # (B, T, H * h)
-    y, wo_cache = ops.linear_forward(y, layer.wo)
-    cache_of = AttentionBlockCache(norm_cache, q_cache, k_cache, v_cache, q_rope, k_rope, attention_cache, wo_cache)
-    return x + y, cache_of
+    y, wo_saved = ops.linear_forward(y, layer.wo)
+    saved = AttentionBlockSaved(norm_saved, q_saved, k_saved, v_saved, q_rope, k_rope, attention_saved, wo_saved)
+    return x + y, saved
 
 
-def _ffn_block(x: Float, layer: LayerParams, config: ModelConfig, ops: Ops) -> tuple[Float, FFNBlockCache]:
+def _ffn_block(x: Float, layer: LayerParams, config: ModelConfig, ops: Ops) -> tuple[Float, FFNBlockSaved]:
     """x + w_down swiglu(w_gate m, w_up m)."""
-    m, norm_cache = ops.rmsnorm_forward(x, layer.ffn_norm, config.norm_eps)
-    gate, gate_cache = ops.linear_forward(m, layer.w_gate)
-    up, up_cache = ops.linear_forward(m, layer.w_up)
-    hidden, swiglu_cache = ops.swiglu_forward(gate, up)
-    y, down_cache = ops.linear_forward(hidden, layer.w_down)
-    return x + y, FFNBlockCache(norm_cache, gate_cache, up_cache, swiglu_cache, down_cache)
+    normed, norm_saved = ops.rmsnorm_forward(x, layer.ffn_norm, config.norm_eps)
+    gate, gate_saved = ops.linear_forward(normed, layer.w_gate)
+    up, up_saved = ops.linear_forward(normed, layer.w_up)
+    hidden, swiglu_saved = ops.swiglu_forward(gate, up)
+    y, down_saved = ops.linear_forward(hidden, layer.w_down)
+    return x + y, FFNBlockSaved(norm_saved, gate_saved, up_saved, swiglu_saved, down_saved)
 
 
 def output_head(params: Params) -> Any:
@@ -147,54 +161,54 @@ def output_head(params: Params) -> Any:
 
 def _block(
     x: Float, layer: LayerParams, config: ModelConfig, rotations: Rotations, ops: Ops
-) -> tuple[Float, tuple[AttentionBlockCache, FFNBlockCache]]:
-    x, attention_cache = _attention_block(x, layer, config, rotations, ops, None)
-    x, ffn_cache = _ffn_block(x, layer, config, ops)
-    return x, (attention_cache, ffn_cache)
+) -> tuple[Float, tuple[AttentionBlockSaved, FFNBlockSaved]]:
+    x, attention_saved = _attention_block(x, layer, config, rotations, ops, None)
+    x, ffn_saved = _ffn_block(x, layer, config, ops)
+    return x, (attention_saved, ffn_saved)
 
 
 def backbone_forward(
     params: Params, config: ModelConfig, tokens: ArrayLike, ops: Ops = FAST, *, recompute: bool = False
-) -> tuple[Float, BackboneCache]:
-    """Hidden states of whole sequences behind the last norm: what a head of any kind starts from.
+) -> tuple[Float, BackboneSaved]:
+    """Hidden states of whole sequences after the last norm: what a head of any kind starts from.
 
     Parameters
     ----------
     params, config, tokens, ops
         As in `forward`.
     recompute : bool
-        Keep the input of every block only, and run the block again in the backward pass: memory
-        for a block at a time, for a third more work (Chen et al. 2016, arXiv:1604.06174).
+        Keep only the input of every block, and run the block again in the backward pass: memory
+        of one block at a time, for a third more work (Chen et al. 2016, arXiv:1604.06174).
 
     Returns
     -------
     h : ndarray of shape (B, T, dim)
-    cache : BackboneCache
+    saved : BackboneSaved
 
     Raises
     ------
     ValueError
         When there are no tokens, more than `max_seq_len`, or ids outside the vocabulary.
     """
-    ids = as_tokens(tokens)
+    ids = checked_ids(tokens, config.vocab_size)
     batch, n_tokens = ids.shape
     if n_tokens > config.max_seq_len:
         raise ValueError(f"{n_tokens} tokens are more than the context of {config.max_seq_len}")
-    x, embedding_cache = ops.embedding_forward(ids, params.token_embedding)  # (B, T, D)
+    x, embedding_saved = ops.embedding_forward(ids, params.token_embedding)  # (B, T, D)
     positions = np.broadcast_to(np.arange(n_tokens), (batch, n_tokens)).copy()
     rotations = Rotations(*rope_table(config.head_dim, n_tokens, config.rope_theta, x.dtype), positions)
     blocks: list[Any] = []
     for layer in params.layers:
         block_input = x
-        x, block_cache = _block(x, layer, config, rotations, ops)
-        blocks.append(RecomputedBlock(block_input, layer, config, rotations) if recompute else block_cache)
-    h, norm_cache = ops.rmsnorm_forward(x, params.final_norm, config.norm_eps)
-    return h, BackboneCache(embedding_cache, blocks, norm_cache)
+        x, block_saved = _block(x, layer, config, rotations, ops)
+        blocks.append(RecomputedBlock(block_input, layer, config, rotations) if recompute else block_saved)
+    h, norm_saved = ops.rmsnorm_forward(x, params.final_norm, config.norm_eps)
+    return h, BackboneSaved(config, embedding_saved, blocks, norm_saved)
 
 
 def forward(
     params: Params, config: ModelConfig, tokens: ArrayLike, ops: Ops = FAST, *, recompute: bool = False
-) -> tuple[Float, ForwardCache]:
+) -> tuple[Float, ForwardSaved]:
     """Logits of every position of whole sequences.
 
     Parameters
@@ -210,16 +224,16 @@ def forward(
     -------
     logits : ndarray of shape (B, T, vocab_size)
         Position t predicts token t + 1.
-    cache : ForwardCache
+    saved : ForwardSaved
 
     Raises
     ------
     ValueError
         When there are no tokens, more than `max_seq_len`, or ids outside the vocabulary.
     """
-    h, backbone_cache = backbone_forward(params, config, tokens, ops, recompute=recompute)
-    logits, output_cache = ops.linear_forward(h, output_head(params))
-    return logits, ForwardCache(backbone_cache, output_cache, params.output is None)
+    h, backbone_saved = backbone_forward(params, config, tokens, ops, recompute=recompute)
+    logits, output_saved = ops.linear_forward(h, output_head(params))
+    return logits, ForwardSaved(backbone_saved, output_saved, params.output is None)
 
 
 # --- backward ---------------------------------------------------------------------------
@@ -230,40 +244,41 @@ def _merge_heads(x: Float) -> Float:
     return x.swapaxes(1, 2).reshape(x.shape[0], x.shape[2], -1)
 
 
-def _attention_block_backward(dy: Float, cache: AttentionBlockCache, ops: Ops) -> tuple[Float, dict[str, Float]]:
+def _attention_block_backward(
+    dy: Float, saved: AttentionBlockSaved, config: ModelConfig, ops: Ops
+) -> tuple[Float, dict[str, Float]]:
     """Gradients of the block's input and of its parameters."""
-    d, wo = ops.linear_backward(dy, cache.wo)  # (B, T, H * h)
-    n_heads = cache.attention.q.shape[1]
-    dq, dk, dv = ops.attention_backward(_heads(d, n_heads), cache.attention)  # (B, H, T, h)
-    dn, wq = ops.linear_backward(_merge_heads(ops.rope_backward(dq, cache.q_rope)), cache.q)
-    dn_k, wk = ops.linear_backward(_merge_heads(ops.rope_backward(dk, cache.k_rope)), cache.k)
-    dn_v, wv = ops.linear_backward(_merge_heads(dv), cache.v)
+    d, wo = ops.linear_backward(dy, saved.wo)  # (B, T, H * h)
+    dq, dk, dv = ops.attention_backward(_heads(d, config.n_heads), saved.attention)  # (B, H, T, h)
+    dn, wq = ops.linear_backward(_merge_heads(ops.rope_backward(dq, saved.q_rope)), saved.q)
+    dn_k, wk = ops.linear_backward(_merge_heads(ops.rope_backward(dk, saved.k_rope)), saved.k)
+    dn_v, wv = ops.linear_backward(_merge_heads(dv), saved.v)
     dn += dn_k
     dn += dn_v
-    dx, norm = ops.rmsnorm_backward(dn, cache.norm)
+    dx, norm = ops.rmsnorm_backward(dn, saved.norm)
     dx += dy  # the residual stream passes the gradient on as it is
     return dx, {"attention_norm": norm, "wq": wq, "wk": wk, "wv": wv, "wo": wo}
 
 
-def _ffn_block_backward(dy: Float, cache: FFNBlockCache, ops: Ops) -> tuple[Float, dict[str, Float]]:
-    d, w_down = ops.linear_backward(dy, cache.down)  # (B, T, hidden_dim)
-    dgate, dup = ops.swiglu_backward(d, cache.swiglu)
-    dm, w_gate = ops.linear_backward(dgate, cache.gate)
-    dm_up, w_up = ops.linear_backward(dup, cache.up)
+def _ffn_block_backward(dy: Float, saved: FFNBlockSaved, ops: Ops) -> tuple[Float, dict[str, Float]]:
+    d, w_down = ops.linear_backward(dy, saved.down)  # (B, T, hidden_dim)
+    dgate, dup = ops.swiglu_backward(d, saved.swiglu)
+    dm, w_gate = ops.linear_backward(dgate, saved.gate)
+    dm_up, w_up = ops.linear_backward(dup, saved.up)
     dm += dm_up
-    dx, norm = ops.rmsnorm_backward(dm, cache.norm)
+    dx, norm = ops.rmsnorm_backward(dm, saved.norm)
     dx += dy
     return dx, {"ffn_norm": norm, "w_gate": w_gate, "w_up": w_up, "w_down": w_down}
 
 
-def backbone_backward(dh: Float, cache: BackboneCache, ops: Ops = FAST) -> Params:
+def backbone_backward(dh: Float, saved: BackboneSaved, ops: Ops = FAST) -> Params:
     """Gradients of every parameter below the head, from those of the hidden states.
 
     Parameters
     ----------
     dh : ndarray of shape (B, T, dim)
         From any head: a reward model's, a value function's, or `backward`'s own.
-    cache : BackboneCache
+    saved : BackboneSaved
     ops : Ops
         The table that `backbone_forward` ran with.
 
@@ -272,16 +287,16 @@ def backbone_backward(dh: Float, cache: BackboneCache, ops: Ops = FAST) -> Param
     Params
         Its `output` is None: a head's gradient is the business of the head.
     """
-    dx, final_norm = ops.rmsnorm_backward(dh, cache.final_norm)
+    dx, final_norm = ops.rmsnorm_backward(dh, saved.final_norm)
     layers = []
-    for block in reversed(cache.blocks):
+    for block in reversed(saved.blocks):
         if isinstance(block, RecomputedBlock):
             _, block = _block(*block, ops)
-        attention_cache, ffn_cache = block
-        dx, ffn_gradients = _ffn_block_backward(dx, ffn_cache, ops)
-        dx, attention_gradients = _attention_block_backward(dx, attention_cache, ops)
+        attention_saved, ffn_saved = block
+        dx, ffn_gradients = _ffn_block_backward(dx, ffn_saved, ops)
+        dx, attention_gradients = _attention_block_backward(dx, attention_saved, saved.config, ops)
         layers.append(LayerParams(**attention_gradients, **ffn_gradients))
-    return Params(ops.embedding_backward(dx, cache.embedding), tuple(reversed(layers)), final_norm, None)
+    return Params(ops.embedding_backward(dx, saved.embedding), tuple(reversed(layers)), final_norm, None)
 
 
 def with_head_gradient(gradients: Params, dhead: Float, tied: bool) -> Params:
@@ -292,14 +307,14 @@ def with_head_gradient(gradients: Params, dhead: Float, tied: bool) -> Params:
     return gradients
 
 
-def backward(dlogits: Float, cache: ForwardCache, ops: Ops = FAST) -> Params:
+def backward(dlogits: Float, saved: ForwardSaved, ops: Ops = FAST) -> Params:
     """Gradients of every parameter, from those of the logits.
 
     Parameters
     ----------
     dlogits : ndarray of shape (B, T, vocab_size)
         What an objective makes of the logits: (logits, batch) -> (loss, dlogits).
-    cache : ForwardCache
+    saved : ForwardSaved
     ops : Ops
         The table that `forward` ran with.
 
@@ -308,8 +323,8 @@ def backward(dlogits: Float, cache: ForwardCache, ops: Ops = FAST) -> Params:
     Params
         A tree like that of the parameters; a tied table has both its gradients added.
     """
-    dh, dhead = ops.linear_backward(dlogits, cache.output)
-    return with_head_gradient(backbone_backward(dh, cache.backbone, ops), dhead, cache.tied)
+    dh, dhead = ops.linear_backward(dlogits, saved.output)
+    return with_head_gradient(backbone_backward(dh, saved.backbone, ops), dhead, saved.tied)
 
 
 def forward_cached(
@@ -323,6 +338,8 @@ def forward_cached(
     all_logits: bool = False,
 ) -> Float:
     """Continue every sequence of the cache by T tokens; the cache then holds them too.
+
+    Room is reserved, the layers run, the cache advances.
 
     Parameters
     ----------
@@ -346,10 +363,24 @@ def forward_cached(
     ValueError
         When there are no tokens or ids outside the vocabulary.
     """
-    ids = as_tokens(tokens)
-    n_tokens = ids.shape[1]
+    ids = checked_ids(tokens, config.vocab_size)
     if len(ids) != len(cache.lengths):
         raise ValueError(f"the cache holds {len(cache.lengths)} sequences, got tokens for {len(ids)}")
+    return extend_cached(params, config, ids, cache, rope, ops, all_logits=all_logits)
+
+
+def extend_cached(
+    params: Params,
+    config: ModelConfig,
+    ids: Ints,
+    cache: KVCache,
+    rope: tuple[Float, Float],
+    ops: Ops,
+    *,
+    all_logits: bool,
+) -> Float:
+    """`forward_cached` for ids (B, T) that were checked."""
+    n_tokens = ids.shape[1]
     cache.reserve(n_tokens)
     x, _ = ops.embedding_forward(ids, params.token_embedding)  # (B, T, D)
     rotations = Rotations(*rope, cache.lengths[:, None] + np.arange(n_tokens))
@@ -359,5 +390,5 @@ def forward_cached(
     x = x if all_logits else x[:, -1:]
     x, _ = ops.rmsnorm_forward(x, params.final_norm, config.norm_eps)
     logits, _ = ops.linear_forward(x, output_head(params))
-    cache.lengths += n_tokens  # last, so that an interrupt leaves the cache as it was
+    cache.advance(n_tokens)  # last, so that an interrupt leaves the cache as it was
     return logits if all_logits else logits[:, 0]

@@ -1,22 +1,24 @@
-"""The parameter tree of a Llama, with one name for every array.
+"""The parameters of a Llama: a tree (trees.py) of `LayerParams`, with one name for every array.
 
-A tree is a `Params` of `LayerParams`. Gradients and optimizer moments use the same types.
+Gradients and optimizer moments use the same types.
 All matrices are stored (out_features, in_features): `y = x @ w.T`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from .config import ModelConfig
+from .trees import named_leaves
 
 
 class LayerParams(NamedTuple):
-    """One transformer block. Names in Meta's files stand behind the shapes."""
+    """One transformer block. Names in Meta's files stand after the shapes."""
 
     attention_norm: Any  # (D,)            attention_norm
     wq: Any  # (n_heads * head_dim, D)     attention.wq, rows in interleaved order
@@ -41,8 +43,8 @@ class Params(NamedTuple):
 def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """The shape of every parameter of `config` by its name, in the tree's order.
 
-    The only list of shapes in the package: initialisation, `minillama info` and every
-    checkpoint reader follow it.
+    The only list of shapes in the package: initialisation, the count of parameters,
+    `minillama info` and every checkpoint reader follow it.
     """
     d, h = config.dim, config.head_dim
     layer = LayerParams(
@@ -74,30 +76,17 @@ def build_params(config: ModelConfig, get: Callable[[str, tuple[int, ...]], Any]
     return Params(arrays["token_embedding"], layers, arrays["final_norm"], arrays.get("output"))
 
 
-def named_arrays(params: Params) -> Iterator[tuple[str, Any]]:
-    """Yield `(name, array)` for every parameter, in the order of `expected_shapes`."""
-    yield "token_embedding", params.token_embedding
-    for i, layer in enumerate(params.layers):
-        for field, array in layer._asdict().items():
-            yield f"layers.{i}.{field}", array
-    yield "final_norm", params.final_norm
-    if params.output is not None:
-        yield "output", params.output
+named_arrays = named_leaves  # the name that learners' files of chapter 14 import
 
 
-def map_params(function: Callable[..., Any], *trees: Params) -> Params:
-    """Apply `function` to the arrays that stand at the same place of every tree."""
-    layers = tuple(
-        LayerParams(*(function(*arrays) for arrays in zip(*layer_of_each, strict=True)))
-        for layer_of_each in zip(*(tree.layers for tree in trees), strict=True)
-    )
-    heads = [tree.output for tree in trees]
-    return Params(
-        function(*(tree.token_embedding for tree in trees)),
-        layers,
-        function(*(tree.final_norm for tree in trees)),
-        None if heads[0] is None else function(*heads),
-    )
+def empty_params(config: ModelConfig) -> Params:
+    """A tree of the right shapes that takes no memory and cannot be changed: the pattern of a checkpoint."""
+    return build_params(config, lambda name, shape: np.broadcast_to(np.float32(0), shape))
+
+
+def count_parameters(config: ModelConfig) -> int:
+    """The exact number of parameters, a tied table counted once."""
+    return sum(math.prod(shape) for shape in expected_shapes(config).values())
 
 
 def init_params(config: ModelConfig, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> Params:

@@ -31,13 +31,13 @@
 #     .venv/bin/minillama chat --temperature 0 "What is the capital of France?"
 #
 # The last line fetches the weights once (93 MB) and answers. `minillama doctor` looks the machine over if something is
-# in the way. PyTorch is only there to check against: where it is missing, the book compares with float64 instead.
+# wrong. PyTorch is only there to check against: where it is missing, the book compares with float64 instead.
 
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
 
-from minillama.learn.book import COLOURS, compare, load, style, table, torch
+from minillama.learn.book import COLOURS, load, show_error, style, table, torch
 
 style()
 
@@ -67,8 +67,8 @@ print(pieces)
 # ## The idea in a paragraph
 #
 # A language model is one function: token ids in, a probability for every possible next token out. To write a text, the
-# model is called, one token is picked, it is put behind the others, and the model is called again. Everything else in
-# this book is about what is inside of that function, how it was trained, and how to make it fast.
+# model is called, one token is picked, it is appended to the others, and the model is called again. Everything else in
+# this book is about what is inside that function, how it was trained, and how to make it fast.
 #
 # ## The mathematics
 #
@@ -335,8 +335,8 @@ else:
     )
     joined = (softmax(s) @ wide[2]).swapaxes(0, 1).reshape(len(ids), -1)
     hidden = gate.astype(np.float64) / (1 + np.exp(-gate.astype(np.float64))) * up
-compare("attention", seen["joined"], joined, 1e-4)
-compare("feed-forward gate", seen["hidden"], hidden, 1e-3)
+show_error("attention", seen["joined"], joined, 1e-4)
+show_error("feed-forward gate", seen["hidden"], hidden, 1e-3)
 
 # %% [markdown]
 # ## From NumPy to compiled kernels
@@ -352,7 +352,7 @@ from minillama.ops import REFERENCE
 
 for name, ops in (("REFERENCE", REFERENCE), ("FAST", FAST)):
     package, _ = forward(llm.params, llm.config, ids, ops)
-    compare(f"logits of {name}", package[0], logits, 2e-3, against="the forty lines above")
+    show_error(f"logits of {name}", package[0], logits, 2e-3, against="the forty lines above")
 
 # %% [markdown]
 # ## Count the parameters
@@ -361,15 +361,15 @@ for name, ops in (("REFERENCE", REFERENCE), ("FAST", FAST)):
 # axes of each.
 
 # %%
-from minillama.params import named_arrays
+from minillama.trees import named_leaves
 
 total = 0
-for _, array in named_arrays(llm.params):
+for _, array in named_leaves(llm.params):
     n = 1
     for size in array.shape:
         n *= size
     total += n
-print(f"{llm.name}: {total:,} parameters in {sum(1 for _ in named_arrays(llm.params))} arrays")
+print(f"{llm.name}: {total:,} parameters in {sum(1 for _ in named_leaves(llm.params))} arrays")
 
 # %% [markdown]
 # The shapes follow from the configuration, so the count does too, without any weights. With $e = 1$ where the head is
@@ -465,13 +465,17 @@ table(["model", "weights (GiB)", "cache (bytes per token)", "cache, 4096 tokens 
 # %% [markdown]
 # ## Exercises
 #
-# | id | what | difficulty | minutes |
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes |
 # |---|---|---|---|
-# | `continue_greedily` | the loop that answers, with an end token | 1 | 10 |
-# | `read_config` | a `config.json` with missing keys | 1 | 15 |
-# | `count_parameters` | 7B and 70B, exactly | 2 | 20 |
-# | `activation_shapes` | predict every shape, with a cache and GQA | 2 | 20 |
-# | `context_that_fits` | how long a text fits in memory | 2 | 15 |
+# | `continue_greedily` | The loop that answers | 1 | 10 |
+# | `read_config` | Read a config.json | 1 | 15 |
+# | `count_parameters` | How many parameters? | 2 | 20 |
+# | `activation_shapes` | Predict the shapes | 2 | 20 |
+# | `context_that_fits` | How long a text fits in memory? | 2 | 15 |
+#
+# <!-- end of the exercises -->
 #
 # In a terminal, `minillama learn start my-llama` makes a folder with a file of empty functions for every chapter, and
 # `minillama learn watch` in that folder checks each function when it is saved. In a notebook:
@@ -498,7 +502,7 @@ print(report.text())
 # ## What breaks if it is wrong
 #
 # Any function of the table `FAST` can be replaced, and the real model runs on the replacement. Three small
-# errors, one in each kind of layer: a norm whose learned weight is forgotten, a rotation that knows no positions, and
+# errors, one in each kind of layer: a norm whose learned weight is forgotten, a rotation that ignores positions, and
 # a feed-forward layer without its gate.
 
 
@@ -536,8 +540,9 @@ assert len(set(texts.values())) == len(texts)
 from pathlib import Path
 
 from minillama.checkpoints.huggingface.reading import parse_config
+from minillama.params import count_parameters
 
 np.testing.assert_allclose(forward(llm.params, llm.config, ids)[0][0], logits, rtol=1e-3, atol=2e-3)
-np.testing.assert_array_equal(counted, [NAMED_CONFIGS[size].n_parameters for size in sizes])
+np.testing.assert_array_equal(counted, [count_parameters(NAMED_CONFIGS[size]) for size in sizes])
 assert parse_config(described, Path("config.json")) == llm.config
 print("the chapter and the package agree")

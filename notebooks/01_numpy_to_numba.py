@@ -28,7 +28,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from numba import njit, prange
 
-from minillama.learn.book import COLOURS, compare, load, style, table, torch
+from minillama.learn.book import COLOURS, load, show_error, style, table, torch
 
 style()
 
@@ -119,12 +119,12 @@ seconds = {"Python loops": best_of(1, matvec_loops, weight, x, y_loops)}
 # %% [markdown]
 # ## NumPy
 #
-# One line. The loops are inside of NumPy, or of the BLAS library below it.
+# One line. The loops are inside NumPy, or inside the BLAS library below it.
 
 # %%
 y_numpy = weight @ x
 seconds["NumPy"] = best_of(30, np.matmul, weight, x)
-compare("NumPy and the loops", y_numpy, y_loops, 1e-4, against="Python loops")
+show_error("NumPy and the loops", y_numpy, y_loops, 1e-4, against="Python loops")
 
 # %% [markdown]
 # ## Numba
@@ -141,12 +141,12 @@ seconds["Numba"] = best_of(30, matvec_numba, weight, x, y_numba)
 np.testing.assert_array_equal(y_numba, y_loops)  # the same operations in the same order: the same bits
 
 # %% [markdown]
-# The sum is still done in the written order, one addition after the other. Floating-point addition is not
+# The sum is still done in the written order, one addition after another. Floating-point addition is not
 # associative, so the compiler may not reorder it by itself. `fastmath` allows that: several partial sums side by
 # side, as vector instructions. The names say exactly what is allowed; `fastmath=True` would also delete checks for
 # NaN and infinity, which masks rely on.
 #
-# `prange` shares a loop out to threads. Every row writes to its own `y[i]`: no thread touches another one's.
+# `prange` shares a loop out to threads. Every row writes to its own `y[i]`: no thread touches another's.
 
 # %%
 REORDER = {"reassoc", "contract", "nsz", "arcp"}
@@ -181,7 +181,7 @@ if torch is not None:
 else:
     expected = weight.astype(np.float64) @ x
 for name, y in (("Numba", y_numba), ("sums reordered", y_vector), ("parallel", y_parallel)):
-    compare(name, y, expected, 1e-4)
+    show_error(name, y, expected, 1e-4)
 
 # %% [markdown]
 # ## Compile time against run time
@@ -281,10 +281,10 @@ ax.legend(loc="lower right", fontsize=9)
 plt.show()
 
 # %% [markdown]
-# The roof is drawn through the best that was seen of anything, because a roof too can only be measured. A single token
-# has intensity 1/2 in float32, far left of the ridge. Packed, the same multiplications read about a quarter of the
-# bytes, and the point moves to the right: that is why quantisation (chapter 12) makes decoding faster. A prompt, many
-# tokens at once, lies on the other side of the ridge.
+# The roof is drawn through the best that was seen of anything, because a roof, too, can only be measured. A single
+# token has intensity 1/2 in float32, far left of the ridge. Packed, the same multiplications read about a quarter of
+# the bytes, and the point moves to the right: that is why quantisation (chapter 12) makes decoding faster. A prompt,
+# many tokens at once, lies on the other side of the ridge.
 #
 # ## Float32: 24 bits, and what a sum does to them
 #
@@ -405,7 +405,7 @@ for T in (1.0, 0.5, 0.2, 0.1):
 
 # %% [markdown]
 # The sum in the denominator has as many summands as the vocabulary has tokens, most of them small: the worst case of
-# the section before.
+# the previous section.
 
 # %%
 e = np.exp(logits[0] - logits[0].max())
@@ -439,8 +439,8 @@ if torch is not None:
     expected = torch.softmax(torch.tensor(logits, dtype=torch.float64), dim=-1).numpy()
 else:
     expected = softmax_stable(logits.astype(np.float64))
-compare("softmax, kernel", p, expected, 1e-6)
-compare("softmax, NumPy", softmax_stable(logits), expected, 1e-6)
+show_error("softmax, kernel", p, expected, 1e-6)
+show_error("softmax, NumPy", softmax_stable(logits), expected, 1e-6)
 
 # %% [markdown]
 # ## A data race
@@ -484,26 +484,30 @@ print(f"counts[ids] += 1 keeps {counts.sum()} of {len(ids):,}: one for each of {
 
 # %% [markdown]
 # With threads, how many are lost differs from run to run, and on one core or a busy machine it may be none: a test
-# that passes is no proof that there is no race. The rule is: what a thread writes belongs to it alone. Share out what
-# is *written* (rows of `y`), or give every thread a copy of its own and add the copies at the end.
+# that passes does not prove that there is no race. The rule is: what a thread writes belongs to it alone. Share out
+# what is *written* (rows of `y`), or give every thread a copy of its own and add the copies at the end.
 
 # %% [markdown]
 # ## Exercises
 #
-# | id | what | difficulty | minutes |
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes |
 # |---|---|---|---|
-# | `c_strides` | strides by hand | 1 | 5 |
-# | `cache_lines_read` | what a walk through memory costs | 2 | 10 |
-# | `roofline_seconds` | the least time a kernel can take | 1 | 5 |
-# | `stable_softmax` | no overflow, masked scores included | 1 | 10 |
-# | `parallel_matvec` | a kernel on all cores; the real model can run on it | 2 | 20 |
-# | `scatter_add_parallel` | fix a data race | 3 | 25 |
-# | `pairwise_sum` | a sum whose error does not grow | 2 | 15 |
+# | `c_strides` | How far is the next element? | 1 | 5 |
+# | `cache_lines_read` | What memory really delivers | 2 | 10 |
+# | `roofline_seconds` | The roofline | 1 | 5 |
+# | `stable_softmax` | A softmax that cannot overflow | 1 | 10 |
+# | `parallel_matvec` | Matrix times vector, on all cores; runs in a model; with a speed card | 2 | 20 |
+# | `scatter_add_parallel` | Fix a data race | 3 | 25 |
+# | `pairwise_sum` | Pairwise summation | 2 | 15 |
+#
+# <!-- end of the exercises -->
 #
 # `minillama learn start my-llama` and `minillama learn watch` in a terminal, or
 # `from minillama.learn import check` and `check("stable_softmax", my_function)` in a notebook.
 #
-# A function that subtracts one maximum from all rows passes many a test of its author's. The check finds the rows
+# A function that subtracts one maximum from all rows passes many of its author's own tests. The check finds the rows
 # where it does not:
 
 # %%
@@ -544,7 +548,7 @@ for n_in in (1536, 576):
     print(f"n_in = {n_in}: expected {n_in}, computed {y[0]:.0f}")
 
 # %% [markdown]
-# On the real model, in the place of the linear layers. Matrices are unpacked once and kept.
+# On the real model, in place of the linear layers. Matrices are unpacked once and kept.
 
 # %%
 from minillama import FAST

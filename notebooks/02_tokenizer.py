@@ -32,7 +32,7 @@ import numpy as np
 from numba import njit
 
 from minillama.learn import check
-from minillama.learn.book import COLOURS, compare, load, style, table
+from minillama.learn.book import COLOURS, load, show_error, style, table
 
 style()
 try:  # the libraries that define the results; without them the chapter compares with the package
@@ -163,7 +163,7 @@ def train_bpe(words, counts, n_merges):
         found = count_bpe_pairs(symbols, counts)
         if not found:
             break
-        pair = max(found, key=found.get)  # of equals the one that came first
+        pair = max(found, key=found.get)  # among equals the one that came first
         merges.append(pair)
         symbols = [merge_pair(word, pair) for word in symbols]
     return merges
@@ -234,7 +234,7 @@ plt.show()
 # %% [markdown]
 # ## NumPy
 #
-# The count is one pass over arrays. All words stand behind one another in one array of symbol numbers, with -1 as a
+# The count is one pass over arrays. All words stand one after another in one array of symbol numbers, with -1 as a
 # wall between them; a pair $(a, b)$ is the single number $aV + b$; `np.unique` collects equal ones and `np.bincount`
 # adds up the weights.
 
@@ -253,7 +253,7 @@ def best_pair_numpy(flat, weight, n_symbols):
     inside = (left >= 0) & (right >= 0)
     codes, first, inverse = np.unique(left[inside] * n_symbols + right[inside], return_index=True, return_inverse=True)
     n = np.bincount(inverse, weight[:-1][inside])
-    best = np.lexsort((first, -n))[0]  # the most frequent; of equals the first
+    best = np.lexsort((first, -n))[0]  # the most frequent; among equals the first
     return divmod(int(codes[best]), n_symbols), int(n[best])
 
 
@@ -266,7 +266,7 @@ assert (alphabet[a], alphabet[b]) == merges[0]
 # ## Numba
 #
 # Replacing a pair changes the length of the array, which NumPy does badly and a compiled loop does well: one cursor
-# reads, another one writes behind it. The counts fit a table of $V \times V$ numbers.
+# reads, another follows it and writes. The counts fit a table of $V \times V$ numbers.
 
 
 # %%
@@ -356,7 +356,7 @@ if tokenizers is not None:
     library.train_from_iterator(((word + " ") * n for word, n in zip(words, own_weights)), trainer)
     expected = np.arange(len(ours)) + len(alphabet)
     learned = [library.token_to_id(a + b) for a, b in ours]
-    compare(f"ids of {len(ours)} learned pieces", learned, expected, 0, against="tokenizers")
+    show_error(f"ids of {len(ours)} learned pieces", learned, expected, 0, against="tokenizers")
 else:
     print("tokenizers is not installed: nothing to compare with here")
 
@@ -409,8 +409,8 @@ for name, values in curves.items():
 # %% [markdown]
 # ## Digits
 #
-# Without a rule for numbers the merges would make a piece of `19`, and none of `43`: each number would be cut in
-# another way, and the model would have to learn arithmetic for every cut. LLaMA sets every digit apart, so every
+# Without a rule for numbers the merges would make a piece of `19`, and none of `43`: each number would be cut
+# differently, and the model would have to learn arithmetic for every cut. LLaMA sets every digit apart, so every
 # number is made of the same ten pieces.
 
 
@@ -498,7 +498,7 @@ for text in ("The lighthouse of 1965", "in Málaga 🙂"):
     print(sentencepiece_encode(text, scores))
 
 # %% [markdown]
-# The page of training text holds neither a 6 nor a capital M, so these become bytes, too.
+# The page of training text holds neither a 6 nor a capital M, so these become bytes too.
 #
 # The package has the same in `SentencePieceBPE`, with a heap in place of the search, and can write it as a
 # `tokenizer.model`: the file that LLaMA's tokenizer comes as. The `sentencepiece` library reads that file and must
@@ -524,7 +524,7 @@ against = "sentencepiece" if sentencepiece is not None else "the package (senten
 for text in ("The lighthouse of 1965", "two  spaces, Málaga 🙂", " ".join(HELD_OUT.split())):
     ours = [number[piece] for piece in sentencepiece_encode(text, scores)]
     theirs = [id_ for id_ in encode_llama(text) if id_ != package.bos_id]
-    compare(f"{len(ours):3d} ids", ours, theirs, 0, against=against)
+    show_error(f"{len(ours):3d} ids", ours, theirs, 0, against=against)
 
 # %% [markdown]
 # ## A real vocabulary: SmolLM2
@@ -573,8 +573,8 @@ plt.show()
 # %% [markdown]
 # ## Back to text, as it streams
 #
-# A model emits one token after the other, and a token may be half a character. Decoding each token by itself shows
-# rubbish; waiting for the end is no stream. The decoder holds back the bytes that may still become a character, at
+# A model emits one token after another, and a token may be half a character. Decoding each token by itself shows
+# rubbish; waiting for the end is not streaming. The decoder holds back the bytes that may still become a character, at
 # most three.
 
 
@@ -603,17 +603,21 @@ table(("id", "bytes", "decoded alone", "decoded as a stream", "held back"), rows
 # %% [markdown]
 # ## Exercises
 #
-# | id | what | difficulty | minutes |
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes |
 # |---|---|---|---|
-# | `count_bpe_pairs` | count neighbours, each word as often as it occurs | 1 | 8 |
-# | `merge_pair` | replace one pair, from left to right | 1 | 8 |
-# | `train_bpe` | learn the rules | 2 | 15 |
-# | `encode_with_merges` | cut a word by the rules | 2 | 15 |
-# | `split_digits` | every digit stands alone | 1 | 5 |
-# | `byte_fallback_ids` | unknown characters as bytes | 1 | 8 |
-# | `byte_characters_of` | GPT-2's table of visible bytes | 2 | 15 |
+# | `count_bpe_pairs` | Count the pairs | 1 | 8 |
+# | `merge_pair` | Merge one pair | 1 | 8 |
+# | `train_bpe` | Train the merges | 2 | 15 |
+# | `encode_with_merges` | Encode with merges | 2 | 15 |
+# | `split_digits` | Digits stand alone | 1 | 5 |
+# | `byte_fallback_ids` | Byte fallback | 1 | 8 |
+# | `byte_characters_of` | Bytes as visible characters | 2 | 15 |
 # | `sentencepiece_encode` | LLaMA's encoder | 3 | 25 |
-# | `utf8_feed` | a streaming decoder | 3 | 25 |
+# | `utf8_feed` | A streaming UTF-8 decoder | 3 | 25 |
+#
+# <!-- end of the exercises -->
 #
 # In a terminal: `minillama learn start my-llama`, then `minillama learn watch`, which checks on every save. In a
 # notebook: `from minillama.learn import check; check("merge_pair", my_function)`.

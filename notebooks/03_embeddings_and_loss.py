@@ -26,7 +26,7 @@ import numpy as np
 from numba import njit, prange
 
 from minillama.learn import check
-from minillama.learn.book import COLOURS, compare, load, style, table, torch
+from minillama.learn.book import COLOURS, load, show_error, style, table, torch
 
 style()
 rng = np.random.default_rng(0)
@@ -133,8 +133,8 @@ with np.errstate(all="ignore"):
 print("largest one taken out:   ", log_sum_exp(large))
 
 # %% [markdown]
-# Which target belongs to which row of logits? Row $t$ has seen the tokens up to $t$ and predicts the one behind it.
-# The last row has no target, and neither has a row whose next token is padding; both get a number that is no id.
+# Which target belongs to which row of logits? Row $t$ has seen the tokens up to $t$ and predicts the one after it.
+# The last row has no target, and neither has a row whose next token is padding; both get a number that is not an id.
 
 
 # %%
@@ -149,7 +149,7 @@ print(shift_targets(np.array([[5, 6, 7, 8], [9, 4, 0, 0]]), pad_id=0, ignore_id=
 
 # %% [markdown]
 # Cross-entropy and its gradient follow the formulas. A target that is ignored must not be used as an index, because
-# NumPy would take -1 as the last token without a word.
+# NumPy would silently take -1 as the last token.
 
 
 # %%
@@ -219,12 +219,12 @@ else:
     }
     expected |= {"gradient": cross_entropy_backward(wide, targets, -100)}
 
-compare("gather", gather_embeddings(tokens, weight), expected["rows"], 0)
-compare("log-sum-exp", log_sum_exp(logits), expected["lse"], 1e-4)
-compare("loss, NumPy", cross_entropy_loss(logits, targets, -100), expected["loss"], 1e-4)
+show_error("gather", gather_embeddings(tokens, weight), expected["rows"], 0)
+show_error("log-sum-exp", log_sum_exp(logits), expected["lse"], 1e-4)
+show_error("loss, NumPy", cross_entropy_loss(logits, targets, -100), expected["loss"], 1e-4)
 compiled = losses_compiled(logits.reshape(-1, 300), targets.reshape(-1), -100)
-compare("loss, Numba", compiled.sum() / (targets != -100).sum(), expected["loss"], 1e-4)
-compare("gradient", cross_entropy_backward(logits, targets, -100), expected["gradient"], 1e-5)
+show_error("loss, Numba", compiled.sum() / (targets != -100).sum(), expected["loss"], 1e-4)
+show_error("gradient", cross_entropy_backward(logits, targets, -100), expected["gradient"], 1e-5)
 
 # %% [markdown]
 # The log-sum-exp of logits near 500 is exact to about 1e-5 in float32, as any number of that size is. The compiled
@@ -434,15 +434,19 @@ for s in (0.01, 0.1, 1.0):
 # %% [markdown]
 # ## Exercises
 #
-# | id | what | difficulty | minutes |
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes |
 # |---|---|---|---|
-# | `gather_embeddings` | the row of every token | 1 | 5 |
-# | `log_sum_exp` | without overflow | 2 | 10 |
-# | `shift_targets` | which token is the target | 1 | 8 |
-# | `cross_entropy_loss` | the mean over the targets that count | 2 | 15 |
-# | `cross_entropy_backward` | the gradient of the logits | 2 | 15 |
-# | `perplexity` | of several texts together | 1 | 8 |
-# | `bits_per_byte` | whatever the tokenizer | 1 | 8 |
+# | `gather_embeddings` | Look up the rows; runs in a model | 1 | 5 |
+# | `log_sum_exp` | log-sum-exp that does not overflow | 2 | 10 |
+# | `shift_targets` | Which token is the target | 1 | 8 |
+# | `cross_entropy_loss` | Cross-entropy | 2 | 15 |
+# | `cross_entropy_backward` | The gradient of the logits | 2 | 15 |
+# | `perplexity` | Perplexity of a corpus | 1 | 8 |
+# | `bits_per_byte` | Bits per byte | 1 | 8 |
+#
+# <!-- end of the exercises -->
 #
 # In a terminal: `minillama learn start my-llama`, then `minillama learn watch`, which checks on every save. In a
 # notebook: `from minillama.learn import check; check("log_sum_exp", my_function)`.
@@ -482,22 +486,23 @@ print(f"loss without the shift      {cross_entropy_loss(logits, ids, -100):5.2f}
 # %% [markdown]
 # Then the table. `Ops` is the table of functions that a model runs on, and an entry can be replaced. The first
 # transformer multiplied its embeddings by $\sqrt{D}$; LLaMA does not. With the factor, or with each row one too late,
-# the real model knows no capital any more.
+# the real model no longer knows any capital.
 
 # %%
 from minillama.layers.embedding import embedding_forward
 from minillama.model import forward, output_head
 from minillama.ops import REFERENCE
-from minillama.params import build_params, named_arrays
+from minillama.params import build_params
+from minillama.trees import named_leaves
 
-stored = dict(named_arrays(llm.params))
+stored = dict(named_leaves(llm.params))
 unpack = lambda name, _: stored[name] if isinstance(stored[name], np.ndarray) else stored[name].to_float32()
 dense = build_params(config, unpack)  # float32, for the plain NumPy functions of REFERENCE
 
 
 def scaled(tokens, weight):
-    x, cache = embedding_forward(tokens, weight)
-    return x * np.float32(np.sqrt(x.shape[-1])), cache
+    x, saved = embedding_forward(tokens, weight)
+    return x * np.float32(np.sqrt(x.shape[-1])), saved
 
 
 def one_late(tokens, weight):
@@ -519,8 +524,8 @@ for name, function in (("right", embedding_forward), ("times sqrt(D)", scaled), 
 # %%
 x, _ = embedding_forward(ids, packed)
 np.testing.assert_allclose(gather_embeddings(ids, E), x)
-compare("embeddings", gather_embeddings(ids, E), x, 0, against="the package")
+show_error("embeddings", gather_embeddings(ids, E), x, 0, against="the package")
 assert output_head(llm.params) is packed  # tied
 package = llm.logprobs(ids[0, :1].tolist(), ids[0, 1:].tolist())
-compare("log-probabilities", logprobs, package, 1e-4, against="the package")
-compare("loss of the text", losses.mean(), -package.mean(), 1e-4, against="the package")
+show_error("log-probabilities", logprobs, package, 1e-4, against="the package")
+show_error("loss of the text", losses.mean(), -package.mean(), 1e-4, against="the package")

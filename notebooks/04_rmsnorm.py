@@ -16,8 +16,8 @@
 # exercises. **Paper:** LLaMA 2 (arXiv:2307.09288), section 2.2, which takes pre-normalisation with RMSNorm over
 # from LLaMA 1; RMSNorm itself is Zhang and Sennrich, arXiv:1910.07467.
 #
-# **Not reproduced:** that training without normalisation diverges is not shown here: it needs a model to be
-# trained at size. What a wrong norm does to a trained model is shown at the end.
+# **Not reproduced:** that training without normalisation diverges is not shown here: that needs training at
+# full size. What a wrong norm does to a trained model is shown at the end.
 
 # %%
 import time
@@ -29,7 +29,7 @@ import numpy as np
 import minillama
 from minillama import model
 from minillama.learn import check
-from minillama.learn.book import COLOURS, compare, load, style, table, torch
+from minillama.learn.book import COLOURS, load, show_error, style, table, torch
 from minillama.ops import FAST
 
 style()
@@ -117,7 +117,7 @@ def expected_rmsnorm(x, weight, eps):
     return torch.nn.functional.rms_norm(torch.tensor(x), weight.shape, torch.tensor(weight), eps)
 
 
-compare("rmsnorm", y, expected_rmsnorm(x, weight, 1e-5), 1e-5)
+show_error("rmsnorm", y, expected_rmsnorm(x, weight, 1e-5), 1e-5)
 
 # %% [markdown]
 # ## What it does to a plane
@@ -225,8 +225,8 @@ if torch is not None:
 else:
     wanted = dx, dweight
 got = rmsnorm_backward(dy.astype(np.float32), x, weight, 1e-5)
-compare("dx", got[0], wanted[0], 1e-5)
-compare("dweight", got[1], wanted[1], 1e-4)
+show_error("dx", got[0], wanted[0], 1e-5)
+show_error("dweight", got[1], wanted[1], 1e-4)
 
 # %% [markdown]
 # The formula has a meaning. The norm forgets the size of a row, so a step along $x$ changes nothing, and the
@@ -244,10 +244,10 @@ assert np.abs(cosine).max() < 1e-5
 # %% [markdown]
 # ## Numba: one kernel
 #
-# NumPy computes `x * x`, the mean, the quotient and the product one after the other, and writes two arrays of the
+# NumPy computes `x * x`, the mean, the quotient and the product one after another, and writes two arrays of the
 # size of `x` that nobody needs afterwards. A kernel stays with one row while it is in the processor's cache: it
 # reads the row, reads it again, writes the result. `reassoc` allows the compiler to add several squares at once,
-# in another order than written (chapter 01).
+# in an order other than the written one (chapter 01).
 
 
 # %%
@@ -266,7 +266,7 @@ def rmsnorm_kernel(x, weight, eps):  # x (N, D)
 
 
 flat = x.reshape(-1, 64)
-compare("kernel", rmsnorm_kernel(flat, weight, 1e-5), expected_rmsnorm(flat, weight, 1e-5), 1e-5)
+show_error("kernel", rmsnorm_kernel(flat, weight, 1e-5), expected_rmsnorm(flat, weight, 1e-5), 1e-5)
 
 # %% [markdown]
 # The times on the machine that runs this cell; the loops in plain Python do 8 rows and are scaled up.
@@ -326,7 +326,7 @@ half, half_weight = np.array([[100, -200, 300, 50], [1, -2, 3, 0.5]], np.float16
 print("all in float16:\n", rmsnorm_half_wrong(half, half_weight, 1e-5))
 print("statistics in float32:\n", rmsnorm_half(half, half_weight, 1e-5))
 wide_half = rmsnorm(half.astype(np.float64), half_weight, 1e-5)
-compare("half", rmsnorm_half(half, half_weight, 1e-5), wide_half, 1e-3, against="float64")
+show_error("half", rmsnorm_half(half, half_weight, 1e-5), wide_half, 1e-3, against="float64")
 
 # %% [markdown]
 # The next section shows that a real model has rows like the first one.
@@ -353,7 +353,7 @@ model.forward(llm.params, llm.config, ids, FAST._replace(rmsnorm_forward=watchin
 stream = np.array(stream)  # (61, T, D): attention and feed-forward of each layer, and the last
 layer = llm.params.layers[12]
 rows = stream[24]
-compare(
+show_error(
     "layer 12 of SmolLM2",
     rmsnorm(rows, layer.attention_norm, llm.config.norm_eps),
     expected_rmsnorm(rows, np.array(layer.attention_norm), llm.config.norm_eps),
@@ -391,7 +391,7 @@ print(f"are below {np.sort(np.abs(stream[40, 0]))[-2]:.0f}; the square of the la
 # Because every layer reads a normalised copy, none of them sees these differences in size.
 #
 # The weights of the norms say how loud each dim is for the layer that follows. They start at 1 when training
-# begins; here is where they have come to.
+# begins; here is where they have ended up.
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), sharey=True)
@@ -414,13 +414,17 @@ plt.show()
 #
 # ## Exercises
 #
-# | id | what | difficulty | minutes |
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes |
 # |---|---|---|---|
-# | `rmsnorm_forward` | rows to one size | 1 | 10 |
-# | `add_rmsnorm` | where the norm stands: the residual sum and its normalised copy | 1 | 10 |
-# | `rmsnorm_float16` | half precision, bit for bit as Meta's code | 2 | 15 |
-# | `rmsnorm_kernel` | the kernel as loops for Numba, with a speed card | 2 | 20 |
-# | `rmsnorm_backward` | the gradients of input and weight | 3 | 30 |
+# | `rmsnorm_forward` | Bring rows to one size; runs in a model | 1 | 10 |
+# | `rmsnorm_backward` | The gradient | 3 | 30 |
+# | `rmsnorm_float16` | Half precision | 2 | 15 |
+# | `rmsnorm_kernel` | The fused kernel; runs in a model; with a speed card | 2 | 20 |
+# | `add_rmsnorm` | Where the norm stands | 1 | 10 |
+#
+# <!-- end of the exercises -->
 #
 # `minillama learn start my-llama` writes the files to fill in, `minillama learn watch` checks them whenever they are
 # saved. In a notebook:
@@ -515,7 +519,7 @@ from minillama.layers.rmsnorm import rmsnorm_forward, rmsnorm_forward_fast
 for function in (rmsnorm_forward, rmsnorm_forward_fast):
     np.testing.assert_allclose(function(x, weight, 1e-5)[0], rmsnorm(x, weight, 1e-5), rtol=2e-6)
 np.testing.assert_array_equal(rmsnorm_forward(half, half_weight, 1e-5)[0], rmsnorm_half(half, half_weight, 1e-5))
-compare(
+show_error(
     "package, layer 12",
     rmsnorm_forward_fast(stream[24], layer.attention_norm, 1e-5)[0],
     rmsnorm(stream[24], layer.attention_norm, 1e-5),

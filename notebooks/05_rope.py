@@ -16,7 +16,7 @@
 # **Paper:** LLaMA 2 (arXiv:2307.09288), section 2.2; RoPE itself is Su et al., arXiv:2104.09864.
 #
 # **Not reproduced:** how training with another theta or a longer context changes a model. That needs training at
-# size; the angles themselves are all here.
+# full size; the angles themselves are all here.
 
 # %%
 import time
@@ -28,7 +28,7 @@ import numpy as np
 import minillama
 from minillama import model
 from minillama.learn import check
-from minillama.learn.book import COLOURS, compare, load, style, table, torch
+from minillama.learn.book import COLOURS, load, show_error, style, table, torch
 from minillama.ops import FAST
 
 style()
@@ -127,7 +127,7 @@ plt.show()
 # ## NumPy
 #
 # The angles do not depend on the data, so their cosines and sines are computed once, in float64: a large angle in
-# float32 has lost the digits behind the point that the cosine needs.
+# float32 has lost the digits after the point that the cosine needs.
 
 
 # %%
@@ -166,7 +166,7 @@ if torch is not None:
 else:
     pairs = x[..., 0::2].astype(np.float64) + 1j * x[..., 1::2]
     wanted = (pairs * np.exp(1j * angles)[:, None]).view(np.float64)
-compare("rope", y, wanted, 1e-5)
+show_error("rope", y, wanted, 1e-5)
 
 # %% [markdown]
 # ## Frequency bands
@@ -231,7 +231,7 @@ def rope_kernel(x, cos, sin, positions):
     return y
 
 
-compare("kernel", rope_kernel(x, cos, sin, positions), wanted, 1e-5)
+show_error("kernel", rope_kernel(x, cos, sin, positions), wanted, 1e-5)
 
 # %% [markdown]
 # Milliseconds on the machine that runs this cell, for 512 tokens and nine heads.
@@ -262,12 +262,12 @@ table(("512 tokens, 9 heads of 64", "milliseconds"), rows)
 
 # %%
 back = rope(y, cos, -sin, positions)
-compare("there and back", back, x, 1e-5, against="what went in")
+show_error("there and back", back, x, 1e-5, against="what went in")
 lengths = np.linalg.norm(y, axis=-1), np.linalg.norm(x, axis=-1)
-compare("lengths", *lengths, 1e-5, against="those before the rotation")
+show_error("lengths", *lengths, 1e-5, against="those before the rotation")
 
 # %% [markdown]
-# ## A chunk behind a cache
+# ## A chunk after a cache
 #
 # While a model writes, earlier keys lie rotated in a cache, and only the new token is computed. Its position is not 0
 # but the number of tokens before it. Rotated in chunks with the right offsets, a sequence comes out as in one go:
@@ -300,7 +300,7 @@ except ImportError:
 else:
     c, s = (torch.tensor(np.concatenate((a, a), axis=-1)[positions]) for a in (cos, sin))
     expected_half = apply_rotary_pos_emb(torch.tensor(x), torch.tensor(x), c, s)[0]
-compare("rotate half", rope_half(x, cos, sin, positions), expected_half, 1e-5)
+show_error("rotate half", rope_half(x, cos, sin, positions), expected_half, 1e-5)
 
 # %% [markdown]
 # Both are equally good, as long as the weights were trained with the same. To bring a model from one to the other, the
@@ -329,7 +329,7 @@ def scores(rotate, wq, wk):
 
 theirs = scores(rope_half, wq, wk)
 permuted = half_to_interleaved(wq, 64), half_to_interleaved(wk, 64)
-compare("scores in Meta's layout", scores(rope, *permuted), theirs, 1e-4, against="Hugging Face's layout")
+show_error("scores in Meta's layout", scores(rope, *permuted), theirs, 1e-4, against="Hugging Face's layout")
 print(f"neighbours with Hugging Face's rows: off by up to {np.abs(scores(rope, wq, wk) - theirs).max():.2f}")
 
 # %% [markdown]
@@ -357,7 +357,7 @@ print(f"{len(ids)} tokens, theta {config.rope_theta:.0f}; queries {taken[0].shap
 real = rope_table(64, len(ids), config.rope_theta)
 where = np.arange(len(ids))[None]
 expected_real = FAST.rope_forward(taken[0], *real, where)[0]
-compare("queries of layer 0", rope(taken[0], *real, where), expected_real, 1e-4, against="the package")
+show_error("queries of layer 0", rope(taken[0], *real, where), expected_real, 1e-4, against="the package")
 
 # %% [markdown]
 # What do the learned queries and keys do with the distance? Take a head's mean query and mean key over the text,
@@ -381,14 +381,18 @@ plt.show()
 # %% [markdown]
 # ## Exercises
 #
-# | id | what | difficulty | minutes |
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes |
 # |---|---|---|---|
-# | `rope_angles` | the angles | 1 | 5 |
-# | `rope_interleaved` | rotate neighbours, Meta's layout; with a speed card | 2 | 15 |
+# | `rope_angles` | The angles | 1 | 5 |
+# | `rope_interleaved` | Rotate neighbouring pairs; runs in a model; with a speed card | 2 | 15 |
 # | `rope_half` | Hugging Face's layout | 2 | 10 |
-# | `permute_half_to_interleaved` | the permutation between them | 2 | 15 |
-# | `rope_offsets` | a chunk behind a cache | 2 | 15 |
-# | `rope_backward` | the gradient | 1 | 10 |
+# | `permute_half_to_interleaved` | The permutation between them | 2 | 15 |
+# | `rope_offsets` | A chunk after the cache | 2 | 15 |
+# | `rope_backward` | The gradient | 1 | 10 |
+#
+# <!-- end of the exercises -->
 #
 # `minillama learn start my-llama` writes the files to fill in, `minillama learn watch` checks them whenever they are
 # saved. In a notebook: `from minillama.learn import check; check("rope_interleaved", my_function)`. Here is a function
@@ -415,7 +419,7 @@ check("rope_interleaved", rope)
 #
 # Nothing crashes: every variant below returns arrays of the right shape. The text is the same sentence twice. A good
 # model pays for the first and nearly nothing for the second, which it can copy; to copy it has to find the token
-# *behind* the earlier one, and that takes positions.
+# *after* the earlier one, and that takes positions.
 
 
 # %%
@@ -464,4 +468,4 @@ for ours, theirs in zip(rope_table(64, 300, 10000.0), package.rope_table(64, 300
 for function in (package.rope_forward, package.rope_forward_fast):
     np.testing.assert_allclose(function(x, cos, sin, positions)[0], y, rtol=1e-5, atol=1e-6)
 np.testing.assert_array_equal(package.half_to_interleaved(wq, 64), half_to_interleaved(wq, 64))
-compare("rotate half", package.rope_half_forward(x, cos, sin, positions)[0], expected_half, 1e-5)
+show_error("rotate half", package.rope_half_forward(x, cos, sin, positions)[0], expected_half, 1e-5)

@@ -27,7 +27,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from numba import njit, prange
 
-from minillama.learn.book import COLOURS, compare, load, style, table, torch
+from minillama.learn.book import COLOURS, load, show_error, style, table, torch
 
 style()
 rng = np.random.default_rng(6)
@@ -135,7 +135,7 @@ plt.show()
 # ### A softmax that does not overflow
 #
 # Subtracting any number $c$ from all scores of a row changes nothing: $e^{z - c}$ has the factor $e^{-c}$ above and
-# below the fraction line. With $c$ the largest score, every exponential is at most 1. Without it float32 is at its end
+# below the fraction line. With $c$ the largest score, every exponential is at most 1. Without it float32 overflows
 # at 89.
 
 # %%
@@ -153,7 +153,7 @@ print("with a hidden: ", softmax_over_keys(np.array([100, 99, -np.inf], np.float
 #
 # A key's position is its index $s$, a query's is given. Often one sees a triangle of ones; that is the special case of
 # positions 0, 1, 2 ... The comparison also serves three new tokens after four cached ones, with room for two more
-# behind them.
+# after them.
 
 
 # %%
@@ -181,7 +181,7 @@ def attend_one_head(q, k, v, positions):
     return softmax_over_keys(scores) @ v
 
 
-compare("one head", attend_one_head(q, k, v, np.arange(4)), y_loops, 1e-6, against="the loops")
+show_error("one head", attend_one_head(q, k, v, np.arange(4)), y_loops, 1e-6, against="the loops")
 
 # %% [markdown]
 # ### Many heads
@@ -227,15 +227,15 @@ else:
     lists = ((q[b, j], k[b, j], v[b, j], positions[b]) for b in range(B) for j in range(H))
     expected = np.array([attend_loops(a.tolist(), b.tolist(), c.tolist(), p.tolist()) for a, b, c, p in lists])
     expected = expected.reshape(y.shape)
-compare("many heads", y, expected, 1e-5)
+show_error("many heads", y, expected, 1e-5)
 
 # %% [markdown]
 # ## One pass: the online softmax
 #
-# The code above needs all scores of a query before it can begin with the values, for it needs their largest. It can do
-# without (Milakov and Gimelshein, arXiv:1805.02867). Keep three things while going over blocks of keys: the largest
-# score so far $m$, the total $d = \sum e^{z_s - m}$, and $a = \sum e^{z_s - m} v_s$. When a block raises the maximum
-# to $m'$, both sums were made with the old one, and one factor repairs them:
+# The code above needs all scores of a query before it can begin with the values, because it needs the largest of them.
+# It can do without (Milakov and Gimelshein, arXiv:1805.02867). Keep three things while going over blocks of keys: the
+# largest score so far $m$, the total $d = \sum e^{z_s - m}$, and $a = \sum e^{z_s - m} v_s$. When a block raises the
+# maximum to $m'$, both sums were made with the old one, and one factor repairs them:
 #
 # $$ d' = d\, e^{m - m'} + \sum_{s \in \text{block}} e^{z_s - m'}, \qquad
 #    a' = a\, e^{m - m'} + \sum_{s \in \text{block}} e^{z_s - m'} v_s, \qquad y = a / d . $$
@@ -260,7 +260,7 @@ def attend_online(q, k, v, block, follow=None):
 q1, k1, v1 = rng.normal(size=16), rng.normal(size=(80, 16)), rng.normal(size=(80, 16))
 steps = []
 y_online = attend_online(q1, k1, v1, 16, steps)
-compare("online", y_online, softmax_over_keys(k1 @ q1 / 4) @ v1, 1e-12, against="two passes")
+show_error("online", y_online, softmax_over_keys(k1 @ q1 / 4) @ v1, 1e-12, against="two passes")
 header = ("keys seen", "largest", "correction", "total", "y[0] so far", "y[1] so far")
 table(header, [[f"{x:.4g}" for x in step] for step in steps])
 
@@ -301,7 +301,7 @@ def attend_decode(q, k, v, n_keys):
 
 
 # %% [markdown]
-# It has to agree with NumPy, and must not read what lies behind the keys that have been written: NaN there would show.
+# It has to agree with NumPy, and must not read what lies past the keys that have been written: NaN there would show.
 
 # %%
 H, S, h, n_keys = 16, 2048, 64, 2000
@@ -309,7 +309,7 @@ q1 = rng.normal(size=(H, h)).astype(np.float32)
 k1, v1 = (rng.normal(size=(H, S, h)).astype(np.float32) for _ in range(2))
 expected = attend_many_heads(q1[None, :, None], k1[None, :, :n_keys], v1[None, :, :n_keys], np.array([[n_keys - 1]]))
 k1[:, n_keys:] = v1[:, n_keys:] = np.nan
-compare("the kernel", attend_decode(q1, k1, v1, n_keys), expected[0, :, 0], 1e-6, against="NumPy")
+show_error("the kernel", attend_decode(q1, k1, v1, n_keys), expected[0, :, 0], 1e-6, against="NumPy")
 
 for name, function in (
     ("NumPy", lambda: attend_many_heads(q1[None, :, None], k1[None], v1[None], np.array([[n_keys - 1]]))),
@@ -337,11 +337,11 @@ from minillama.layers.rmsnorm import rmsnorm_forward
 from minillama.layers.rope import rope_forward, rope_table
 from minillama.model import forward
 from minillama.ops import FAST
-from minillama.params import map_params
+from minillama.trees import map_tree
 
 llm = load()
 config, tokenizer = llm.config, llm.tokenizer
-params = map_params(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)
+params = map_tree(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)
 ids = np.array([tokenizer.encode("The animal did not cross the street because it was too tired.")])
 words = [tokenizer.decode([i]) for i in ids[0]]
 
@@ -356,14 +356,14 @@ print("weights of layer 0:", by_hand.shape)
 
 # %% [markdown]
 # For all layers, the chapter's function takes the place of the model's: `Ops` is a table of functions, and an entry of
-# one's own may write down what it sees on the way.
+# our own may write down what it sees on the way.
 
 # %%
 seen = []
 
 
 def watching(q, k, v, positions):
-    """attention_forward of the package's form, (y, cache), that keeps the weights."""
+    """attention_forward of the package's form, (y, saved), that keeps the weights."""
     group = q.shape[1] // k.shape[1]
     weights = attention_weights(q, np.repeat(k, group, axis=1), positions)
     seen.append(weights[0])
@@ -372,9 +372,9 @@ def watching(q, k, v, positions):
 
 logits = forward(params, config, ids, FAST._replace(attention_forward=watching))[0]
 weights = np.array(seen)  # (layer, head, query, key)
-compare("layer 0", by_hand[0], weights[0], 1e-4, against="the model with the chapter's attention")
+show_error("layer 0", by_hand[0], weights[0], 1e-4, against="the model with the chapter's attention")
 plain = forward(params, config, ids)[0]
-compare("logits", logits, plain, 2e-3, against="the model with the package's attention")
+show_error("logits", logits, plain, 2e-3, against="the model with the package's attention")
 
 # %% [markdown]
 # 270 heads have been recorded. Four of them, looked up by what they do: the head with the most weight on the token
@@ -436,7 +436,7 @@ def without_mask(q, k, v, positions):
 
 
 def as_op(attention):
-    """(y, cache) from a function that wants as many key heads as query heads."""
+    """(y, saved) from a function that wants as many key heads as query heads."""
 
     def op(q, k, v, positions):
         group = q.shape[1] // k.shape[1]
@@ -487,18 +487,25 @@ plt.show()
 #
 # ## Exercises
 #
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes |
+# |---|---|---|---|
+# | `softmax_over_keys` | Scores become weights | 1 | 5 |
+# | `causal_mask` | Who may look at whom | 1 | 5 |
+# | `attend_one_head` | One head | 2 | 15 |
+# | `split_into_heads` | From one wide vector to many heads | 1 | 5 |
+# | `attend_many_heads` | Many heads and a batch; runs in a model | 2 | 15 |
+# | `attend_online` | One pass: the online softmax | 3 | 25 |
+# | `attend_decode` | A kernel for decoding; with a speed card | 3 | 30 |
+#
+# <!-- end of the exercises -->
+#
 # `minillama learn start my-llama` makes a folder with the starters, `minillama learn watch` checks on every save. In a
 # notebook: `from minillama.learn import check; check("attend_one_head", my_function)`.
 
 # %%
 from minillama.learn import check
-from minillama.learn.exercise import catalogue
-
-mine = [exercise for exercise in catalogue().values() if exercise.chapter == "06"]
-table(
-    ("id", "what", "difficulty", "minutes"),
-    [(e.id, e.title, "●" * e.difficulty, e.minutes) for e in mine],
-)
 
 # %% [markdown]
 # What a check says about a function that zeroes the hidden weights *after* the softmax:
@@ -575,6 +582,6 @@ k, v = (rng.normal(size=(B, H, S, h)).astype(np.float32) for _ in range(2))
 positions = np.array([[0], [20]]) + np.arange(T)
 ours = attend_many_heads(q, k, v, positions)
 for name, function in (("the reference", attention_forward), ("the kernels", attention_forward_fast)):
-    compare("many heads", ours, function(q, k, v, positions)[0], 1e-5, against=name)
+    show_error("many heads", ours, function(q, k, v, positions)[0], 1e-5, against=name)
 last = attention_forward_fast(q[:1, :, -1:], k[:1], v[:1], positions[:1, -1:])[0]
 np.testing.assert_allclose(attend_decode(q[0, :, -1], k[0], v[0], T), last[0, :, 0], rtol=1e-4, atol=1e-6)

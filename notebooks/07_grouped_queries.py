@@ -29,7 +29,8 @@ import numpy as np
 from numba import njit, prange
 
 from minillama.config import named_config
-from minillama.learn.book import COLOURS, compare, load, style, table, torch
+from minillama.learn.book import COLOURS, load, show_error, style, table, torch
+from minillama.params import count_parameters
 
 style()
 rng = np.random.default_rng(7)
@@ -120,7 +121,7 @@ def grouped_loops(q, k, v, positions):
 # %% [markdown]
 # ## In NumPy, twice
 #
-# The short way copies each key head for its group and goes on as in MHA. `np.repeat` puts the copies side by side,
+# The short way copies each key head for its group and continues as in MHA. `np.repeat` puts the copies side by side,
 # which is what $\lfloor j / r \rfloor$ asks for.
 #
 # The other way copies nothing: a reshape gives the group an axis of its own, and the product broadcasts over it.
@@ -151,8 +152,8 @@ q = rng.normal(size=(2, 6, 3, 8)).astype(np.float32)
 k, v = (rng.normal(size=(2, 2, 9, 8)).astype(np.float32) for _ in range(2))
 positions = np.array([[0], [5]]) + np.arange(3)
 expected = np.array([grouped_loops(q[b], k[b], v[b], positions[b]) for b in range(2)])
-compare("repeated", attend_repeated(q, k, v, positions), expected, 1e-6, against="the loops")
-compare("grouped", grouped_attention(q, k, v, positions), expected, 1e-6, against="the loops")
+show_error("repeated", attend_repeated(q, k, v, positions), expected, 1e-6, against="the loops")
+show_error("grouped", grouped_attention(q, k, v, positions), expected, 1e-6, against="the loops")
 
 # %% [markdown]
 # The same against PyTorch, whose name for the right way of copying is `repeat_interleave`.
@@ -166,7 +167,7 @@ if torch is not None:
         v64.repeat_interleave(3, dim=1),
         attn_mask=torch.tensor(np.arange(9) <= positions[:, None, :, None]),
     )
-compare("grouped", grouped_attention(q, k, v, positions), expected, 1e-6)
+show_error("grouped", grouped_attention(q, k, v, positions), expected, 1e-6)
 
 # %% [markdown]
 # ### Repeat, not tile
@@ -233,7 +234,7 @@ for n_kv_heads in (16, 4, 2):
     k1, v1 = (rng.normal(size=(n_kv_heads, S, h)).astype(np.float32) for _ in range(2))
     ours, times = decode_grouped(q1, k1, v1, S), []
     right = grouped_attention(q1[None, :, None], k1[None], v1[None], np.array([[S - 1]]))[0, :, 0]
-    compare(f"{n_kv_heads} key heads", ours, right, 1e-5, against="NumPy")
+    show_error(f"{n_kv_heads} key heads", ours, right, 1e-5, against="NumPy")
     for _ in range(30):
         begin = time.perf_counter()
         decode_grouped(q1, k1, v1, S)
@@ -291,7 +292,7 @@ plt.show()
 for name, n_kv_heads in (("MHA", 64), ("GQA, as it is", 8), ("MQA", 1)):
     cache = 32 * kv_cache_bytes(c, 4096, n_kv_heads) / 2**30
     print(f"70B, 32 sequences of 4096 tokens, {name}: {cache:.0f} GiB of cache")
-print(f"its weights in float16: {c.n_parameters * 2 / 2**30:.0f} GiB")
+print(f"its weights in float16: {count_parameters(c) * 2 / 2**30:.0f} GiB")
 
 # %% [markdown]
 # Why 8, and not 1? Appendix A.2.1 gives two reasons: GQA came out close to MHA on most tasks and better than MQA on
@@ -324,11 +325,11 @@ def pool_heads_into_groups(w, n_heads, n_kv_heads):
 w = rng.normal(size=(6 * 8, 5)).astype(np.float32)
 x = rng.normal(size=5).astype(np.float32)
 keys = (w @ x).reshape(2, 3, 8)
-compare(
+show_error(
     "pooled weights", pool_heads_into_groups(w, 6, 2) @ x, keys.mean(1).ravel(), 1e-6, against="the mean of the keys"
 )
 there_and_back = pool_heads_into_groups(expand_groups_to_heads(w, 12, 6), 12, 6)
-compare("expanded, then pooled", there_and_back, w, 1e-6, against="the weights")
+show_error("expanded, then pooled", there_and_back, w, 1e-6, against="the weights")
 
 # %% [markdown]
 # Pooling weights is pooling keys, because a key is linear in its weights. And pooling undoes expanding. Now the model,
@@ -337,11 +338,11 @@ compare("expanded, then pooled", there_and_back, w, 1e-6, against="the weights")
 # %%
 from minillama.model import forward
 from minillama.ops import FAST
-from minillama.params import map_params
+from minillama.trees import map_tree
 
 llm = load()
 config, tokenizer = llm.config, llm.tokenizer
-params = map_params(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)
+params = map_tree(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)
 text = (
     "The sun warms the sea, and water evaporates into the air. High above the ground the vapour cools and becomes "
     "clouds. Rain falls from the clouds, and rivers carry the water back to the sea."
@@ -374,8 +375,8 @@ as_trained = forward(params, config, ids, ours)[0]
 expanded = forward(*with_key_heads(lambda w: expand_groups_to_heads(w, H, K), H), ids, ours)[0]
 pooled = forward(*with_key_heads(lambda w: pool_heads_into_groups(w, K, 1), 1), ids, ours)[0]
 tiled = forward(params, config, ids, as_op(lambda *args: attend_repeated(*args, spread=tile)))[0]
-compare("expanded to MHA", expanded, as_trained, 2e-3, against="the model as it is")
-compare("as trained", as_trained, forward(params, config, ids)[0], 2e-3, against="the package's attention")
+show_error("expanded to MHA", expanded, as_trained, 2e-3, against="the model as it is")
+show_error("as trained", as_trained, forward(params, config, ids)[0], 2e-3, against="the package's attention")
 
 # %% [markdown]
 # Expanding changes nothing beyond rounding. The other two are another model.
@@ -401,7 +402,7 @@ values = list(losses.values())
 assert abs(values[1] - values[0]) < 1e-3 < 1 < min(values[2:]) - values[0]
 
 # %% [markdown]
-# Pooling destroys this model, for its three key heads mean different things: averaging them is a starting point for
+# Pooling destroys this model, because its three key heads mean different things: averaging them is a starting point for
 # further training (Ainslie et al. use 5 % of the original steps), not a conversion. How different are they? The cosine
 # between the key weights of two heads of a layer says it.
 
@@ -417,19 +418,25 @@ assert np.abs(np.mean(cosines)) < 0.2
 # %% [markdown]
 # ## Exercises
 #
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes |
+# |---|---|---|---|
+# | `key_head_of_query_heads` | Which key head? | 1 | 5 |
+# | `repeat_kv_heads` | Copies of the key heads | 1 | 5 |
+# | `grouped_attention` | Grouped-query attention; runs in a model; with a speed card | 3 | 30 |
+# | `pool_heads_into_groups` | From MHA to GQA | 2 | 10 |
+# | `expand_groups_to_heads` | Every GQA is an MHA | 2 | 10 |
+# | `kv_cache_bytes_grouped` | What the cache costs | 1 | 5 |
+#
+# <!-- end of the exercises -->
+#
 # `minillama learn start my-llama` makes a folder with the starters, `minillama learn watch` checks on every save. In a
 # notebook: `from minillama.learn import check; check("grouped_attention", my_function)`. A whole model can then run on
 # it.
 
 # %%
 from minillama.learn import check
-from minillama.learn.exercise import catalogue
-
-mine = [exercise for exercise in catalogue().values() if exercise.chapter == "07"]
-table(
-    ("id", "what", "difficulty", "minutes"),
-    [(e.id, e.title, "●" * e.difficulty, e.minutes) for e in mine],
-)
 
 # %% [markdown]
 # What a check says about the function that tiles:
@@ -474,4 +481,4 @@ for H, K in ((6, 6), (6, 2), (6, 1), (64, 8)):
         y = function(q, k, v, positions)[0]
         np.testing.assert_allclose(grouped_attention(q, k, v, positions), y, rtol=1e-4, atol=1e-5)
     kernel = decode_grouped(q[0, :, -1], k[0], v[0], int(positions[0, -1]) + 1)
-    compare(f"{H} query heads, {K} key heads", kernel, y[0, :, -1], 1e-5, against="the package's kernel")
+    show_error(f"{H} query heads, {K} key heads", kernel, y[0, :, -1], 1e-5, against="the package's kernel")

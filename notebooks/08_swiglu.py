@@ -29,7 +29,7 @@ import numpy as np
 
 import minillama
 from minillama.learn import check
-from minillama.learn.book import COLOURS, compare, load, style, table, torch
+from minillama.learn.book import COLOURS, load, show_error, style, table, torch
 from minillama.model import forward
 from minillama.ops import FAST
 
@@ -70,7 +70,7 @@ rng = np.random.default_rng(8)
 # %% [markdown]
 # ## Plain Python
 #
-# One token, one hidden number after the other.
+# One token, one hidden number after another.
 
 
 # %%
@@ -240,9 +240,9 @@ def expected_layer(x, w_gate, w_up, w_down):
 z = np.linspace(-200, 200, 4001, dtype=np.float32)
 wide = z.astype(np.float64)
 expected_silu = silu(wide) if torch is None else torch.nn.functional.silu(torch.tensor(wide))
-compare("silu", silu(z), expected_silu, 1e-5)
-compare("feed_forward", y, expected_layer(x, w_gate, w_up, w_down), 1e-4)
-compare("swiglu, compiled", swiglu_compiled(gate, up), swiglu(gate, up), 1e-5, against="NumPy")
+show_error("silu", silu(z), expected_silu, 1e-5)
+show_error("feed_forward", y, expected_layer(x, w_gate, w_up, w_down), 1e-4)
+show_error("swiglu, compiled", swiglu_compiled(gate, up), swiglu(gate, up), 1e-5, against="NumPy")
 
 # %% [markdown]
 # ## The gradient
@@ -277,12 +277,12 @@ for i in np.ndindex(g.shape):
     nudge = np.zeros_like(g)
     nudge[i] = step
     nudged[i] = np.sum(dy * (swiglu(g + nudge, u) - swiglu(g - nudge, u))) / (2 * step)
-compare("dgate", dgate, nudged, 1e-8, against="finite differences")
+show_error("dgate", dgate, nudged, 1e-8, against="finite differences")
 if torch is not None:
     tg, tu = torch.tensor(g, requires_grad=True), torch.tensor(u, requires_grad=True)
     (torch.nn.functional.silu(tg) * tu).backward(torch.tensor(dy))
-    compare("dgate", dgate, tg.grad, 1e-12)
-    compare("dup", dup, tu.grad, 1e-12)
+    show_error("dgate", dgate, tg.grad, 1e-12)
+    show_error("dup", dup, tu.grad, 1e-12)
 
 # %% [markdown]
 # ## How wide?
@@ -333,7 +333,7 @@ def noting(gate, up):
     return FAST.swiglu_forward(gate, up)
 
 
-logits, cache = forward(llm.params, llm.config, ids, FAST._replace(swiglu_forward=noting))
+logits, saved = forward(llm.params, llm.config, ids, FAST._replace(swiglu_forward=noting))
 gates = np.array([gate for gate, _ in seen])  # (layer, position, hidden)
 ups = np.array([up for _, up in seen])
 print("gates (layer, position, hidden):", gates.shape, " from", gates.min().round(1), "to", gates.max().round(1))
@@ -343,11 +343,11 @@ print("gates (layer, position, hidden):", gates.shape, " from", gates.min().roun
 # the chapter's layer gives what the package computes from the packed ones.
 
 # %%
-layer, m = llm.params.layers[7], cache.backbone.blocks[7][1].gate.x  # the input of the product with w_gate
+layer, m = llm.params.layers[7], saved.backbone.blocks[7][1].gate.x  # the input of the product with w_gate
 w_gate, w_up, w_down = (w.to_float32() for w in (layer.w_gate, layer.w_up, layer.w_down))
 expected, _ = FAST.linear_forward(FAST.swiglu_forward(gates[7], ups[7])[0], layer.w_down)
 print("m", m.shape, " w_gate", w_gate.shape, " w_up", w_up.shape, " w_down", w_down.shape)
-compare("feed_forward, layer 7", feed_forward(m, w_gate, w_up, w_down)[0], expected, 1e-3, against="the package")
+show_error("feed_forward, layer 7", feed_forward(m, w_gate, w_up, w_down)[0], expected, 1e-3, against="the package")
 
 # %% [markdown]
 # ## Picture 1: where gates stand
@@ -420,14 +420,18 @@ for i in order[:6]:
 # %% [markdown]
 # ## Exercises
 #
-# | id | what | difficulty | minutes |
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes |
 # |---|---|---|---|
-# | `silu_stable` | SiLU without an overflow | 1 | 10 |
-# | `swiglu_forward` | the gate; with a speed card, and it can run in the model | 1 | 10 |
-# | `feed_forward` | the layer, w_gate, w_up, w_down | 1 | 10 |
-# | `feed_forward_fused` | gate and up in one product | 2 | 10 |
-# | `ffn_hidden_dim` | the width by LLaMA's rule | 1 | 10 |
-# | `swiglu_backward` | dgate and dup | 2 | 20 |
+# | `silu_stable` | SiLU for any number | 1 | 10 |
+# | `swiglu_forward` | The gate; runs in a model; with a speed card | 1 | 10 |
+# | `feed_forward` | The feed-forward layer | 1 | 10 |
+# | `feed_forward_fused` | Gate and up in one product | 2 | 10 |
+# | `ffn_hidden_dim` | The width of the feed-forward layer | 1 | 10 |
+# | `swiglu_backward` | The gradient of the gate | 2 | 20 |
+#
+# <!-- end of the exercises -->
 #
 # `minillama learn start my-llama` makes a folder with the starters, and `minillama learn watch` checks them on every
 # save. In a notebook: `from minillama.learn import check; check("feed_forward", my_function)`. A check names a mistake
@@ -487,4 +491,4 @@ for function in (swiglu_forward, swiglu_forward_fast):
 for arguments in sizes.values():
     assert hidden_dim(*arguments) == swiglu_hidden_dim(*arguments)
 ours, _ = forward(llm.params, llm.config, ids, FAST._replace(swiglu_forward=lambda g, u: (swiglu_compiled(g, u), None)))
-compare("logits on this chapter's gate", ours, logits, 5e-3, against="the package")
+show_error("logits on this chapter's gate", ours, logits, 5e-3, against="the package")

@@ -16,7 +16,7 @@
 # **Before this:** chapters 03 to 08. **Time:** about 120 minutes with the exercises. **Paper:** LLaMA 2
 # (arXiv:2307.09288), section 2.2 and table 1.
 #
-# **Not reproduced:** LLaMA 2 itself, 7 to 70 thousand million parameters, does not fit into a chapter. The same code
+# **Not reproduced:** LLaMA 2 itself, with 7 to 70 billion parameters, does not fit into a chapter. The same code
 # with other sizes is SmolLM2-135M, and that runs here.
 
 # %%
@@ -32,10 +32,11 @@ import minillama
 from minillama.checkpoints.llama2c import write_llama2c
 from minillama.layers.rope import half_to_interleaved, rope_table
 from minillama.learn import check
-from minillama.learn.book import COLOURS, compare, load, style, table, torch
+from minillama.learn.book import COLOURS, load, show_error, style, table, torch
 from minillama.model import forward
 from minillama.ops import FAST, REFERENCE
-from minillama.params import LayerParams, Params, build_params, map_params
+from minillama.params import LayerParams, Params, build_params
+from minillama.trees import map_tree
 
 style()
 rng = np.random.default_rng(9)
@@ -45,7 +46,7 @@ rng = np.random.default_rng(9)
 #
 # A Llama keeps one vector for each token, the *residual stream*. It starts as the token's embedding. Every block adds
 # to it twice: what attention has collected from other tokens, and what the feed-forward layer has made of it. Both
-# read a normalised copy, and the stream itself goes on untouched except for these additions. At the end one more norm
+# read a normalised copy, and the stream itself continues untouched except for these additions. At the end one more norm
 # and one matrix turn each vector into a score for every token of the vocabulary.
 #
 # ## The mathematics
@@ -143,8 +144,8 @@ def block(x, layer, config, cos, sin, ops):
 # %% [markdown]
 # ## The model
 #
-# Embedding, all blocks, norm, head. The function returns the stream after the embedding and after every block as
-# well: looking inside is what this chapter is for.
+# Embedding, all blocks, norm, head. The function returns the stream after the embedding and after every block
+# too: looking inside is what this chapter is for.
 
 
 # %%
@@ -183,10 +184,10 @@ params = build_params(tiny, draw)
 ids = rng.integers(0, tiny.vocab_size, (3, 17))
 plain = head_logits(hidden_states(params, tiny, ids, REFERENCE)[-1], params, tiny, REFERENCE)
 compiled = head_logits(hidden_states(params, tiny, ids, FAST)[-1], params, tiny, FAST)
-wide = map_params(lambda a: a.astype(np.float64), params)
+wide = map_tree(lambda a: a.astype(np.float64), params)
 exact = head_logits(hidden_states(wide, tiny, ids, REFERENCE)[-1], wide, tiny, REFERENCE)
-compare("logits, NumPy", plain, exact, 1e-4, against="float64")
-compare("logits, Numba", compiled, exact, 1e-4, against="float64")
+show_error("logits, NumPy", plain, exact, 1e-4, against="float64")
+show_error("logits, Numba", compiled, exact, 1e-4, against="float64")
 
 # %% [markdown]
 # ## Against Hugging Face
@@ -227,7 +228,7 @@ if transformers is not None and torch is not None:
         result = theirs(torch.tensor(ids), output_hidden_states=True)
     expected, their_states = result.logits.numpy(), [state.numpy() for state in result.hidden_states]
     states = hidden_states(params, tiny, ids)
-    compare("logits", head_logits(states[-1], params, tiny), expected, 1e-4, against="transformers")
+    show_error("logits", head_logits(states[-1], params, tiny), expected, 1e-4, against="transformers")
 else:
     print("transformers is not installed: the float64 comparison above has to do")
 
@@ -239,7 +240,7 @@ else:
 # and NaN has to count as wrong, although every comparison with it is False.
 #
 # One trap of `transformers`: its last hidden state has gone through the final norm, and those before have not. The
-# cell leaves it out, and a second check compares it behind the norm.
+# cell leaves it out, and a second check compares it after the norm.
 
 
 # %%
@@ -266,7 +267,7 @@ for name, wiring in (("as it is", block), ("block 1 without RoPE", broken_at_1))
     print(f"{name}: errors {[f'{e:.0e}' for e in errors]}, first wrong state: {first}")
 if their_states is not good:
     normed, _ = FAST.rmsnorm_forward(good[-1], params.final_norm, tiny.norm_eps)
-    compare("last state, behind the norm", normed, their_states[-1], 1e-4, against="transformers")
+    show_error("last state, after the norm", normed, their_states[-1], 1e-4, against="transformers")
 
 # %% [markdown]
 # State 0 is the embedding, and state $i + 1$ what block $i$ leaves: a first wrong state 2 says block 1.
@@ -310,7 +311,7 @@ with tempfile.TemporaryDirectory() as folder:
 print(len(data), "bytes; the header:", struct.unpack_from("<7i", data))
 loaded = load_llama2c_v0(data)
 again = head_logits(hidden_states(loaded, tiny, ids)[-1], loaded, tiny)
-compare("logits after the file", again, head_logits(good[-1], params, tiny), 1e-6, against="the model before it")
+show_error("logits after the file", again, head_logits(good[-1], params, tiny), 1e-6, against="the model before it")
 
 # %% [markdown]
 # ## Real weights
@@ -325,7 +326,7 @@ pieces = [llm.tokenizer.decode([int(t)]) for t in tokens]
 states = hidden_states(llm.params, c, tokens)
 logits = head_logits(states[-1], llm.params, c)[0]
 expected, _ = forward(llm.params, c, tokens)
-compare("logits, SmolLM2", logits, expected[0], 1e-2, against="the package")
+show_error("logits, SmolLM2", logits, expected[0], 1e-2, against="the package")
 best = np.argsort(-logits[-1])[:5]
 print(prompt, "...")
 print([(llm.tokenizer.decode([int(i)]), round(float(logits[-1, i]), 1)) for i in best])
@@ -417,15 +418,19 @@ plt.show()
 # %% [markdown]
 # ## Exercises
 #
-# | id | what | difficulty | minutes |
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes |
 # |---|---|---|---|
-# | `residual_stream` | the order of norm, sublayer and addition | 1 | 10 |
-# | `transformer_block` | one block, with grouped heads | 3 | 30 |
-# | `head_logits` | final norm and head, tied or not | 1 | 5 |
-# | `logit_lens` | log-probabilities at every depth | 2 | 15 |
-# | `llama2c_header` | the header of a file | 1 | 10 |
-# | `load_llama2c_v0` | all tensors of a file | 2 | 25 |
-# | `layer_errors` | where two models part | 2 | 15 |
+# | `residual_stream` | The order of norm, layer and residual | 1 | 10 |
+# | `transformer_block` | One block | 3 | 30 |
+# | `head_logits` | From the stream to logits | 1 | 5 |
+# | `logit_lens` | The logit lens | 2 | 15 |
+# | `llama2c_header` | The header of a model file | 1 | 10 |
+# | `load_llama2c_v0` | A loader | 2 | 25 |
+# | `layer_errors` | Where two models part | 2 | 15 |
+#
+# <!-- end of the exercises -->
 #
 # `minillama learn start my-llama` makes a folder with the starters, and `minillama learn watch` checks them on every
 # save. In a notebook: `from minillama.learn import check; check("residual_stream", my_function)`. Here is one with a
@@ -484,7 +489,8 @@ table(["wiring", "loss, nats", "says next"], rows)
 # ## The package's function
 #
 # `minillama.model.forward` is this chapter's model with the caches for the backward pass; `forward_cached` (chapter
-# 10) is the same for texts that go on. The block, the logits of the tiny model and the loader agree with the package.
+# 10) is the same for texts that continue. The block, the logits of the tiny model and the loader agree with the
+# package.
 
 # %%
 assert losses["right"] == min(losses.values())

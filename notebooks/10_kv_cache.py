@@ -27,13 +27,15 @@ import numpy as np
 from numba import njit
 
 from minillama.config import named_config
+from minillama.inference.runner import runner_for
 from minillama.inference.session import Session, common_prefix
 from minillama.kv_cache import KVCache
 from minillama.layers.attention import attention_forward
 from minillama.learn import check
-from minillama.learn.book import COLOURS, compare, load, style, table, torch
+from minillama.learn.book import COLOURS, load, show_error, style, table, torch
 from minillama.model import forward
 from minillama.ops import FAST
+from minillama.params import count_parameters
 
 style()
 rng = np.random.default_rng(10)
@@ -47,7 +49,7 @@ config = llm.config
 # again. Almost all of that work has been done before: attention is causal, so what the model computes at position 5
 # depends on tokens 0 to 5 and on nothing that comes later.
 #
-# The next cell looks at real keys. It reads five tokens, then the same five with more behind them, and compares the
+# The next cell looks at real keys. It reads five tokens, then the same five with more after them, and compares the
 # keys of the first five positions in all 30 layers.
 
 # %%
@@ -59,7 +61,7 @@ for ids in (short, long):
     session.feed(ids)
     keys.append(session.cache.k[:, 0, :, : len(short)])
 print("keys of the first tokens:", keys[0].shape, "= (layers, key heads, positions, head_dim)")
-compare("keys of the beginning, text shorter and longer", keys[0], keys[1], 1e-2, against="the longer text")
+show_error("keys of the beginning, text shorter and longer", keys[0], keys[1], 1e-2, against="the longer text")
 
 # %% [markdown]
 # They are the same numbers, as the largest error shows. So the model keeps the keys
@@ -128,7 +130,7 @@ def decode_step_loops(q, k_new, v_new, k_cache, v_cache, n):
 # ## In NumPy
 #
 # There is no mask: the new token is the last one, so everything stored is visible. A slice is enough. It must be a
-# slice, though, because behind position `n` the array holds nothing that belongs to this text.
+# slice, though, because from position `n + 1` on the array holds nothing that belongs to this text.
 
 
 # %%
@@ -179,7 +181,8 @@ def decode_step_numba(q, k_new, v_new, k_cache, v_cache, n):
 # ## Cached equals uncached
 #
 # The check: 12 tokens, once as a whole through PyTorch's causal attention, once token by token through each of the
-# three functions, starting from a cache full of NaN. NaN is contagious, so one read behind the last token would show.
+# three functions, starting from a cache full of NaN. NaN is contagious, so a single read past the last token would
+# show.
 
 # %%
 n_tokens, H, K, h = 12, 6, 2, 16
@@ -197,7 +200,7 @@ else:
 for step in (decode_step_loops, decode_step_numpy, decode_step_numba):
     k_cache, v_cache = np.full((2, K, 20, h), np.nan, np.float32)
     rows = [step(q[:, t], k[:, t], v[:, t], k_cache, v_cache, t) for t in range(n_tokens)]
-    compare(step.__name__, np.stack(rows, axis=1), whole, 1e-5)
+    show_error(step.__name__, np.stack(rows, axis=1), whole, 1e-5)
 
 # %% [markdown]
 # ## A prompt in chunks: the mask
@@ -255,7 +258,7 @@ for sizes in ([12], [5, 4, 3], [1, 10, 1], [1] * 12):
         positions = np.arange(first, first + size)[None]
         parts.append(attention_forward(q[None, :, chunk], k_cache, v_cache, positions)[0])
         first += size
-    compare(label, np.concatenate(parts, axis=2), whole_text, 1e-5, against="the whole text at once")
+    show_error(label, np.concatenate(parts, axis=2), whole_text, 1e-5, against="the whole text at once")
 
 # %% [markdown]
 # ## Room that grows
@@ -267,7 +270,7 @@ for sizes in ([12], [5, 4, 3], [1, 10, 1], [1] * 12):
 
 # %%
 def append_with_growth(buffer, length, new):
-    """Store `new` (K, t, h) behind the `length` positions of `buffer` (K, capacity, h) that are filled."""
+    """Store `new` (K, t, h) after the `length` positions of `buffer` (K, capacity, h) that are filled."""
     needed, capacity = length + new.shape[1], buffer.shape[1]
     if needed > capacity:
         larger = np.zeros((buffer.shape[0], max(needed, 2 * capacity), buffer.shape[2]), buffer.dtype)
@@ -341,7 +344,7 @@ def milliseconds(function, repeats=1):
 with_cache = llm.session()
 with_cache.feed(ids[:40])
 no_cache = forward(llm.params, config, ids[:41])[0][0, -1]
-compare("logits after 41 tokens", with_cache.step(ids[40]), no_cache, 5e-2, against="no cache")
+show_error("logits after 41 tokens", with_cache.step(ids[40]), no_cache, 5e-2, against="no cache")
 
 sizes, without, cached = [16, 32, 64, 128, 256, 512], [], []
 for n in sizes:
@@ -358,8 +361,8 @@ table(["text so far (tokens)", "without a cache (ms)", "with a cache (ms)"], row
 
 # %%
 def multiplications(n_new, n_seen):
-    """Of n_new tokens behind n_seen others: every weight once per token, and attention."""
-    weights = config.n_parameters  # the embedding table is the output head too
+    """Of n_new tokens after n_seen others: every weight once per token, and attention."""
+    weights = count_parameters(config)  # the embedding table is the output head too
     pairs = n_new * n_seen + n_new * (n_new + 1) // 2
     return n_new * weights + 2 * config.n_layers * config.n_heads * config.head_dim * pairs
 
@@ -398,7 +401,7 @@ for size in chunk_sizes:
     rates.append(n / (time.perf_counter() - begin))
     last.append(session.logits)
 print("tokens per second:", {size: round(rate) for size, rate in zip(chunk_sizes, rates)})
-compare("logits after 256 tokens, chunks of 256", last[-1], last[2], 5e-2, against="chunks of 16")
+show_error("logits after 256 tokens, chunks of 256", last[-1], last[2], 5e-2, against="chunks of 16")
 
 # %%
 fig, ax = plt.subplots(figsize=(8, 3.4))
@@ -426,7 +429,7 @@ plt.show()
 #
 # ## Going back
 #
-# A cache makes it cheap to go back: keep a shorter length, and what lies behind is never read again and later
+# A cache makes it cheap to go back: keep a shorter length, and what lies past it is never read again and later
 # overwritten. That is what a conversation needs. The next turn begins with the same text as the last, so only what is
 # new has to run. But a key at position $m$ depends on *all* tokens up to $m$: from the first token that differs,
 # everything is worthless, even where single tokens agree again.
@@ -446,7 +449,7 @@ for question in ("The capital of France is", "The capital of France is Paris. It
     logits = session.continue_with(wanted)
     fresh = llm.session().feed(wanted)
     print(f"{keep} tokens stay, {len(feed)} run, then{llm.tokenizer.decode([int(logits.argmax())])!r}")
-    compare("  logits", logits, fresh, 5e-2, against="a fresh session")
+    show_error("  logits", logits, fresh, 5e-2, against="a fresh session")
 
 # %% [markdown]
 # ## A window that slides
@@ -495,21 +498,21 @@ plt.show()
 # %% [markdown]
 # ## Exercises
 #
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes |
+# |---|---|---|---|
+# | `chunk_mask` | The mask of a chunk | 1 | 10 |
+# | `append_with_growth` | Room that grows | 2 | 15 |
+# | `attention_decode_step` | One token with a cache; with a speed card | 3 | 25 |
+# | `plan_rewind` | What can stay | 1 | 10 |
+# | `ring_slots` | A cache that overwrites its oldest | 2 | 10 |
+# | `sliding_window_attention` | A window that slides | 2 | 20 |
+#
+# <!-- end of the exercises -->
+#
 # `minillama learn start my-llama` makes a folder with starters, `minillama learn watch` checks them whenever a file
 # is saved. In a notebook: `from minillama.learn import check; check("chunk_mask", my_function)`.
-
-# %%
-table(
-    ["id", "what", "difficulty", "minutes"],
-    [
-        ["chunk_mask", "which keys the queries of a chunk may see", 1, 10],
-        ["append_with_growth", "room that doubles", 2, 15],
-        ["attention_decode_step", "one token with a cache; equal to attention without", 3, 25],
-        ["plan_rewind", "what of the cache can stay", 1, 10],
-        ["ring_slots", "a ring that overwrites its oldest position", 2, 10],
-        ["sliding_window_attention", "a window for every query", 2, 20],
-    ],
-)
 
 # %% [markdown]
 # What a wrong answer looks like: the lower triangle is right for the first chunk, and for that one alone.
@@ -527,10 +530,10 @@ assert check("chunk_mask", chunk_mask).passed
 # %% [markdown]
 # ## What breaks if it is wrong
 #
-# A wrong cache does not crash: the model goes on, in worse and worse English. Three mistakes on the real model, each
-# a replacement of one entry in its table of operations, on a prompt that is fed in two chunks:
+# A wrong cache does not crash: the model keeps writing, in worse and worse English. Three mistakes on the real model,
+# each a replacement of one entry in its table of operations, on a prompt that is fed in two chunks:
 #
-# - attention reads the unused room of the array as well (its keys are zeros, and a score of 0 has weight);
+# - attention also reads the unused room of the array (its keys are zeros, and a score of 0 has weight);
 # - the mask of every chunk begins at its first key, as if the chunk were the beginning of the text;
 # - RoPE counts positions from 0 in every chunk.
 
@@ -549,7 +552,7 @@ def rope_from_zero(x, cos, sin, positions):
 
 
 def continuation(ops, n_tokens=8):
-    session = Session(llm.params, config, ops)
+    session = Session(runner_for(llm.params, config, ops, exact=True))
     prompt = llm.tokenizer.encode("Water boils at 100 degrees Celsius, and it freezes at")
     session.feed(prompt[:6])
     session.feed(prompt[6:])
@@ -594,7 +597,7 @@ q = rng.normal(size=(config.n_heads, config.head_dim)).astype(np.float32)
 new = buffer[:, 300].copy()
 theirs = attention_forward(q[None, :, None], cache.k[3][:, :, :301], cache.k[3][:, :, :301], np.array([[300]]))[0]
 ours = decode_step_numba(q, new, new, buffer.copy(), buffer.copy(), 300)
-compare("one decode step", ours, theirs[0, :, 0], 1e-5, against="the package")
+show_error("one decode step", ours, theirs[0, :, 0], 1e-5, against="the package")
 at_300 = (q[None, :, None], buffer[None], buffer[None], np.array([[300]]))
 windowed = sliding_window_attention(*at_300, window=301)
-compare("a window as long as the text", windowed, attention_forward(*at_300)[0], 1e-5, against="the package")
+show_error("a window as long as the text", windowed, attention_forward(*at_300)[0], 1e-5, against="the package")

@@ -38,7 +38,7 @@ from minillama.inference.sampling import (
     sample_fast,
 )
 from minillama.learn import check
-from minillama.learn.book import COLOURS, compare, load, style, table, torch
+from minillama.learn.book import COLOURS, load, show_error, style, table, torch
 
 style()
 plt.rcParams["axes.axisbelow"] = True
@@ -109,7 +109,7 @@ table(
 # ## Temperature: loops, then NumPy
 #
 # First as the formula says. It works until a logit divided by $T$ is larger than about 709, where the exponential
-# leaves float64 (88 in float32).
+# overflows float64 (88 in float32).
 
 
 # %%
@@ -127,7 +127,7 @@ def temperature_probabilities(logits, temperature):
 
 
 small = unsure[np.argsort(-unsure)[:6]]
-compare("NumPy", temperature_probabilities(small, 0.7), temperature_loops(small, 0.7), 1e-12, against="the loops")
+show_error("NumPy", temperature_probabilities(small, 0.7), temperature_loops(small, 0.7), 1e-12, against="the loops")
 try:
     temperature_loops(small, 0.01)
 except OverflowError as error:
@@ -315,10 +315,10 @@ def float64_top_p(logits, p):
 expected_top_p = float64_top_p if torch is None else torch_top_p
 for logits in (sure, unsure):
     for p in (0.3, 0.9, 0.999):
-        compare(f"top-p {p}", softmax(top_p_filter(logits, p)), expected_top_p(logits, p), 1e-9)
+        show_error(f"top-p {p}", softmax(top_p_filter(logits, p)), expected_top_p(logits, p), 1e-9)
     if torch is not None:
         warm = torch.softmax(torch.tensor(logits).double() / 0.7, -1)
-        compare("temperature 0.7", temperature_probabilities(logits, 0.7), warm, 1e-9)
+        show_error("temperature 0.7", temperature_probabilities(logits, 0.7), warm, 1e-9)
 
 # %% [markdown]
 # ## Real weights: repetition
@@ -406,23 +406,23 @@ print(f"temperature first: {np.count_nonzero(before)} tokens; temperature last: 
 # %% [markdown]
 # ## Exercises
 #
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes |
+# |---|---|---|---|
+# | `temperature_probabilities` | Temperature | 1 | 10 |
+# | `top_k_filter` | Top-k | 1 | 10 |
+# | `top_p_filter` | Top-p: the nucleus | 2 | 20 |
+# | `min_p_filter` | Min-p | 1 | 10 |
+# | `penalize_repeated_tokens` | Repetition penalty | 1 | 10 |
+# | `filtered_probabilities` | All of them, in order | 2 | 15 |
+# | `draw_token` | Throw the dice | 2 | 15 |
+# | `chi_squared` | Is the sampler right? | 1 | 10 |
+#
+# <!-- end of the exercises -->
+#
 # `minillama learn start my-llama` makes a folder with starters, `minillama learn watch` checks them whenever a file
 # is saved. In a notebook: `from minillama.learn import check; check("top_p_filter", my_function)`.
-
-# %%
-table(
-    ["id", "what", "difficulty", "minutes"],
-    [
-        ["temperature_probabilities", "softmax at a temperature, 0 among them", 1, 10],
-        ["top_k_filter", "the k largest, equals included", 1, 10],
-        ["top_p_filter", "the nucleus, with the token that crosses p", 2, 20],
-        ["min_p_filter", "a threshold relative to the best", 1, 10],
-        ["penalize_repeated_tokens", "less of what has been said", 1, 10],
-        ["filtered_probabilities", "all in order", 2, 15],
-        ["draw_token", "the draw, tested by its frequencies", 2, 15],
-        ["chi_squared", "the test itself", 1, 10],
-    ],
-)
 
 # %% [markdown]
 # What a wrong answer looks like. This nucleus stops *before* the token that crosses $p$:
@@ -445,8 +445,8 @@ assert check("top_p_filter", top_p_filter).passed
 #
 # Three samplers on the real model, all at a temperature of 0.7 and $p = 0.9$ or what is meant to be that: one that
 # multiplies by the temperature, one that adds up the mass from the least probable token, and one that decides in
-# sorted order and forgets to go back to the order of the ids. The too small nucleus above would not even run: where
-# the model is sure it keeps nothing.
+# sorted order and forgets to go back to the order of the ids. The nucleus above that is too small would not even run:
+# where the model is sure it keeps nothing.
 
 
 # %%
@@ -498,7 +498,7 @@ for logits in (sure.astype(np.float64), unsure.astype(np.float64)):
     np.testing.assert_array_equal(penalize_repeated_tokens(logits, ids, 1.3), penalize_repetition(logits, ids, 1.3))
     settings = Sampling(temperature=0.7, top_k=50, top_p=0.9)
     theirs = softmax(filtered_logits(logits, settings))
-    compare("all filters", filtered_probabilities(logits, 0.7, 50, 0.9), theirs, 1e-12, against="the package")
+    show_error("all filters", filtered_probabilities(logits, 0.7, 50, 0.9), theirs, 1e-12, against="the package")
 
 # %%
 ours = [draw_token(theirs, np.random.default_rng(seed)) for seed in range(100)]

@@ -9,7 +9,7 @@
 # %% [markdown]
 # # 12 · Quantisation and speed
 #
-# **Goal.** Store weights in 8 and 4 bits, know how wrong they become, and multiply with them as fast as this
+# **Goal.** Store weights in 8 and 4 bits, know how wrong they become, and multiply by them as fast as this
 # machine's memory delivers them: from Python loops to the CPU's instructions for bytes.
 #
 # **Before this:** chapters 01 (NumPy to Numba), 09 (the whole model) and 10 (KV cache). **Time:** about two hours,
@@ -35,7 +35,7 @@ from numba.extending import intrinsic
 from minillama import LLM
 from minillama.compute.threads import most_threads, set_threads
 from minillama.learn import check
-from minillama.learn.book import COLOURS, compare, load, style, table, torch
+from minillama.learn.book import COLOURS, load, show_error, style, table, torch
 from minillama.ops import FAST
 from minillama.quantization.formats import FORMATS, quantize
 
@@ -46,7 +46,7 @@ llm = load()
 # %% [markdown]
 # ## The idea
 #
-# To produce one token, a model multiplies one vector with every matrix it has. Each weight is read from memory,
+# To produce one token, a model multiplies one vector by every matrix it has. Each weight is read from memory,
 # used for one multiplication and one addition, and not needed again before the next token. A processor can do many
 # more operations in the time in which one weight arrives. So decoding waits for memory, and the way to make it
 # faster is to make the weights *smaller*.
@@ -192,7 +192,7 @@ print(f"largest error {max(abs(d * a - b) for a, b in zip(q, x)):.6f}, half a st
 # ## All blocks in NumPy
 #
 # A block in every row; the three formats side by side. In Q4_0 the levels are not symmetrical, -8 ... 7. The number
-# of largest size gets the -8, whatever its sign is: the sign goes into `d`. Division by `d` is a multiplication with
+# of largest size gets the -8, whatever its sign is: the sign goes into `d`. Division by `d` is a multiplication by
 # $1/d$: a number that lies just half way between two levels may go to the other side if it is divided, and the bytes
 # should be those that every other program writes.
 
@@ -259,7 +259,7 @@ if torch is not None:
     expected = torch.fake_quantize_per_channel_affine(torch.tensor(x), scales, zeros, 0, -127, 127)
 else:
     expected = d * np.rint(x.astype(np.float64) / d)
-compare("Q8_0", d * q, expected, 1e-6)
+show_error("Q8_0", d * q, expected, 1e-6)
 
 # %% [markdown]
 # ## Real weights
@@ -270,7 +270,7 @@ compare("Q8_0", d * q, expected, 1e-6)
 #
 # $$W'_{rc} = W_{rc}\, g_c, \qquad W' \hat x = W (g \odot \hat x),$$
 #
-# which computes the same logits from the normalised stream $\hat x$ and is done in earnest before models are
+# which computes the same logits from the normalised stream $\hat x$ and is really done before models are
 # quantised. ($W$ came from 8 bits; relative to $W'$ that does not matter.)
 
 # %%
@@ -288,7 +288,7 @@ for name in ("Q8_0", "Q4_0", "Q4_1"):
 # %% [markdown]
 # ### Picture: one block and its levels
 #
-# The largest number of this block decides about the steps of all 32. In Q4_0 the levels are bound to zero and to
+# The largest number of this block decides the steps of all 32. In Q4_0 the levels are bound to zero and to
 # one extreme; in Q4_1 they span just the range that is there, and the minimum costs 16 more bits.
 
 # %%
@@ -413,7 +413,7 @@ ids = llm.tokenizer.encode("A river carries sand to the sea, and the sea carries
 logits = listener.logits(ids)[-1]
 x = np.ascontiguousarray(caught[-1][-1] / p.final_norm)
 exact = weight.astype(np.float64) @ x
-compare("W' x = the model's logits", exact, logits, 1e-3, against="the whole model")
+show_error("W' x = the model's logits", exact, logits, 1e-3, against="the whole model")
 
 
 # %%
@@ -427,13 +427,13 @@ def multiply_loops(weight, x):
     return np.array(y)
 
 
-compare("loops", multiply_loops(weight[:16], x), exact[:16], 1e-3, against="float64")
+show_error("loops", multiply_loops(weight[:16], x), exact[:16], 1e-3, against="float64")
 
 # %% [markdown]
 # ## NumPy, and Numba
 #
 # NumPy hands the product to BLAS. A Numba loop compiles to vector instructions when `fastmath` allows it to reorder
-# the sum. A loop over int8 compiles as well, but not to the instruction that exists for the purpose. A loop over
+# the sum. A loop over int8 compiles too, but not to the instruction that exists for the purpose. A loop over
 # packed Q4_0 unpacks each byte where it needs it.
 
 
@@ -489,12 +489,12 @@ y = np.empty(len(weight), np.float32)
 dx, px = quantize_q8_0(x.reshape(-1, 32))
 px, dx = px.reshape(-1), dx[:, 0]
 multiply_float(weight, x, y)
-compare("Numba, float32", y, exact, 1e-3, against="float64")
+show_error("Numba, float32", y, exact, 1e-3, against="float64")
 multiply_q4_0(d4, b4, x, y)
-compare("Numba, Q4_0", y, exact4, 1e-3, against="float64 with the same weights")
+show_error("Numba, Q4_0", y, exact4, 1e-3, against="float64 with the same weights")
 multiply_int8(values8, d8, px, dx, y)
 rounded = (px.reshape(-1, 32) * dx[:, None]).reshape(-1).astype(np.float64)
-compare("Numba, int8", y, q8.to_float32() @ rounded, 1e-3, against="float64 with the same integers")
+show_error("Numba, int8", y, q8.to_float32() @ rounded, 1e-3, against="float64 with the same integers")
 eight_bits = float(np.sqrt(np.mean((y - exact8) ** 2)))
 print(f"what 8-bit activations cost: rms {eight_bits:.4f} in logits of rms {exact8.std():.2f}")
 
@@ -583,7 +583,7 @@ print(f"the package uses {DOT4} on this CPU")
 for name, emit in variants.items():
     lanes, out = make_dot4(emit), np.empty(16, np.float32)
     lanes(weights, activations.view(np.int32), out)
-    compare(f"  {name}", out, expected, 0, against="the twin")
+    show_error(f"  {name}", out, expected, 0, against="the twin")
     code = [line.strip() for line in next(iter(lanes.inspect_asm().values())).splitlines()]
     used = {line.split()[0] for line in code if line[:1].isalpha()}
     used = sorted(word for word in used if any(part in word for part in ("mul", "madd", "mla", "pdp")))
@@ -598,7 +598,7 @@ for name, emit in variants.items():
 #
 # ## Unsigned weights: the zero point
 #
-# Q8_0's integers have a sign, and `vpdpbusd` wants weights without. So 128 is added to every weight when the model
+# Q8_0's integers have a sign, and `vpdpbusd` wants weights without one. So 128 is added to every weight when the model
 # is loaded ($u = q + z$, $z = 128$; in Q4_0 the stored numbers are $q + 8$ anyway), and taken off again:
 #
 # $$\sum_i q_i p_i = \sum_i u_i p_i - z \sum_i p_i .$$
@@ -680,7 +680,7 @@ def split_in_planes(x):
 
 
 def restored(x, bits):
-    """x after a rounding to so many bits, sign included."""
+    """x after rounding to this many bits, sign included."""
     blocks = x.reshape(-1, 32)
     d = np.abs(blocks).max(axis=1, keepdims=True) / np.float32(127 if bits == 8 else 127 * 128)
     return (np.rint(over(blocks, d)) * d).reshape(x.shape)
@@ -739,7 +739,7 @@ data = interleave_rows(values8.view(np.uint8) + np.uint8(128)).reshape(-1)
 scales = np.ascontiguousarray(d8.reshape(-1, 16, d8.shape[1]).swapaxes(1, 2)).reshape(-1)
 high, low, d, total = split_in_planes(x)
 multiply_interleaved(data, scales, high, low, d, total, 128, y)
-compare("interleaved Q8_0, 15-bit activations", y, exact8, 1e-2, against="float64")
+show_error("interleaved Q8_0, 15-bit activations", y, exact8, 1e-2, against="float64")
 fifteen_bits = float(np.sqrt(np.mean((y - exact8) ** 2)))
 print(f"rms error of the logits: 8-bit activations {eight_bits:.1e}, two planes {fifteen_bits:.1e}")
 
@@ -749,11 +749,11 @@ print(f"rms error of the logits: 8-bit activations {eight_bits:.1e}, two planes 
 # stream.
 
 # %%
-from minillama.quantization.repacked import interleave
+from minillama.quantization.repacked import repack
 
-woven8, woven4 = interleave(q8), interleave(q4)
-compare("package, Q8_0", woven8.multiply(x[None])[0], y, 1e-4, against="the kernel above")
-compare("package, Q4_0", woven4.multiply(x[None])[0], exact4, 1e-2, against="float64")
+woven8, woven4 = repack(q8), repack(q4)
+show_error("package, Q8_0", woven8.multiply(x[None])[0], y, 1e-4, against="the kernel above")
+show_error("package, Q4_0", woven4.multiply(x[None])[0], exact4, 1e-2, against="float64")
 first = woven8.data[woven8.layout.start :][: 8 * 64]
 np.testing.assert_array_equal(first, data[: 8 * 64])
 print("the first block of the package's stream is the chapter's, byte by byte")
@@ -813,7 +813,7 @@ plt.show()
 set_threads(1)
 bandwidth, operations = machine[1]
 bandwidth = max(bandwidth, pieces[0].nbytes / min(once(add_up, piece, 1) for piece in [*pieces] * 3))
-little = interleave(quantize(weight[:512], "Q8_0"))
+little = repack(quantize(weight[:512], "Q8_0"))
 many = rng.normal(size=(64, weight.shape[1])).astype(np.float32)
 integers = 2 * 512 * weight.shape[1] * 64 / seconds(little.multiply, many)
 prompt = rng.normal(size=(128, weight.shape[1])).astype(np.float32)
@@ -842,9 +842,9 @@ plt.show()
 # ## One call per token
 #
 # A token is some 150 phases (five for each of 30 layers, and the head), each of which needs the whole result of
-# the one before. Starting threads costs; for so short phases, too much. The package starts them once per token.
+# the one before. Starting threads costs; for phases this short, too much. The package starts them once per token.
 # Every thread walks through all phases and *claims* chunks of work: a counter on a shared board, raised by one
-# atomic instruction, says which chunk is next. Nobody goes on before all chunks of a phase are *finished*.
+# atomic instruction, says which chunk is next. No thread continues before all chunks of a phase are *finished*.
 
 # %%
 from minillama.compute.team import claim, finish, new_board
@@ -907,7 +907,7 @@ def tokens_per_second(model, n=16):
 
 apart = LLM(p, llm.config, llm.tokenizer, ops=FAST._replace(linear_forward=lambda x, w: FAST.linear_forward(x, w)))
 (together_speed, a), (apart_speed, b) = tokens_per_second(llm), tokens_per_second(apart)
-compare("logits after 16 tokens", a, b, 3e-2, against="the layers one by one")
+show_error("logits after 16 tokens", a, b, 3e-2, against="the layers one by one")
 n_bytes = llm.bytes_per_token
 print(f"one call a token: {together_speed:.0f} tokens/s; a call for each layer function: {apart_speed:.0f}")
 read, limit = together_speed * n_bytes / 1e9, fastest / 1e9
@@ -916,20 +916,24 @@ print(f"{n_bytes / 1e6:.0f} MB a token: {read:.1f} GB/s of {limit:.1f}")
 # %% [markdown]
 # ## Exercises
 #
-# | id | what | difficulty | minutes |
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes |
 # |---|---|---|---|
-# | `q8_0_quantize_blocks` | quantise to 8 bits | 2 | 15 |
-# | `q4_0_dequantize_blocks` | unpack 4 bits | 2 | 15 |
-# | `q4_0_quantize_blocks` | quantise to 4 bits, to the byte | 3 | 25 |
-# | `block_error_bounds` | how wrong a number can be | 2 | 15 |
-# | `choose_group_size` | bits against error | 2 | 20 |
-# | `int8_block_matvec` | multiply in integers (with a speed card) | 2 | 20 |
-# | `zero_point_correction` | unsigned weights | 1 | 10 |
-# | `dot4_lanes` | one vpdpbusd | 1 | 10 |
-# | `interleave_rows` | sixteen rows, one lane each | 3 | 20 |
+# | `q8_0_quantize_blocks` | Quantise to 8 bits | 2 | 15 |
+# | `q4_0_dequantize_blocks` | Unpack 4 bits | 2 | 15 |
+# | `q4_0_quantize_blocks` | Quantise to 4 bits | 3 | 25 |
+# | `block_error_bounds` | How wrong can a number be? | 2 | 15 |
+# | `choose_group_size` | Choose a group size | 2 | 20 |
+# | `int8_block_matvec` | Multiply in integers; with a speed card | 2 | 20 |
+# | `zero_point_correction` | The zero point | 1 | 10 |
+# | `dot4_lanes` | One vpdpbusd | 1 | 10 |
+# | `interleave_rows` | Sixteen rows, one lane each | 3 | 20 |
 # | `split_in_planes` | 15 bits in two bytes | 2 | 20 |
-# | `q4_0_matvec` | multiply packed weights (with a speed card) | 3 | 40 |
-# | `decode_speed_bound` | tokens per second from a bandwidth | 2 | 15 |
+# | `q4_0_matvec` | Multiply packed weights; with a speed card | 3 | 40 |
+# | `decode_speed_bound` | How fast can it possibly be? | 2 | 15 |
+#
+# <!-- end of the exercises -->
 #
 # `minillama learn start my-llama` makes a folder with the starters, `minillama learn watch` checks them whenever a
 # file is saved. In a notebook, `check` does the same. Here it looks at a function that takes the halves of a byte
@@ -949,7 +953,7 @@ check("q4_0_dequantize_blocks", q4_0_dequantize_blocks)
 # ## What breaks if it is wrong
 #
 # The same mistakes in the real model. Its layers are Q4_1 blocks: scale, minimum, nibbles. The next cell rewrites
-# every block as a program with the mistake would have, and lets the model go on with a sentence.
+# every block as a program with the mistake would have, and lets the model continue a sentence.
 
 
 # %%
@@ -1003,7 +1007,7 @@ for bits, name in ((8, "8 bits"), (15, "15 bits in two planes")):
     error, same = np.abs(logits - right), np.mean(logits.argmax(1) == right.argmax(1))
     print(f"{name:22}: logits off by {np.sqrt(np.mean(error**2)):.1e}, at most {error.max():.1e}")
     print(f"{'':22}  the best token is the same at {100 * same:.1f} % of {len(words)} positions")
-compare("minillama in integers", llm.logits(words), right, 0.1, against="float32 activations")
+show_error("minillama in integers", llm.logits(words), right, 0.1, against="float32 activations")
 
 # %% [markdown]
 # ## The package's functions
@@ -1020,10 +1024,10 @@ np.testing.assert_array_equal(packed, quantize(blocks, "Q8_0").data)
 np.testing.assert_array_equal(pack_q4_0(*quantize_q4_0(blocks)), quantize(blocks, "Q4_0").data)
 planes, (high, low, d, total) = quantize_rows(x[None]), split_in_planes(x)
 ours, theirs = (128 * h.astype(np.int32) + low for h, low in ((high, low), (planes.high[0], planes.low[0])))
-compare("planes, of 16256", ours, theirs, 1, against="quantize_rows")
+show_error("planes, of 16256", ours, theirs, 1, against="quantize_rows")
 np.testing.assert_allclose(d, planes.d[0], rtol=1e-6)
 stream = np.concatenate([data[i * 512 : i * 512 + 512] for i in range(18)])
 theirs = woven8.data[woven8.layout.start :][: 18 * woven8.layout.stride].reshape(18, -1)[:, :512]
 np.testing.assert_array_equal(stream, theirs.reshape(-1))
 multiply_interleaved(data, scales, high, low, d, total, 128, y)
-compare("product", y, woven8.multiply(x[None])[0], 1e-4, against="minillama.quantization.repacked")
+show_error("product", y, woven8.multiply(x[None])[0], 1e-4, against="minillama.quantization.repacked")

@@ -19,8 +19,8 @@
 # and Dolma (arXiv:2402.00159).
 #
 # **Not reproduced.** LLaMA 2's data were never published: neither the pages, nor the sources, nor their proportions.
-# Two trillion tokens do not fit a chapter either. It works with pages written here and with a synthetic corpus from a
-# seed; so its shares say how the rules work, not what the web looks like.
+# Two trillion tokens do not fit into a chapter either. It works with pages written here and with a synthetic corpus
+# from a seed; so its shares say how the rules work, not what the web looks like.
 
 # %%
 import ipaddress
@@ -39,7 +39,7 @@ import numpy as np
 from numba import njit
 
 from minillama.learn import check
-from minillama.learn.book import COLOURS, compare, load, style, table
+from minillama.learn.book import COLOURS, load, show_error, style, table
 
 style()
 work = Path(tempfile.mkdtemp(prefix="minillama-13-"))  # everything this chapter writes
@@ -153,8 +153,8 @@ PAGES = {
 # %% [markdown]
 # ## Quality: figures against thresholds
 #
-# Gopher's rules in plain Python. A word is a run of letters and digits, an apostrophe with the letters behind it, or a
-# run of one sign; a sign is no word for the first three rules, but it counts as one in the shares.
+# Gopher's rules in plain Python. A word is a run of letters and digits, an apostrophe with the letters after it, or a
+# run of one sign; a sign is not a word for the first three rules, but it counts as one in the shares.
 
 # %%
 STOP_WORDS = {"the", "be", "to", "of", "and", "that", "have", "with"}
@@ -196,7 +196,7 @@ from minillama.data.rules.repetition import GopherRepetition
 gopher = GopherQuality()
 ours = [list(gopher_figures(text).values()) for text in PAGES.values()]
 package = [[dict(gopher.figures(text))[rule] for rule in gopher_figures(text)] for text in PAGES.values()]
-compare("nine figures of nine pages", np.array(ours), np.array(package), 1e-12, against="the package")
+show_error("nine figures of nine pages", np.array(ours), np.array(package), 1e-12, against="the package")
 
 
 def gopher_broken_rules(text, min_words=50):
@@ -246,7 +246,7 @@ plt.show()
 # ## Repetition
 #
 # Gopher's second set of rules asks how much of a page was there before. For phrases of $n$ words a cursor walks over
-# the text; a phrase that was seen adds its characters, and the cursor jumps behind it, so that no character counts
+# the text; a phrase that was seen adds its characters, and the cursor jumps past it, so that no character counts
 # twice.
 
 
@@ -330,8 +330,8 @@ ours = np.array([[repeated_ngram_share(text, n) for n in range(5, 11)] for text 
 compiled = np.array([[compiled_share(text, n) for n in range(5, 11)] for text in PAGES.values()])
 figures = [dict(repetition.figures(text)) for text in PAGES.values()]
 package = np.array([[f[f"max_duplicate_{n}_grams"] for n in range(5, 11)] for f in figures])
-compare("repeated n-grams, plain Python", ours, package, 1e-12, against="the package")
-compare("repeated n-grams, NumPy and Numba", compiled, package, 1e-12, against="the package")
+show_error("repeated n-grams, plain Python", ours, package, 1e-12, against="the package")
+show_error("repeated n-grams, NumPy and Numba", compiled, package, 1e-12, against="the package")
 
 # %%
 fig, axis = plt.subplots(figsize=(8, 3.6))
@@ -371,7 +371,7 @@ show("\n".join(c4_clean_lines(GUIDE)))
 
 # %% [markdown]
 # The heading, the menu and the notice are gone. FineWeb leaves out the rule of terminal punctuation in its C4 step, and
-# has rules of its own that look at the page instead. Here is what every filter says of every page.
+# has rules of its own that look at the page instead. Here is what every filter says about every page.
 
 # %%
 filters = [GopherRepetition(), GopherQuality(), C4Quality.fineweb(), FineWebQuality()]
@@ -417,7 +417,7 @@ plt.show()
 # ## Personal data
 #
 # Addresses and numbers of people have shapes, so regular expressions find them. They also find much else. What tells
-# them apart is checksums, and the words around.
+# them apart is checksums, and the words around them.
 
 
 # %%
@@ -486,8 +486,9 @@ Friends of the lighthouse pay to GB82 WEST 1234 5698 7654 32. Our book has the I
 show(redact_emails(CONTACT))
 
 # %% [markdown]
-# Three published or checked styles on this page. Dolma replaces by marks, and drops pages with six or more findings.
-# FineWeb puts in neutral addresses, and leaves private IP addresses alone. The package's own style knows more kinds.
+# Three published or checked styles on this page. Dolma puts marks in place of findings, and drops pages with six or
+# more. FineWeb puts in neutral addresses, and leaves private IP addresses alone. The package's own style knows more
+# kinds.
 
 # %%
 from minillama.data.rules.personal_data.filter import PersonalDataFilter
@@ -499,7 +500,7 @@ contacts = "\n".join(f"{name} answers at {name}@mail.example.org daily" for name
 print("--- six addresses, as in Dolma:", PersonalDataFilter(style="dolma")(contacts).text)
 
 # %% [markdown]
-# The bank account is safe only in the third version. The ISBN stands in all of them: it is a number of nobody.
+# The bank account is safe only in the third version. The ISBN stands in all of them: it is nobody's number.
 #
 # ### Precision and recall
 #
@@ -622,7 +623,7 @@ plt.show()
 #
 # C4 drops a page when it holds one word of a list. Dolma trains a classifier and drops sentences above a threshold.
 # LLaMA 2 only measured. How such filters work, and fail, does not depend on the topic. So the chapter takes a harmless
-# one: a filter for **storms**. Sentences about bad weather shall go, sentences about anything else shall stay.
+# one: a filter for **storms**. Sentences about bad weather are to go, sentences about anything else are to stay.
 
 # %%
 WEATHER = {
@@ -724,7 +725,7 @@ for text in ("The hen sat on her eggs.", "How do I bake a plain bread?", "How do
 
 # %% [markdown]
 # The last score is high and wrong. Such a score can rank what a person should look at, and measure a corpus as the
-# paper did; it is no judgement on a sentence.
+# paper did; it is not a judgement on a sentence.
 
 # %% [markdown]
 # ## A synthetic corpus
@@ -815,8 +816,8 @@ print(f"{len(hashes)} shingles; values that agree with the copy's: {agree:.2f}")
 
 # %% [markdown]
 # NumPy does all functions and shingles in one product, and gets it wrong: $a x$ has up to 122 bits, and `uint64` keeps
-# the lower 64 without a word. The compiled version cuts both factors in two parts, so that no product exceeds 64 bits,
-# and uses that $2^{61} \equiv 1$ modulo the prime.
+# the lower 64 without a warning. The compiled version cuts both factors into two parts, so that no product exceeds 64
+# bits, and uses that $2^{61} \equiv 1$ modulo the prime.
 
 # %%
 with np.errstate(over="ignore"):
@@ -879,7 +880,7 @@ truth = np.array([jaccard_of_texts(*pair) for pair in pairs])
 signed = np.array([[fast_signature(np.array(shingle_hashes(t), U), *functions) for t in pair] for pair in pairs])
 estimate = (signed[:, 0] == signed[:, 1]).mean(axis=1)
 banded = (signed[:, 0] == signed[:, 1]).reshape(-1, 14, 8).all(axis=2).any(axis=1)
-compare("Jaccard similarity", truth, [jaccard(*pair) for pair in pairs], 1e-12, against="the package")
+show_error("Jaccard similarity", truth, [jaccard(*pair) for pair in pairs], 1e-12, against="the package")
 print(f"mean error of the estimate {np.abs(estimate - truth).mean():.3f}")
 
 
@@ -914,7 +915,7 @@ plt.show()
 
 # %% [markdown]
 # The dotted line is at $(1/14)^{1/8}$, where the step is steepest. Bands turn a search over pairs into a search for
-# equal keys: each band has a table from its eight values to the documents that have them. Candidates are joined to
+# equal keys: each band has a table from its eight values to the documents that have them. Candidates are joined into
 # clusters, and the first document of each cluster stays.
 
 
@@ -1032,7 +1033,7 @@ test = TokenContamination(samples)
 for document in documents:
     test.add(document)
 shares = np.array([mark.mean() for mark in marks])
-compare("contaminated shares", shares, test.result(10).shares, 1e-12, against="the package")
+show_error("contaminated shares", shares, test.result(10).shares, 1e-12, against="the package")
 
 # %%
 fig, axis = plt.subplots(figsize=(9, 3.2))
@@ -1096,7 +1097,7 @@ print(", ".join(settings.in_order))
 print(f"read {tally['read']['documents']} pages, written {tally['written']['documents']}")
 
 # %% [markdown]
-# The pipeline counts pages, not kinds. The same filters called one after the other tell both, and must come to the same
+# The pipeline counts pages, not kinds. The same filters called one after another tell both, and must arrive at the same
 # texts.
 
 # %%
@@ -1271,12 +1272,12 @@ counted_epochs = batches.epochs(n_steps)
 sizes = [source.shards.n_tokens for source in sources]
 formula = mixture_epochs(sizes, [source.weight for source in sources], n_steps * 8 * 32)
 print({name: round(value, 2) for name, value in counted_epochs.items()})
-compare("epochs", list(counted_epochs.values()), formula, 0.02, against="the sampler's count")
+show_error("epochs", list(counted_epochs.values()), formula, 0.02, against="the sampler's count")
 again, _ = Batches(sources, batch_size=8, seq_len=32, seed=1).batch(57)
 assert np.array_equal(again, batches.batch(57)[0])  # a batch is a function of seed and step
 
 # %% [markdown]
-# Few short songs that make an eighth of the rows are read again and again, while most stories are not read at all.
+# A few short songs that make up an eighth of the rows are read again and again, while most stories are not read at all.
 # That is what up-sampling is; how many epochs are too many is a question for the validation loss.
 #
 # ### Bits per byte
@@ -1312,28 +1313,32 @@ table(("pieces", "loss per token (nats)", "bits per byte"), rows)
 # %% [markdown]
 # ## Exercises
 #
-# | id | what | difficulty | minutes |
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes |
 # |---|---|---|---|
-# | `gopher_broken_rules` | which quality rules a page breaks | 3 | 30 |
-# | `duplicate_line_shares` | lines that were there before | 1 | 10 |
-# | `repeated_ngram_share` | phrases that were there before | 2 | 15 |
-# | `c4_clean_lines` | sentences out of a web page | 2 | 15 |
-# | `luhn_valid` | the check digit of a card number | 1 | 10 |
-# | `iban_checksum_valid` | modulus 97 | 1 | 10 |
-# | `ipv4_public` | an address of the public internet | 1 | 12 |
-# | `redact_emails` | where an address ends | 2 | 12 |
-# | `redact_or_drop` | replace a few, drop for many | 1 | 10 |
-# | `threshold_costs` | precision, recall, good text lost | 1 | 10 |
-# | `jaccard_of_texts` | how much two texts share | 2 | 12 |
-# | `minhash_signature` | the fingerprint of a document | 2 | 15 |
-# | `candidate_probability` | the step that bands make | 1 | 8 |
-# | `band_candidates` | pairs that share a band | 2 | 15 |
-# | `duplicate_clusters` | copies of copies | 2 | 15 |
-# | `samples_with_overlap` | test questions in the training text | 2 | 12 |
-# | `contaminated_tokens` | LLaMA 2's token test | 3 | 25 |
-# | `mixture_epochs` | up-sampling is an epoch count | 1 | 8 |
-# | `rows_for_training` | documents as rows, targets shifted | 2 | 12 |
-# | `bits_per_byte_of_targets` | a loss for any tokenizer | 1 | 8 |
+# | `gopher_broken_rules` | Which rules does this page break? | 3 | 30 |
+# | `duplicate_line_shares` | Lines that were there before | 1 | 10 |
+# | `repeated_ngram_share` | Phrases that were there before | 2 | 15 |
+# | `c4_clean_lines` | Sentences out of a web page | 2 | 15 |
+# | `luhn_valid` | The check digit of a card number | 1 | 10 |
+# | `iban_checksum_valid` | The checksum of a bank account | 1 | 10 |
+# | `ipv4_public` | An address of the public internet | 1 | 12 |
+# | `redact_emails` | E-mail addresses out of a text | 2 | 12 |
+# | `redact_or_drop` | Replace a few, drop for many | 1 | 10 |
+# | `threshold_costs` | What a threshold costs | 1 | 10 |
+# | `jaccard_of_texts` | How much two texts share | 2 | 12 |
+# | `minhash_signature` | The fingerprint of a document | 2 | 15 |
+# | `candidate_probability` | How likely is a candidate? | 1 | 8 |
+# | `band_candidates` | Pairs that share a band | 2 | 15 |
+# | `duplicate_clusters` | Copies of copies | 2 | 15 |
+# | `samples_with_overlap` | Test questions in the training text | 2 | 12 |
+# | `contaminated_tokens` | LLaMA 2's contamination test | 3 | 25 |
+# | `mixture_epochs` | Up-sampling is an epoch count | 1 | 8 |
+# | `rows_for_training` | Documents as rows of tokens | 2 | 12 |
+# | `bits_per_byte_of_targets` | A loss that does not depend on the tokenizer | 1 | 8 |
+#
+# <!-- end of the exercises -->
 #
 # In a terminal: `minillama learn start my-llama`, then `minillama learn watch`, which checks on every save. In a
 # notebook: `from minillama.learn import check; check("luhn_valid", my_function)`.
@@ -1439,8 +1444,8 @@ for name, rules in (("with the rules of duplicates", every), ("without them", ev
 
 # %% [markdown]
 # The first four words were given, so the first model says nothing of the page. The second one recites it for a while,
-# and nothing else about it looks wrong. In real language models the same was measured: text comes back word for word
-# the more often, the more copies there were and the larger the model is (Carlini et al., arXiv:2202.07646), and
+# and nothing else about it looks wrong. In real language models the same was measured: the more copies there were and
+# the larger the model is, the more often text comes back word for word (Carlini et al., arXiv:2202.07646), and
 # removing near-duplicates helps (Lee et al., arXiv:2107.06499).
 
 # %% [markdown]

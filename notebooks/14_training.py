@@ -27,7 +27,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from minillama.compute.threads import set_threads
-from minillama.learn.book import COLOURS, compare, load, style, table, torch
+from minillama.learn.book import COLOURS, load, show_error, style, table, torch
 
 style()
 set_threads(1)  # in models this small, threads would mostly wait for one another
@@ -159,15 +159,15 @@ def linear_backward(dy, x, w):
 x, w, dy = rng.normal(size=(4, 3)), rng.normal(size=(5, 3)), rng.normal(size=(4, 5))
 dx, dw = linear_backward(dy, x, w)
 for name, ours, loops in zip(("dx", "dw"), (dx, dw), linear_backward_loops(dy, x, w)):
-    compare(name, ours, loops, 1e-12, against="the loops")
+    show_error(name, ours, loops, 1e-12, against="the loops")
 
 # %% [markdown]
 # For the numerical check, a loss with a known $dy$ is needed: $L = \sum_{to} dy_{to}\, y_{to}$ has just the gradient
 # $dy$ with respect to $y$. The same trick serves for every layer.
 
 # %%
-compare("dx", dx, numerical_gradient(lambda a: np.sum(dy * (a @ w.T)), x), 1e-8, against="differences")
-compare("dw", dw, numerical_gradient(lambda a: np.sum(dy * (x @ a.T)), w), 1e-8, against="differences")
+show_error("dx", dx, numerical_gradient(lambda a: np.sum(dy * (a @ w.T)), x), 1e-8, against="differences")
+show_error("dw", dw, numerical_gradient(lambda a: np.sum(dy * (x @ a.T)), w), 1e-8, against="differences")
 
 # %% [markdown]
 # ## Embedding: tokens repeat
@@ -267,7 +267,7 @@ def attend(q, k, v):
 assert abs(between[2][1, 0] + 0.25) < 1e-12
 for i, name in enumerate(("dq", "dk", "dv")):
     loss = lambda a, i=i: np.sum(dy * attend(*(a if j == i else other for j, other in enumerate((q, k, v)))))
-    compare(name, three_tokens[i], numerical_gradient(loss, (q, k, v)[i]), 1e-8, against="differences")
+    show_error(name, three_tokens[i], numerical_gradient(loss, (q, k, v)[i]), 1e-8, against="differences")
 
 # %% [markdown]
 # ## Attention with matrices, for grouped heads
@@ -304,15 +304,15 @@ def attention_backward(dy, q, k, v, positions):
 
 one_head = attention_backward(*(a[None, None] for a in (dy, q, k, v)), np.arange(3)[None])
 for name, ours, loops in zip(("dq", "dk", "dv"), one_head, three_tokens):
-    compare(name, ours[0, 0], loops, 1e-12, against="the loops")
+    show_error(name, ours[0, 0], loops, 1e-12, against="the loops")
 
 # %% [markdown]
 # ### Without the matrix
 #
 # $P$ has a number for each pair of tokens: for one head and 4096 tokens 67 MB in float32, in every layer. Instead of
 # keeping it, forward can keep one number for each query, the logarithm of the softmax's denominator
-# $\ell_t = \log \sum_s e^{z_{ts}}$. Then $p_{ts} = e^{z_{ts} - \ell_t}$ can be had again, a tile at a time. The sum
-# over the row need not go over the keys either:
+# $\ell_t = \log \sum_s e^{z_{ts}}$. Then $p_{ts} = e^{z_{ts} - \ell_t}$ can be computed again, a tile at a time. The
+# sum over the row need not go over the keys either:
 # $\sum_r p_{tr}\, dp_{tr} = \sum_r p_{tr}\, (dy_t \cdot v_r) = dy_t \cdot y_t$.
 # That is FlashAttention's backward pass (arXiv:2205.14135), and what the package's compiled kernel does.
 
@@ -343,7 +343,7 @@ def attention_backward_head(dy, q, k, v, y, logsumexp):
 z = np.where(np.tri(3, dtype=bool), q @ k.T / math.sqrt(2), -np.inf)
 streamed = attention_backward_head(dy, q, k, v, attend(q, k, v), np.log(np.exp(z).sum(axis=1)))
 for name, ours, loops in zip(("dq", "dk", "dv"), streamed, three_tokens):
-    compare(name, ours, loops, 1e-12, against="the loops")
+    show_error(name, ours, loops, 1e-12, against="the loops")
 
 # %% [markdown]
 # ## Every layer against PyTorch
@@ -415,7 +415,7 @@ for name, ours, ours_backward, theirs, arrays in layers:
     found = ours_backward(dy, *arrays)
     found = found if isinstance(found, tuple) else (found,)
     for i, (mine, expected) in enumerate(zip(found, expected_gradients(ours, theirs, arrays, dy))):
-        compare(f"{name}, gradient {i}", mine, expected, strict)
+        show_error(f"{name}, gradient {i}", mine, expected, strict)
 
 # %% [markdown]
 # ## The whole model
@@ -435,20 +435,21 @@ for name, ours, ours_backward, theirs, arrays in layers:
 # ```
 #
 # It calls the entries of a table of functions, so the functions of this chapter can take their places. Each op's
-# backward gets `dy` and the cache that its forward left.
+# backward gets `dy` and what its forward saved.
 
 # %%
 from minillama.config import ModelConfig
-from minillama.params import init_params, map_params, named_arrays
-from minillama.training.gradients import Workers, loss_and_gradients
+from minillama.params import count_parameters, init_params
+from minillama.training.gradients import loss_and_gradients
+from minillama.trees import map_tree, named_leaves
 
 mine = {
-    "linear_backward": lambda dy, cache: linear_backward(dy, cache.x, cache.weight),
-    "embedding_backward": lambda dx, cache: embedding_backward(dx, cache.tokens, len(cache.weight)),
+    "linear_backward": lambda dy, saved: linear_backward(dy, saved.x, saved.weight),
+    "embedding_backward": lambda dx, saved: embedding_backward(dx, saved.tokens, len(saved.weight)),
     "attention_backward": lambda dy, c: attention_backward(dy, c.q, c.k, c.v, c.positions),
 }
 config = ModelConfig(dim=8, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=12, vocab_size=13, max_seq_len=8)
-params = map_params(lambda a: a if a.ndim == 1 else 10 * a, init_params(config, rng, np.float64))
+params = map_tree(lambda a: a if a.ndim == 1 else 10 * a, init_params(config, rng, np.float64))
 tokens, targets = rng.integers(0, config.vocab_size, (2, 3, 6))
 targets[0, :2] = -100  # not counted, as padding and prompts are
 loss, gradients = loss_and_gradients(params, config, tokens, targets, ops=REFERENCE._replace(**mine))
@@ -487,24 +488,24 @@ def torch_loss(params, config, tokens, targets):
 
 # %%
 if torch is not None:
-    leaves = map_params(lambda a: torch.tensor(a, requires_grad=True), params)
-    found = torch.autograd.grad(torch_loss(leaves, config, tokens, targets), [a for _, a in named_arrays(leaves)])
-    expected = dict(zip((name for name, _ in named_arrays(params)), found))
+    leaves = map_tree(lambda a: torch.tensor(a, requires_grad=True), params)
+    found = torch.autograd.grad(torch_loss(leaves, config, tokens, targets), [a for _, a in named_leaves(leaves)])
+    expected = dict(zip((name for name, _ in named_leaves(params)), found))
 else:
 
     def loss_with(name, array):
-        changed = iter([array if other == name else a for other, a in named_arrays(params)])
-        swapped = dict(zip((other for other, _ in named_arrays(params)), changed))
+        changed = iter([array if other == name else a for other, a in named_leaves(params)])
+        swapped = dict(zip((other for other, _ in named_leaves(params)), changed))
         tree = [tuple(swapped[f"layers.{i}.{f}"] for f in params.layers[0]._fields) for i in range(2)]
         layers_of = tuple(type(params.layers[0])(*arrays) for arrays in tree)
         whole = type(params)(swapped["token_embedding"], layers_of, swapped["final_norm"], swapped["output"])
         return loss_and_gradients(whole, config, tokens, targets, ops=REFERENCE)[0]
 
     expected = {
-        name: numerical_gradient(lambda a, name=name: loss_with(name, a), array) for name, array in named_arrays(params)
+        name: numerical_gradient(lambda a, name=name: loss_with(name, a), array) for name, array in named_leaves(params)
     }
-for name, gradient in named_arrays(gradients):
-    compare(name, gradient, expected[name], strict)
+for name, gradient in named_leaves(gradients):
+    show_error(name, gradient, expected[name], strict)
 
 # %% [markdown]
 # Every parameter of a model with two layers and grouped queries has the gradient that autograd finds.
@@ -517,19 +518,19 @@ for name, gradient in named_arrays(gradients):
 
 # %%
 teller = load("stories3M")
-written = map_params(lambda w: w.to_float32() if hasattr(w, "to_float32") else np.array(w, np.float32), teller.params)
+written = map_tree(lambda w: w.to_float32() if hasattr(w, "to_float32") else np.array(w, np.float32), teller.params)
 tokenizer = teller.tokenizer
 sentence = np.array([tokenizer.encode("Once upon a time there was a cat. The cat was hungry.")])
 seen = []
 
 
-def remember(dy, cache):
+def remember(dy, saved):
     """The package's gradient; P and dZ of all heads are kept beside."""
-    q, k, v = (np.repeat(a, cache.q.shape[1] // a.shape[1], axis=1) for a in cache[:3])
+    q, k, v = (np.repeat(a, saved.q.shape[1] // a.shape[1], axis=1) for a in saved[:3])
     z = q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])
-    p = np.exp(np.where(np.tri(z.shape[-1], dtype=bool), z, -np.inf) - cache.logsumexp[..., None])
+    p = np.exp(np.where(np.tri(z.shape[-1], dtype=bool), z, -np.inf) - saved.logsumexp[..., None])
     seen.append((p[0], softmax_backward(dy @ v.swapaxes(-1, -2), p)[0]))
-    return FAST.attention_backward(dy, cache)
+    return FAST.attention_backward(dy, saved)
 
 
 loss_and_gradients(
@@ -579,7 +580,7 @@ assert np.abs(dz.sum(axis=1)).max() < 1e-5
 from minillama.model import RecomputedBlock, backbone_forward
 
 
-def kept_bytes(cache, but=()):
+def kept_bytes(saved, but=()):
     """Bytes of all arrays in a tree of caches; a view counts as what it is cut from, each once."""
     found, known = {}, {id(a) for a in but}
 
@@ -594,7 +595,7 @@ def kept_bytes(cache, but=()):
             for part in item:
                 walk(part)
 
-    walk(cache)
+    walk(saved)
     return sum(found.values())
 
 
@@ -603,8 +604,8 @@ for n_layers in depths:
     shape = ModelConfig(dim=64, n_layers=n_layers, n_heads=4, hidden_dim=172, vocab_size=512, max_seq_len=256)
     deep = init_params(shape, rng)
     for recompute in kept:
-        cache = backbone_forward(deep, shape, rng.integers(0, 512, (4, 256)), recompute=recompute)[1]
-        kept[recompute].append(kept_bytes(cache, [a for _, a in named_arrays(deep)]) / 1e6)
+        saved = backbone_forward(deep, shape, rng.integers(0, 512, (4, 256)), recompute=recompute)[1]
+        kept[recompute].append(kept_bytes(saved, [a for _, a in named_leaves(deep)]) / 1e6)
 
 # %%
 figure, axis = plt.subplots(figsize=(7, 3.2))
@@ -624,7 +625,7 @@ assert ratio > 3
 
 # %%
 again = loss_and_gradients(params, config, tokens, targets, ops=REFERENCE._replace(**mine), recompute=True)[1]
-compare("gradient of wq, recomputed", again.layers[0].wq, gradients.layers[0].wq, 1e-15, against="everything kept")
+show_error("gradient of wq, recomputed", again.layers[0].wq, gradients.layers[0].wq, 1e-15, against="everything kept")
 
 # %% [markdown]
 # ## AdamW
@@ -662,8 +663,8 @@ print("without bias correction        ", (m / (np.sqrt(v) + 1e-5)).round(4))
 # of that.
 #
 # **Decay, decoupled.** The W in AdamW: each step also pulls weights towards 0, by $\eta\lambda\theta$, *beside* the
-# step. Older codes add $\lambda\theta$ to the gradient instead (L2). Then the pull is divided by $\sqrt{\hat v}$ as
-# well, and weights with large gradients hardly decay. Two weights that start at 1, whose gradients are noise of
+# step. Older code adds $\lambda\theta$ to the gradient instead (L2). Then the pull is divided by $\sqrt{\hat v}$
+# too, and weights with large gradients hardly decay. Two weights that start at 1, whose gradients are noise of
 # different size and would move them nowhere:
 
 # %%
@@ -749,8 +750,8 @@ separate = [loss_and_gradients(params, config, tokens[part], targets[part]) for 
 naive = sum(loss for loss, _ in separate) / 2
 weighted = sum(n * loss for n, (loss, _) in zip(counts, separate)) / sum(counts)
 print(f"targets that count: {counts};  whole {whole_loss:.6f}  mean of means {naive:.6f}  weighted {weighted:.6f}")
-summed = map_params(lambda a, b: (counts[0] * a + counts[1] * b) / sum(counts), separate[0][1], separate[1][1])
-compare("gradient of wq", summed.layers[0].wq, whole.layers[0].wq, 1e-12, against="the whole batch")
+summed = map_tree(lambda a, b: (counts[0] * a + counts[1] * b) / sum(counts), separate[0][1], separate[1][1])
+show_error("gradient of wq", summed.layers[0].wq, whole.layers[0].wq, 1e-12, against="the whole batch")
 assert abs(naive - whole_loss) > 1e-3 > abs(weighted - whole_loss)
 
 # %% [markdown]
@@ -767,12 +768,12 @@ assert abs(naive - whole_loss) > 1e-3 > abs(weighted - whole_loss)
 # %%
 def train_by_hand(params, config, batches, peak, warmup):
     """Every update with the functions above; params are changed in place."""
-    arrays = [a for _, a in named_arrays(params)]
+    arrays = [a for _, a in named_leaves(params)]
     m, v, losses = [np.zeros_like(a) for a in arrays], [np.zeros_like(a) for a in arrays], []
     for t, (tokens, targets) in enumerate(batches, 1):
         loss, gradients = loss_and_gradients(params, config, tokens, targets, ops=FAST._replace(**mine))
         losses.append(loss)
-        clipped = clip_by_global_norm([g for _, g in named_arrays(gradients)])
+        clipped = clip_by_global_norm([g for _, g in named_leaves(gradients)])
         lr = warmup_cosine(t, peak, warmup, len(batches))
         for i, (p, g) in enumerate(zip(arrays, clipped)):
             decay = 0.1 if p.ndim >= 2 else 0.0
@@ -788,14 +789,14 @@ text = rng.integers(0, 8, (50, 4, 33)) * 8 + rng.integers(
     0, 2, (50, 4, 33)
 )  # some tokens are frequent, most never come
 batches = [(rows[:, :-1].copy(), rows[:, 1:].copy()) for rows in text]
-ours = map_params(np.copy, start)
+ours = map_tree(np.copy, start)
 losses = train_by_hand(ours, small, batches, peak=3e-3, warmup=5)
 
 
 # %%
 def train_in_torch(config, start, batches, peak, warmup):
-    leaves = map_params(lambda a: torch.tensor(a, requires_grad=True), start)
-    tensors = [a for _, a in named_arrays(leaves)]
+    leaves = map_tree(lambda a: torch.tensor(a, requires_grad=True), start)
+    tensors = [a for _, a in named_leaves(leaves)]
     groups = [{"params": [a for a in tensors if (a.ndim >= 2) == wide], "weight_decay": decay}
               for wide, decay in ((True, 0.1), (False, 0.0))]  # fmt: skip
     optimizer, losses = torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.95), eps=1e-5), []
@@ -808,19 +809,19 @@ def train_in_torch(config, start, batches, peak, warmup):
         for group in optimizer.param_groups:
             group["lr"] = warmup_cosine(t, peak, warmup, len(batches))
         optimizer.step()
-    return losses, map_params(lambda a: a.detach().numpy(), leaves)
+    return losses, map_tree(lambda a: a.detach().numpy(), leaves)
 
 
 if torch is not None:
     expected_losses, theirs = train_in_torch(small, start, batches, 3e-3, 5)
 else:
-    theirs = map_params(lambda a: a.astype(np.float64), start)
+    theirs = map_tree(lambda a: a.astype(np.float64), start)
     expected_losses = train_by_hand(theirs, small, batches, 3e-3, 5)
 for t in (0, 1, 9, 24, 49):
     print(f"step {t + 1:2}: {losses[t]:.5f}  {expected_losses[t]:.5f}")
-compare("50 losses", losses, expected_losses, 1e-4)
+show_error("50 losses", losses, expected_losses, 1e-4)
 for name in ("token_embedding", "final_norm"):
-    compare(f"{name}, step 50", getattr(ours, name), getattr(theirs, name), 1e-4)
+    show_error(f"{name}, step 50", getattr(ours, name), getattr(theirs, name), 1e-4)
 
 # %% [markdown]
 # ## First test: one batch by heart
@@ -829,9 +830,12 @@ for name in ("token_embedding", "final_norm"):
 # a second. From here on the package's own loop is used: `Workers` share a batch, `AdamW` is compiled.
 
 # %%
+from minillama.training.gradients import next_token_sums
+from minillama.training.objectives import NextToken, Rows
 from minillama.training.optimizer import AdamW, clip_scale
 from minillama.training.optimizer import global_norm as norm_of
 from minillama.training.schedule import Schedule
+from minillama.training.workers import Workers
 
 
 def train(config, batch_of, schedule, max_norm=1.0, ops=FAST, watch=None):
@@ -840,10 +844,11 @@ def train(config, batch_of, schedule, max_norm=1.0, ops=FAST, watch=None):
     optimizer, rows = AdamW(params), []
     with Workers() as workers:
         for step in range(1, schedule.total_steps + 1):
-            loss, gradients = workers.loss_and_gradients(params, config, *batch_of(step), ops=ops)
-            norm = norm_of(gradients)
-            optimizer.update(gradients, schedule(step), clip_scale(norm, max_norm))
-            rows.append((loss, schedule(step), norm))
+            sums, gradients = workers.gradients(NextToken(config), params, Rows(*batch_of(step)), ops=ops)
+            count = sums["count"]  # of targets: losses and gradients come as sums, and are divided once
+            norm = norm_of(gradients) / count
+            optimizer.update(gradients, schedule(step), clip_scale(norm, max_norm) / count)
+            rows.append((sums["loss"] / count, schedule(step), norm))
             if watch is not None:
                 watch(step, params, workers)
     return np.array(rows), params
@@ -860,7 +865,7 @@ assert rows[-1, 0] < 0.3
 #
 # The small model that ships with the package writes the training text. Its stories are sampled in many rows side by
 # side, with the KV cache of chapter 10; adding Gumbel noise to the logits and taking the largest is sampling from the
-# softmax (chapter 11). When a story ends, the next begins behind a BOS token, as in llama2.c's training data.
+# softmax (chapter 11). When a story ends, the next begins after a BOS token, as in llama2.c's training data.
 
 # %%
 from minillama.kv_cache import KVCache
@@ -888,7 +893,7 @@ print(textwrap.fill(tokenizer.decode(stories[0].tolist())[:300], 96), "...")
 # ## Training a model
 #
 # A student of some hundred thousand parameters, in random pieces of 128 tokens, for some hundred steps. That is
-# several times over the same little text, so the loss on held-out stories is watched as well.
+# several times over the same little text, so the loss on held-out stories is watched too.
 
 
 # %%
@@ -910,8 +915,8 @@ def student_of(dim, n_layers):
 def held_out_loss(params, config, workers, length=128):
     """The mean over held-out pieces as long as those of the training."""
     batch = (held_out[:, :256].reshape(-1, length), held_out[:, 1:257].reshape(-1, length))
-    total, count = workers.evaluate(params, config, [batch])
-    return total / count
+    sums = workers.sums(lambda batch: next_token_sums(params, config, *batch), [batch])
+    return sums["loss"] / sums["count"]
 
 
 def show(params, config):
@@ -934,7 +939,7 @@ def watch(step, params, workers):
 
 
 rows, trained = train(student, pieces, Schedule(4e-3, 30, n_steps), watch=watch)
-print(f"{student.n_parameters:,} parameters, {n_steps * 8 * 128:,} tokens; log(vocabulary) = "
+print(f"{count_parameters(student):,} parameters, {n_steps * 8 * 128:,} tokens; log(vocabulary) = "
       f"{math.log(student.vocab_size):.2f}")  # fmt: skip
 print(f"loss of the first step {rows[0, 0]:.2f}, of the last ten {rows[-10:, 0].mean():.2f}")
 assert rows[-10:, 0].mean() < rows[0, 0] - 2
@@ -1008,7 +1013,7 @@ for dim, n_layers in ((16, 1), (32, 2), (64, 3)):
     shape = student_of(dim, n_layers)
     found, learned = train(shape, pieces, Schedule(6e-3 * math.sqrt(32 / dim), 20, 160))
     with Workers() as workers:
-        sizes.append((shape.n_parameters, held_out_loss(learned, shape, workers), found[-20:, 0].mean()))
+        sizes.append((count_parameters(shape), held_out_loss(learned, shape, workers), found[-20:, 0].mean()))
 counts, after, during = zip(*sizes)
 figure, axis = plt.subplots(figsize=(6.5, 3.2))
 axis.semilogx(counts, after, "o-", label="held out")
@@ -1022,7 +1027,7 @@ print("held out:", np.round(after, 3))
 assert after[0] > after[1] > after[2]
 
 # %% [markdown]
-# Three points on so few tokens are an illustration and no law. A longer study of this kind, with real stories, more
+# Three points on so few tokens are an illustration, not a law. A longer study of this kind, with real stories, more
 # sizes and more tokens, is `benchmarks/scaling_study.py`; its picture is `benchmarks/results/scaling_study.png`.
 #
 # A real run needs more than a loop: mixed sources, checkpoints, resuming after an interruption, validation. That is
@@ -1030,18 +1035,31 @@ assert after[0] > after[1] > after[2]
 #
 # ## Exercises
 #
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes |
+# |---|---|---|---|
+# | `numerical_gradient` | A gradient without calculus | 1 | 15 |
+# | `linear_backward` | A matrix, backwards | 1 | 15 |
+# | `embedding_backward` | A table, backwards | 2 | 15 |
+# | `softmax_backward` | The softmax, backwards | 2 | 20 |
+# | `attention_backward` | Attention, backwards; with a speed card | 3 | 60 |
+# | `residual_ffn_backward` | A residual block, backwards | 3 | 40 |
+# | `accumulate_micro_batches` | A batch in parts | 2 | 15 |
+# | `gradient_global_norm` | One norm for all | 1 | 10 |
+# | `clip_by_global_norm` | Clip the gradient | 2 | 15 |
+# | `decayed_parameters` | What is decayed | 1 | 5 |
+# | `adamw_step` | AdamW | 2 | 30 |
+# | `warmup_cosine` | Warm-up and cosine | 2 | 20 |
+# | `overfit` | Overfit one batch | 2 | 25 |
+#
+# <!-- end of the exercises -->
+#
 # `minillama learn start my-llama` makes a folder with the starters, `minillama learn watch` checks on every save. In a
 # notebook: `from minillama.learn import check; check("attention_backward", my_function)`.
 
 # %%
 from minillama.learn import check
-from minillama.learn.exercise import catalogue
-
-listed = [exercise for exercise in catalogue().values() if exercise.chapter == "14"]
-table(
-    ("id", "what", "difficulty", "minutes"),
-    [(e.id, e.title, "●" * e.difficulty, e.minutes) for e in listed],
-)
 
 # %% [markdown]
 # What a check says about an AdamW whose decay went into the gradient:
@@ -1058,7 +1076,7 @@ check("adamw_step", adam_with_l2)
 # A gradient that passes its check can train a model at once: put it into the table of functions.
 #
 # ```
-# mine = lambda dy, cache: my_attention_backward(dy, cache.q, cache.k, cache.v, cache.positions)
+# mine = lambda dy, saved: my_attention_backward(dy, saved.q, saved.k, saved.v, saved.positions)
 # loss_and_gradients(params, config, tokens, targets, ops=FAST._replace(attention_backward=mine))
 # ```
 #
@@ -1105,11 +1123,11 @@ axis.legend(title="mistake: loss of the last 20 steps", fontsize=8)
 plt.show()
 
 # %% [markdown]
-# No curve says of itself that it is wrong. Two mistakes cost a lot, but without a right run beside them they would pass
-# for a model that is too small or a rate that is too low. The missing root can hardly be seen, for Adam divides by the
-# size of a gradient anyway. And a forgotten sum over the group may even look good for some hundred steps: Adam makes
-# steps of full size from any gradient that points roughly downhill. That is why gradients are compared with numbers,
-# and never judged by the loss: each mistake is off by far more than rounding.
+# No curve says by itself that it is wrong. Two mistakes cost a lot, but without a right run beside them they would pass
+# for a model that is too small or a rate that is too low. The missing root can hardly be seen, because Adam divides by
+# the size of a gradient anyway. And a forgotten sum over the group may even look good for some hundred steps: Adam
+# makes steps of full size from any gradient that points roughly downhill. That is why gradients are compared with
+# numbers, and never judged by the loss: each mistake is off by far more than rounding.
 
 # %%
 q, k, v = (normal(2, n, 16, 16).astype(np.float32) for n in (4, 2, 2))
@@ -1134,21 +1152,21 @@ assert min(ends["row sum forgotten"], ends["mask forgotten"]) > ends["none"] + 0
 # %%
 q, k, v, dy = (normal(2, n, 50, 32).astype(np.float32) for n in (4, 2, 2, 4))
 positions = np.arange(50) + np.zeros((2, 1), int)
-cache = FAST.attention_forward(q, k, v, positions)[1]
+saved = FAST.attention_forward(q, k, v, positions)[1]
 for name, table_of in (("the reference", REFERENCE), ("the kernels", FAST)):
     for which, a, b in zip(("dq", "dk", "dv"), attention_backward(dy, q, k, v, positions),
-                           table_of.attention_backward(dy, cache)):  # fmt: skip
-        compare(f"attention, {which}", a, b, 1e-4, against=name)
+                           table_of.attention_backward(dy, saved)):  # fmt: skip
+        show_error(f"attention, {which}", a, b, 1e-4, against=name)
 
 start, more = init_params(small, rng), init_params(small, rng)
-packaged = map_params(np.copy, start)
+packaged = map_tree(np.copy, start)
 optimizer = AdamW(packaged)
-optimizer.update(map_params(np.copy, more), 1e-2, clip_scale(norm_of(more), 1.0))
-clipped = clip_by_global_norm([g for _, g in named_arrays(more)])
-for (_, p), g, (_, theirs) in zip(named_arrays(start), clipped, named_arrays(packaged)):
+optimizer.update(map_tree(np.copy, more), 1e-2, clip_scale(norm_of(more), 1.0))
+clipped = clip_by_global_norm([g for _, g in named_leaves(more)])
+for (_, p), g, (_, theirs) in zip(named_leaves(start), clipped, named_leaves(packaged)):
     mine_now = adamw_step(p, g, 0 * p, 0 * p, 1, 1e-2, weight_decay=0.1 if p.ndim >= 2 else 0.0)[0]
     np.testing.assert_allclose(mine_now, theirs, atol=2e-6)
-np.testing.assert_allclose(norm_of(more), global_norm([g for _, g in named_arrays(more)]), rtol=1e-6)
+np.testing.assert_allclose(norm_of(more), global_norm([g for _, g in named_leaves(more)]), rtol=1e-6)
 schedule = Schedule(3e-4, 2000, 500_000)
 rates = [(schedule(step), warmup_cosine(step, 3e-4, 2000, 500_000)) for step in range(1, 500_100, 997)]
 np.testing.assert_allclose(*zip(*rates))

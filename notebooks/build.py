@@ -55,7 +55,7 @@ def execute(path: Path):
         kernel_name="python3",
         resources={"metadata": {"path": str(HERE)}},
         record_timing=False,
-        extra_arguments=["--log-level=40"],  # the kernel's own remarks are none of the chapter's
+        extra_arguments=["--log-level=40"],  # the kernel's own remarks do not belong to the chapter
     )
     begin = time.perf_counter()
     client.execute()

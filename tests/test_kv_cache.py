@@ -97,6 +97,21 @@ def test_half_precision_is_rounded_when_written_and_widened_when_read(config, rn
     assert (seen_k.dtype, seen_k.shape, cache.nbytes) == (np.float32, (2, 2, 12, 2), 2 * 2 * 2 * 2 * 512 * 2 * 2)
     np.testing.assert_array_equal(seen_k[:, :, 7:], k.astype(np.float16))
     np.testing.assert_array_equal(seen_v[:, :, 7:], v.astype(np.float16))
-    stored, _ = cache.stored()
+    stored, *_ = cache.stored()
     assert stored.dtype == np.uint16
     np.testing.assert_array_equal(stored[1, :, :, 7:12].view(np.float16), k.astype(np.float16))
+
+
+def test_kernels_get_contiguous_memory_whatever_was_done_to_the_rows(config):
+    """A kernel is compiled for contiguous keys; of a row it gets the whole cache and the row's place in it."""
+    cache = KVCache(config, 3, dtype=np.float16)
+    cache.k[...] = np.arange(cache.k.size).reshape(cache.k.shape) % 97
+    expected = cache.k[:, 2].copy()
+    k, _, first = cache.row(2).stored()
+    assert k.flags.c_contiguous
+    np.testing.assert_array_equal(k[:, first].view(np.float16), expected)
+    cache.keep_rows(np.array([2]))
+    k, v, first = cache.stored()
+    assert k.flags.c_contiguous
+    assert v.flags.c_contiguous
+    np.testing.assert_array_equal(k[:, first].view(np.float16), expected)

@@ -62,7 +62,7 @@ def test_pieces_make_the_text(llm):
 
 
 def test_continuation_keeps_its_space(llm):
-    """ "Once upon" goes on with " a", not "a"."""
+    """ "Once upon" continues with " a", not "a"."""
     assert llm.generate("Once upon", max_tokens=8, temperature=0).text.startswith(" a time")
 
 

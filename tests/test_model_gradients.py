@@ -13,9 +13,20 @@ from torch_llama import TorchLlama, largest_error
 from minillama.config import ModelConfig
 from minillama.model import backbone_backward, backbone_forward, backward, forward
 from minillama.ops import FAST, REFERENCE
-from minillama.params import init_params, map_params, named_arrays
-from minillama.training.gradients import IGNORED, Workers, evaluate, gradients_of, loss_and_gradients
+from minillama.params import init_params
+from minillama.training.gradients import (
+    IGNORED,
+    add_sums,
+    divided,
+    gradients_of,
+    loss_and_gradients,
+    means,
+    next_token_sums,
+)
+from minillama.training.objectives import NextToken, Rows
 from minillama.training.optimizer import add_gradients
+from minillama.training.workers import Workers
+from minillama.trees import map_tree, named_leaves
 
 GQA = ModelConfig(dim=64, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=96, vocab_size=101, max_seq_len=80, tied=True)
 UNTIED_MQA = ModelConfig(
@@ -25,14 +36,14 @@ UNTIED_MQA = ModelConfig(
 
 def make(config, rng, dtype=np.float64):
     """Parameters large enough that every layer matters, tokens, and targets of which some are ignored."""
-    params = map_params(lambda a: (3 * a).astype(dtype), init_params(config, np.random.default_rng(0), np.float64))
+    params = map_tree(lambda a: (3 * a).astype(dtype), init_params(config, np.random.default_rng(0), np.float64))
     tokens, targets = rng.integers(0, config.vocab_size, (2, 3, 71))
     targets[0, :9] = IGNORED
     return params, tokens, targets
 
 
 def in_torch(config, params, tokens, targets):
-    model = TorchLlama(config, map_params(lambda a: a.astype(np.float64), params))
+    model = TorchLlama(config, map_tree(lambda a: a.astype(np.float64), params))
     loss = model.loss(tokens, targets)
     loss.backward()
     return loss.item(), model.tree()
@@ -40,9 +51,9 @@ def in_torch(config, params, tokens, targets):
 
 def whole(params, config, tokens, targets, ops, recompute=False):
     """The readable way: all logits, the objective, the whole way back."""
-    logits, cache = forward(params, config, tokens, ops, recompute=recompute)
-    loss, loss_cache = ops.cross_entropy_forward(logits, targets)
-    return loss, backward(ops.cross_entropy_backward(1.0, loss_cache), cache, ops)
+    logits, saved = forward(params, config, tokens, ops, recompute=recompute)
+    loss, loss_saved = ops.cross_entropy_forward(logits, targets)
+    return loss, backward(ops.cross_entropy_backward(1.0, loss_saved), saved, ops)
 
 
 @pytest.mark.parametrize("recompute", [False, True])
@@ -61,7 +72,7 @@ def test_float32_is_close_and_stays_float32(config, rng):
     params, tokens, targets = make(config, rng, np.float32)
     loss, gradients = loss_and_gradients(params, config, tokens, targets)
     expected_loss, expected = in_torch(config, params, tokens, targets)
-    assert {array.dtype for _, array in named_arrays(gradients)} == {np.dtype(np.float32)}
+    assert {array.dtype for _, array in named_leaves(gradients)} == {np.dtype(np.float32)}
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-6)
     assert largest_error(gradients, expected) < 1e-4
 
@@ -72,9 +83,10 @@ def test_shares_and_micro_batches_are_the_batch(n_threads, n_micro, rng):
     params, tokens, targets = make(GQA, rng)
     loss, gradients = whole(params, GQA, tokens, targets, FAST)
     with Workers(n_threads) as workers:
-        shared_loss, shared = workers.loss_and_gradients(params, GQA, tokens, targets, n_micro=n_micro)
-    np.testing.assert_allclose(shared_loss, loss, rtol=1e-12)
-    assert largest_error(shared, gradients) < 1e-12
+        sums, shared = workers.gradients(NextToken(GQA), params, Rows(tokens, targets), n_micro=n_micro)
+    assert sums["count"] == (targets != IGNORED).sum()
+    np.testing.assert_allclose(means(sums)["loss"], loss, rtol=1e-12)
+    assert largest_error(divided(shared, sums["count"]), gradients) < 1e-12
 
 
 def test_chunks_of_the_head_are_the_head(rng, monkeypatch):
@@ -87,13 +99,14 @@ def test_chunks_of_the_head_are_the_head(rng, monkeypatch):
 
 
 def test_gradients_accumulate(rng):
-    """The gradients of two batches with a common denominator add up to that of both."""
+    """Sums of two batches of different sizes add up to those of both; the mean is made once, at the end."""
     params, tokens, targets = make(GQA, rng)
-    n = int((targets != IGNORED).sum())
-    parts = [loss_and_gradients(params, GQA, tokens[r], targets[r], n_counted=n) for r in (slice(0, 1), slice(1, 3))]
+    parts = [NextToken(GQA)(params, Rows(tokens[rows], targets[rows])) for rows in (slice(0, 1), slice(1, 3))]
     loss, gradients = loss_and_gradients(params, GQA, tokens, targets)
-    np.testing.assert_allclose(parts[0][0] + parts[1][0], loss, rtol=1e-12)
-    assert largest_error(add_gradients(parts[0][1], parts[1][1]), gradients) < 1e-12
+    sums = add_sums(dict(parts[0][0]), parts[1][0])
+    np.testing.assert_allclose(means(sums)["loss"], loss, rtol=1e-12)
+    total = divided(add_gradients(parts[0][1], parts[1][1]), sums["count"])
+    assert largest_error(total, gradients) < 1e-12
 
 
 def test_another_head_on_the_backbone(rng):
@@ -102,10 +115,10 @@ def test_another_head_on_the_backbone(rng):
 
     params, tokens, _ = make(GQA, rng)
     head = rng.normal(size=GQA.dim)
-    h, cache = backbone_forward(params, GQA, tokens)
+    h, saved = backbone_forward(params, GQA, tokens)
     dh = np.zeros_like(h)
     dh[:, -1] = head
-    gradients = backbone_backward(dh, cache)
+    gradients = backbone_backward(dh, saved)
     model = TorchLlama(GQA, params)
     model.token_embedding.requires_grad_(True)
     hidden = {}
@@ -123,14 +136,14 @@ def test_any_objective_over_the_logits(rng):
     loss, gradients = gradients_of(
         params, GQA, tokens, lambda logits, rows: (float((logits**2).sum() / 2), logits.copy())
     )
-    logits, cache = forward(params, GQA, tokens)
+    logits, saved = forward(params, GQA, tokens)
     np.testing.assert_allclose(loss, (logits**2).sum() / 2, rtol=1e-12)
-    assert largest_error(gradients, backward(logits, cache)) < 1e-11
+    assert largest_error(gradients, backward(logits, saved)) < 1e-11
 
 
 @pytest.mark.parametrize("name", FAST._fields)
 def test_a_learners_function_trains_too(name, rng):
-    """Any entry of the table may be replaced, backward as well as forward: it is called, the result stays."""
+    """Any entry of the table may be replaced, forward and backward alike: it is called, the result stays."""
     params, tokens, targets = make(GQA, rng)
     calls = []
 
@@ -143,15 +156,33 @@ def test_a_learners_function_trains_too(name, rng):
     assert largest_error(gradients, loss_and_gradients(params, GQA, tokens, targets)[1]) < 1e-12
 
 
+@pytest.mark.parametrize("recompute", [False, True])
+def test_what_a_layer_saves_is_its_own_business(recompute, rng):
+    """A pair of attention functions with a memory of their own: nobody else looks into it."""
+    params, tokens, targets = make(GQA, rng)
+
+    def forward_of_mine(q, k, v, positions):
+        y, saved = REFERENCE.attention_forward(q, k, v, positions)
+        return y, {"what I need": saved}
+
+    def backward_of_mine(dy, saved):
+        return REFERENCE.attention_backward(dy, saved["what I need"])
+
+    mine = FAST._replace(attention_forward=forward_of_mine, attention_backward=backward_of_mine)
+    _, gradients = loss_and_gradients(params, GQA, tokens, targets, ops=mine, recompute=recompute)
+    assert largest_error(gradients, loss_and_gradients(params, GQA, tokens, targets)[1]) < 1e-12
+
+
 def test_evaluation_is_the_loss(rng):
     params, tokens, targets = make(GQA, rng)
     loss, _ = loss_and_gradients(params, GQA, tokens, targets)
     batches = [(tokens[:1], targets[:1]), (tokens[1:], targets[1:])]
     n = int((targets != IGNORED).sum())
     with Workers(2) as workers:
-        for total, count in (evaluate(params, GQA, batches), workers.evaluate(params, GQA, batches)):
-            assert count == n
-            np.testing.assert_allclose(total / count, loss, rtol=1e-12)
+        together = workers.sums(lambda batch: next_token_sums(params, GQA, *batch), batches)
+    for sums in (together, next_token_sums(params, GQA, tokens, targets)):
+        assert sums["count"] == n
+        np.testing.assert_allclose(means(sums)["loss"], loss, rtol=1e-12)
 
 
 def test_workers_never_start_threads_of_their_own():
@@ -160,14 +191,15 @@ def test_workers_never_start_threads_of_their_own():
         "import numpy as np\n"
         "from minillama.config import ModelConfig\n"
         "from minillama.params import init_params\n"
-        "from minillama.training.gradients import Workers\n"
+        "from minillama.training.objectives import NextToken, Rows\n"
+        "from minillama.training.workers import Workers\n"
         "for head_dim, n_tokens, dtype in ((6, 200, 'f4'), (16, 200, 'f4'), (16, 3, 'f4'), (16, 90, 'f8')):\n"
         "    config = ModelConfig(dim=64, n_layers=2, n_heads=4, head_dim=head_dim, hidden_dim=96, vocab_size=3000,\n"
         "                         max_seq_len=200)\n"
         "    params = init_params(config, np.random.default_rng(0), dtype)\n"
         "    tokens = np.random.default_rng(1).integers(0, 3000, (40, n_tokens))\n"
         "    with Workers(2) as workers:\n"
-        "        workers.loss_and_gradients(params, config, tokens, tokens, n_micro=2)\n"
+        "        workers.gradients(NextToken(config), params, Rows(tokens, tokens), n_micro=2)\n"
     )
     environment = {**os.environ, "NUMBA_THREADING_LAYER": "workqueue", "NUMBA_NUM_THREADS": "2"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
@@ -175,9 +207,11 @@ def test_workers_never_start_threads_of_their_own():
 
 def test_shapes_that_do_not_fit_are_said(rng):
     params, tokens, targets = make(GQA, rng)
-    with pytest.raises(ValueError, match="same shape"):
+    with pytest.raises(ValueError, match=r"targets must have the shape of tokens, \(3, 71\).* got \(3, 70\)"):
         loss_and_gradients(params, GQA, tokens, targets[:, 1:])
     with pytest.raises(ValueError, match="context manager"):
-        Workers(1).loss_and_gradients(params, GQA, tokens, targets)
+        Workers(1).gradients(NextToken(GQA), params, Rows(tokens, targets))
+    with Workers(1) as workers, pytest.raises(ValueError, match="the batch is empty"):
+        workers.gradients(NextToken(GQA), params, Rows(tokens[:0], targets[:0]))
     with pytest.raises(ValueError, match="between 1 and"):
         Workers(10_000)

@@ -48,12 +48,12 @@ def test_the_published_story_from_either_tokenizer(stories, shared_data):
 def test_int8_version_tells_the_story_of_its_weights(stories260k, tmp_path):
     """v2 rounds the weights; its text is that of a float32 model with the rounded weights."""
     from minillama.llm import LLM
-    from minillama.params import map_params
     from minillama.quantization.formats import to_float32
+    from minillama.trees import map_tree
 
     write_llama2c(tmp_path / "int8.bin", stories260k.config, stories260k.params, version=2)
     int8 = minillama.load(tmp_path / "int8.bin", tokenizer=stories260k.tokenizer)
-    rounded = LLM(map_params(to_float32, int8.params), int8.config, int8.tokenizer)
+    rounded = LLM(map_tree(to_float32, int8.params), int8.config, int8.tokenizer)
     text = int8.generate("", max_tokens=200, temperature=0).text
     assert text == rounded.generate("", max_tokens=200, temperature=0).text
     assert text.startswith("Once upon a time, there was a little girl named Lily.")

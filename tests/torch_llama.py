@@ -9,7 +9,8 @@ from torch import nn
 
 from minillama.config import ModelConfig
 from minillama.layers.rope import rope_table
-from minillama.params import LayerParams, Params, build_params, named_arrays
+from minillama.params import LayerParams, Params, build_params
+from minillama.trees import named_leaves
 
 
 class TorchBlock(nn.Module):
@@ -83,5 +84,5 @@ def largest_error(found: Params, expected: Params) -> float:
     """The largest difference of two trees, each array's relative to its own largest number."""
     return max(
         float(np.abs(a - b).max() / np.abs(b).max())
-        for (_, a), (_, b) in zip(named_arrays(found), named_arrays(expected), strict=True)
+        for (_, a), (_, b) in zip(named_leaves(found), named_leaves(expected), strict=True)
     )

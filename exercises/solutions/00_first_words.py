@@ -1,4 +1,8 @@
-"""Chapter 00: first words, solved. `minillama learn solution` shows these after a pass."""
+"""Chapter 00: first words. Solved.
+
+`minillama learn solution` shows these after a pass.
+Generated from minillama/learn/chapters/ by `python -m minillama.learn.generate`.
+"""
 
 import numpy as np
 

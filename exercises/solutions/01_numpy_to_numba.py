@@ -1,4 +1,8 @@
-"""Chapter 01: from NumPy to Numba, solved. `minillama learn solution` shows these after a pass."""
+"""Chapter 01: from NumPy to Numba. Solved.
+
+`minillama learn solution` shows these after a pass.
+Generated from minillama/learn/chapters/ by `python -m minillama.learn.generate`.
+"""
 
 import numpy as np
 from numba import njit, prange

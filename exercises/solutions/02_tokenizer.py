@@ -1,4 +1,8 @@
-"""Chapter 02: the tokenizer, solved. `minillama learn solution` shows these after a pass."""
+"""Chapter 02: the tokenizer, from text to numbers and back. Solved.
+
+`minillama learn solution` shows these after a pass.
+Generated from minillama/learn/chapters/ by `python -m minillama.learn.generate`.
+"""
 
 import re
 from itertools import pairwise

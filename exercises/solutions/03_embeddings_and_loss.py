@@ -1,4 +1,8 @@
-"""Chapter 03: embeddings and the loss, solved. `minillama learn solution` shows these after a pass."""
+"""Chapter 03: embeddings, logits, cross-entropy, perplexity. Solved.
+
+`minillama learn solution` shows these after a pass.
+Generated from minillama/learn/chapters/ by `python -m minillama.learn.generate`.
+"""
 
 import numpy as np
 

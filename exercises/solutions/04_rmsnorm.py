@@ -1,4 +1,8 @@
-"""Chapter 04: RMSNorm, solved. `minillama learn solution` shows these after a pass."""
+"""Chapter 04: RMSNorm, root-mean-square normalisation. Solved.
+
+`minillama learn solution` shows these after a pass.
+Generated from minillama/learn/chapters/ by `python -m minillama.learn.generate`.
+"""
 
 import numpy as np
 from numba import njit

@@ -1,4 +1,8 @@
-"""Chapter 05: RoPE, solved. `minillama learn solution` shows these after a pass."""
+"""Chapter 05: RoPE, rotary position embedding. Solved.
+
+`minillama learn solution` shows these after a pass.
+Generated from minillama/learn/chapters/ by `python -m minillama.learn.generate`.
+"""
 
 import numpy as np
 

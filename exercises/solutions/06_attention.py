@@ -1,4 +1,8 @@
-"""Chapter 06: causal attention, solved. `minillama learn solution` shows these after a pass."""
+"""Chapter 06: causal attention. Solved.
+
+`minillama learn solution` shows these after a pass.
+Generated from minillama/learn/chapters/ by `python -m minillama.learn.generate`.
+"""
 
 import numpy as np
 from numba import njit, prange

@@ -1,4 +1,8 @@
-"""Chapter 07: MHA, MQA and GQA, solved. `minillama learn solution` shows these after a pass."""
+"""Chapter 07: MHA, MQA and GQA. Solved.
+
+`minillama learn solution` shows these after a pass.
+Generated from minillama/learn/chapters/ by `python -m minillama.learn.generate`.
+"""
 
 import numpy as np
 

@@ -1,4 +1,8 @@
-"""Chapter 08: SwiGLU, solved. `minillama learn solution` shows these after a pass."""
+"""Chapter 08: SwiGLU, the feed-forward layer of LLaMA. Solved.
+
+`minillama learn solution` shows these after a pass.
+Generated from minillama/learn/chapters/ by `python -m minillama.learn.generate`.
+"""
 
 import math
 

@@ -1,4 +1,8 @@
-"""Chapter 09: the whole model, solved. `minillama learn solution` shows these after a pass."""
+"""Chapter 09: the whole model on real weights. Solved.
+
+`minillama learn solution` shows these after a pass.
+Generated from minillama/learn/chapters/ by `python -m minillama.learn.generate`.
+"""
 
 import math
 import struct

@@ -1,4 +1,8 @@
-"""Chapter 10: the KV cache, solved. `minillama learn solution` shows these after a pass."""
+"""Chapter 10: the KV cache. Solved.
+
+`minillama learn solution` shows these after a pass.
+Generated from minillama/learn/chapters/ by `python -m minillama.learn.generate`.
+"""
 
 import numpy as np
 

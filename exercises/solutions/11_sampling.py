@@ -1,4 +1,8 @@
-"""Chapter 11: sampling, solved. `minillama learn solution` shows these after a pass."""
+"""Chapter 11: sampling. Solved.
+
+`minillama learn solution` shows these after a pass.
+Generated from minillama/learn/chapters/ by `python -m minillama.learn.generate`.
+"""
 
 import numpy as np
 

@@ -1,4 +1,8 @@
-"""Chapter 12: quantisation and speed, solved. `minillama learn solution` shows these after a pass."""
+"""Chapter 12: quantisation and speed. Solved.
+
+`minillama learn solution` shows these after a pass.
+Generated from minillama/learn/chapters/ by `python -m minillama.learn.generate`.
+"""
 
 import numpy as np
 from numba import njit
@@ -44,12 +48,6 @@ def choose_group_size(w, sizes, bits, tolerance):
     return bits_per_weight, np.array(errors), max(s for s, error in zip(sizes, errors) if error <= tolerance)
 
 
-def int8_block_matvec(q, d, x, dx):
-    y = np.empty(len(q), np.float32)
-    _multiply_int8(q, d, x, dx, y)
-    return y
-
-
 @njit(fastmath=True)
 def _multiply_int8(q, d, x, dx, y):
     for r in range(len(q)):
@@ -60,6 +58,12 @@ def _multiply_int8(q, d, x, dx, y):
                 total += np.int32(np.int32(q[r, i]) * np.int32(x[i]))
             result += d[r, b] * dx[b] * np.float32(total)
         y[r] = result
+
+
+def int8_block_matvec(q, d, x, dx):
+    y = np.empty(len(q), np.float32)
+    _multiply_int8(q, d, x, dx, y)
+    return y
 
 
 def zero_point_correction(sums, x, zero):
@@ -88,13 +92,6 @@ def split_in_planes(x):
     return high.reshape(-1).astype(np.int8), low.reshape(-1).astype(np.int8), d[:, 0], q.sum(axis=1)
 
 
-def q4_0_matvec(blocks, x):
-    d = np.ascontiguousarray(blocks[..., :2]).view(np.float16)[..., 0].astype(np.float32)  # (R, B)
-    y = np.zeros(len(blocks), np.float32)
-    _multiply_q4_0(d, blocks, x, y)
-    return y
-
-
 @njit(fastmath=True)
 def _multiply_q4_0(d, blocks, x, y):
     for r in range(len(y)):
@@ -105,6 +102,13 @@ def _multiply_q4_0(d, blocks, x, y):
                 total += np.float32((byte & 15) - 8) * x[32 * b + i]
                 total += np.float32((byte >> 4) - 8) * x[32 * b + 16 + i]
             y[r] += d[r, b] * total
+
+
+def q4_0_matvec(blocks, x):
+    d = np.ascontiguousarray(blocks[..., :2]).view(np.float16)[..., 0].astype(np.float32)  # (R, B)
+    y = np.zeros(len(blocks), np.float32)
+    _multiply_q4_0(d, blocks, x, y)
+    return y
 
 
 def decode_speed_bound(n_layers, dim, n_heads, n_kv_heads, hidden_dim, vocab_size, bits, head_bits, context, bandwidth):

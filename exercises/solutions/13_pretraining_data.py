@@ -1,4 +1,8 @@
-"""Chapter 13: pretraining data, solved. `minillama learn solution` shows these after a pass."""
+"""Chapter 13: pretraining data, from pages of the web to rows of tokens. Solved.
+
+`minillama learn solution` shows these after a pass.
+Generated from minillama/learn/chapters/ by `python -m minillama.learn.generate`.
+"""
 
 import re
 from itertools import combinations

@@ -1,4 +1,8 @@
-"""Chapter 14: backpropagation and training, solved. `minillama learn solution` shows these after a pass."""
+"""Chapter 14: backpropagation and training. Solved.
+
+`minillama learn solution` shows these after a pass.
+Generated from minillama/learn/chapters/ by `python -m minillama.learn.generate`.
+"""
 
 import math
 

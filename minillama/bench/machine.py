@@ -36,6 +36,7 @@ def describe_machine() -> dict[str, Any]:
 def describe_model(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
     """Name, size and stored precisions; of a path only the last part."""
     from ..checkpoints.info import stored_formats
+    from ..params import count_parameters
 
     formats = stored_formats(checkpoint.params)
     path = Path(checkpoint.path)
@@ -43,7 +44,7 @@ def describe_model(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
         "name": Path(name).name if os.path.exists(name) else name,
         "format": checkpoint.format,
         "stored": {key: {"tensors": count, "bytes": size} for key, (count, size) in formats.items()},
-        "parameters": checkpoint.config.n_parameters,
+        "parameters": count_parameters(checkpoint.config),
         "file_bytes": path.stat().st_size if path.is_file() else sum(size for _, size in formats.values()),
         **_work(checkpoint.config),
     }

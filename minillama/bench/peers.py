@@ -84,7 +84,7 @@ class WorkerEngine:
 
 
 class Llama2c:
-    """karpathy's llama2.c: its `run`, started anew for each measurement.
+    """karpathy's llama2.c: its `run`, started afresh for each measurement.
 
     It decodes from position 0 in float32 and tells its own speed. Its arithmetic fixes RoPE's
     base and the norms' epsilon: a model with others runs as a copy of the same shapes, which
@@ -113,7 +113,7 @@ class Llama2c:
         self._environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
 
     def rate(self, request: Request) -> float:
-        """Tokens per second, from as many positions as the request's prompt and tokens take."""
+        """Tokens per second over as many positions as the request's prompt and tokens take."""
         seconds_a_token: list[float] = []
         begin = time.perf_counter()
         while not seconds_a_token or (

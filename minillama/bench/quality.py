@@ -1,6 +1,6 @@
 """`minillama bench --quality`: what the fast arithmetic costs in the model's predictions.
 
-A text is cut in windows of 512 positions. Each begins with the token that starts a text (BOS, or
+A text is cut into windows of 512 positions. Each begins with the token that starts a text (BOS, or
 EOS in a vocabulary without one) and every further token of the window is predicted from all
 before it, the first from the start token alone. Three ways of computing the same predictions:
 
@@ -94,7 +94,7 @@ def measure_quality(
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{text} cannot be read as UTF-8 text: {error}") from error
     exact, fast = (load(model, tokenizer=tokenizer, threads=threads, exact=flag) for flag in (True, False))
-    # A token needs some bytes: what is certainly not looked at is not cut in tokens either.
+    # A token needs some bytes: what will certainly not be looked at is not cut into tokens either.
     ids = fast.tokenizer.encode(words[: 64 * n_tokens], bos=False)[:n_tokens]
     if not ids:
         raise ValueError(f"{text} holds no text")

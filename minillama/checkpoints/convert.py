@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..config import ModelConfig
-from ..params import Params, build_params, named_arrays
+from ..params import Params
 from ..quantization.formats import FORMATS, format_name, head_format, quantize, to_float32
 from ..tokenizers import (
     SentencePieceBPE,
@@ -17,6 +16,7 @@ from ..tokenizers import (
     save_tokenizer,
     write_llama2c_tokenizer,
 )
+from ..trees import map_named
 from .common.checkpoint import Checkpoint
 from .gguf import write_gguf
 from .hub.locate import DownloadProgress, resolve
@@ -137,7 +137,7 @@ def _to_folder(
         target.mkdir(parents=True, exist_ok=True)
         save_tokenizer(tokenizer, target)
     if folder_format == "minillama":
-        write_native(target, checkpoint.config, _in_precision(checkpoint.config, checkpoint.params, to))
+        write_native(target, checkpoint.config, _in_precision(checkpoint.params, to))
     else:
         if to not in (None, *_PLAIN):
             raise ValueError(f"a Hugging Face folder holds F32, F16 or BF16, not {to}")
@@ -146,7 +146,7 @@ def _to_folder(
     return [target]
 
 
-def _in_precision(config: ModelConfig, params: Params, to: str | None) -> Params:
+def _in_precision(params: Params, to: str | None) -> Params:
     """Matrices in the precision `to`; vectors, and rows that do not divide into its blocks, keep theirs."""
 
     def change(name: str, weight: Any) -> Any:
@@ -159,5 +159,4 @@ def _in_precision(config: ModelConfig, params: Params, to: str | None) -> Params
             return weight
         return quantize(to_float32(weight), target)
 
-    changed = {name: change(name, weight) for name, weight in named_arrays(params)}
-    return build_params(config, lambda name, shape: changed[name])
+    return map_named(change, params)

@@ -7,8 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from ..config import ModelConfig
-from ..params import LayerParams, Params, expected_shapes, named_arrays
+from ..params import LayerParams, Params, count_parameters, expected_shapes
 from ..quantization.formats import format_name
+from ..trees import named_leaves
 
 
 def describe(config: ModelConfig) -> dict[str, Any]:
@@ -24,11 +25,12 @@ def describe(config: ModelConfig) -> dict[str, Any]:
     shapes = expected_shapes(config)
     layer = {name.removeprefix("layers.0."): shape for name, shape in shapes.items() if name.startswith("layers.0.")}
     outside = {name: shape for name, shape in shapes.items() if not name.startswith("layers.")}
+    n_parameters = count_parameters(config)
     return {
         "config": asdict(config),
         "attention": config.attention_kind,
-        "parameters": config.n_parameters,
-        "bytes": {name: round(config.n_parameters * bits / 8) for name, bits in _BITS.items()},
+        "parameters": n_parameters,
+        "bytes": {name: round(n_parameters * bits / 8) for name, bits in _BITS.items()},
         "kv_cache": {
             "bytes_per_token": config.kv_cache_bytes(),
             "bytes_at_context": config.kv_cache_bytes(config.max_seq_len),
@@ -46,7 +48,7 @@ def stored_formats(params: Params) -> dict[str, tuple[int, int]]:
     """For each precision in a checkpoint: number of tensors, bytes."""
     counts: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
-    for _, array in named_arrays(params):
+    for _, array in named_leaves(params):
         counts[format_name(array)] += 1
         sizes[format_name(array)] += array.nbytes
     return {name: (counts[name], sizes[name]) for name in counts}

@@ -28,8 +28,9 @@ from ..config import ModelConfig
 from ..files.atomic import atomic_write
 from ..files.errors import CheckpointError
 from ..files.mapped import MappedFile
-from ..params import LayerParams, Params, build_params, expected_shapes, named_arrays
+from ..params import LayerParams, Params, build_params, count_parameters, expected_shapes
 from ..quantization.formats import GroupedArray, Weight
+from ..trees import named_leaves
 from .common.checkpoint import Checkpoint, check_params, make_config
 from .common.weights import as_float32_bytes, float32_rows, stored_weight
 
@@ -68,7 +69,7 @@ def read_llama2c(path: str | os.PathLike[str]) -> Checkpoint:
     Raises
     ------
     CheckpointError
-        When the version is unknown, the header makes no model, or the file does not have
+        When the version is unknown, the header describes no model, or the file does not have
         exactly the size that follows from the header.
     """
     file = MappedFile(path)
@@ -127,7 +128,7 @@ def _read_config(file: MappedFile, version: int) -> ModelConfig:
 
 
 def _read_group_size(file: MappedFile, config: ModelConfig) -> int:
-    """The i32 behind the flag, which leaves it unaligned. A divisor of dim divides every matrix."""
+    """The i32 after the flag, which leaves it unaligned. A divisor of dim divides every matrix."""
     group_size = int(file.array(37, "<i4", (1,), "group_size")[0])
     if group_size < 1 or config.dim % group_size:
         raise CheckpointError(file.path, "group_size", f"expected a divisor of dim {config.dim}, found {group_size}")
@@ -144,7 +145,7 @@ def _check_size(file: MappedFile, config: ModelConfig, version: int, group_size:
 
 def _file_bytes(config: ModelConfig, version: int, group_size: int) -> int:
     """The size of a file, from the configuration alone: no loop over what the header claims."""
-    n_parameters = config.n_parameters
+    n_parameters = count_parameters(config)
     if version == 2:
         n_vectors = (2 * config.n_layers + 1) * config.dim
         n_packed = n_parameters - n_vectors
@@ -213,7 +214,7 @@ def write_llama2c(
     """
     _check_writable(config, version, group_size)
     check_params(config, params)
-    arrays = dict(named_arrays(params))
+    arrays = dict(named_leaves(params))
     groups = {weight.group_size for weight in arrays.values() if isinstance(weight, GroupedArray)}
     if group_size is None:
         group_size = groups.pop() if len(groups) == 1 else math.gcd(64, config.dim, config.hidden_dim)

@@ -9,7 +9,7 @@
     int8/64 (see GroupedArray)    I8 of the matrix's shape, and F32 "NAME.scales"
 
 Other tools of safetensors can open the file. Training and alignment save here, and so does
-whoever converts a model without losing a bit of it; the tokenizer's files stand beside.
+whoever converts a model without losing a bit of it; the tokenizer's files stand beside it.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from numpy.typing import NDArray
 from ..config import ModelConfig
 from ..files.errors import CheckpointError
 from ..files.json_object import Fields, list_names, read_object
-from ..params import Params, build_params, named_arrays
+from ..params import Params, build_params
 from ..quantization.formats import FORMATS, GroupedArray, PackedArray, Weight, format_name
+from ..trees import named_leaves
 from .common.checkpoint import Checkpoint, check_names, check_params, check_shape, make_config
 from .common.safetensors import SafetensorsFile, TensorToWrite, write_model_folder
 from .common.weights import PLAIN_FLOATS
@@ -74,7 +75,7 @@ def read_native(folder: str | os.PathLike[str]) -> Checkpoint:
     tensors = fields.object("tensors")
     file = SafetensorsFile(folder / WEIGHTS_NAME)
     if unknown := check_names(path, config, tensors.values, str):
-        raise tensors.error(unknown[0], f"is no parameter of the configuration (unknown: {list_names(unknown)})")
+        raise tensors.error(unknown[0], f"is not a parameter of the configuration (unknown: {list_names(unknown)})")
     _check_names(file, tensors)
 
     def get(name: str, shape: tuple[int, ...]) -> Weight:
@@ -91,7 +92,7 @@ def _parse_config(fields: Fields) -> ModelConfig:
     read: dict[str, Callable[[str], Any]] = {"int": fields.integer, "float": fields.number, "bool": fields.boolean}
     known = {field.name: read[str(field.type)] for field in dataclass_fields(ModelConfig)}
     if unknown := sorted(set(fields.values).difference(known)):
-        raise fields.error(unknown[0], f"is no number of a configuration (unknown: {list_names(unknown)})")
+        raise fields.error(unknown[0], f"is not a number of a configuration (unknown: {list_names(unknown)})")
     values = {name: get(name) for name, get in known.items()}
     for name in ("n_kv_heads", "head_dim"):
         fields.positive(name)  # 0 would stand for a default
@@ -172,14 +173,14 @@ def write_native(
     Raises
     ------
     ValueError
-        When the parameters do not have the shapes of `config` or are no floats.
+        When the parameters do not have the shapes of `config` or are not floats.
     CheckpointError
         When the folder holds a model of another kind.
     """
     check_params(config, params)
     tensors: dict[str, TensorToWrite] = {}
     stored: dict[str, dict[str, Any]] = {}
-    for name, weight in named_arrays(params):
+    for name, weight in named_leaves(params):
         stored[name] = {"format": format_name(weight), "shape": list(weight.shape)}
         tensors.update(_tensors(name, weight))
     description = {

@@ -1,49 +1,80 @@
-"""What the command line says and hears: an answer as it comes, and a conversation."""
+"""`minillama chat`: one answer, or a conversation."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
 
-from .output import compiled_functions, fail, note, write
+import typer
+
+from .options import (
+    DEFAULT_MODEL,
+    KVName,
+    KVOption,
+    MaxTokens,
+    MinP,
+    Model,
+    OpsName,
+    OpsOption,
+    Penalty,
+    Quiet,
+    Seed,
+    Stop,
+    Temperature,
+    Threads,
+    TokenizerFile,
+    TopK,
+    TopP,
+    chosen_sampling,
+    given_text,
+    load_llm,
+)
+from .output import compile_notice, fail, note, write
+from .timed import Timed
 
 if TYPE_CHECKING:
-    from ..inference.session import Session
-    from ..inference.text import TextStream
     from ..llm import LLM
 
 
-class Timed:
-    """Runs a text stream to stdout and measures prompt and answer apart."""
+def register(app: typer.Typer) -> None:
+    """Add to the command line."""
+    app.command()(chat)
 
-    def __init__(self, session: Session, start: Callable[[], TextStream]) -> None:
-        begin = time.perf_counter()
-        self._compiled_before = compiled_functions()
-        shared = session.position
-        self.stream: TextStream = start()
-        self.prompt_seconds = time.perf_counter() - begin
-        self.prompt_tokens = max(session.position - shared, 1)
-        self.seconds = 0.0
 
-    def show(self) -> None:
-        """Print the pieces as they come; an interrupt ends the answer, not the program."""
-        begin = time.perf_counter()
-        try:
-            for piece in self.stream:
-                write(piece)
-        finally:
-            self.seconds = time.perf_counter() - begin
-
-    def figures(self) -> str:
-        """Tokens, speed, and why the text ended if not by itself."""
-        n = len(self.stream.result.ids)
-        speed = f"{n / self.seconds:.1f} tokens/s" if n and self.seconds else "0 tokens/s"
-        why = {"length": "; stopped at --max-tokens", "context": "; the context is full"}
-        ended = why.get(self.stream.result.finish_reason or "", "")
-        if compiled_functions() > self._compiled_before:
-            ended += "; most of the time went into compiling, the next run is quick"
-        return f"prompt {self.prompt_tokens} tokens in {self.prompt_seconds:.2f} s; {n} tokens at {speed}{ended}"
+def chat(
+    message: Annotated[str | None, typer.Argument(help="One message to answer; without it a conversation.")] = None,
+    model: Model = DEFAULT_MODEL,
+    tokenizer: TokenizerFile = None,
+    system: Annotated[str | None, typer.Option("--system", help="What the assistant should know or be.")] = None,
+    template: Annotated[
+        str | None, typer.Option("--template", help="Chat format (llama-2, chatml, zephyr) if the model does not say.")
+    ] = None,
+    max_tokens: MaxTokens = None,
+    temperature: Temperature = 0.6,
+    top_k: TopK = 0,
+    top_p: TopP = 0.9,
+    min_p: MinP = 0.0,
+    repetition_penalty: Penalty = 1.0,
+    stop: Stop = None,
+    seed: Seed = None,
+    threads: Threads = None,
+    ops: OpsOption = OpsName.fast,
+    kv_cache: KVOption = KVName.float32,
+    quiet: Quiet = False,
+) -> None:
+    """Talk with a chat model; a single answer when a message is given or stdin is a pipe."""
+    sampling = chosen_sampling(temperature, top_k, top_p, min_p, repetition_penalty)
+    once = message if message is not None else (None if sys.stdin.isatty() else given_text(None, None))
+    with compile_notice():
+        llm = load_llm(model, tokenizer, threads, ops, kv_cache)
+        llm.chat_template(template)  # an unknown format is reported before the person types
+        talk = Conversation(
+            llm, system, quiet, template=template, max_tokens=max_tokens, stop=stop or (), seed=seed, sampling=sampling
+        )
+        if once is not None:
+            talk.answer(once)
+        else:
+            talk.run()
 
 
 class Conversation:
@@ -63,7 +94,7 @@ class Conversation:
     def answer(self, text: str) -> None:
         """Answer one message; what was said stays if the answer is broken off."""
         asked = [*self.messages, {"role": "user", "content": text}]
-        timed = Timed(self.session, lambda: self.llm.chat_stream(asked, session=self.session, **self.options))
+        timed = Timed(lambda: self.llm.chat_stream(asked, session=self.session, **self.options))
         try:
             timed.show()
         finally:

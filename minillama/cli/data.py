@@ -46,12 +46,13 @@ def filter_(
         Path | None, typer.Option("--report", help="REPORT.json, .md and .png; beside the output if not given.")
     ] = None,
     rules: Annotated[
-        str | None, typer.Option("--rules", help=f"Of {', '.join(RULES)}; they run as written. All if not given.")
+        str | None,
+        typer.Option("--rules", help=f"Of {', '.join(RULES)}; they run in the order given. All if not given."),
     ] = None,
     without: Annotated[str | None, typer.Option("--without", help="Rules to leave out: harmful,minhash")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="A filters.toml with thresholds; see below.")] = None,
     word_list: Annotated[
-        Path | None, typer.Option("--word-list", help="Words of the rule harmful, a line each.")
+        Path | None, typer.Option("--word-list", help="Words for the rule harmful, one a line.")
     ] = None,
     eval_files: Annotated[
         list[Path] | None,
@@ -63,18 +64,18 @@ def filter_(
     whole_files: Annotated[bool, typer.Option("--whole-files", help="Each .txt file is one document.")] = False,
     field: Annotated[str, typer.Option("--field", help="In .jsonl files: the key of the text.")] = "text",
     format_: Annotated[
-        str, typer.Option("--format", help="Of the shards of a folder: jsonl.gz, jsonl or txt.")
+        str, typer.Option("--format", help="Of the shards in a folder: jsonl.gz, jsonl or txt.")
     ] = "jsonl.gz",
-    shard_mb: Annotated[int, typer.Option("--shard-mb", min=1, help="Size of a shard at most.")] = 256,
+    shard_mb: Annotated[int, typer.Option("--shard-mb", min=1, help="Largest size of a shard.")] = 256,
     max_document_mb: Annotated[
         int, typer.Option("--max-document-mb", min=1, help="Larger documents are left out, and counted.")
     ] = 32,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes; they do not change the result.")] = 1,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Stop at bad UTF-8 or JSON; it is counted and left out else.")
+        bool, typer.Option("--strict", help="Stop at bad UTF-8 or JSON; otherwise it is counted and left out.")
     ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace what an earlier run has written there.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace what an earlier run wrote there.")] = False,
 ) -> None:
     """Keep the texts that pass quality rules, without duplicates, with personal data masked.
 
@@ -118,7 +119,7 @@ def _run(settings: PipelineSettings, stem: Path, resume: bool, force: bool) -> N
         with compile_notice(), filter_bar() as progress:
             result = run_pipeline(settings, resume=resume, force=force, progress=progress, report=report)
     except KeyboardInterrupt:
-        note("interrupted; the same command with --resume goes on")
+        note("interrupted; the same command with --resume continues")
         raise typer.Exit(130) from None
     read, kept = result.tally["read"], result.tally["written"]
     for kind, found in result.tally.get("problems", {}).items():
@@ -156,7 +157,7 @@ def _configured(config: Path | None) -> tuple[tuple[str, ...] | None, dict[str, 
 def _chosen(
     rules: str | None, without: str | None, named: tuple[str, ...] | None, has_eval: bool
 ) -> tuple[str, ...] | None:
-    """The rules by name; the command line goes before the file, None is all."""
+    """The rules by name; the command line takes precedence over the file, None is all."""
 
     chosen = named if rules is None else tuple(rules.replace(",", " ").split())
     if without is None:
@@ -173,7 +174,7 @@ def _chosen(
 def _check_files(paths: list[Path | None]) -> None:
     for path in paths:
         if path is not None and not path.is_file():
-            raise ValueError(f"{path} is no file")
+            raise ValueError(f"{path} is not a file")
 
 
 def _check_report(stem: Path, may_replace: bool) -> None:

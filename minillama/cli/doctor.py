@@ -102,16 +102,18 @@ def _threading_layer() -> Finding:
             "delete the folder of the kernel cache",
         )
     layer = numba.threading_layer() if most_threads() > 1 else "one thread"
-    advice = "one model at a time per process: this layer does not allow two" if layer == "workqueue" else ""
+    advice = "this layer does not allow two models to run at once in a process" if layer == "workqueue" else ""
     return Finding("kernels", f"compiled and right; threading layer {layer}", True, advice)
 
 
 def _kernel_cache() -> Finding:
-    from ..compute.jit import kernel_folder
+    from ..compute.kernel_cache import kernel_folder
 
     folder = kernel_folder()
     if folder is None:
-        advice = "every start compiles anew: set MINILLAMA_HOME or NUMBA_CACHE_DIR to a folder you may write to"
+        advice = (
+            "every start compiles everything again: set MINILLAMA_HOME or NUMBA_CACHE_DIR to a folder you may write to"
+        )
         return Finding("kernel cache", "nowhere to write", False, advice)
     return Finding("kernel cache", str(folder))
 

@@ -11,9 +11,9 @@ import typer
 from .output import note, write
 
 if TYPE_CHECKING:
-    from ..learn.exercise import Exercise
-    from ..learn.report import Report
-    from ..learn.workspace import Workspace
+    from ..learn.diagnosis.report import Report
+    from ..learn.exercises.exercise import Exercise
+    from ..learn.workspace.folder import Workspace
 
 learn = typer.Typer(help="The exercises: write each component, be told what is wrong, run a model on it.")
 
@@ -31,7 +31,7 @@ def show_map(context: typer.Context, folder: Folder = None) -> None:
     """Without a command: the map of the book, your progress, and what is next."""
     if context.invoked_subcommand is not None:
         return
-    from ..learn.workspace import WorkspaceError, find_workspace
+    from ..learn.workspace.folder import WorkspaceError, find_workspace
 
     try:
         workspace = find_workspace(folder)
@@ -45,7 +45,7 @@ def show_map(context: typer.Context, folder: Folder = None) -> None:
 @learn.command()
 def start(folder: Annotated[Path, typer.Argument(help="A new folder for your functions, such as my-llama.")]) -> None:
     """Copy the starters into a folder of your own, or bring that folder up to date."""
-    from ..learn.workspace import start as make
+    from ..learn.workspace.folder import start as make
 
     workspace, news = make(folder)
     note(f"{folder}: {len(news)} new" if news else f"{folder} is up to date")
@@ -54,7 +54,7 @@ def start(folder: Annotated[Path, typer.Argument(help="A new folder for your fun
         write("Every exercise is solved. `minillama learn verify` writes the report.\n")
         return
     write(f"\nThe first one is {_name(exercise)}\n   {exercise.task}\n\n")
-    write(f"   1. open {workspace.path_of(exercise)} in an editor\n")
+    write(f"   1. open {workspace.path_of(exercise.id)} in an editor\n")
     write("   2. in this terminal:  minillama learn watch\n")
     write(f"   3. replace `raise NotImplementedError` in {exercise.id}, and save\n\n")
     write("`minillama learn` shows the map; `minillama learn hint` helps.\n")
@@ -67,12 +67,12 @@ def check(
     folder: Folder = None,
 ) -> None:
     """Check one function."""
-    from ..learn.exercise import parse_dims
-    from ..learn.running import check_in_process
+    from ..learn.exercises.exercise import parse_dims
+    from ..learn.workspace.checker import check_in_process
 
     workspace, wanted = _wanted(folder, exercise)
     dims = parse_dims(wanted, case) if case else None
-    report = check_in_process(wanted, workspace.path_of(wanted), dims)
+    report = check_in_process(wanted, workspace.path_of(wanted.id), dims)
     if dims is None and report.status != "not started":
         workspace.note_result(wanted, report.passed)
     _show(report)
@@ -85,9 +85,9 @@ def check(
 @learn.command()
 def watch(exercise: Id = None, folder: Folder = None) -> None:
     """Check whenever you save; keys: h hint, l list, n next, q quit."""
-    from ..learn.exercise import get_exercise
-    from ..learn.watch import Watcher
-    from ..learn.watch import watch as loop
+    from ..learn.chapters.catalogue import get_exercise
+    from ..learn.workspace.watch import Watcher
+    from ..learn.workspace.watch import watch as loop
 
     workspace, wanted = _wanted(folder, exercise)
 
@@ -112,7 +112,7 @@ def watch(exercise: Id = None, folder: Folder = None) -> None:
         return True
 
     def next_key() -> bool:
-        from ..learn.exercise import catalogue
+        from ..learn.chapters.catalogue import catalogue
 
         ids = list(catalogue())
         following = ids[(ids.index(watcher.current.id) + 1) % len(ids)]
@@ -142,8 +142,9 @@ def solution(
     give_up: Annotated[bool, typer.Option("--give-up", help="Show it before you have passed.")] = False,
     folder: Folder = None,
 ) -> None:
-    """The book's own solution, after a pass or with --give-up."""
-    from ..learn.workspace import WorkspaceError, function_text, starters_folder
+    """The book's own solution and what it needs, after a pass or with --give-up."""
+    from ..learn.chapters import texts
+    from ..learn.workspace.folder import WorkspaceError
 
     workspace, wanted = _wanted(folder, exercise)
     record = workspace.record(wanted.id)
@@ -152,8 +153,7 @@ def solution(
     if not record.passed:
         record.solution_seen = True
         workspace.save()
-    path = starters_folder() / "solutions" / workspace.path_of(wanted).name
-    write(function_text(path, wanted.id))
+    write(texts.solution(wanted.id, known=[id for id, kept in workspace.records.items() if kept.passed]))
 
 
 @learn.command()
@@ -161,14 +161,14 @@ def reset(exercise: Annotated[str, typer.Argument(help="An exercise.")], folder:
     """Put the starter of one function back; your file is copied first."""
     workspace, wanted = _wanted(folder, exercise)
     kept = workspace.reset(wanted)
-    note(f"{wanted.id} is back to its start; your file before that is {kept.name}")
+    note(f"{wanted.id} is back to its start; your file as it was is {kept.name}")
 
 
 @learn.command()
 def verify(folder: Folder = None) -> None:
     """Check everything again and write a report with hashes and this machine's speed."""
-    from ..learn.certificate import verify as run
-    from ..learn.certificate import write_report
+    from ..learn.workspace.certificate import verify as run
+    from ..learn.workspace.certificate import write_report
 
     workspace, _ = _wanted(folder, None, may_be_none=True)
 
@@ -184,15 +184,15 @@ def verify(folder: Folder = None) -> None:
 @learn.command()
 def speed(exercise: Annotated[str, typer.Argument(help="An exercise about a kernel.")], folder: Folder = None) -> None:
     """The speed card: naive loops, NumPy, yours, the package's kernel and PyTorch on this machine."""
-    from ..learn.running import check_in_process
     from ..learn.speed import speed_card
-    from ..learn.worker import load_file
+    from ..learn.workspace.checker import check_in_process
+    from ..learn.workspace.worker import load_file
 
     workspace, wanted = _wanted(folder, exercise)
-    report = check_in_process(wanted, workspace.path_of(wanted))
+    report = check_in_process(wanted, workspace.path_of(wanted.id))
     yours: Any = None
     if report.passed:
-        yours = getattr(load_file(workspace.path_of(wanted)), wanted.id)
+        yours = getattr(load_file(workspace.path_of(wanted.id)), wanted.id)
     else:
         note(f"{wanted.id} does not pass its check yet: measured without yours")
     write("\n".join(speed_card(wanted, yours).lines()) + "\n")
@@ -202,8 +202,8 @@ def speed(exercise: Annotated[str, typer.Argument(help="An exercise about a kern
 
 
 def _wanted(folder: Path | None, id: str | None, *, may_be_none: bool = False) -> tuple[Workspace, Any]:
-    from ..learn.exercise import get_exercise
-    from ..learn.workspace import WorkspaceError, find_workspace
+    from ..learn.chapters.catalogue import get_exercise
+    from ..learn.workspace.folder import WorkspaceError, find_workspace
 
     workspace = find_workspace(folder)
     exercise = get_exercise(id) if id else workspace.next_exercise()
@@ -232,7 +232,7 @@ def _confirm(exercise: Exercise) -> None:
 
     if exercise.oracle is None or importlib.util.find_spec("torch") is None:
         return
-    from ..learn.compare import compare
+    from ..learn.diagnosis.compare import compare
 
     for dims in exercise.shapes:
         if not compare(exercise, exercise.run(exercise.oracle, dims), exercise.run(exercise.reference, dims)).equal:
@@ -246,11 +246,11 @@ def _print_next(workspace: Workspace, after: Exercise | None = None) -> None:
     if upcoming is None:
         write("\n   That was the last one. `minillama learn verify` writes the report.\n")
         return
-    write(f"\n   Next: {_name(upcoming)} ({workspace.path_of(upcoming).name}, about {upcoming.minutes} minutes)\n")
+    write(f"\n   Next: {_name(upcoming)} ({workspace.path_of(upcoming.id).name}, about {upcoming.minutes} minutes)\n")
 
 
 def _print_hint(workspace: Workspace, exercise: Exercise) -> None:
-    from ..learn.report import wrapped
+    from ..learn.diagnosis.report import wrapped
 
     record = workspace.record(exercise.id)
     record.hints = min(record.hints + 1, len(exercise.hints))
@@ -263,7 +263,7 @@ def _print_hint(workspace: Workspace, exercise: Exercise) -> None:
 
 
 def _print_map(workspace: Workspace | None) -> None:
-    from ..learn.exercise import catalogue
+    from ..learn.chapters.catalogue import catalogue
 
     exercises = list(catalogue().values())
     done = {e.id for e in exercises if workspace is not None and workspace.record(e.id).passed}
@@ -275,7 +275,7 @@ def _print_map(workspace: Workspace | None) -> None:
         write(f"\n {chapter} {_topic(chapter)}\n")
         for e in those:
             mark = "x" if e.id in done else " "
-            kind = " runs the model" if e.op is not None else ""
+            kind = " runs the model" if e.replaces is not None else ""
             kind += " speed" if e.speed is not None else ""
             write(f"   [{mark}] {e.id:<32} {'*' * e.difficulty:<4}{e.minutes:>3} min  {kind}\n")
     if workspace is None:
@@ -285,7 +285,6 @@ def _print_map(workspace: Workspace | None) -> None:
 
 
 def _topic(chapter: str) -> str:
-    from ..learn.workspace import starters_folder
+    from ..learn.workspace.folder import chapter_file
 
-    names = [path.stem for path in starters_folder().glob(f"{chapter}_*.py")]
-    return names[0][3:].replace("_", " ") if names else ""
+    return chapter_file(chapter)[3:].removesuffix(".py").replace("_", " ")

@@ -32,6 +32,7 @@ def fail(text: str, code: int = 1) -> int:
 
 def write(text: str) -> None:
     """Show a piece of the answer at once; end without a word when nobody reads it any more."""
+    _Compiling.may_rewrite = False
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -66,9 +67,10 @@ def download_bar() -> Iterator[Any]:
 
 
 class _Compiling:
-    """How many functions Numba has compiled under `compile_notice`."""
+    """How many functions Numba has compiled under `compile_notice`, and whether no answer stands in the line yet."""
 
     n_functions = 0
+    may_rewrite = True
 
 
 def compiled_functions() -> int:
@@ -78,17 +80,31 @@ def compiled_functions() -> int:
 
 @contextmanager
 def compile_notice() -> Iterator[None]:
-    """Say so when Numba compiles: the first run on a machine takes some seconds longer."""
+    """Say so when Numba compiles: a line that counts, on a terminal; one line for the whole run elsewhere."""
     from numba.core import event
 
     class Listener(event.Listener):
+        depth = 0
+
         def on_start(self, event: Any) -> None:
-            if _Compiling.n_functions == 0:
-                note("compiling the kernels: once on this machine, about 20 seconds …")
+            if _Compiling.n_functions == 0 and not stderr.is_terminal:
+                note("compiling the kernels: once on this machine, about 15 seconds …")
             _Compiling.n_functions += 1
+            self.depth += 1
+            if stderr.is_terminal and _Compiling.may_rewrite:
+                name = event.data["dispatcher"].__name__.strip("_")
+                _rewrite(f"compiling the kernels, once on this machine: {_Compiling.n_functions} … {name}")
 
         def on_end(self, event: Any) -> None:
-            pass
+            self.depth -= 1
+            if self.depth == 0 and stderr.is_terminal and _Compiling.may_rewrite:
+                _rewrite("")  # an answer may follow
 
     with event.install_listener("numba:compile", Listener()):
         yield
+
+
+def _rewrite(text: str) -> None:
+    """Show `text` in place of the line where the cursor is."""
+    stderr.file.write(f"\r\x1b[2K\x1b[2m{text[: stderr.width - 1]}\x1b[0m" if text else "\r\x1b[2K")
+    stderr.file.flush()

@@ -17,7 +17,7 @@ Inputs = Annotated[
     typer.Argument(help="Files .txt (documents between separator lines) or .jsonl, also .gz; or folders of these."),
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier run has written there.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier run wrote there.")]
 Separator = Annotated[str, typer.Option("--separator", help="In .txt files: the line between documents; '' for none.")]
 Field = Annotated[str, typer.Option("--field", help="In .jsonl files: the key of the text.")]
 
@@ -31,10 +31,10 @@ def register(app: typer.Typer) -> None:
 def tokenizer(
     inputs: Inputs,
     out: Out,
-    vocab_size: Annotated[int, typer.Option("--vocab-size", help="Pieces in all, 259 fixed ones among them.")] = 4096,
+    vocab_size: Annotated[int, typer.Option("--vocab-size", help="Pieces in all, including 259 fixed ones.")] = 4096,
     character_coverage: Annotated[
         float,
-        typer.Option("--character-coverage", help="Share of all characters that get a piece; bytes for the rest."),
+        typer.Option("--character-coverage", help="Share of all characters that get a piece; the rest become bytes."),
     ] = 0.99995,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Do not change the result.")] = 2,
     separator: Separator = SEPARATOR,
@@ -75,7 +75,7 @@ def tokens(
     tokenizer: Annotated[Path, typer.Option("--tokenizer", "-t", help="The folder or file of the tokenizer.")],
     out: Out,
     eos: Annotated[bool, typer.Option("--eos", help="End every document with EOS; BOS begins it in any case.")] = False,
-    shard_tokens: Annotated[int, typer.Option("--shard-tokens", min=1, help="Tokens of a file at most.")] = 1 << 26,
+    shard_tokens: Annotated[int, typer.Option("--shard-tokens", min=1, help="The most tokens in a file.")] = 1 << 26,
     separator: Separator = SEPARATOR,
     field: Field = "text",
     force: Force = False,

@@ -16,8 +16,8 @@ import typer
 from .output import compile_notice, note, stderr, write
 
 if TYPE_CHECKING:
-    from ..training.run import Outcome
     from ..training.settings import TrainSettings
+    from ..training.trainer import Outcome
 
 
 def register(app: typer.Typer) -> None:
@@ -28,8 +28,10 @@ def register(app: typer.Typer) -> None:
 def train(
     config: Annotated[Path | None, typer.Argument(help="Settings (TOML); see --preset NAME --print-config.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run; runs/NAME by default.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")] = False,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Another last step than the settings'.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the newest checkpoint in --out.")] = False,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="The last step, in place of the settings'.")
+    ] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Cores to use; all by default.")] = None,
     preset: Annotated[
         str | None, typer.Option("--preset", help="Begin with these settings: 7B … 70B (the paper's), stories1M …")
@@ -52,7 +54,7 @@ def train(
 
 def _config_text(config: Path | None, preset: str | None) -> str:
     from ..training.presets import preset as find
-    from ..training.settings_toml import format_settings, read_settings
+    from ..training.settings_toml import format_preset, format_settings, read_settings
 
     if config is not None:
         tables = None if preset is None else find(preset).tables
@@ -61,7 +63,7 @@ def _config_text(config: Path | None, preset: str | None) -> str:
         from ..training.presets import PRESETS
 
         raise ValueError(f"--print-config prints CONFIG or --preset NAME; presets: {', '.join(PRESETS)}")
-    return find(preset).toml()
+    return format_preset(find(preset))
 
 
 def _run_folder(config: Path | None, out: Path | None, preset: str | None, resume: bool) -> Path:
@@ -71,7 +73,9 @@ def _run_folder(config: Path | None, out: Path | None, preset: str | None, resum
             "fill in [data], then minillama train my.toml"
         )
     if config is None and (out is None or not resume):
-        raise ValueError("give CONFIG.toml to train (see --preset NAME --print-config), or --out RUN --resume to go on")
+        raise ValueError(
+            "give CONFIG.toml to train (see --preset NAME --print-config), or --out RUN --resume to continue"
+        )
     return out if out is not None else Path("runs") / (config or Path()).stem
 
 
@@ -103,21 +107,21 @@ def _train(
     quiet: bool,
 ) -> tuple[Outcome, int]:
     """Run to the end or to an interrupt; also the number of the signal that stopped it, or 0."""
-    from ..training.interrupts import stop_on_signals
-    from ..training.preparing import prepare
-    from ..training.run import settings_before, train
+    from ..training.pretraining import prepare
     from ..training.run_folder import RunFolder
+    from ..training.signals import stop_on_signals
+    from ..training.trainer import settings_before, train
 
     run = RunFolder(folder)
     run.check(resume)  # before minutes of reading
-    prepared = prepare(settings, settings_before(run))
+    stage = prepare(settings, settings_before(run))
     if resume and not run.has_begun and not quiet:
-        note(f"there is no run in {folder} yet: beginning one")
-    shown = _Silent() if quiet else _Shown(prepared.settings.run.log_every)
+        note(f"there is no run in {folder} yet: starting one")
+    shown = _Silent() if quiet else _Shown(stage.settings.run.log_every)
     compiling = nullcontext() if quiet else compile_notice()
     with compiling, shown.drawing(), stop_on_signals(shown.note) as request:
         outcome = train(
-            prepared,
+            stage,
             run,
             shown,
             steps=steps,
@@ -130,12 +134,12 @@ def _train(
 
 
 def _conclude(settings: TrainSettings, folder: Path, ended: tuple[Outcome, int], command: str, quiet: bool) -> None:
-    """Draw the curves, say where everything is, and how to go on after an interrupt."""
+    """Draw the curves, say where everything is, and how to continue after an interrupt."""
 
     outcome, number = ended
     tell = (lambda text: None) if quiet else note
     if outcome.interrupted:
-        note(f"stopped after step {outcome.step}, saved {outcome.checkpoint}; go on with: {command}")
+        note(f"stopped after step {outcome.step}, saved {outcome.checkpoint}; continue with: {command}")
     tell(_draw(settings, folder))
     if outcome.interrupted:
         raise typer.Exit(143 if number == signal.SIGTERM else 130)
@@ -145,7 +149,7 @@ def _conclude(settings: TrainSettings, folder: Path, ended: tuple[Outcome, int],
 
 def _draw(settings: TrainSettings, folder: Path) -> str:
     """Draw the curves and say where, or why not: the run itself is over and saved."""
-    from ..training.run_plot import draw_curves
+    from ..training.curves import draw_curves
 
     try:
         return f"curves: {draw_curves(folder, clip_norm=settings.optimizer.clip_norm, title=folder.name)}"
@@ -205,7 +209,7 @@ class _Shown(_Silent):
         self._steps, self._first, self._width = steps, step, len(str(steps))
         self._began = time.monotonic()
         if step:
-            self.note(f"going on behind step {step}")
+            self.note(f"continuing after step {step}")
         if self._bar is not None:
             self._task = self._bar.add_task("training", total=steps, completed=step, text="")
 

@@ -1,27 +1,27 @@
-"""`kernel`: Numba's `njit` with the project's settings in one place.
+"""`kernel` and `threaded`: Numba's `njit` with the project's settings in one place.
 
-Compiled code is kept on disk, so only the first run on a machine compiles. Numba by itself
-notices an edit to the file of a kernel, but not to one that the kernel calls in another file, and
-would go on running the old code without a word. Here the folder is named after the contents of
-every file that may hold a kernel: an edit or an update compiles anew. Where no folder can be
-written to, kernels still work and are compiled in every process.
+A kernel is compiled at its first call, for the types of that call, and kept on disk (kernel_cache.py): only
+the first run on a machine compiles. What is shared among threads is compiled once, too. Numba's
+`parallel=True` would compile a loop twice over, inside a function and around it, and again for one
+thread; here a kernel takes a range of its items, one small compiled function hands ranges to the
+threads of Numba's pool, and calls the kernel by its address.
 """
 
-import functools
-import hashlib
+from __future__ import annotations
+
 import os
-import shutil
-import time
-import types
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numba
-from numba import get_num_threads, njit
+from llvmlite import ir
+from numba import get_num_threads, njit, prange, types
+from numba.core import cgutils
+from numba.core.registry import CPUDispatcher
+from numba.extending import intrinsic
 
-from ..files.home import cache_dir
+from .kernel_cache import keep_on_disk
+from .pointers import address_of, call_address
 
 # A thread of the OpenMP pool that has finished its part keeps the core busy for a while, in case
 # more work comes. While a token is decoded it does, every few microseconds, and waiting saves a
@@ -36,94 +36,72 @@ os.environ.setdefault("KMP_BLOCKTIME", "0")
 # deletes checks that masks and guards rely on.
 REORDER_SUMS = {"reassoc", "contract", "nsz", "arcp"}
 
-
-# Compiled kernels of other versions of the code are deleted when they were not used for so long.
-_KEEP_DAYS = 30
-
-
-@functools.cache
-def kernel_folder() -> Path | None:
-    """Where compiled kernels of exactly this code are kept; None where nothing can be written."""
-    package = Path(__file__).parents[1]
-    digest = hashlib.sha256(os.environ.get("MINILLAMA_SIMD", "").encode())
-    for path in sorted(package.rglob("*.py")):
-        content = path.read_bytes()
-        if b"jit import" in content or b"with_twin" in content:  # kernels, and the vectors that they use
-            digest.update(path.name.encode() + content)
-    given = os.environ.get("NUMBA_CACHE_DIR")
-    folder = (Path(given) / "minillama" if given else cache_dir() / "kernels") / digest.hexdigest()[:16]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        os.utime(folder)
-    except OSError:
-        return None
-    _forget_old(folder)
-    return folder if os.access(folder, os.W_OK) else None
-
-
-def _forget_old(folder: Path) -> None:
-    for other in folder.parent.iterdir():
-        with suppress(OSError):
-            if time.time() - other.stat().st_mtime > _KEEP_DAYS * 86_400:
-                shutil.rmtree(other, ignore_errors=True)
-
-
-@contextmanager
-def _kept_in(folder: Path) -> Iterator[None]:
-    """Numba chooses a kernel's place when it is declared: ours for these, the user's for all others."""
-    settings: Any = numba.config
-    before = settings.CACHE_DIR
-    settings.CACHE_DIR = str(folder)
-    try:
-        yield
-    finally:
-        settings.CACHE_DIR = before
+_COMPILES = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
 
 
 def kernel(
-    function: Callable[..., Any] | None = None, *, parallel: bool = False, exact: bool = False, borrows: bool = False
+    function: Callable[..., Any] | None = None,
+    *,
+    exact: bool = False,
+    borrows: bool = False,
+    parallel: bool = False,
 ) -> Any:
-    """Compile `function` at its first call, with the result cached on disk.
+    """Compile `function` at its first call, with the result kept on disk.
 
     Parameters
     ----------
-    parallel : bool
-        Let `prange` loops run on several threads.
     exact : bool
         Keep the written order of floating-point sums.
     borrows : bool
         The function makes no array and keeps none: leave out the counting of references, which
         would be two atomic additions for every array at every call of a small kernel.
+    parallel : bool
+        Let `prange` loops run on several threads. Takes long to compile; see `threaded`.
 
     Notes
     -----
     Division by zero follows NumPy (infinity or NaN), it does not raise.
     """
     if function is None:
-        return lambda f: kernel(f, parallel=parallel, exact=exact, borrows=borrows)
-    options: dict[str, Any] = {
-        "parallel": parallel,
-        "fastmath": False if exact else REORDER_SUMS,
-        "error_model": "numpy",
-        "nogil": True,
-        "_nrt": not borrows,
-    }
-    folder = None if os.environ.get("NUMBA_DISABLE_JIT") else kernel_folder()
-    if folder is None:
-        return njit(**options)(function)
-    with _kept_in(folder):
-        return njit(cache=True, **options)(function)
+        return lambda f: kernel(f, exact=exact, borrows=borrows, parallel=parallel)
+    return _compiled(function, exact=exact, borrows=borrows, parallel=parallel)
 
 
-def kernel_pair(function: Callable[..., Any]) -> tuple[Any, Any]:
-    """The same function compiled twice: with `prange` as a plain loop, and with threads.
+def helper(function: Callable[..., Any] | None = None, *, inline: bool = False) -> Any:
+    """A kernel that only other kernels call: the way in from Python is not compiled. It borrows its arrays.
 
-    The second gets a name of its own, because Numba's cache tells functions apart by name and line.
+    Parameters
+    ----------
+    inline : bool
+        Write the body where the function is called, instead of compiling it by itself and optimising
+        it once more in the caller: for what is called from one or two places.
     """
-    parallel = types.FunctionType(function.__code__, function.__globals__, f"{function.__name__}_parallel")
-    parallel.__qualname__ = f"{function.__qualname__}_parallel"
-    parallel.__module__ = function.__module__
-    return kernel(function), kernel(parallel, parallel=True)
+    if function is None:
+        return lambda f: helper(f, inline=inline)
+    if not _COMPILES:
+        return function
+    options = {"inline": "always"} if inline else {"no_cpython_wrapper": True}
+    compiled = _compiled(function, borrows=True, **options)
+    compiled.__class__ = _Helper
+    return compiled
+
+
+class _Helper(CPUDispatcher):
+    """A compiled function that says so when it is called from Python, where there is nothing to call."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(
+            f"{self.py_func.__name__} is for other kernels only; decorate it with @kernel to call it from Python"
+        )
+
+
+def _compiled(function: Any, *, exact: bool = False, borrows: bool = False, **options: Any) -> Any:
+    options |= {"fastmath": False if exact else REORDER_SUMS, "error_model": "numpy", "nogil": True}
+    options |= {"_nrt": not borrows, "no_cfunc_wrapper": True}
+    compiled = njit(**options)(function)
+    if _COMPILES:
+        keep_on_disk(compiled)
+    return compiled
 
 
 def kernel_threads() -> int:
@@ -131,6 +109,166 @@ def kernel_threads() -> int:
     return int(get_num_threads())
 
 
-def with_threads(work: int, smallest: int) -> bool:
-    """Whether `work` numbers are worth several threads, and there are several."""
-    return work >= smallest and kernel_threads() > 1
+def threaded(*, from_size: int = 0, borrows: bool = True) -> Callable[[Callable[..., Any]], Threaded]:
+    """Make a kernel of a loop whose turns may run on several threads.
+
+        @threaded(from_size=16_384)
+        def _double(first, last, x, y):  # x, y (N, D)
+            for i in range(first, last):
+                y[i] = 2 * x[i]
+
+        _double(len(x), x, y, size=x.size)
+
+    Parameters
+    ----------
+    from_size : int
+        Below this `size` of the work a second thread costs more than it saves.
+    borrows : bool
+        As for `kernel`.
+    """
+    return lambda function: Threaded(function, from_size, borrows)
+
+
+class Threaded:
+    """What `threaded` makes: call it with the number of items and the arguments behind `first, last`.
+
+    Parameters
+    ----------
+    function : function
+        Of first, last and more; it returns nothing.
+    from_size : int
+    borrows : bool
+    """
+
+    def __init__(self, function: Callable[..., Any], from_size: int, borrows: bool) -> None:
+        self.from_size = from_size
+        self.__doc__, self.__name__, self.__module__ = function.__doc__, function.__name__, function.__module__
+        # Only ever called by address, so that the way in from Python need not be compiled.
+        options = {"no_cpython_wrapper": True} if _COMPILES else {}
+        self._function = _compiled(function, borrows=borrows, **options)
+        self._addresses: dict[Any, int] = {}
+
+    def __call__(self, n_items: int, *args: Any, size: int = 0) -> None:
+        """Do items 0 ... n_items - 1, shared evenly among the threads if `size` is worth it.
+
+        Raises
+        ------
+        MemoryError
+            When the kernel could not have the memory that it asked for.
+        """
+        if not n_items:
+            return
+        if not _COMPILES:
+            self._function(0, n_items, *args)
+            return
+        n_threads = min(kernel_threads(), n_items) if size >= self.from_size else 1
+        share = _share_address() if n_threads > 1 else 0
+        if _launch(share, self._address(args), n_items, n_threads, *args):
+            raise MemoryError(f"{self.__name__}: no memory left for the scratch space of a thread")
+
+    def _address(self, args: tuple[Any, ...]) -> int:
+        key = _kinds_of(args)
+        address = self._addresses.get(key)
+        if address is None:
+            kinds = (types.intp, types.intp, *(numba.typeof(value) for value in args))
+            address = self._addresses[key] = address_of(self._function, kinds)
+        return address
+
+
+def _kinds_by_type(args: tuple[Any, ...]) -> Any:
+    return tuple(numba.typeof(value) for value in args)
+
+
+# The types of arguments as bytes: a name of Numba's inside, and some microseconds quicker than its public one.
+_kinds_of: Any = getattr(numba._dispatcher, "compute_fingerprint", _kinds_by_type)
+
+
+# --- from one call to the threads ---------------------------------------------------------
+
+_BYTES = ir.IntType(8).as_pointer()
+_NUMBER = ir.IntType(64)
+_PART = ir.FunctionType(ir.VoidType(), [_BYTES, _NUMBER])
+
+
+def _written(function: Callable[..., Any]) -> Any:
+    """A function whose instructions are written by hand; simd.py explains how."""
+    return intrinsic(function)
+
+
+@_written
+def _call_part(typingctx, part, frame, number):
+    """Call the function at address `part` with the address `frame` and a number."""
+
+    def build(context, builder, signature, args):
+        function = builder.inttoptr(args[0], _PART.as_pointer())
+        builder.call(function, [builder.inttoptr(args[1], _BYTES), args[2]])
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp), build
+
+
+@kernel(parallel=True)
+def _share(part, frame, n_parts):
+    """The only loop that Numba makes parallel itself."""
+    for number in prange(n_parts):
+        _call_part(part, frame, number)
+
+
+_SHARE: list[int] = []
+
+
+def _share_address() -> int:
+    if not _SHARE:
+        _SHARE.append(address_of(_share, (types.intp,) * 3))
+    return _SHARE[0]
+
+
+@_written
+def _run(typingctx, share, function, n_items, n_parts, args):
+    """Call the kernel at address `function` for every part of the items; whether one of them failed.
+
+    The arguments are laid down in a frame in memory, where each thread reads them.
+    """
+    kinds = (types.intp, types.intp, *args.types)
+
+    def build(context, builder, signature, values):
+        frame_type = ir.LiteralStructType([_NUMBER] * 4 + [context.get_value_type(kind) for kind in args.types])
+        part = _write_part(context, builder.module, frame_type, kinds)
+        frame = cgutils.alloca_once(builder, frame_type)
+        fields = [*values[1:4], ir.Constant(_NUMBER, 0), *cgutils.unpack_tuple(builder, values[4], len(args.types))]
+        for i, field in enumerate(fields):
+            builder.store(field, cgutils.gep_inbounds(builder, frame, 0, i))
+        frame_address, part_address = builder.ptrtoint(frame, _NUMBER), builder.ptrtoint(part, _NUMBER)
+        with builder.if_else(builder.icmp_signed(">", values[3], ir.Constant(_NUMBER, 1))) as (several, one):
+            with several:
+                three = (types.intp,) * 3
+                call_address(context, builder, values[0], three, [part_address, frame_address, values[3]])
+            with one:
+                builder.call(part, [builder.bitcast(frame, _BYTES), ir.Constant(_NUMBER, 0)])
+        return builder.load(cgutils.gep_inbounds(builder, frame, 0, 3))
+
+    return types.intp(types.intp, types.intp, types.intp, types.intp, args), build
+
+
+def _write_part(context: Any, module: Any, frame_type: Any, kinds: Any) -> Any:
+    """A function of the frame and the number of a part: the call of the kernel with its share of the items."""
+    part = ir.Function(module, _PART, module.get_unique_name("part"))
+    part.linkage = "internal"
+    builder = ir.IRBuilder(part.append_basic_block())
+    frame = builder.bitcast(part.args[0], frame_type.as_pointer())
+    places = [cgutils.gep_inbounds(builder, frame, 0, i) for i in range(len(frame_type.elements))]
+    function, n_items, n_parts = (builder.load(place) for place in places[:3])
+    number = part.args[1]
+    first = builder.sdiv(builder.mul(number, n_items), n_parts)
+    last = builder.sdiv(builder.mul(builder.add(number, ir.Constant(_NUMBER, 1)), n_items), n_parts)
+    arguments = [first, last, *(builder.load(place) for place in places[4:])]
+    status = call_address(context, builder, function, kinds, arguments)
+    with builder.if_then(status.is_error):
+        builder.store(ir.Constant(_NUMBER, 1), places[3])
+    builder.ret_void()
+    return part
+
+
+@kernel(borrows=True)
+def _launch(share, function, n_items, n_parts, *args):
+    return _run(share, function, n_items, n_parts, args)

@@ -336,7 +336,7 @@ def store_four_sums(typingctx, array, i, a, b, c, d):
                 vectors = [_fold_two(builder, x, y, width) for x, y in zip(vectors[::2], vectors[1::2])]
             else:
                 vectors = [_fold_two(builder, vectors[0], vectors[0], width)]
-        sums = vectors[0]  # four floats of each, one vector behind the other
+        sums = vectors[0]  # four floats of each, one vector after the other
         for shift in (2, 1):
             turned = [4 * (n // 4) + (n + shift) % 4 for n in range(N)]
             sums = builder.fadd(sums, builder.shuffle_vector(sums, sums, ir.Constant(I32, turned)))

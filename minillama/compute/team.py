@@ -27,7 +27,7 @@ from numba import types
 from numba.core import cgutils
 from numpy.typing import NDArray
 
-from .jit import kernel
+from .jit import helper
 from .simd import address, with_twin
 
 _LINE = 8  # int64 numbers of a cache line; a counter each, so that threads do not share lines
@@ -84,7 +84,7 @@ def yield_core(typingctx):
     return types.void(), build
 
 
-@kernel(borrows=True)
+@helper
 def claim(board, phase, own, n_chunks):
     """The next chunk for thread `own`, or -1 when all are taken."""
     n_threads = board.shape[1] - 1
@@ -99,7 +99,7 @@ def claim(board, phase, own, n_chunks):
     return -1
 
 
-@kernel(borrows=True)
+@helper
 def finish(board, phase, n_done, n_chunks):
     """Report `n_done` chunks as done and wait for the phase to be complete."""
     finished = board[phase, board.shape[1] - 1]

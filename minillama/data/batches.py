@@ -1,7 +1,7 @@
 """Batches for pretraining: rows of tokens drawn from several sources in fixed proportions.
 
 Every source is an endless row of tokens: epoch after epoch of its documents, each epoch in an order of its
-own, one document directly behind the other. Row r of T tokens reads positions r·T to r·T + T,
+own, one document directly after another. Row r of T tokens reads positions r·T to r·T + T,
 
     tokens   r·T     … r·T + T - 1
     targets  r·T + 1 … r·T + T        the next token, also where the next document begins

@@ -6,10 +6,10 @@ from typing import NamedTuple, Protocol
 
 
 class Decision(NamedTuple):
-    """What a filter makes of one text."""
+    """What a filter decides about one text."""
 
     text: str | None
-    """The text to go on with, changed or not; None drops the document."""
+    """The text that is kept, changed or not; None drops the document."""
     findings: dict[str, int]
     """How often each rule of the filter applied; empty when nothing was found."""
     examples: dict[str, str]

@@ -28,7 +28,7 @@ class Document(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A place of a file that is no document."""
+    """A place in a file that is not a document."""
 
     kind: str
     """"bad UTF-8", "bad JSON", "no text", "too large" or "damaged file"."""
@@ -36,7 +36,7 @@ class Problem(NamedTuple):
 
 
 class Read(NamedTuple):
-    """What was read, and where to go on."""
+    """What was read, and where to continue."""
 
     item: Document | Problem
     n_bytes: int
@@ -67,7 +67,7 @@ def text_files(inputs: Sequence[Path]) -> list[Path]:
     Raises
     ------
     ValueError
-        Where an input does not exist, has another ending, or a folder holds no text.
+        Where an input does not exist, has another ending, or a folder holds no texts.
     """
     found: list[Path] = []
     for path in inputs:
@@ -80,7 +80,7 @@ def text_files(inputs: Sequence[Path]) -> list[Path]:
         elif not path.exists():
             raise ValueError(f"{path} does not exist: expected a file or folder of texts")
         elif not _is_text(path):
-            raise ValueError(f"{path} is no file of texts: expected a name that ends in {', '.join(SUFFIXES)}")
+            raise ValueError(f"{path} is not a file of texts: expected a name that ends in {', '.join(SUFFIXES)}")
         else:
             found.append(path)
     return found
@@ -110,7 +110,7 @@ def read_documents(path: Path, layout: TextLayout | None = None, *, offset: int 
                 offset, line = offset + n_bytes, after
                 yield Read(item, n_bytes, offset, line, raw.tell())
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            problem = Problem("damaged file", f"{path} after line {line}: {error}; what comes after is not read")
+            problem = Problem("damaged file", f"{path} after line {line}: {error}; the rest of the file is not read")
             yield Read(problem, 0, offset, line, raw.tell())
 
 

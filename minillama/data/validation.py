@@ -41,9 +41,9 @@ def validation_batches(
     ----------
     shards : TokenShards
     seq_len : int
-        Tokens of a row at most.
+        The most tokens in a row.
     batch_size : int
-        Rows of a batch at most.
+        The most rows in a batch.
     documents : iterable of int, optional
         Which documents (`Batches.held_out`); all by default.
 

@@ -1,1 +1,1 @@
-"""The ground floor of everything on disk: errors, writes that are whole or not there, bounded reads, locks."""
+"""The ground floor of everything on disk: errors, whole writes, bounded reads, locks; and processes that answer."""

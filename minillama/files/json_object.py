@@ -38,7 +38,7 @@ def read_object(path: Path) -> dict[str, Any]:
     Raises
     ------
     CheckpointError
-        When the file is missing, too large or no such JSON.
+        When the file is missing, too large or not such JSON.
     """
     try:
         with open(path, "rb") as file:

@@ -10,13 +10,13 @@ their own turn, or forge one of the model's, by spelling "<|im_end|>".
     chatml    <|im_start|>system⏎{system}<|im_end|>⏎<|im_start|>user⏎{user}<|im_end|>⏎<|im_start|>assistant⏎
     zephyr    <|system|>⏎{system}</s>⏎<|user|>⏎{user}</s>⏎<|assistant|>⏎
 
-**Going on with a conversation.** The ids of a prompt are the beginning of the ids of the same
+**Continuing a conversation.** The ids of a prompt are the beginning of the ids of the same
 conversation with the next answer and question, so a key-value cache can be kept and only the rest be
 computed. Two things can end the common part early, and a caller therefore compares ids instead of
 trusting this:
 
 * The model may have written its answer in other tokens than `encode` finds for the same text. BPE makes
-  one of many possible cuts, sampling any of them, and a string that is no UTF-8 is not restored at all.
+  one of many possible cuts, sampling any of them, and a string that is not UTF-8 is not restored at all.
 * Spaces at the border. Llama 2's format strips an answer and sets one space on each side. In the other
   two an answer that begins with white space may merge with the line break before it.
 """
@@ -98,7 +98,7 @@ class ChatTemplate(ABC):
 class Llama2Chat(ChatTemplate):
     """Llama 2-Chat (facebookresearch/llama, generation.py, `chat_completion`).
 
-    Each pair of question and answer is encoded for itself, with its own BOS and EOS; the system message
+    Each pair of question and answer is encoded by itself, with its own BOS and EOS; the system message
     is folded into the first question. User and assistant alternate, and the user begins.
 
     The tags are ordinary text to the tokenizer, so a message that contains one could pass for another
@@ -134,14 +134,14 @@ class Llama2Chat(ChatTemplate):
         roles = [message.role for message in messages]
         if roles[0] == "system":
             if len(messages) == 1:
-                raise ValueError("there is only a system message: add a message of the user")
+                raise ValueError("there is only a system message: add a user message")
             texts[1] = self.begin_system + texts[0] + self.end_system + texts[1]
             del texts[0], roles[0]
         for n, role in enumerate(roles):
             expected = ROLES[1 + n % 2]
             if role != expected:
                 raise ValueError(
-                    f"Llama 2's format takes user and assistant in turn: turn {n} should be the {expected}'s, "
+                    f"Llama 2's format takes user and assistant messages in turn: turn {n} should be the {expected}'s, "
                     f"it is the {role}'s"
                 )
         return [text.strip() for text in texts]
@@ -182,7 +182,7 @@ class ChatML(ChatTemplate):
 
     def _token(self, tokenizer: Tokenizer, text: str) -> int:
         if text not in tokenizer.special_tokens:
-            raise ValueError(f"the tokenizer has no {text} token, which ChatML is made of: choose another format")
+            raise ValueError(f"the tokenizer has no {text} token, which ChatML needs: choose another format")
         return tokenizer.special_tokens[text]
 
 
@@ -190,7 +190,7 @@ class Zephyr(ChatTemplate):
     """The format of TinyLlama-1.1B-Chat and Zephyr: roles as text, each turn ended by the EOS token.
 
     The ids are those of the model's Jinja template, encoded as its model card does: with the BOS of the
-    tokenizer in front. `<|user|>` is no token but text, so a message can contain it; what it cannot
+    tokenizer in front. `<|user|>` is text, not a token, so a message can contain it; what it cannot
     contain is the EOS that ends a turn.
     """
 

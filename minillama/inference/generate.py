@@ -10,17 +10,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike
 
-from ..config import ModelConfig
+from ..compute.array_types import Float
 from ..kv_cache import ContextFullError, KVCache
-from ..model import as_tokens, forward_cached
-from ..ops import FAST, Ops
-from ..params import Params
+from ..model import checked_ids
+from .runner import Ids, Runner
 from .sampling import Sampling, sample_fast
-from .session import ONE_AT_A_TIME, PREFILL_CHUNK, RopeTable, Session
+from .session import PREFILL_CHUNK, Session
 
-Float = NDArray[np.floating]
 FinishReason = Literal["stop", "length", "context"]
 
 
@@ -44,13 +42,18 @@ class TokenStream:
 
     The last token that was yielded is not in the session's cache yet; it is fed when the next
     one is asked for. Breaking off at any point, an interrupt included, leaves a session that
-    can go on.
+    can continue.
 
     Attributes
     ----------
     finish_reason : "stop", "length", "context" or None
         A stop id came (it is not yielded); `max_tokens` were yielded; the context is full.
         None while tokens come.
+
+    Parameters
+    ----------
+    n_ids : int, optional
+        The tokens that the tokenizer has: rows of a padded vocabulary from there on are never chosen.
     """
 
     def __init__(
@@ -61,13 +64,14 @@ class TokenStream:
         *,
         max_tokens: int | None,
         stop_ids: frozenset[int] = frozenset(),
+        n_ids: int | None = None,
     ) -> None:
         if session.logits is None:
             raise ValueError("feed the session a prompt before generating from it")
         if max_tokens is not None and max_tokens < 0:
             raise ValueError(f"max_tokens must be 0 or more, got {max_tokens}")
         self.session, self.sampling, self.rng = session, sampling, rng
-        self.max_tokens, self.stop_ids = max_tokens, stop_ids
+        self.max_tokens, self.stop_ids, self._n_ids = max_tokens, stop_ids, n_ids
         self.finish_reason: FinishReason | None = None
         self.ids: list[int] = []
         self._start = session.position
@@ -84,7 +88,7 @@ class TokenStream:
             raise StopIteration
         logits = self.session.logits
         assert logits is not None
-        token = sample_fast(logits, self.sampling, self.rng, self.session.tokens)
+        token = sample_fast(logits[: self._n_ids], self.sampling, self.rng, self.session.tokens)
         if token in self.stop_ids:
             self.finish_reason = "stop"
             raise StopIteration
@@ -113,15 +117,15 @@ class GeneratedSequence:
 
 
 def generate_batch(
-    params: Params,
-    config: ModelConfig,
+    runner: Runner,
     prompts: Sequence[Sequence[int]],
     sampling: Sampling,
     *,
     max_tokens: int,
     stop_ids: frozenset[int] = frozenset(),
+    n_ids: int | None = None,
     seed: int = 0,
-    ops: Ops = FAST,
+    kv_dtype: DTypeLike = np.float32,
 ) -> list[GeneratedSequence]:
     """Continue several prompts of any lengths together, one pass over the weights a step.
 
@@ -130,9 +134,15 @@ def generate_batch(
 
     Parameters
     ----------
+    runner : Runner
+        What runs the model; `runner_for(params, config)` chooses one.
     prompts : sequence of sequences of int
     max_tokens : int
         For each row; a row also ends at the end of the context.
+    kv_dtype : numpy dtype
+        See `Session`.
+    n_ids : int, optional
+        As in `TokenStream`.
 
     Returns
     -------
@@ -143,35 +153,41 @@ def generate_batch(
     ContextFullError
         When a prompt is longer than the context.
     ValueError
-        When a prompt is empty or has ids outside the vocabulary.
+        When a prompt is empty or has ids outside the vocabulary; nothing has run then.
     """
     if not prompts:
         return []
-    cache = KVCache(config, len(prompts))
-    rotations = RopeTable(config, config.max_seq_len)
-    cache.reserve(max(len(prompt) for prompt in prompts))
-    logits = []
-    for b, prompt in enumerate(prompts):
-        ids, row, rope = as_tokens(prompt), cache.row(b), rotations.reach(len(prompt))
-        for first in range(0, ids.size, PREFILL_CHUNK):
-            with ONE_AT_A_TIME:
-                last = forward_cached(params, config, ids[:, first : first + PREFILL_CHUNK], row, rope, ops)
-        logits.append(last[0])
+    config = runner.config
+    checked = [_checked_prompt(b, prompt, config.vocab_size) for b, prompt in enumerate(prompts)]
+    cache = KVCache(config, len(checked), dtype=kv_dtype)
+    cache.reserve(max(ids.shape[1] for ids in checked))  # for all, since a row cannot grow by itself
+    now = np.concatenate([_feed_row(runner, ids, cache.row(b)) for b, ids in enumerate(checked)])
     rows = [_Row(np.random.default_rng(seed + b), list(prompt)) for b, prompt in enumerate(prompts)]
-    active, now = rows, np.stack(logits)
+    active = rows
     while True:
         for row_state, row_logits in zip(active, now):
-            row_state.draw(row_logits, sampling, max_tokens, stop_ids, config.max_seq_len)
+            row_state.draw(row_logits, n_ids, sampling, max_tokens, stop_ids, config.max_seq_len)
         going = np.array([i for i, row_state in enumerate(active) if row_state.finish_reason is None], np.intp)
         if going.size == 0:
             return [GeneratedSequence(r.ids, r.logprobs, r.finish_reason or "length") for r in rows]
         if going.size < len(active):
             cache.keep_rows(going)
             active = [active[i] for i in going]
-        tokens = np.array([[r.ids[-1]] for r in active], np.int64)
-        with ONE_AT_A_TIME:
-            rope = rotations.reach(int(cache.lengths.max()) + 1)
-            now = forward_cached(params, config, tokens, cache, rope, ops)
+        now = runner.extend(np.array([[r.ids[-1]] for r in active], np.int64), cache)
+
+
+def _checked_prompt(number: int, prompt: Sequence[int], vocab_size: int) -> Ids:
+    ids = checked_ids(prompt, vocab_size)
+    if len(ids) != 1:
+        raise ValueError(f"a prompt is one sequence of token ids, prompt {number} is {len(ids)}")
+    return ids
+
+
+def _feed_row(runner: Runner, ids: Ids, row: KVCache) -> Float:
+    """The logits (1, vocab_size) after a prompt (1, T), as a session would feed it."""
+    for first in range(0, ids.shape[1], PREFILL_CHUNK):
+        logits = runner.extend(ids[:, first : first + PREFILL_CHUNK], row)
+    return logits
 
 
 class _Row:
@@ -184,11 +200,17 @@ class _Row:
         self.finish_reason: FinishReason | None = None
 
     def draw(
-        self, logits: Float, sampling: Sampling, max_tokens: int, stop_ids: frozenset[int], max_seq_len: int
+        self,
+        logits: Float,
+        n_ids: int | None,
+        sampling: Sampling,
+        max_tokens: int,
+        stop_ids: frozenset[int],
+        max_seq_len: int,
     ) -> None:
-        """Choose the next token, and note why it is the last or why there is none."""
+        """Choose the next token, and note why it is the last or why none comes."""
         if max_tokens > 0:
-            token = sample_fast(logits, sampling, self.rng, self.prompt + self.ids)
+            token = sample_fast(logits[:n_ids], sampling, self.rng, self.prompt + self.ids)
             if token in stop_ids:
                 self.finish_reason = "stop"
                 return

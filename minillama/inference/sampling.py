@@ -193,7 +193,7 @@ def sample(logits: Logits, settings: Sampling, rng: np.random.Generator, previou
 def _drop_outside_nucleus(weights, logits, total, top_p, strict):
     """Set the weights outside the nucleus to 0; `weights` (V,) are probabilities times `total`.
 
-    Behind the first, only tokens of at least (1 - p) / (V - 1) can be inside (fewer than V
+    After the first, only tokens of at least (1 - p) / (V - 1) can be inside (fewer than V
     tokens, all smaller, would not make up the tail), and they alone are sorted. The largest
     weight is 1. Logits that differ by less than their exponentials show keep their order.
     """

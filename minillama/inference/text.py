@@ -9,6 +9,11 @@ from ..tokenizers import Tokenizer
 from .generate import FinishReason, GeneratedToken, TokenStream
 
 
+def ends_of(tokenizer: Tokenizer) -> frozenset[int]:
+    """The tokens that end a text. A BOS begins the next one: the TinyStories models end with it."""
+    return tokenizer.stop_ids | ({tokenizer.bos_id} if tokenizer.bos_id is not None else set())
+
+
 @dataclass
 class Generation:
     """Generated text and how it came about.

@@ -30,21 +30,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .attention_kernels.backward import turn_back_in_tiles
+from ..compute.array_types import Float, Ints
+from .attention_kernels.backward import backward_in_tiles
 from .attention_kernels.few import attend_few, softmax_rows
 from .attention_kernels.tiles import attend_in_tiles
-
-Float = NDArray[np.floating]
-Ints = NDArray[np.integer]
 
 # Up to here one pass over the keys for each query (of float32) is faster than products in tiles.
 _FEW_QUERIES = 4
 _TILE = 256  # queries of a tile: its scores (_TILE x S) stay in the cache of the CPU
 
 
-class AttentionCache(NamedTuple):
+class AttentionSaved(NamedTuple):
     """What the backward pass needs from the forward pass."""
 
     q: Float  # (B, H, T, head_dim)
@@ -66,11 +63,11 @@ def _check(q: Float, k: Float, v: Float, positions: Ints) -> None:
         raise ValueError(f"positions must be (B, T) = {(batch, n_tokens)}, got {positions.shape}")
     if positions.size and not 0 <= positions.min() <= positions.max() < k.shape[2]:
         raise ValueError(
-            f"positions must be in [0, {k.shape[2]}), the keys there are; got {positions.min()} to {positions.max()}"
+            f"positions must be in [0, {k.shape[2]}), the keys that exist; got {positions.min()} to {positions.max()}"
         )
 
 
-def attention_forward(q: Float, k: Float, v: Float, positions: Ints) -> tuple[Float, AttentionCache]:
+def attention_forward(q: Float, k: Float, v: Float, positions: Ints) -> tuple[Float, AttentionSaved]:
     """Let every query take a weighted mean of the values at and before its position.
 
     Parameters
@@ -85,7 +82,7 @@ def attention_forward(q: Float, k: Float, v: Float, positions: Ints) -> tuple[Fl
     Returns
     -------
     y : ndarray of shape (B, H, T, head_dim), same dtype as `q`
-    cache : AttentionCache
+    saved : AttentionSaved
 
     Raises
     ------
@@ -94,7 +91,7 @@ def attention_forward(q: Float, k: Float, v: Float, positions: Ints) -> tuple[Fl
     """
     _check(q, k, v, positions)
     batch, n_heads, n_tokens, head_dim = q.shape
-    n_keys = int(positions.max(initial=-1)) + 1  # what lies behind may never have been written
+    n_keys = int(positions.max(initial=-1)) + 1  # what lies past them may never have been written
     k_seen, v_seen = k[:, :, None, :n_keys], v[:, :, None, :n_keys]  # (B, K, 1, S, head_dim)
     grouped = q.reshape(batch, k.shape[1], -1, n_tokens, head_dim)  # (B, K, H / K, T, head_dim)
 
@@ -107,10 +104,10 @@ def attention_forward(q: Float, k: Float, v: Float, positions: Ints) -> tuple[Fl
     total = exponentials.sum(axis=-1, keepdims=True)
     y = (exponentials / total @ v_seen).reshape(q.shape)
     logsumexp = (largest + np.log(total)).reshape(batch, n_heads, n_tokens)
-    return y, AttentionCache(q, k, v, positions, y, logsumexp)
+    return y, AttentionSaved(q, k, v, positions, y, logsumexp)
 
 
-def attention_backward(dy: Float, cache: AttentionCache) -> tuple[Float, Float, Float]:
+def attention_backward(dy: Float, saved: AttentionSaved) -> tuple[Float, Float, Float]:
     """Gradients of queries, keys and values, from `dy` (B, H, T, head_dim).
 
     Returns
@@ -119,7 +116,7 @@ def attention_backward(dy: Float, cache: AttentionCache) -> tuple[Float, Float, 
     dk, dv : ndarray of shape (B, K, S, head_dim)
         Zero for keys that no query sees.
     """
-    q, k, v, positions, y, logsumexp = cache
+    q, k, v, positions, y, logsumexp = saved
     batch, _, n_tokens, head_dim = q.shape
     n_keys = int(positions.max(initial=-1)) + 1
     k_seen, v_seen = k[:, :, None, :n_keys], v[:, :, None, :n_keys]  # (B, K, 1, S, head_dim)
@@ -144,10 +141,10 @@ def attention_backward(dy: Float, cache: AttentionCache) -> tuple[Float, Float, 
 # --- fast: the same contract -----------------------------------------------------------
 
 
-def attention_forward_fast(q: Float, k: Float, v: Float, positions: Ints) -> tuple[Float, AttentionCache]:
+def attention_forward_fast(q: Float, k: Float, v: Float, positions: Ints) -> tuple[Float, AttentionSaved]:
     """`attention_forward`, compiled: one pass over the keys for few queries, tiles of queries for many.
 
-    No more than a tile's scores exist at a time. float64 and widths that are no multiple of 4
+    No more than a tile's scores exist at a time. float64 and widths that are not a multiple of 4
     multiply tile by tile with BLAS.
     """
     _check(q, k, v, positions)
@@ -160,7 +157,7 @@ def attention_forward_fast(q: Float, k: Float, v: Float, positions: Ints) -> tup
         attend_in_tiles(q, k, v, positions, y, logsumexp)
     else:
         _attend_with_blas(q, k, v, positions, y, logsumexp)
-    return y, AttentionCache(q, k, v, positions, y, logsumexp)
+    return y, AttentionSaved(q, k, v, positions, y, logsumexp)
 
 
 def _last_axis_contiguous(a: Float) -> Float:
@@ -183,24 +180,24 @@ def _attend_with_blas(q: Float, k: Float, v: Float, positions: Ints, y: Float, l
                 np.matmul(scores, values, out=y[b, j, tile])
 
 
-def attention_backward_fast(dy: Float, cache: AttentionCache) -> tuple[Float, Float, Float]:
+def attention_backward_fast(dy: Float, saved: AttentionSaved) -> tuple[Float, Float, Float]:
     """`attention_backward`, compiled, in tiles.
 
-    float64 and widths that are no multiple of 16 multiply tile by tile with BLAS.
+    float64 and widths that are not a multiple of 16 multiply tile by tile with BLAS.
     """
-    q, k, v, positions, y, logsumexp = cache
+    q, k, v, positions, y, logsumexp = saved
     dq, dk, dv = np.empty(q.shape, q.dtype), np.zeros(k.shape, k.dtype), np.zeros(v.shape, v.dtype)
     dy, q, k, v = (_last_axis_contiguous(a) for a in (dy, q, k, v))
     single = q.dtype == k.dtype == v.dtype == dy.dtype == np.float32
     if single and q.shape[3] % 16 == 0:
-        turn_back_in_tiles(q, k, v, positions, y, logsumexp, dy, dq, dk, dv)
+        backward_in_tiles(q, k, v, positions, y, logsumexp, dy, dq, dk, dv)
     else:
-        _turn_back_with_blas(dy, AttentionCache(q, k, v, positions, y, logsumexp), dq, dk, dv)
+        _backward_with_blas(dy, AttentionSaved(q, k, v, positions, y, logsumexp), dq, dk, dv)
     return dq, dk, dv
 
 
-def _turn_back_with_blas(dy: Float, cache: AttentionCache, dq: Float, dk: Float, dv: Float) -> None:
-    q, k, v, positions, y, logsumexp = cache
+def _backward_with_blas(dy: Float, saved: AttentionSaved, dq: Float, dk: Float, dv: Float) -> None:
+    q, k, v, positions, y, logsumexp = saved
     batch, n_heads, n_tokens, head_dim = q.shape
     group = n_heads // k.shape[1]
     scale = q.dtype.type(1 / np.sqrt(head_dim))

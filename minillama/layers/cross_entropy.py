@@ -13,10 +13,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
-from numpy.typing import NDArray
 
-from ..compute.jit import kernel, kernel_pair, with_threads
+from ..compute.array_types import Float, Ints
+from ..compute.jit import helper, threaded
 from ..compute.simd import (
     exp,
     load_floats,
@@ -29,15 +28,10 @@ from ..compute.simd import (
     sum_of,
 )
 
-Float = NDArray[np.floating]
-Ints = NDArray[np.integer]
-
 IGNORED = -100
-# Below this many numbers a second thread costs more than it saves.
-_SERIAL_SIZE = 16_384
 
 
-class CrossEntropyCache(NamedTuple):
+class CrossEntropySaved(NamedTuple):
     """What the backward pass needs from the forward pass."""
 
     logits: Float  # (..., V)
@@ -63,7 +57,7 @@ def _check(logits: Float, targets: Ints, n_counted: int | None) -> int:
 
 def cross_entropy_forward(
     logits: Float, targets: Ints, n_counted: int | None = None
-) -> tuple[float, CrossEntropyCache]:
+) -> tuple[float, CrossEntropySaved]:
     """Mean of -log p(target) over the rows that count.
 
     Parameters
@@ -79,7 +73,7 @@ def cross_entropy_forward(
     -------
     loss : float
         In nats.
-    cache : CrossEntropyCache
+    saved : CrossEntropySaved
 
     Raises
     ------
@@ -92,12 +86,12 @@ def cross_entropy_forward(
     counted = targets != IGNORED
     chosen = np.take_along_axis(logits, np.where(counted, targets, 0)[..., None], axis=-1)[..., 0]
     loss = np.where(counted, logsumexp - chosen, 0).sum(dtype=np.float64) / n
-    return float(loss), CrossEntropyCache(logits, targets, logsumexp, n)
+    return float(loss), CrossEntropySaved(logits, targets, logsumexp, n)
 
 
-def cross_entropy_backward(dloss: float, cache: CrossEntropyCache) -> Float:
+def cross_entropy_backward(dloss: float, saved: CrossEntropySaved) -> Float:
     """Gradient of the logits, shaped like them, from that of the loss (1 where the loss is what is minimised)."""
-    logits, targets, logsumexp, n = cache
+    logits, targets, logsumexp, n = saved
     counted = (targets != IGNORED)[..., None]
     dlogits = np.exp(logits - logsumexp[..., None])
     places = np.where(counted, targets[..., None], 0)
@@ -108,7 +102,7 @@ def cross_entropy_backward(dloss: float, cache: CrossEntropyCache) -> Float:
 # --- numba kernels: the same contract, a row at a time ----------------------------------
 
 
-@kernel(borrows=True)
+@helper
 def _row_logsumexp(row):
     whole = row.size // 16 * 16
     best = splat_float(np.float32(-np.inf))
@@ -126,7 +120,7 @@ def _row_logsumexp(row):
     return largest + np.log(total)
 
 
-@kernel(borrows=True)
+@helper
 def _row_gradient(row, logsumexp, target, factor, drow):
     whole = row.size // 16 * 16
     one, shift, scale = splat_float(np.float32(1)), splat_float(-logsumexp), splat_float(factor)
@@ -137,14 +131,16 @@ def _row_gradient(row, logsumexp, target, factor, drow):
     drow[target] -= factor
 
 
-def _losses_body(logits, targets, logsumexp, losses):  # logits (N, V), the others (N,)
-    for i in prange(len(logits)):
+@threaded(from_size=16_384)
+def _losses(first, last, logits, targets, logsumexp, losses):  # logits (N, V), the others (N,)
+    for i in range(first, last):
         logsumexp[i] = _row_logsumexp(logits[i])
         losses[i] = np.float32(0) if targets[i] == IGNORED else logsumexp[i] - logits[i, targets[i]]
 
 
-def _gradients_body(logits, targets, logsumexp, factor, dlogits):
-    for i in prange(len(logits)):
+@threaded(from_size=16_384)
+def _gradients(first, last, logits, targets, logsumexp, factor, dlogits):
+    for i in range(first, last):
         if targets[i] == IGNORED:
             for j in range(logits.shape[1]):
                 dlogits[i, j] = 0
@@ -152,31 +148,29 @@ def _gradients_body(logits, targets, logsumexp, factor, dlogits):
             _row_gradient(logits[i], logsumexp[i], targets[i], factor, dlogits[i])
 
 
-_losses, _losses_parallel = kernel_pair(_losses_body)
-_gradients, _gradients_parallel = kernel_pair(_gradients_body)
-
-
 def cross_entropy_forward_fast(
     logits: Float, targets: Ints, n_counted: int | None = None
-) -> tuple[float, CrossEntropyCache]:
+) -> tuple[float, CrossEntropySaved]:
     """`cross_entropy_forward`, compiled; float32 (NumPy does the others)."""
     if logits.dtype != np.float32:
         return cross_entropy_forward(logits, targets, n_counted)
     n = _check(logits, targets, n_counted)
     logits = np.ascontiguousarray(logits)
     logsumexp, losses = np.empty(targets.shape, np.float32), np.empty(targets.size, np.float32)
-    run = _losses_parallel if with_threads(logits.size, _SERIAL_SIZE) else _losses
-    run(logits.reshape(targets.size, -1), targets.reshape(-1), logsumexp.reshape(-1), losses)
-    return float(losses.sum(dtype=np.float64) / n), CrossEntropyCache(logits, targets, logsumexp, n)
+    rows = logits.reshape(targets.size, -1)
+    _losses(len(rows), rows, targets.reshape(-1), logsumexp.reshape(-1), losses, size=logits.size)
+    return float(losses.sum(dtype=np.float64) / n), CrossEntropySaved(logits, targets, logsumexp, n)
 
 
-def cross_entropy_backward_fast(dloss: float, cache: CrossEntropyCache) -> Float:
+def cross_entropy_backward_fast(dloss: float, saved: CrossEntropySaved) -> Float:
     """`cross_entropy_backward`, compiled; float32 (NumPy does the others)."""
-    logits, targets, logsumexp, n = cache
+    logits, targets, logsumexp, n = saved
     if logits.dtype != np.float32:
-        return cross_entropy_backward(dloss, cache)
+        return cross_entropy_backward(dloss, saved)
     dlogits = np.empty(logits.shape, np.float32)
     rows = (targets.size, logits.shape[-1])
-    run = _gradients_parallel if with_threads(logits.size, _SERIAL_SIZE) else _gradients
-    run(logits.reshape(rows), targets.reshape(-1), logsumexp.reshape(-1), np.float32(dloss / n), dlogits.reshape(rows))
+    _gradients(
+        targets.size, logits.reshape(rows), targets.reshape(-1), logsumexp.reshape(-1), np.float32(dloss / n),
+        dlogits.reshape(rows), size=logits.size,
+    )  # fmt: skip
     return dlogits

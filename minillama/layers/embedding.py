@@ -14,33 +14,42 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
-from numpy.typing import NDArray
 
-from ..compute.jit import kernel, kernel_pair, with_threads
+from ..compute.array_types import Float, Ints
+from ..compute.jit import kernel, threaded
 from ..quantization.formats import Weight
 
-Float = NDArray[np.floating]
-Ints = NDArray[np.integer]
 
-# Below this many numbers a second thread costs more than it saves.
-_SERIAL_SIZE = 16_384
-
-
-class EmbeddingCache(NamedTuple):
+class EmbeddingSaved(NamedTuple):
     """What the backward pass needs from the forward pass."""
 
     tokens: Ints  # (...)
     weight: Weight  # (V, D)
 
 
-def _check(tokens: Ints, vocab_size: int) -> None:
-    if tokens.size and not 0 <= tokens.min() <= tokens.max() < vocab_size:
-        wrong = tokens.min() if tokens.min() < 0 else tokens.max()
-        raise ValueError(f"token ids must be in [0, {vocab_size}), the vocabulary of the model; got {wrong}")
+def check_ids(tokens: Ints, vocab_size: int) -> None:
+    """Refuse ids that are no rows of the table.
+
+    A model does so at its door (model.py, session.py). The layer does it again, because it can be called
+    by itself, and its kernel would read memory past the table.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not tokens.size:
+        return
+    low, high = int(tokens.min()), int(tokens.max())
+    if low < 0 or high >= vocab_size:
+        raise unknown_id(low if low < 0 else high, vocab_size)
 
 
-def embedding_forward(tokens: Ints, weight: Weight) -> tuple[Float, EmbeddingCache]:
+def unknown_id(token: int, vocab_size: int) -> ValueError:
+    """The error that says which ids there are."""
+    return ValueError(f"token ids must be in [0, {vocab_size}), the vocabulary of the model; got {token}")
+
+
+def embedding_forward(tokens: Ints, weight: Weight) -> tuple[Float, EmbeddingSaved]:
     """Look up the row of every token.
 
     Parameters
@@ -51,20 +60,20 @@ def embedding_forward(tokens: Ints, weight: Weight) -> tuple[Float, EmbeddingCac
     Returns
     -------
     x : ndarray of shape (..., D), float32 from a packed table, else the table's dtype
-    cache : EmbeddingCache
+    saved : EmbeddingSaved
 
     Raises
     ------
     ValueError
-        When an id lies outside the table (NumPy would take -1 as the last row in silence).
+        When an id lies outside the table (NumPy would silently take -1 as the last row).
     """
-    _check(tokens, weight.shape[0])
+    check_ids(tokens, weight.shape[0])
     rows = tokens.reshape(-1)
     x = weight[rows] if isinstance(weight, np.ndarray) else weight.to_float32(rows)
-    return x.reshape(*tokens.shape, weight.shape[1]), EmbeddingCache(tokens, weight)
+    return x.reshape(*tokens.shape, weight.shape[1]), EmbeddingSaved(tokens, weight)
 
 
-def embedding_backward(dx: Float, cache: EmbeddingCache) -> Float:
+def embedding_backward(dx: Float, saved: EmbeddingSaved) -> Float:
     """Gradient of the table: `dx` (..., D) added up by token.
 
     Returns
@@ -72,7 +81,7 @@ def embedding_backward(dx: Float, cache: EmbeddingCache) -> Float:
     dweight : ndarray of shape (V, D), same dtype as `dx`
         Zero for tokens that do not occur.
     """
-    tokens, weight = cache
+    tokens, weight = saved
     dweight = np.zeros(weight.shape, dx.dtype)
     np.add.at(dweight, tokens.reshape(-1), dx.reshape(-1, weight.shape[1]))
     return dweight
@@ -81,12 +90,10 @@ def embedding_backward(dx: Float, cache: EmbeddingCache) -> Float:
 # --- numba kernels: the same contract --------------------------------------------------
 
 
-def _gather_body(tokens, weight, x):  # tokens (N,), weight (V, D), x (N, D)
-    for i in prange(tokens.size):
+@threaded(from_size=16_384, borrows=False)
+def _gather(first, last, tokens, weight, x):  # tokens (N,), weight (V, D), x (N, D)
+    for i in range(first, last):
         x[i] = weight[tokens[i]]
-
-
-_gather, _gather_parallel = kernel_pair(_gather_body)
 
 
 @kernel(borrows=True)
@@ -97,25 +104,24 @@ def _scatter_add(tokens, dx, dweight):  # one thread: two tokens may meet in a r
             row[j] += dx[i, j]
 
 
-def embedding_forward_fast(tokens: Ints, weight: Weight) -> tuple[Float, EmbeddingCache]:
+def embedding_forward_fast(tokens: Ints, weight: Weight) -> tuple[Float, EmbeddingSaved]:
     """`embedding_forward`, compiled for many rows of a plain table.
 
     A packed table, and the single row of a decoding step, cost next to nothing either way.
     """
     if not isinstance(weight, np.ndarray) or tokens.size < 64:
         return embedding_forward(tokens, weight)
-    _check(tokens, weight.shape[0])
+    check_ids(tokens, weight.shape[0])
     x = np.empty((tokens.size, weight.shape[1]), weight.dtype)
-    gather = _gather_parallel if with_threads(x.size, _SERIAL_SIZE) else _gather
-    gather(tokens.reshape(-1), weight, x)
-    return x.reshape(*tokens.shape, weight.shape[1]), EmbeddingCache(tokens, weight)
+    _gather(tokens.size, tokens.reshape(-1), weight, x, size=x.size)
+    return x.reshape(*tokens.shape, weight.shape[1]), EmbeddingSaved(tokens, weight)
 
 
-def embedding_backward_fast(dx: Float, cache: EmbeddingCache) -> Float:
+def embedding_backward_fast(dx: Float, saved: EmbeddingSaved) -> Float:
     """`embedding_backward`, compiled; float32 and float64 (NumPy does the others)."""
-    tokens, weight = cache
+    tokens, weight = saved
     if dx.dtype == np.float16:
-        return embedding_backward(dx, cache)  # Numba on CPU has no float16
+        return embedding_backward(dx, saved)  # Numba on CPU has no float16
     dweight = np.zeros(weight.shape, dx.dtype)
     _scatter_add(tokens.reshape(-1), np.ascontiguousarray(dx).reshape(-1, weight.shape[1]), dweight)
     return dweight

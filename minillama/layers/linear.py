@@ -16,23 +16,21 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..compute.array_types import Float
 from ..quantization.formats import PackedArray, Weight
 from ..quantization.kernels import matvec_packed, matvec_plain, unpack_rows
-from ..quantization.repacked import InterleavedArray
+from ..quantization.repacked import RepackedMatrix
 
-Float = NDArray[np.floating]
-
-Matrix = Weight | InterleavedArray
+Matrix = Weight | RepackedMatrix
 
 # Numbers of an unpacked tile: a few megabytes, however large the matrix.
 _TILE_SIZE = 1 << 21
-# Up to so many rows of x the packed kernel beats unpacking and BLAS.
+# Up to this many rows of x the packed kernel beats unpacking and BLAS.
 _FEW_ROWS = 4
 
 
-class LinearCache(NamedTuple):
+class LinearSaved(NamedTuple):
     """What the backward pass needs from the forward pass."""
 
     x: Float  # (..., D_in)
@@ -49,8 +47,8 @@ def _tiles(weight: Matrix) -> list[slice]:
     return [slice(i, min(i + rows, weight.shape[0])) for i in range(0, weight.shape[0], rows)]
 
 
-def linear_forward(x: Float, weight: Matrix) -> tuple[Float, LinearCache]:
-    """Multiply every row of `x` with the matrix: `x @ weight.T`.
+def linear_forward(x: Float, weight: Matrix) -> tuple[Float, LinearSaved]:
+    """Multiply every row of `x` by the matrix: `x @ weight.T`.
 
     Parameters
     ----------
@@ -60,7 +58,7 @@ def linear_forward(x: Float, weight: Matrix) -> tuple[Float, LinearCache]:
     Returns
     -------
     y : ndarray of shape (..., D_out), same dtype as `x`
-    cache : LinearCache
+    saved : LinearSaved
 
     Raises
     ------
@@ -69,14 +67,14 @@ def linear_forward(x: Float, weight: Matrix) -> tuple[Float, LinearCache]:
     """
     _check(x, weight)
     if isinstance(weight, np.ndarray):
-        return x @ weight.T, LinearCache(x, weight)
+        return x @ weight.T, LinearSaved(x, weight)
     y = np.empty((*x.shape[:-1], weight.shape[0]), x.dtype)
     for rows in _tiles(weight):
         y[..., rows] = x @ weight.to_float32(rows).T
-    return y, LinearCache(x, weight)
+    return y, LinearSaved(x, weight)
 
 
-def linear_backward(dy: Float, cache: LinearCache) -> tuple[Float, Float]:
+def linear_backward(dy: Float, saved: LinearSaved) -> tuple[Float, Float]:
     """Gradients of the rows and of the matrix, from `dy` (..., D_out).
 
     Returns
@@ -89,7 +87,7 @@ def linear_backward(dy: Float, cache: LinearCache) -> tuple[Float, Float]:
     ValueError
         When the matrix is packed: only plain floats can be trained.
     """
-    x, weight = cache
+    x, weight = saved
     if not isinstance(weight, np.ndarray):
         raise ValueError(f"a matrix stored as {type(weight).__name__} has no gradient: train plain float32 weights")
     rows_of_dy, rows_of_x = dy.reshape(-1, weight.shape[0]), x.reshape(-1, weight.shape[1])
@@ -102,18 +100,18 @@ def linear_backward(dy: Float, cache: LinearCache) -> tuple[Float, Float]:
 linear_backward_fast = linear_backward
 
 
-def linear_forward_fast(x: Float, weight: Matrix) -> tuple[Float, LinearCache]:
+def linear_forward_fast(x: Float, weight: Matrix) -> tuple[Float, LinearSaved]:
     """`linear_forward` from packed bytes for few rows, in unpacked tiles with BLAS for many."""
     _check(x, weight)
     n_in = x.shape[-1]
     rows_of_x = np.ascontiguousarray(x).reshape(-1, n_in)
     few = len(rows_of_x) <= _FEW_ROWS
-    if isinstance(weight, InterleavedArray):
+    if isinstance(weight, RepackedMatrix):
         if x.dtype == np.float32 and (weight.beats_blas or few):
             y = weight.multiply(rows_of_x)
-            return y.reshape(*x.shape[:-1], weight.shape[0]), LinearCache(x, weight)
+            return y.reshape(*x.shape[:-1], weight.shape[0]), LinearSaved(x, weight)
         y, _ = linear_forward_fast(x, weight.source)  # BLAS is at its best with many rows
-        return y, LinearCache(x, weight)
+        return y, LinearSaved(x, weight)
     if isinstance(weight, PackedArray) and x.dtype == np.float32:
         y = np.empty((len(rows_of_x), weight.shape[0]), np.float32)
         if few:
@@ -128,4 +126,4 @@ def linear_forward_fast(x: Float, weight: Matrix) -> tuple[Float, LinearCache]:
         matvec_plain(rows_of_x[0], weight, y[0])
     else:
         y, _ = linear_forward(rows_of_x, weight)  # one product, not one for each sequence
-    return y.reshape(*x.shape[:-1], weight.shape[0]), LinearCache(x, weight)
+    return y.reshape(*x.shape[:-1], weight.shape[0]), LinearSaved(x, weight)

@@ -20,19 +20,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
-from numpy.typing import NDArray
 
-from ..compute.jit import kernel, kernel_pair, with_threads
+from ..compute.array_types import Float
+from ..compute.jit import helper, threaded
 
-Float = NDArray[np.floating]
-
-# Below this many numbers a second thread costs more than it saves.
-_SERIAL_SIZE = 16_384
 _ROWS = 64  # rows whose gradients of the weight are added up by themselves
 
 
-class RMSNormCache(NamedTuple):
+class RMSNormSaved(NamedTuple):
     """What the backward pass needs from the forward pass."""
 
     x: Float  # (..., D)
@@ -45,7 +40,7 @@ def _check(x: Float, weight: Float) -> None:
         raise ValueError(f"weight must have shape {x.shape[-1:]} to scale rows of x {x.shape}, got {weight.shape}")
 
 
-def rmsnorm_forward(x: Float, weight: Float, eps: float) -> tuple[Float, RMSNormCache]:
+def rmsnorm_forward(x: Float, weight: Float, eps: float) -> tuple[Float, RMSNormSaved]:
     """Normalise each row of `x` to unit root mean square, then scale it.
 
     Parameters
@@ -58,7 +53,7 @@ def rmsnorm_forward(x: Float, weight: Float, eps: float) -> tuple[Float, RMSNorm
     Returns
     -------
     y : ndarray of shape (..., D), same dtype as `x`
-    cache : RMSNormCache
+    saved : RMSNormSaved
 
     Raises
     ------
@@ -68,10 +63,10 @@ def rmsnorm_forward(x: Float, weight: Float, eps: float) -> tuple[Float, RMSNorm
     _check(x, weight)
     wide = x.astype(np.result_type(x.dtype, np.float32), copy=False)
     rrms = 1 / np.sqrt(np.mean(wide * wide, axis=-1, keepdims=True) + wide.dtype.type(eps))
-    return (wide * rrms).astype(x.dtype, copy=False) * weight, RMSNormCache(x, weight, rrms)
+    return (wide * rrms).astype(x.dtype, copy=False) * weight, RMSNormSaved(x, weight, rrms)
 
 
-def rmsnorm_backward(dy: Float, cache: RMSNormCache) -> tuple[Float, Float]:
+def rmsnorm_backward(dy: Float, saved: RMSNormSaved) -> tuple[Float, Float]:
     """Gradients of the rows and of the weight, from `dy` (..., D).
 
     Returns
@@ -79,7 +74,7 @@ def rmsnorm_backward(dy: Float, cache: RMSNormCache) -> tuple[Float, Float]:
     dx : ndarray of shape (..., D), same dtype as `x`
     dweight : ndarray of shape (D,)
     """
-    x, weight, rrms = cache
+    x, weight, rrms = saved
     x_hat = x * rrms
     g = dy * weight
     dx = rrms * (g - x_hat * np.mean(g * x_hat, axis=-1, keepdims=True))
@@ -90,7 +85,7 @@ def rmsnorm_backward(dy: Float, cache: RMSNormCache) -> tuple[Float, Float]:
 # --- numba kernels: the same contract, one pass over memory per row -----------------
 
 
-@kernel(borrows=True)
+@helper
 def normalise_row(x, weight, eps, y):  # x, weight, y (D,) -> reciprocal root mean square
     sum_of_squares = x.dtype.type(0)
     for j in range(x.size):
@@ -101,16 +96,14 @@ def normalise_row(x, weight, eps, y):  # x, weight, y (D,) -> reciprocal root me
     return rrms
 
 
-def _normalise_body(x, weight, eps, y, rrms):  # x, y (N, D); rrms (N,)
-    for i in prange(len(x)):
+@threaded(from_size=16_384)
+def _normalise(first, last, x, weight, eps, y, rrms):  # x, y (N, D); rrms (N,)
+    for i in range(first, last):
         rrms[i] = normalise_row(x[i], weight, eps, y[i])
 
 
-_normalise, _normalise_parallel = kernel_pair(_normalise_body)
-
-
-@kernel(borrows=True)
-def _turn_back_row(dy, x, weight, rrms, dx, dweight):  # all (D,), rrms a number
+@helper
+def _backward_row(dy, x, weight, rrms, dx, dweight):  # all (D,), rrms a number
     dot = x.dtype.type(0)
     for j in range(x.size):
         dot += dy[j] * weight[j] * x[j]
@@ -120,17 +113,15 @@ def _turn_back_row(dy, x, weight, rrms, dx, dweight):  # all (D,), rrms a number
         dweight[j] += dy[j] * x[j] * rrms
 
 
-def _turn_back_body(dy, x, weight, rrms, dx, partial):  # dy, x, dx (N, D); partial (chunks, D)
-    for c in prange(len(partial)):
+@threaded(from_size=16_384)
+def _backward(first, last, dy, x, weight, rrms, dx, partial):  # dy, x, dx (N, D); partial (chunks, D)
+    for c in range(first, last):
         partial[c] = 0
         for i in range(c * _ROWS, min((c + 1) * _ROWS, len(x))):
-            _turn_back_row(dy[i], x[i], weight, rrms[i], dx[i], partial[c])
+            _backward_row(dy[i], x[i], weight, rrms[i], dx[i], partial[c])
 
 
-_turn_back, _turn_back_parallel = kernel_pair(_turn_back_body)
-
-
-def rmsnorm_forward_fast(x: Float, weight: Float, eps: float) -> tuple[Float, RMSNormCache]:
+def rmsnorm_forward_fast(x: Float, weight: Float, eps: float) -> tuple[Float, RMSNormSaved]:
     """`rmsnorm_forward`, compiled; float32 and float64 (NumPy does the others)."""
     _check(x, weight)
     if x.dtype == np.float16 or x.dtype != weight.dtype:
@@ -138,19 +129,19 @@ def rmsnorm_forward_fast(x: Float, weight: Float, eps: float) -> tuple[Float, RM
     d = x.shape[-1]
     x = np.ascontiguousarray(x)
     y, rrms = np.empty(x.shape, x.dtype), np.empty((*x.shape[:-1], 1), x.dtype)
-    normalise = _normalise_parallel if with_threads(x.size, _SERIAL_SIZE) else _normalise
-    normalise(x.reshape(-1, d), weight, x.dtype.type(eps), y.reshape(-1, d), rrms.reshape(-1))
-    return y, RMSNormCache(x, weight, rrms)
+    rows = x.reshape(-1, d)
+    _normalise(len(rows), rows, weight, x.dtype.type(eps), y.reshape(-1, d), rrms.reshape(-1), size=x.size)
+    return y, RMSNormSaved(x, weight, rrms)
 
 
-def rmsnorm_backward_fast(dy: Float, cache: RMSNormCache) -> tuple[Float, Float]:
+def rmsnorm_backward_fast(dy: Float, saved: RMSNormSaved) -> tuple[Float, Float]:
     """`rmsnorm_backward`, compiled; float32 and float64 (NumPy does the others)."""
-    x, weight, rrms = cache
+    x, weight, rrms = saved
     if not x.dtype == weight.dtype == dy.dtype == rrms.dtype:
-        return rmsnorm_backward(dy, cache)
+        return rmsnorm_backward(dy, saved)
     d = x.shape[-1]
     dx, rows = np.empty(x.shape, x.dtype), np.ascontiguousarray(x).reshape(-1, d)
     partial = np.empty((-(-len(rows) // _ROWS), d), x.dtype)
-    turn_back = _turn_back_parallel if with_threads(x.size, _SERIAL_SIZE) else _turn_back
-    turn_back(np.ascontiguousarray(dy).reshape(-1, d), rows, weight, rrms.reshape(-1), dx.reshape(-1, d), partial)
+    dy_rows, dx_rows = np.ascontiguousarray(dy).reshape(-1, d), dx.reshape(-1, d)
+    _backward(len(partial), dy_rows, rows, weight, rrms.reshape(-1), dx_rows, partial, size=x.size)
     return dx, partial.sum(axis=0)

@@ -22,21 +22,18 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 from numpy.typing import DTypeLike, NDArray
 
-from ..compute.jit import kernel, kernel_pair, with_threads
+from ..compute.array_types import Float, Ints
+from ..compute.jit import helper, threaded
 from ..compute.simd import load_floats, multiply, multiply_add, store_floats
 from ..compute.simd_pairs import load_twice, turn_pairs
 
-Float = NDArray[np.floating]
-Ints = NDArray[np.integer]
-
-# Below this many numbers a second thread costs more than it saves.
-_SERIAL_SIZE = 16_384
+# Numbers from which a second thread saves more than it costs.
+_THREADED_SIZE = 16_384
 
 
-class RoPECache(NamedTuple):
+class RoPESaved(NamedTuple):
     """What the backward pass needs from the forward pass."""
 
     cos: Float  # (S, head_dim / 2)
@@ -70,7 +67,7 @@ def _check(x: Float, cos: Float, positions: Ints) -> None:
         raise ValueError(f"positions must be in [0, {len(cos)}), got {positions.min()} to {positions.max()}")
 
 
-def rope_forward(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Float, RoPECache]:
+def rope_forward(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Float, RoPESaved]:
     """Rotate the neighbouring pairs of every head by the angles of their positions.
 
     Parameters
@@ -84,7 +81,7 @@ def rope_forward(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Flo
     Returns
     -------
     y : ndarray of shape (B, H, T, head_dim), same dtype as `x`
-    cache : RoPECache
+    saved : RoPESaved
 
     Raises
     ------
@@ -97,15 +94,15 @@ def rope_forward(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Flo
     y = np.empty_like(x)
     y[..., 0::2] = even * c - odd * s
     y[..., 1::2] = even * s + odd * c
-    return y, RoPECache(cos, sin, positions)
+    return y, RoPESaved(cos, sin, positions)
 
 
-def rope_backward(dy: Float, cache: RoPECache) -> Float:
+def rope_backward(dy: Float, saved: RoPESaved) -> Float:
     """Gradient of `x`, from `dy` (B, H, T, head_dim): turned back by the same angles."""
-    return rope_forward(dy, cache.cos, -cache.sin, cache.positions)[0]
+    return rope_forward(dy, saved.cos, -saved.sin, saved.positions)[0]
 
 
-def rope_half_forward(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Float, RoPECache]:
+def rope_half_forward(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Float, RoPESaved]:
     """Hugging Face's layout of the same rotation: the pairs are (x[i], x[i + head_dim / 2]).
 
     The model never calls it; it is here to be compared with, and for chapter 05.
@@ -115,7 +112,7 @@ def rope_half_forward(x: Float, cos: Float, sin: Float, positions: Ints) -> tupl
     c, s = cos[positions][:, None], sin[positions][:, None]
     first, second = np.split(x, 2, axis=-1)
     y = np.concatenate((first * c - second * s, first * s + second * c), axis=-1)
-    return y.astype(x.dtype, copy=False), RoPECache(cos, sin, positions)
+    return y.astype(x.dtype, copy=False), RoPESaved(cos, sin, positions)
 
 
 def interleaved_to_half(rows: NDArray[Any], head_dim: int) -> NDArray[Any]:
@@ -147,7 +144,7 @@ def _heads_of(rows: NDArray[Any], head_dim: int) -> int:
 # --- numba kernels: the same contract, one pass over memory ---------------------------
 
 
-@kernel(borrows=True)
+@helper
 def rotate_row(x, cos, sin, y):  # x, y (head_dim,), may be the same; cos, sin (head_dim / 2,)
     for i in range(cos.size):
         even, odd = x[2 * i], x[2 * i + 1]
@@ -155,7 +152,7 @@ def rotate_row(x, cos, sin, y):  # x, y (head_dim,), may be the same; cos, sin (
         y[2 * i + 1] = even * sin[i] + odd * cos[i]
 
 
-@kernel(borrows=True)
+@helper
 def _rotate_row_in_vectors(x, cos, sin, y):  # float32, head_dim a multiple of 16
     for i in range(0, y.size, 16):
         pairs = load_floats(x, i)
@@ -163,40 +160,38 @@ def _rotate_row_in_vectors(x, cos, sin, y):  # float32, head_dim a multiple of 1
         store_floats(y, i, multiply_add(pairs, load_twice(cos, i // 2), turned))
 
 
-def _rotate_in_vectors_body(x, cos, sin, positions, y):
-    n_sequences, n_heads, n_tokens, _ = x.shape
-    for i in prange(n_sequences * n_heads):
+@threaded(from_size=_THREADED_SIZE)
+def _rotate_in_vectors(first, last, x, cos, sin, positions, y):
+    _, n_heads, n_tokens, _ = x.shape
+    for i in range(first, last):
         b, h = i // n_heads, i % n_heads
         for t in range(n_tokens):
             m = positions[b, t]
             _rotate_row_in_vectors(x[b, h, t], cos[m], sin[m], y[b, h, t])
 
 
-def _rotate_body(x, cos, sin, positions, y):
-    n_sequences, n_heads, n_tokens, _ = x.shape
-    for i in prange(n_sequences * n_heads):
+@threaded(from_size=_THREADED_SIZE)
+def _rotate(first, last, x, cos, sin, positions, y):
+    _, n_heads, n_tokens, _ = x.shape
+    for i in range(first, last):
         b, h = i // n_heads, i % n_heads
         for t in range(n_tokens):
             m = positions[b, t]
             rotate_row(x[b, h, t], cos[m], sin[m], y[b, h, t])
 
 
-_rotate, _rotate_parallel = kernel_pair(_rotate_body)
-_rotate_in_vectors, _rotate_in_vectors_parallel = kernel_pair(_rotate_in_vectors_body)
-
-
-def rope_forward_fast(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Float, RoPECache]:
+def rope_forward_fast(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Float, RoPESaved]:
     """`rope_forward`, compiled."""
     _check(x, cos, positions)
     y = np.empty(x.shape, x.dtype)
-    rotate, parallel = _rotate, _rotate_parallel
+    rotate = _rotate
     if x.dtype == cos.dtype == np.float32 and x.shape[3] % 16 == 0 and x.strides[3] == x.itemsize:
-        rotate, parallel = _rotate_in_vectors, _rotate_in_vectors_parallel
+        rotate = _rotate_in_vectors
         cos, sin = np.ascontiguousarray(cos), np.ascontiguousarray(sin)
-    (parallel if with_threads(x.size, _SERIAL_SIZE) else rotate)(x, cos, sin, positions, y)
-    return y, RoPECache(cos, sin, positions)
+    rotate(x.shape[0] * x.shape[1], x, cos, sin, positions, y, size=x.size)
+    return y, RoPESaved(cos, sin, positions)
 
 
-def rope_backward_fast(dy: Float, cache: RoPECache) -> Float:
+def rope_backward_fast(dy: Float, saved: RoPESaved) -> Float:
     """`rope_backward`, compiled."""
-    return rope_forward_fast(dy, cache.cos, -cache.sin, cache.positions)[0]
+    return rope_forward_fast(dy, saved.cos, -saved.sin, saved.positions)[0]

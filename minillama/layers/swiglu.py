@@ -17,20 +17,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
-from numpy.typing import NDArray
 
-from ..compute.jit import kernel, with_threads
+from ..compute.array_types import Float
+from ..compute.jit import helper, threaded
 from ..compute.simd import divide, exp, load_floats, multiply, multiply_add, splat_float, store_floats
 
-Float = NDArray[np.floating]
-
-# Below this many numbers a second thread costs more than it saves.
-_SERIAL_SIZE = 8_192
+# Numbers from which a second thread saves more than it costs.
+_THREADED_SIZE = 8_192
 _CHUNK = 4_096
 
 
-class SwiGLUCache(NamedTuple):
+class SwiGLUSaved(NamedTuple):
     """What the backward pass needs from the forward pass."""
 
     gate: Float  # (..., hidden_dim)
@@ -42,7 +39,7 @@ def _check(gate: Float, up: Float) -> None:
         raise ValueError(f"gate {gate.shape} {gate.dtype} and up {up.shape} {up.dtype} must agree")
 
 
-def swiglu_forward(gate: Float, up: Float) -> tuple[Float, SwiGLUCache]:
+def swiglu_forward(gate: Float, up: Float) -> tuple[Float, SwiGLUSaved]:
     """Let `up` through a gate: `silu(gate) * up`.
 
     exp is only taken of -|gate|: it cannot overflow.
@@ -54,7 +51,7 @@ def swiglu_forward(gate: Float, up: Float) -> tuple[Float, SwiGLUCache]:
     Returns
     -------
     y : ndarray of shape (..., hidden_dim), same dtype
-    cache : SwiGLUCache
+    saved : SwiGLUSaved
 
     Raises
     ------
@@ -64,12 +61,12 @@ def swiglu_forward(gate: Float, up: Float) -> tuple[Float, SwiGLUCache]:
     _check(gate, up)
     small = np.exp(-np.abs(gate))
     sigmoid = np.where(gate >= 0, 1, small) / (1 + small)
-    return gate * sigmoid * up, SwiGLUCache(gate, up)
+    return gate * sigmoid * up, SwiGLUSaved(gate, up)
 
 
-def swiglu_backward(dy: Float, cache: SwiGLUCache) -> tuple[Float, Float]:
+def swiglu_backward(dy: Float, saved: SwiGLUSaved) -> tuple[Float, Float]:
     """Gradients of `gate` and `up`, from `dy` of the same shape and dtype."""
-    gate, up = cache
+    gate, up = saved
     small = np.exp(-np.abs(gate))
     sigmoid = np.where(gate >= 0, 1, small) / (1 + small)
     return dy * up * sigmoid * (1 + gate * (1 - sigmoid)), dy * gate * sigmoid
@@ -78,7 +75,7 @@ def swiglu_backward(dy: Float, cache: SwiGLUCache) -> tuple[Float, Float]:
 # --- numba kernels: the same contract, one pass over memory ---------------------------
 
 
-@kernel(borrows=True)
+@helper
 def _gate_range(gate, up, y, start, stop):
     one = gate.dtype.type(1)
     for i in range(start, stop):
@@ -86,14 +83,14 @@ def _gate_range(gate, up, y, start, stop):
         y[i] = gate[i] * ((one if gate[i] >= 0 else small) / (one + small)) * up[i]
 
 
-@kernel(borrows=True)
+@helper
 def silu_vector(g):
     """silu of 16 floats."""
     one, minus_one = splat_float(np.float32(1)), splat_float(np.float32(-1))
     return divide(g, multiply_add(exp(multiply(g, minus_one)), one, one))  # exp = inf gives 0
 
 
-@kernel(borrows=True)
+@helper
 def gate_range_float32(gate, up, y, start, stop):
     """16 numbers at a time, for the sake of the exponential."""
     whole = start + (stop - start) // 16 * 16
@@ -102,8 +99,8 @@ def gate_range_float32(gate, up, y, start, stop):
     _gate_range(gate, up, y, whole, stop)
 
 
-@kernel(borrows=True)
-def _turn_back_range(dy, gate, up, dgate, dup, start, stop):
+@helper
+def _backward_range(dy, gate, up, dgate, dup, start, stop):
     one = gate.dtype.type(1)
     for i in range(start, stop):
         small = np.exp(-abs(gate[i]))
@@ -112,8 +109,8 @@ def _turn_back_range(dy, gate, up, dgate, dup, start, stop):
         dgate[i] = dy[i] * up[i] * sigmoid * (one + gate[i] * (one - sigmoid))
 
 
-@kernel(borrows=True)
-def _turn_back_range_float32(dy, gate, up, dgate, dup, start, stop):
+@helper
+def _backward_range_float32(dy, gate, up, dgate, dup, start, stop):
     """16 numbers at a time, for the sake of the exponential."""
     one, minus_one = splat_float(np.float32(1)), splat_float(np.float32(-1))
     whole = start + (stop - start) // 16 * 16
@@ -124,60 +121,53 @@ def _turn_back_range_float32(dy, gate, up, dgate, dup, start, stop):
         store_floats(dup, i, multiply(d, silu))
         slope = multiply_add(multiply(silu, minus_one), sigmoid, multiply_add(sigmoid, one, silu))
         store_floats(dgate, i, multiply(multiply(d, load_floats(up, i)), slope))  # slope: s + g s - g s s
-    _turn_back_range(dy, gate, up, dgate, dup, whole, stop)
+    _backward_range(dy, gate, up, dgate, dup, whole, stop)
 
 
-@kernel(parallel=True)
-def _turn_back_parallel(dy, gate, up, dgate, dup):
-    for c in prange((gate.size + _CHUNK - 1) // _CHUNK):
-        _turn_back_range(dy, gate, up, dgate, dup, c * _CHUNK, min((c + 1) * _CHUNK, gate.size))
+@threaded(from_size=_THREADED_SIZE)
+def _gate(first, last, gate, up, y):  # in chunks; all flat
+    _gate_range(gate, up, y, first * _CHUNK, min(last * _CHUNK, gate.size))
 
 
-@kernel(parallel=True)
-def _turn_back_parallel_float32(dy, gate, up, dgate, dup):
-    for c in prange((gate.size + _CHUNK - 1) // _CHUNK):
-        _turn_back_range_float32(dy, gate, up, dgate, dup, c * _CHUNK, min((c + 1) * _CHUNK, gate.size))
+@threaded(from_size=_THREADED_SIZE)
+def _gate_float32(first, last, gate, up, y):
+    gate_range_float32(gate, up, y, first * _CHUNK, min(last * _CHUNK, gate.size))
 
 
-@kernel(parallel=True)
-def _gate_parallel(gate, up, y):
-    for c in prange((gate.size + _CHUNK - 1) // _CHUNK):
-        _gate_range(gate, up, y, c * _CHUNK, min((c + 1) * _CHUNK, gate.size))
+@threaded(from_size=_THREADED_SIZE)
+def _backward(first, last, dy, gate, up, dgate, dup):
+    _backward_range(dy, gate, up, dgate, dup, first * _CHUNK, min(last * _CHUNK, gate.size))
 
 
-@kernel(parallel=True)
-def _gate_parallel_float32(gate, up, y):
-    for c in prange((gate.size + _CHUNK - 1) // _CHUNK):
-        gate_range_float32(gate, up, y, c * _CHUNK, min((c + 1) * _CHUNK, gate.size))
+@threaded(from_size=_THREADED_SIZE)
+def _backward_float32(first, last, dy, gate, up, dgate, dup):
+    _backward_range_float32(dy, gate, up, dgate, dup, first * _CHUNK, min(last * _CHUNK, gate.size))
 
 
-def swiglu_forward_fast(gate: Float, up: Float) -> tuple[Float, SwiGLUCache]:
+def _n_chunks(size: int) -> int:
+    return -(-size // _CHUNK)
+
+
+def swiglu_forward_fast(gate: Float, up: Float) -> tuple[Float, SwiGLUSaved]:
     """`swiglu_forward`, compiled; float32 and float64 (NumPy does the others)."""
     _check(gate, up)
     if gate.dtype == np.float16:
         return swiglu_forward(gate, up)  # Numba on CPU has no float16
     gate, up = np.ascontiguousarray(gate), np.ascontiguousarray(up)
     y = np.empty(gate.shape, gate.dtype)
-    single = gate.dtype == np.float32
-    flat = gate.reshape(-1), up.reshape(-1), y.reshape(-1)
-    if with_threads(gate.size, _SERIAL_SIZE):
-        (_gate_parallel_float32 if single else _gate_parallel)(*flat)
-    else:
-        (gate_range_float32 if single else _gate_range)(*flat, 0, gate.size)
-    return y, SwiGLUCache(gate, up)
+    run = _gate_float32 if gate.dtype == np.float32 else _gate
+    run(_n_chunks(gate.size), gate.reshape(-1), up.reshape(-1), y.reshape(-1), size=gate.size)
+    return y, SwiGLUSaved(gate, up)
 
 
-def swiglu_backward_fast(dy: Float, cache: SwiGLUCache) -> tuple[Float, Float]:
+def swiglu_backward_fast(dy: Float, saved: SwiGLUSaved) -> tuple[Float, Float]:
     """`swiglu_backward`, compiled; float32 and float64 (NumPy does the others)."""
-    gate, up = cache
+    gate, up = saved
     if gate.dtype == np.float16 or dy.dtype != gate.dtype:
-        return swiglu_backward(dy, cache)
+        return swiglu_backward(dy, saved)
     gate, up, dy = np.ascontiguousarray(gate), np.ascontiguousarray(up), np.ascontiguousarray(dy)
     dgate, dup = np.empty(gate.shape, gate.dtype), np.empty(gate.shape, gate.dtype)
-    single = gate.dtype == np.float32
+    run = _backward_float32 if gate.dtype == np.float32 else _backward
     flat = dy.reshape(-1), gate.reshape(-1), up.reshape(-1), dgate.reshape(-1), dup.reshape(-1)
-    if with_threads(gate.size, _SERIAL_SIZE):
-        (_turn_back_parallel_float32 if single else _turn_back_parallel)(*flat)
-    else:
-        (_turn_back_range_float32 if single else _turn_back_range)(*flat, 0, gate.size)
+    run(_n_chunks(gate.size), *flat, size=gate.size)
     return dgate, dup

@@ -3,9 +3,9 @@
     minillama learn start my-llama      the terminal
     from minillama.learn import check   a notebook: check("rope_interleaved", my_function)
 
-exercise.py says what an exercise is; the exercises themselves are in chapters/, one file a
-chapter of the book. checking.py runs a function on many shapes, compare.py compares, geometry.py
-describes what is wrong, report.py shows it.
+exercises/ says what an exercise is, chapters/ has them, a file each, finds them by id and makes starters and
+solutions of them. diagnosis/ says what is wrong with a function. workspace/ keeps the learner's folder, checks what is
+in it in another process, and runs a model on it.
 """
 
 from .notebook import check

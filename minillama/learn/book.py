@@ -60,7 +60,7 @@ def largest_error(a: Any, b: Any) -> float:
     return float(np.max(np.abs(np.asarray(a, np.float64) - np.asarray(b, np.float64))))
 
 
-def compare(name: str, ours: Any, expected: Any, tolerance: float, *, against: str | None = None) -> None:
+def show_error(name: str, ours: Any, expected: Any, tolerance: float, *, against: str | None = None) -> None:
     """Print the largest error and assert that it is within `tolerance`.
 
     Parameters

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .checking import TooLong, check_function
-from .exceptions import reported
-from .exercise import Function, get_exercise, parse_dims
-from .report import TIMEOUT, Report
+from .chapters.catalogue import get_exercise
+from .diagnosis.check import TooLong, check_function
+from .diagnosis.exceptions import reported
+from .diagnosis.report import TIMEOUT, Report
+from .exercises.exercise import Function, parse_dims
 
 _SECONDS = 30
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .exercise import Exercise, Function, Speed
+from .exercises.exercise import Exercise, Function, Speed
 
 _LEAST_SECONDS = 0.2
 _MOST_CALLS = 200
@@ -120,7 +120,7 @@ def speed_card(exercise: Exercise, yours: Function | None) -> SpeedCard:
     Raises
     ------
     ValueError
-        When the exercise is none about speed.
+        When the exercise is not about speed.
     """
     from ..compute.jit import kernel_threads
     from ..compute.threads import set_threads

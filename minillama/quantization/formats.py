@@ -7,7 +7,7 @@ two scales that give them their size back,
     w = d * q + m        (Q4_1, Q5_1; and Q4_K, Q5_K with -m).
 
 A matrix that does not fit in memory as float32 stays packed; the layers ask for rows of it
-(`to_float32`) or multiply with it directly (quantization_kernels.py).
+(`to_float32`) or multiply by it directly (kernels.py).
 
 Layouts: ggml's ggml-common.h, restated in each function; the quantisers follow gguf-py.
 """
@@ -21,8 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Bytes = NDArray[Any]  # uint8
-Float32 = NDArray[np.float32]
+from ..compute.array_types import Bytes, Float32
 
 
 class BlockFormat(NamedTuple):
@@ -46,7 +45,7 @@ def _half(blocks: Bytes, at: int) -> Float32:
 
 
 def _nibbles(packed: Bytes) -> Bytes:
-    """Split bytes (n, k) in 4-bit numbers (n, 2k): all the low halves, then all the high ones."""
+    """Split bytes (n, k) into 4-bit numbers (n, 2k): all the low halves, then all the high ones."""
     return np.concatenate((packed & 15, packed >> 4), axis=1)
 
 
@@ -358,7 +357,7 @@ def head_format(name: str, to: str | None) -> str | None:
     """The format of the parameter `name` when a model is packed as `to`.
 
     The embedding and the output head take Q8_0 in place of 4 and 5 bits: half of the loss in
-    perplexity of a small model packed in Q4_0 comes from its head. llama.cpp keeps it larger too.
+    perplexity of a small model packed in Q4_0 comes from its head. llama.cpp also keeps it larger.
     """
     return "Q8_0" if name in ("token_embedding", "output") and to in ("Q4_0", "Q4_1", "Q5_0", "Q5_1") else to
 

@@ -1,19 +1,21 @@
-"""Numba kernels that multiply with packed matrices; the formats are in quantization.py.
+"""Numba kernels that multiply by packed matrices; the formats are in formats.py.
 
-A row is unpacked in a buffer that stays in the CPU's first-level cache and multiplied from
+A row is unpacked into a buffer that stays in the CPU's first-level cache and multiplied from
 there: memory is read once, in its packed form. Rows are shared out to the threads in even
 parts, one launch for a whole product.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads, prange
+from numba import types
 from numpy.typing import NDArray
 
-from ..compute.jit import kernel
+from ..compute.jit import helper, threaded
+from ..compute.pointers import address_of, caller
 from ..compute.simd import store_floats
 from ..compute.simd_bytes import (
     join_bits,
@@ -28,11 +30,11 @@ from ..compute.simd_bytes import (
 )
 from .formats import PackedArray
 
-# Multiplications below which a second thread costs more than it saves.
-_SERIAL_SIZE = 65_536
+# Multiplications from which a second thread saves more than it costs.
+_THREADED_SIZE = 65_536
 
 
-@kernel
+@helper
 def _half(low, high):
     """The float16 with these two bytes, as float32.
 
@@ -46,20 +48,20 @@ def _half(low, high):
     return magnitude.view(np.float32) * np.float32(5.192296858534828e33)  # 2 ** 112
 
 
-@kernel
-def _unpack_f16(raw, out):
+@helper
+def _unpack_f16(raw, out, size):
     for i in range(out.size):
         out[i] = _half(raw[2 * i], raw[2 * i + 1])
 
 
-@kernel
-def _unpack_bf16(raw, out):
+@helper
+def _unpack_bf16(raw, out, size):
     for i in range(out.size):
         out[i] = np.uint32((np.uint32(raw[2 * i]) | np.uint32(raw[2 * i + 1]) << 8) << 16).view(np.float32)
 
 
-@kernel
-def _unpack_q8_0(raw, out):
+@helper
+def _unpack_q8_0(raw, out, size):
     for b in range(out.size // 32):
         at, to = 34 * b, 32 * b
         d = _half(raw[at], raw[at + 1])
@@ -67,7 +69,7 @@ def _unpack_q8_0(raw, out):
         store_floats(out, to + 16, scale_and_add(signed_to_float(load_bytes(raw, at + 18)), d, 0))
 
 
-@kernel
+@helper
 def _unpack_q4(raw, out, size):
     """Q4_0 (18 bytes a block, q - 8) and Q4_1 (20 bytes, with a minimum)."""
     for b in range(out.size // 32):
@@ -79,7 +81,7 @@ def _unpack_q4(raw, out, size):
         store_floats(out, to + 16, scale_and_add(unsigned_to_float(shift_right(packed, 4)), d, m))
 
 
-@kernel
+@helper
 def _unpack_q5(raw, out, size):
     """Q5_0 (22 bytes a block, q - 16) and Q5_1 (24 bytes, with a minimum)."""
     for b in range(out.size // 32):
@@ -96,7 +98,7 @@ def _unpack_q5(raw, out, size):
         store_floats(out, to + 16, scale_and_add(high, d, m))
 
 
-@kernel
+@helper
 def _unpack_q4_or_q5_k(raw, out, size):
     """Q4_K (144 bytes a block) and Q5_K (176: 32 bytes of fifth bits before the nibbles)."""
     for b in range(out.size // 256):
@@ -118,8 +120,8 @@ def _unpack_q4_or_q5_k(raw, out, size):
                 store_floats(out, 256 * b + 32 * j + i, scale_and_add(unsigned_to_float(q), ds, dm))
 
 
-@kernel
-def _unpack_q6_k(raw, out):
+@helper
+def _unpack_q6_k(raw, out, size):
     for b in range(out.size // 256):
         at = 210 * b
         d = _half(raw[at + 208], raw[at + 209])
@@ -132,32 +134,35 @@ def _unpack_q6_k(raw, out):
             store_floats(out, 256 * b + 16 * part, scale_and_add(q, scale, np.float32(-32) * scale))
 
 
-@kernel
-def _unpack_row(ggml_type, raw, out):
-    """Unpack one row, `raw` (row_bytes,), in `out` (n_columns,)."""
-    if ggml_type == 3:
-        _unpack_q4(raw, out, 20)
-    elif ggml_type == 8:
-        _unpack_q8_0(raw, out)
-    elif ggml_type == 2:
-        _unpack_q4(raw, out, 18)
-    elif ggml_type == 1:
-        _unpack_f16(raw, out)
-    elif ggml_type == 30:
-        _unpack_bf16(raw, out)
-    elif ggml_type == 6:
-        _unpack_q5(raw, out, 22)
-    elif ggml_type == 7:
-        _unpack_q5(raw, out, 24)
-    elif ggml_type == 12:
-        _unpack_q4_or_q5_k(raw, out, 144)
-    elif ggml_type == 13:
-        _unpack_q4_or_q5_k(raw, out, 176)
-    elif ggml_type == 14:
-        _unpack_q6_k(raw, out)
+# Called by address, so that only the formats that a model has are compiled, and each once:
+# _unpack_row(address, (raw, out, size)) unpacks one row, `raw` (row_bytes,), in `out` (n_columns,); `size` is
+# that of a block in bytes.
+_BY_FORMAT = {
+    "F16": _unpack_f16,
+    "BF16": _unpack_bf16,
+    "Q8_0": _unpack_q8_0,
+    "Q4_0": _unpack_q4,
+    "Q4_1": _unpack_q4,
+    "Q5_0": _unpack_q5,
+    "Q5_1": _unpack_q5,
+    "Q4_K": _unpack_q4_or_q5_k,
+    "Q5_K": _unpack_q4_or_q5_k,
+    "Q6_K": _unpack_q6_k,
+}
+_ROW_ARGUMENTS = (
+    types.Array(types.uint8, 1, "C", readonly=True),  # files are mapped
+    types.Array(types.float32, 1, "C"),
+    types.intp,
+)
+_unpack_row = caller(_ROW_ARGUMENTS)
 
 
-@kernel
+@functools.cache
+def _address_of_format(name: str) -> int:
+    return address_of(_BY_FORMAT[name], _ROW_ARGUMENTS)
+
+
+@helper
 def _dot(a, b):
     total = np.float32(0)
     for i in range(a.size):
@@ -165,31 +170,24 @@ def _dot(a, b):
     return total
 
 
-@kernel
-def _multiply_rows(ggml_type, x, data, y, first, last):
+@threaded(from_size=_THREADED_SIZE, borrows=False)
+def _multiply(first, last, unpack, size, x, data, y):
     """Rows first ... last - 1 of the matrix with every row of x (N, D_in), into y (N, D_out)."""
     buffer = np.empty(x.shape[1], np.float32)
     for r in range(first, last):
-        _unpack_row(ggml_type, data[r], buffer)
+        _unpack_row(unpack, (data[r], buffer, size))
         for n in range(len(x)):
             y[n, r] = _dot(buffer, x[n])
 
 
-@kernel(parallel=True)
-def _multiply_parallel(ggml_type, x, data, y, n_parts):
-    n_rows = len(data)
-    for part in prange(n_parts):
-        _multiply_rows(ggml_type, x, data, y, part * n_rows // n_parts, (part + 1) * n_rows // n_parts)
+@threaded()
+def _unpack(first, last, unpack, size, data, out):
+    for r in range(first, last):
+        _unpack_row(unpack, (data[r], out[r], size))
 
 
-@kernel(parallel=True)
-def _unpack_parallel(ggml_type, data, out):
-    for r in prange(len(data)):
-        _unpack_row(ggml_type, data[r], out[r])
-
-
-@kernel
-def _matvec_rows(x, weight, y, first, last):
+@threaded(from_size=_THREADED_SIZE)
+def _matvec(first, last, x, weight, y):
     for r in range(first, last):
         total = x.dtype.type(0)
         row = weight[r]
@@ -198,38 +196,28 @@ def _matvec_rows(x, weight, y, first, last):
         y[r] = total
 
 
-@kernel(parallel=True)
-def _matvec_parallel(x, weight, y, n_parts):
-    n_rows = len(weight)
-    for part in prange(n_parts):
-        _matvec_rows(x, weight, y, part * n_rows // n_parts, (part + 1) * n_rows // n_parts)
-
-
-def _n_parts(size: int) -> int:
-    return 1 if size < _SERIAL_SIZE else get_num_threads()
+def _readonly(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The same bytes as the kernels take them, mapped or not."""
+    view = data.view()
+    view.flags.writeable = False
+    return view
 
 
 def matvec_packed(x: NDArray[np.float32], weight: PackedArray, y: NDArray[np.float32]) -> None:
     """Write `x @ weight.T` to `y`; x (N, D_in) for a small N, y (N, D_out), all C-contiguous."""
-    ggml_type, n_parts = weight.format.ggml_type, _n_parts(weight.shape[0] * weight.shape[1])
-    if n_parts == 1:
-        _multiply_rows(ggml_type, x, weight.data, y, 0, weight.shape[0])
-    else:
-        _multiply_parallel(ggml_type, x, weight.data, y, n_parts)
+    n_rows, n_columns = weight.shape
+    unpack, block_bytes = _address_of_format(weight.format.name), weight.format.block_bytes
+    _multiply(n_rows, unpack, block_bytes, x, _readonly(weight.data), y, size=n_rows * n_columns)
 
 
 def matvec_plain(x: NDArray[Any], weight: NDArray[Any], y: NDArray[Any]) -> None:
     """Write `weight @ x` to `y`; x (D_in,), weight (D_out, D_in), y (D_out,), all C-contiguous."""
-    n_parts = _n_parts(weight.size)
-    if n_parts == 1:
-        _matvec_rows(x, weight, y, 0, len(weight))
-    else:
-        _matvec_parallel(x, weight, y, n_parts)
+    _matvec(len(weight), x, weight, y, size=weight.size)
 
 
 def unpack_rows(weight: PackedArray, rows: slice) -> NDArray[np.float32]:
     """`weight.to_float32(rows)` for a slice, compiled."""
     data = weight.data[rows]
     out = np.empty((len(data), weight.n_columns), np.float32)
-    _unpack_parallel(weight.format.ggml_type, data, out)
+    _unpack(len(data), _address_of_format(weight.format.name), weight.format.block_bytes, _readonly(data), out)
     return out

@@ -1,6 +1,6 @@
 """Matrices rearranged for the CPU's vectors, and for its integer products.
 
-`vpdpbusd` multiplies 64 bytes at once and adds them in 16 sums of four. So that each of the 16
+`vpdpbusd` multiplies 64 bytes at once and adds them up in 16 sums of four. So that each of the 16
 sums is one output, 16 rows of the matrix lie interleaved: for 4 neighbouring columns, 4 bytes
 of the first row, 4 of the second … The activations of those 4 columns are then the same 4 bytes
 for every lane. A decoded token reads such a matrix once, front to back.
@@ -28,16 +28,23 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..compute.jit import kernel_threads
+from ..compute.array_types import Bytes, Float32
 from ..compute.simd_bytes import DOT4
 from .formats import FORMATS, BlockFormat, PackedArray, format_name, k_block_parts, quantize
-from .repacked_kernels import BRAINS, BYTES, HALVES, NIBBLES, SINGLES, multiply_rows, no_planes, quantize_rows
+from .repacked_kernels import (
+    BRAINS,
+    BYTES,
+    HALVES,
+    NIBBLES,
+    SINGLES,
+    MatrixLayout,
+    multiply_rows,
+    no_planes,
+    quantize_rows,
+)
 
-Bytes = NDArray[Any]  # uint8
-Float32 = NDArray[np.float32]
-Interleavable = Float32 | PackedArray
+Repackable = Float32 | PackedArray
 
 ROWS = 16  # interleaved rows, one lane each
 BLOCK = 32  # columns with one scale
@@ -45,23 +52,6 @@ _ALIGNMENT = 64
 # With vpdpbusd integer products are faster than BLAS even for a long prompt; with other
 # instructions only where memory is the limit.
 INTEGERS_BEAT_BLAS = DOT4 in ("avx512vnni", "avxvnni")
-
-
-class Layout(NamedTuple):
-    """Where the parts of a matrix lie in its bytes, as the kernels take it: integers only.
-
-    A block of 16 rows and 32 columns is `stride` bytes: its numbers, then 16 scales, then 16
-    minima. Everything that decoding reads is thus one stream, in the order in which it is read.
-    """
-
-    start: int
-    stride: int  # 0 in matrices of floats
-    n_groups: int  # of 16 rows
-    n_blocks: int  # of 32 columns; of one in matrices of floats
-    kind: int  # BYTES, NIBBLES, SINGLES, HALVES or BRAINS of repacked_kernels.py
-    zero: int
-    wide: int  # 1: scales and minima are float32
-    minima: int  # 1: there are minima
 
 
 class _Parts(NamedTuple):
@@ -73,7 +63,7 @@ class _Parts(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    """What a packed format looks like when it is interleaved."""
+    """What a packed format looks like when it is repacked."""
 
     nibbles: bool  # two numbers a byte
     zero: int  # what is subtracted from every number
@@ -88,7 +78,7 @@ def _simple(unpack: Callable[[Bytes], Bytes]) -> Callable[[Bytes], _Parts]:
 
 
 def _with_fifth_bits(blocks: Bytes, at: int) -> Bytes:
-    """Numbers of 5 bits: the upper ones at byte `at`, the nibbles behind them."""
+    """Numbers of 5 bits: the upper ones at byte `at`, the nibbles after them."""
     packed = blocks[..., at + 4 :]
     fifth = np.unpackbits(blocks[..., at : at + 4], axis=-1, bitorder="little")
     return np.concatenate((packed & 15, packed >> 4), axis=-1) | fifth << 4
@@ -125,20 +115,20 @@ def round_up(n: int, multiple: int) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class InterleavedArray:
+class RepackedMatrix:
     """A matrix in the order in which the CPU multiplies it.
 
     Attributes
     ----------
     data : uint8 ndarray (1-D); the matrix lies in it where `layout` says
-    layout : Layout
+    layout : MatrixLayout
     source : ndarray or PackedArray
         The matrix as its file holds it; rows of it can be looked at, and written out again.
     """
 
     data: Bytes
-    layout: Layout
-    source: Interleavable
+    layout: MatrixLayout
+    source: Repackable
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -172,44 +162,42 @@ class InterleavedArray:
         x = np.ascontiguousarray(x)
         planes = quantize_rows(x) if self.is_quantized else no_planes(len(x))
         y = np.empty((len(x), ROWS * self.layout.n_groups), np.float32)
-        multiply_rows(self.data, np.array(self.layout, np.int64), x, planes, y, kernel_threads())
+        multiply_rows(self.data, self.layout, x, planes, y)
         return y[:, : self.shape[0]]
 
 
-def interleaved_bytes(weight: Any) -> int | None:
-    """Bytes that `interleave` needs for a matrix; None when its format does not fit."""
+def repacked_bytes(weight: Any) -> int | None:
+    """Bytes that `repack` needs for a matrix; None when its format does not fit."""
     name = format_name(weight)
     return _layout(weight, 0)[1] if name in (*_KINDS, *_ROUNDED, *_FLOATS) else None
 
 
-def _layout(weight: Interleavable, at: int) -> tuple[Layout, int]:
-    """Where the parts of a matrix go that begins at byte `at`, and the byte after the last."""
+def _layout(weight: Repackable, at: int) -> tuple[MatrixLayout, int]:
+    """Where the parts of a matrix that begins at byte `at` go, and the byte after the last."""
     (n_rows, n_columns), name = weight.shape, format_name(weight)
     n_groups = -(-n_rows // ROWS)
     if name in _FLOATS:
         code, n_bytes = _FLOATS[name]
         end = round_up(at + n_groups * ROWS * n_columns * n_bytes, _ALIGNMENT)
-        return Layout(at, 0, n_groups, n_columns, code, 0, 0, 0), end
+        return MatrixLayout(at, 0, n_groups, n_columns, code, 0, 0, 0), end
     kind, n_blocks = _KINDS[_ROUNDED.get(name, name)], n_columns // BLOCK
     numbers = ROWS * BLOCK // (2 if kind.nibbles else 1)
     stride = numbers + ROWS * (4 if kind.wide else 2) * (2 if kind.minimum else 1)
     end = round_up(at + n_groups * n_blocks * stride, _ALIGNMENT)
     code = NIBBLES if kind.nibbles else BYTES
-    return Layout(at, stride, n_groups, n_blocks, code, kind.zero, int(kind.wide), int(kind.minimum)), end
+    return MatrixLayout(at, stride, n_groups, n_blocks, code, kind.zero, int(kind.wide), int(kind.minimum)), end
 
 
-def interleave(weight: Interleavable, data: Bytes | None = None, at: int = 0) -> InterleavedArray:
+def repack(weight: Repackable, data: Bytes | None = None, at: int = 0) -> RepackedMatrix:
     """Rearrange a matrix, into `data` from byte `at` on if that is given.
 
     Raises
     ------
     ValueError
-        When the format does not fit; see `interleaved_bytes`.
+        When the format does not fit; see `repacked_bytes`.
     """
-    if interleaved_bytes(weight) is None:
-        raise ValueError(
-            f"{format_name(weight)} cannot be interleaved, only {', '.join([*_KINDS, *_ROUNDED, *_FLOATS])}"
-        )
+    if repacked_bytes(weight) is None:
+        raise ValueError(f"{format_name(weight)} cannot be repacked, only {', '.join([*_KINDS, *_ROUNDED, *_FLOATS])}")
     layout, end = _layout(weight, at)
     data = aligned_bytes(end) if data is None else data
     stored = weight
@@ -226,10 +214,10 @@ def interleave(weight: Interleavable, data: Bytes | None = None, at: int = 0) ->
         floats = np.ascontiguousarray(rows).view(number)
         columns = floats.reshape(-1, ROWS, weight.shape[1]).swapaxes(1, 2)
         data[at : at + floats.nbytes].view(number).reshape(columns.shape)[...] = columns
-    return InterleavedArray(data, layout, weight)
+    return RepackedMatrix(data, layout, weight)
 
 
-def _store_blocks(data: Bytes, layout: Layout, rows: Bytes, format: BlockFormat) -> None:
+def _store_blocks(data: Bytes, layout: MatrixLayout, rows: Bytes, format: BlockFormat) -> None:
     """Numbers, scales and minima of rows in blocks."""
     kind, shape = _KINDS[format.name], (layout.n_groups, ROWS, layout.n_blocks)
     parts = kind.take_apart(rows.reshape(len(rows), -1, format.block_bytes))
@@ -255,7 +243,7 @@ def aligned_bytes(n: int) -> Bytes:
 def release_pages(array: Any) -> None:
     """Let go of what is in memory of the file that an array is mapped from; it can be read again.
 
-    The interleaved copy takes its place: without this both would count.
+    The repacked copy takes its place: without this both would count.
     """
     while array is not None and not isinstance(array, mmap.mmap):
         array = array.data if isinstance(array, PackedArray) else getattr(array, "base", None)

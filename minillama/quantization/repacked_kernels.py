@@ -1,14 +1,16 @@
-"""Numba kernels for interleaved matrices; the layout is explained in repacked.py."""
+"""Numba kernels for repacked matrices; the layout is explained in repacked.py."""
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
+from numba import types
 from numpy.typing import NDArray
 
-from ..compute.jit import kernel, kernel_pair
+from ..compute.jit import helper, threaded
+from ..compute.pointers import address_of, caller
 from ..compute.simd import (
     load_brain_floats,
     load_floats,
@@ -34,14 +36,33 @@ from ..compute.simd_bytes import (
     store_signed_bytes,
 )
 
-# Multiplications below which a second thread costs more than it saves.
-_SERIAL_SIZE = 131_072
-
-
+# Multiplications from which a second thread saves more than it costs.
+_THREADED_SIZE = 131_072
 # Bytes ahead of what is multiplied that are asked for from memory.
 _AHEAD = 16384
-# How the numbers of a matrix are stored: `Layout.kind`.
+# How the numbers of a matrix are stored: `MatrixLayout.kind`.
 BYTES, NIBBLES, SINGLES, HALVES, BRAINS = range(5)
+
+
+class MatrixLayout(NamedTuple):
+    """Where the parts of a matrix lie in its bytes, as the kernels take it: integers only.
+
+    A block of 16 rows and 32 columns is `stride` bytes: its numbers, then 16 scales, then 16
+    minima. Everything that decoding reads is thus one stream, in the order in which it is read.
+    """
+
+    start: int
+    stride: int  # 0 in matrices of floats
+    n_groups: int  # of 16 rows
+    n_blocks: int  # of 32 columns; of one in matrices of floats
+    kind: int  # BYTES, NIBBLES, SINGLES, HALVES or BRAINS
+    zero: int
+    wide: int  # 1: scales and minima are float32
+    minima: int  # 1: there are minima
+
+
+# The kernels read a layout as a row of int64: the places of its fields.
+START, STRIDE, N_GROUPS, N_BLOCKS, KIND, ZERO, WIDE, MINIMA = range(len(MatrixLayout._fields))
 
 
 class Planes(NamedTuple):
@@ -53,7 +74,7 @@ class Planes(NamedTuple):
     total: NDArray[np.float32]  # (N, C / 32)  sum of 128 * high + low over the block, exact below 2 ** 24
 
 
-@kernel(borrows=True)
+@helper(inline=True)
 def _round_half_block(x, at, factor, high, low):
     """16 numbers of a block into the two planes; returns the sum of 128 * high + low."""
     q = round_floats(multiply(load_floats(x, at), splat_float(factor)))
@@ -63,7 +84,7 @@ def _round_half_block(x, at, factor, high, low):
     return sum_of(q)
 
 
-@kernel(borrows=True)
+@helper
 def quantize_row(x, high, low, d, total):
     """Round one row (C,) into its planes; a block that is not finite gets the scale NaN."""
     zero, minus_one = splat_float(np.float32(0)), splat_float(np.float32(-1))
@@ -85,12 +106,10 @@ def quantize_row(x, high, low, d, total):
             total[b] = 0
 
 
-def _quantize_body(x, high, low, d, total):
-    for n in prange(len(x)):
+@threaded(from_size=_THREADED_SIZE)
+def _quantize(first, last, x, high, low, d, total):
+    for n in range(first, last):
         quantize_row(x[n], high[n], low[n], d[n], total[n])
-
-
-_quantize_serial, _quantize_parallel = kernel_pair(_quantize_body)
 
 
 def no_planes(n_rows: int) -> Planes:
@@ -108,7 +127,7 @@ def quantize_rows(x: NDArray[np.float32]) -> Planes:
         np.empty((n_rows, n_columns // 32), np.float32),
         np.empty((n_rows, n_columns // 32), np.float32),
     )
-    (_quantize_serial if x.size < _SERIAL_SIZE else _quantize_parallel)(x, *planes)
+    _quantize(n_rows, x, *planes, size=x.size)
     return planes
 
 
@@ -116,7 +135,7 @@ def quantize_rows(x: NDArray[np.float32]) -> Planes:
 # does not count references in the loops around them.
 
 
-@kernel(borrows=True)
+@helper(inline=True)
 def _scales(data, at, wide):
     """The scales or minima of 16 rows, for one block of columns."""
     if wide:
@@ -124,7 +143,7 @@ def _scales(data, at, wide):
     return load_halves(data, at)
 
 
-@kernel(borrows=True)
+@helper(inline=True)
 def _add_nibbles(data, at, high, low, c, high_sums, low_sums):
     """Add the products of 128 numbers in the 64 bytes from `at` on: columns c ... c + 3 and c + 16 ... c + 19."""
     packed = load_64_bytes(data, at)
@@ -135,7 +154,7 @@ def _add_nibbles(data, at, high, low, c, high_sums, low_sums):
     return high_sums, low_sums
 
 
-@kernel(borrows=True)
+@helper(inline=True)
 def _add_bytes(data, at, high, low, c, high_sums, low_sums):
     """Add the products of the 64 numbers from byte `at` on: columns c ... c + 3."""
     weights = load_64_bytes(data, at)
@@ -143,10 +162,11 @@ def _add_bytes(data, at, high, low, c, high_sums, low_sums):
     return dot4(high_sums, weights, high, c), dot4(low_sums, weights, low, c)
 
 
-@kernel(borrows=True)
-def _integer_groups(data, layout, first, last, high, low, d, total, y, at):
-    start, stride, n_blocks, nibbles = layout[0], layout[1], layout[3], layout[4] == NIBBLES
-    zero, wide, minima = layout[5], layout[6], layout[7]
+@helper
+def _integer_groups(data, layout, first, last, x, planes, y, at):
+    high, low, d, total = planes
+    start, stride, n_blocks, nibbles = layout[START], layout[STRIDE], layout[N_BLOCKS], layout[KIND] == NIBBLES
+    zero, wide, minima = layout[ZERO], layout[WIDE], layout[MINIMA]
     scales, step_of_minima = 256 if nibbles else 512, 64 if wide else 32
     at_block = start + stride * first * n_blocks
     for group in range(first, last):
@@ -173,55 +193,60 @@ def _integer_groups(data, layout, first, last, high, low, d, total, y, at):
         store_floats(y, at + 16 * (group - first), result)
 
 
-@kernel(borrows=True)
-def _floats(data, at, index, kind):
-    """The 16 weights of one column, whatever kind of float they are."""
-    if kind == SINGLES:
-        return load_singles(data, at + 64 * index)
-    if kind == HALVES:
-        return load_halves(data, at + 32 * index)
-    return load_brain_floats(data, at + 32 * index)
+def _float_groups(load, n_bytes):
+    """The kernel for matrices of floats of `n_bytes` bytes, 16 of which `load` reads."""
+
+    @helper
+    def float_groups(data, layout, first, last, x, planes, y, at):
+        """Four sums at a time, because each has to wait for its own last addition."""
+        start, n_columns = layout[START], layout[N_BLOCKS]
+        fours = n_columns // 4 * 4
+        one = splat_float(np.float32(1))
+        for group in range(first, last):
+            place = start + 16 * n_bytes * group * n_columns
+            y0 = y1 = y2 = y3 = splat_float(np.float32(0))
+            for c in range(0, fours, 4):
+                column = place + 16 * n_bytes * c
+                y0 = multiply_add(load(data, column), splat_float(x[c]), y0)
+                y1 = multiply_add(load(data, column + 16 * n_bytes), splat_float(x[c + 1]), y1)
+                y2 = multiply_add(load(data, column + 32 * n_bytes), splat_float(x[c + 2]), y2)
+                y3 = multiply_add(load(data, column + 48 * n_bytes), splat_float(x[c + 3]), y3)
+            for c in range(fours, n_columns):
+                y0 = multiply_add(load(data, place + 16 * n_bytes * c), splat_float(x[c]), y0)
+            total = multiply_add(multiply_add(y0, one, y1), one, multiply_add(y2, one, y3))
+            store_floats(y, at + 16 * (group - first), total)
+
+    return float_groups
 
 
-@kernel(borrows=True)
-def _float_groups(data, layout, kind, first, last, x, y, at):
-    """Four sums at a time, because each has to wait for its own last addition."""
-    place, n_columns = layout[0], layout[3]
-    fours = n_columns // 4 * 4
-    one = splat_float(np.float32(1))
-    for group in range(first, last):
-        start = group * n_columns
-        y0 = y1 = y2 = y3 = splat_float(np.float32(0))
-        for c in range(0, fours, 4):
-            y0 = multiply_add(_floats(data, place, start + c, kind), splat_float(x[c]), y0)
-            y1 = multiply_add(_floats(data, place, start + c + 1, kind), splat_float(x[c + 1]), y1)
-            y2 = multiply_add(_floats(data, place, start + c + 2, kind), splat_float(x[c + 2]), y2)
-            y3 = multiply_add(_floats(data, place, start + c + 3, kind), splat_float(x[c + 3]), y3)
-        for c in range(fours, n_columns):
-            y0 = multiply_add(_floats(data, place, start + c, kind), splat_float(x[c]), y0)
-        total = multiply_add(multiply_add(y0, one, y1), one, multiply_add(y2, one, y3))
-        store_floats(y, at + 16 * (group - first), total)
+# --- the products of one row of activations: called by address, only the kinds that a model has are compiled
+
+_BY_KIND = {
+    BYTES: _integer_groups,
+    NIBBLES: _integer_groups,
+    SINGLES: _float_groups(load_singles, 4),
+    HALVES: _float_groups(load_halves, 2),
+    BRAINS: _float_groups(load_brain_floats, 2),
+}
+_FLOATS = types.Array(types.float32, 1, "C")
+_SIGNED_BYTES = types.Array(types.int8, 1, "C")
+_ROW_ARGUMENTS = (
+    types.Array(types.uint8, 1, "C"), types.Array(types.int64, 1, "C"), types.intp, types.intp, _FLOATS,
+    types.NamedTuple((_SIGNED_BYTES, _SIGNED_BYTES, _FLOATS, _FLOATS), Planes), _FLOATS, types.intp,
+)  # fmt: skip
+# multiply_groups(address, (data, layout, first, last, x, planes, y, at)): groups `first` ... `last` - 1 of 16 rows
+# of a matrix times one row of activations: x, or its planes where the matrix has integers. The products go to
+# y from element `at` on.
+multiply_groups = caller(_ROW_ARGUMENTS)
 
 
-@kernel(borrows=True)
-def multiply_groups(data, layout, first, last, x, high, low, d, total, y, at):
-    """Groups `first` ... `last` - 1 of 16 rows of a matrix times one row of activations.
-
-    The activations are x, or their planes where the matrix has integers; the products go to y
-    from element `at` on.
-    """
-    kind = layout[4]
-    if kind < SINGLES:
-        _integer_groups(data, layout, first, last, high, low, d, total, y, at)
-    elif kind == SINGLES:
-        _float_groups(data, layout, SINGLES, first, last, x, y, at)
-    elif kind == HALVES:
-        _float_groups(data, layout, HALVES, first, last, x, y, at)
-    else:
-        _float_groups(data, layout, BRAINS, first, last, x, y, at)
+@functools.cache
+def address_of_kind(kind: int) -> int:
+    """What `multiply_groups` takes for a kind of matrix."""
+    return address_of(_BY_KIND[kind], _ROW_ARGUMENTS)
 
 
-@kernel(borrows=True)
+@helper(inline=True)
 def _weights_of_step(data, at, step, nibbles):
     """64 numbers of a block: 4 neighbouring columns of 16 rows."""
     if nibbles:
@@ -230,22 +255,22 @@ def _weights_of_step(data, at, step, nibbles):
     return load_64_bytes(data, at + 64 * step)
 
 
-@kernel(borrows=True)
+@helper(inline=True)
 def _scaled_sums(high_sums, low_sums, scale, minimum, d, total, y, at):
     """Add the sums of one block, as the numbers that they stand for, to 16 outputs."""
     result = multiply_add(join_planes(high_sums, low_sums), multiply(scale, splat_float(d)), load_floats(y, at))
     store_floats(y, at, multiply_add(minimum, splat_float(d * total), result))
 
 
-@kernel(borrows=True)
+@helper
 def _four_rows(data, layout, group, n_groups, high, low, d, total, n, y):
     """Rows n ... n + 3 of activations times one group or two: 4 x 32 outputs.
 
     A number of the weights then serves four rows and one of the activations 32 columns of the
     result, and the sixteen sums of a block stay in registers.
     """
-    start, stride, n_blocks, nibbles = layout[0], layout[1], layout[3], layout[4] == NIBBLES
-    zero, wide, minima = layout[5], layout[6], layout[7]
+    start, stride, n_blocks, nibbles = layout[START], layout[STRIDE], layout[N_BLOCKS], layout[KIND] == NIBBLES
+    zero, wide, minima = layout[ZERO], layout[WIDE], layout[MINIMA]
     scales, step_of_minima = 256 if nibbles else 512, 64 if wide else 32
     ha, hb, hc, hd = high[n], high[n + 1], high[n + 2], high[n + 3]
     la, lb, lc, ld = low[n], low[n + 1], low[n + 2], low[n + 3]
@@ -288,36 +313,31 @@ def _four_rows(data, layout, group, n_groups, high, low, d, total, n, y):
             _scaled_sums(g3, m3, scale_2, minimum_2, d[n + 3, b], total[n + 3, b], y[n + 3], at)
 
 
-@kernel(borrows=True)
-def _multiply_range(data, layout, x, high, low, d, total, y, first, last):
-    n_rows = len(high)
-    fours = n_rows // 4 * 4 if layout[4] < SINGLES else 0
-    if fours:
-        for group in range(first, last, 2):
-            for n in range(0, fours, 4):
-                _four_rows(data, layout, group, min(2, last - group), high, low, d, total, n, y)
-    for n in range(fours, n_rows):
-        multiply_groups(data, layout, first, last, x[n], high[n], low[n], d[n], total[n], y[n], 16 * first)
+@threaded(from_size=_THREADED_SIZE)
+def _multiply_fours(first, last, data, layout, x, high, low, d, total, y):
+    """Groups of 16 rows of a matrix of integers with activations whose number is a multiple of four."""
+    for group in range(first, last, 2):
+        for n in range(0, len(high), 4):
+            _four_rows(data, layout, group, min(2, last - group), high, low, d, total, n, y)
 
 
-@kernel(parallel=True)
-def _multiply_parallel(data, layout, x, high, low, d, total, y, n_parts):
-    n_groups = layout[2]
-    for part in prange(n_parts):
-        first, last = part * n_groups // n_parts, (part + 1) * n_groups // n_parts
-        _multiply_range(data, layout, x, high, low, d, total, y, first, last)
+@threaded(from_size=_THREADED_SIZE)
+def _multiply_each(first, last, data, layout, x, high, low, d, total, y, address):
+    """Groups of 16 rows of the matrix with every row of activations by itself."""
+    for n in range(len(high)):
+        planes = Planes(high[n], low[n], d[n], total[n])
+        multiply_groups(address, (data, layout, first, last, x[n], planes, y[n], 16 * first))
 
 
 def multiply_rows(
-    data: NDArray[np.uint8],
-    layout: NDArray[np.int64],
-    x: NDArray[np.float32],
-    planes: Planes,
-    y: NDArray[np.float32],
-    n_threads: int,
+    data: NDArray[np.uint8], layout: MatrixLayout, x: NDArray[np.float32], planes: Planes, y: NDArray[np.float32]
 ) -> None:
     """Fill y (N, 16 * n_groups) with the products of N rows of activations and the matrix."""
-    if n_threads == 1 or y.size * x.shape[1] < _SERIAL_SIZE:
-        _multiply_range(data, layout, x, *planes, y, 0, int(layout[2]))
-    else:
-        _multiply_parallel(data, layout, x, *planes, y, n_threads)
+    numbers, size = np.array(layout, np.int64), y.size * x.shape[1]
+    fours = len(x) // 4 * 4 if layout.kind < SINGLES else 0
+    if fours:
+        rows = (a[:fours] for a in (x, *planes, y))
+        _multiply_fours(layout.n_groups, data, numbers, *rows, size=size)
+    if fours < len(x):
+        rows = (a[fours:] for a in (x, *planes, y))
+        _multiply_each(layout.n_groups, data, numbers, *rows, address_of_kind(layout.kind), size=size)

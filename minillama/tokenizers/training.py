@@ -58,14 +58,14 @@ def train_tokenizer(
     Parameters
     ----------
     texts : iterable of str
-        Taken one after the other; the library keeps all different lines in memory.
+        Taken one after another; the library keeps all different lines in memory.
     vocab_size : int
         Pieces in all: 259 fixed ones, the characters of the texts, and merges.
     folder : path-like, optional
         Where `tokenizer.model` and `tokenizer_config.json` are written.
     character_coverage : float
         The share of all characters in the texts that get a piece, the rarest are written as bytes. 1.0 for small
-        texts, if every character shall have one.
+        texts, if every character is to have one.
     n_threads : int
         Does not change the result.
     **settings
@@ -118,7 +118,7 @@ class _Lines:
                         if len(self.sample) < _CHECKED_LINES:
                             self.sample.append(line)
                         yield line
-        except BaseException as error:  # the library would make a RuntimeError of it, and of an interrupt, too
+        except BaseException as error:  # the library would make a RuntimeError of it, and of an interrupt too
             self.error = error
             raise
 

@@ -1,61 +1,56 @@
-"""Loss and gradients of a batch, on one thread or on a team of them.
+"""Sums over one batch and their gradients, on one thread.
 
 The output head and the loss go together in chunks of rows: the logits of a batch (2048 tokens
 times a vocabulary of 32000 are 260 MB) never exist as a whole.
 
-`Workers` share a batch: each thread takes some of its sequences through the whole model, forward
-and backward, as the machines of a cluster do in data-parallel training, and the gradients are
-added at the end. No thread waits for another one inside a step, and what a sequence needs stays
-in the cache of one core.
+    h             = backbone_forward(params, tokens)                     model.py
+    per chunk:      logits = head h,   dlogits = of_rows(logits),   dh, dhead = backward of the head
+    gradients     = backbone_backward(dh)                                model.py
+
+An objective that needs the hidden states themselves (a reward at the last token, a value beside
+each logit) calls the same three and adds to `dh` before the last one. What is computed here are
+sums over the batch, and the gradient of the summed loss: they add up over the parts of a batch,
+over threads (workers.py) and machines, and are divided once, by the sum called "count".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..compute.threads import most_threads, one_blas_thread
+from ..compute.array_types import Float, Ints
 from ..config import ModelConfig
 from ..layers.cross_entropy import IGNORED
 from ..model import as_tokens, backbone_backward, backbone_forward, output_head, with_head_gradient
 from ..ops import FAST, Ops
 from ..params import Params
-from .memory import keep_freed_memory
-from .optimizer import add_gradients
+from ..trees import Tree, map_tree
 
-Float = NDArray[np.floating]
-Ints = NDArray[np.integer]
+Sums = dict[str, float]
+"""Figures of a batch, each a sum: "loss" (what is minimised), "count" (what it is divided by), and any others."""
 
-Objective = Callable[[Float, slice], tuple[float, Float]]
-"""(logits (N, V), which rows of the flattened batch they are) -> (loss, dlogits)."""
+OfRows = Callable[[Float, slice], tuple[Sums, Float]]
+"""(logits (N, V), which rows of the flattened batch they are) -> (sums, gradient of the summed loss by the logits)."""
 
 # Logits that exist at a time: some megabytes, which the caches of a CPU hold.
 _CHUNK_SIZE = 1 << 21
 
 
-def next_token_objective(targets: Ints, ops: Ops = FAST, n_counted: int | None = None) -> Objective:
-    """Cross-entropy of `targets` (B, T): the objective of pretraining, and with ignored prompts of fine-tuning.
+def add_sums(total: Sums, more: Sums) -> Sums:
+    """`total` += `more`, in place; what `total` does not have yet begins at 0."""
+    for name, value in more.items():
+        total[name] = total[name] + value if name in total else value
+    return total
 
-    Parameters
-    ----------
-    targets : integer ndarray of shape (B, T)
-        `layers.cross_entropy.IGNORED` where nothing is to be learned.
-    n_counted : int, optional
-        What the sum of losses is divided by; by default the targets that count.
-    """
-    flat = np.ascontiguousarray(targets).reshape(-1)
-    n = max(1, int((flat != IGNORED).sum())) if n_counted is None else n_counted
 
-    def objective(logits: Float, rows: slice) -> tuple[float, Float]:
-        loss, cache = ops.cross_entropy_forward(logits, flat[rows], n)
-        return loss, ops.cross_entropy_backward(1.0, cache)
+def means(sums: Sums) -> Sums:
+    """Every sum but the count itself, divided by the count."""
+    n = max(1.0, sums["count"])
+    return {name: value / n for name, value in sums.items() if name != "count"}
 
-    return objective
+
+# --- any objective over the logits -------------------------------------------------------
 
 
 def _chunks(n_rows: int, vocab_size: int) -> list[slice]:
@@ -63,37 +58,74 @@ def _chunks(n_rows: int, vocab_size: int) -> list[slice]:
     return [slice(first, min(first + size, n_rows)) for first in range(0, n_rows, size)]
 
 
-def head_gradients(h: Float, head: Float, objective: Objective, ops: Ops = FAST) -> tuple[float, Float, Float]:
-    """Loss of hidden states `h` (B, T, D) behind a head (V, D), a chunk of rows at a time.
+def head_gradients(h: Float, head: Float, of_rows: OfRows, ops: Ops = FAST) -> tuple[Sums, Float, Float]:
+    """Sums over hidden states `h` (..., D) behind a head (V, D), a chunk of rows at a time.
 
     Returns
     -------
-    loss : float
-        Summed over the chunks.
-    dh : ndarray of shape (B, T, D)
+    sums : dict
+        Added up over the chunks.
+    dh : ndarray shaped like h
     dhead : ndarray of shape (V, D)
     """
-    rows_of_h = h.reshape(-1, h.shape[-1])
-    dh, dhead, total = np.empty(rows_of_h.shape, h.dtype), np.zeros(head.shape, head.dtype), 0.0
+    rows_of_h, total = h.reshape(-1, h.shape[-1]), Sums()
+    dh, dhead = np.empty(rows_of_h.shape, h.dtype), np.zeros(head.shape, head.dtype)
     for rows in _chunks(len(rows_of_h), len(head)):
-        logits, cache = ops.linear_forward(rows_of_h[rows], head)
-        loss, dlogits = objective(logits, rows)
-        dh[rows], more = ops.linear_backward(dlogits, cache)
+        logits, saved = ops.linear_forward(rows_of_h[rows], head)
+        sums, dlogits = of_rows(logits, rows)
+        dh[rows], more = ops.linear_backward(dlogits, saved)
         dhead += more
-        total += loss
+        add_sums(total, sums)
     return total, dh.reshape(h.shape), dhead
 
 
+def sums_and_gradients(
+    params: Params, config: ModelConfig, tokens: Ints, of_rows: OfRows, *, ops: Ops = FAST, recompute: bool = False
+) -> tuple[Sums, Params]:
+    """Sums over the logits of `tokens`, and the gradient of the summed loss by every parameter."""
+    h, saved = backbone_forward(params, config, tokens, ops, recompute=recompute)
+    sums, dh, dhead = head_gradients(h, output_head(params), of_rows, ops)
+    return sums, with_head_gradient(backbone_backward(dh, saved, ops), dhead, params.output is None)
+
+
 def gradients_of(
-    params: Params, config: ModelConfig, tokens: Ints, objective: Objective, *, ops: Ops = FAST, recompute: bool = False
+    params: Params,
+    config: ModelConfig,
+    tokens: Ints,
+    objective: Callable[[Float, slice], tuple[float, Float]],
+    *,
+    ops: Ops = FAST,
+    recompute: bool = False,
 ) -> tuple[float, Params]:
-    """Loss and gradients of any objective over the logits, without holding all of them.
+    """Loss and gradients of any (logits, rows) -> (loss, dlogits), without holding all logits.
 
     Equal to `forward`, the objective and `backward` for an objective that is a sum over rows.
     """
-    h, cache = backbone_forward(params, config, tokens, ops, recompute=recompute)
-    loss, dh, dhead = head_gradients(h, output_head(params), objective, ops)
-    return loss, with_head_gradient(backbone_backward(dh, cache, ops), dhead, params.output is None)
+
+    def of_rows(logits: Float, rows: slice) -> tuple[Sums, Float]:
+        loss, dlogits = objective(logits, rows)
+        return {"loss": loss}, dlogits
+
+    sums, gradients = sums_and_gradients(params, config, tokens, of_rows, ops=ops, recompute=recompute)
+    return sums["loss"], gradients
+
+
+# --- the next token ----------------------------------------------------------------------
+
+
+def next_token_rows(targets: Ints, ops: Ops = FAST) -> OfRows:
+    """Cross-entropy of `targets` (B, T), summed; IGNORED where nothing is to be learned: padding, prompts."""
+    flat = np.ascontiguousarray(targets).reshape(-1)
+
+    def of_rows(logits: Float, rows: slice) -> tuple[Sums, Float]:
+        loss, saved = ops.cross_entropy_forward(logits, flat[rows], 1)
+        return {"loss": loss, "count": _counted(flat[rows])}, ops.cross_entropy_backward(1.0, saved)
+
+    return of_rows
+
+
+def _counted(targets: Ints) -> float:
+    return float(np.count_nonzero(targets != IGNORED))
 
 
 def loss_and_gradients(
@@ -104,7 +136,6 @@ def loss_and_gradients(
     *,
     ops: Ops = FAST,
     recompute: bool = False,
-    n_counted: int | None = None,
 ) -> tuple[float, Params]:
     """Mean cross-entropy of the next token, and its gradient by every parameter.
 
@@ -117,8 +148,6 @@ def loss_and_gradients(
         `targets[b, t]` is what follows `tokens[b, t]`, or IGNORED.
     recompute : bool
         See `model.backbone_forward`.
-    n_counted : int, optional
-        See `next_token_objective`.
 
     Returns
     -------
@@ -132,126 +161,34 @@ def loss_and_gradients(
     ValueError
         When shapes do not fit or ids lie outside the vocabulary.
     """
-    _check(tokens, targets)
-    objective = next_token_objective(targets, ops, n_counted)
-    return gradients_of(params, config, tokens, objective, ops=ops, recompute=recompute)
+    check_shapes(tokens, targets)
+    of_rows = next_token_rows(targets, ops)
+    sums, gradients = sums_and_gradients(params, config, tokens, of_rows, ops=ops, recompute=recompute)
+    return means(sums)["loss"], divided(gradients, sums["count"])
 
 
-def _check(tokens: Ints, targets: Ints) -> None:
+def divided(gradients: Tree, count: float) -> Tree:
+    """Gradients of a sum as those of the mean, in place."""
+    return map_tree(lambda g: np.divide(g, g.dtype.type(max(1.0, count)), out=g), gradients)
+
+
+def check_shapes(tokens: Ints, targets: Ints) -> None:
+    """Raise ValueError unless every token has its target."""
     if as_tokens(tokens).shape != np.atleast_2d(targets).shape:
-        raise ValueError(f"tokens {np.shape(tokens)} and targets {np.shape(targets)} must have the same shape")
+        raise ValueError(
+            f"targets must have the shape of tokens, {np.shape(tokens)}, one for each token; got {np.shape(targets)}"
+        )
 
 
-def loss_sum(params: Params, config: ModelConfig, tokens: Ints, targets: Ints, *, ops: Ops = FAST) -> tuple[float, int]:
-    """Sum of the losses of a batch in nats, and how many targets count."""
-    _check(tokens, targets)
+def next_token_sums(params: Params, config: ModelConfig, tokens: Ints, targets: Ints, *, ops: Ops = FAST) -> Sums:
+    """Sums of a batch without gradients: "loss" in nats, and the "count" of targets that are not ignored.
+
+    What the loss, perplexity and bits per byte of a text are made of.
+    """
+    check_shapes(tokens, targets)
     h, _ = backbone_forward(params, config, tokens, ops, recompute=True)  # keeps next to nothing for a backward pass
     rows_of_h, flat, total = h.reshape(-1, h.shape[-1]), np.ascontiguousarray(targets).reshape(-1), 0.0
     for rows in _chunks(len(rows_of_h), config.vocab_size):
         logits, _ = ops.linear_forward(rows_of_h[rows], output_head(params))
         total += ops.cross_entropy_forward(logits, flat[rows], 1)[0]
-    return total, int((flat != IGNORED).sum())
-
-
-def evaluate(
-    params: Params, config: ModelConfig, batches: Iterable[tuple[Ints, Ints]], *, ops: Ops = FAST
-) -> tuple[float, int]:
-    """`loss_sum` over batches of (tokens, targets): what perplexity and bits per byte are made of."""
-    found = [loss_sum(params, config, tokens, targets, ops=ops) for tokens, targets in batches]
-    return sum(loss for loss, _ in found), sum(n for _, n in found)
-
-
-class Workers:
-    """Threads that share batches; a context manager, because BLAS is held to one thread for each.
-
-    Parameters
-    ----------
-    n_threads : int, optional
-        All cores by default.
-
-    Notes
-    -----
-    Sums depend in their last digits on how a batch was cut: the same number of threads gives the
-    same bits, another number does not.
-    """
-
-    def __init__(self, n_threads: int | None = None) -> None:
-        self.n_threads = most_threads() if n_threads is None else n_threads
-        if not 1 <= self.n_threads <= most_threads():
-            raise ValueError(f"threads must be between 1 and {most_threads()}, the cores of this machine")
-        self._stack = ExitStack()
-        self._pool: ThreadPoolExecutor | None = None
-
-    def __enter__(self) -> Workers:
-        keep_freed_memory()
-        self._stack.enter_context(one_blas_thread())
-        self._pool = self._stack.enter_context(ThreadPoolExecutor(self.n_threads, initializer=_single_threaded))
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._pool = None
-        self._stack.close()
-
-    def _map(self, function: Callable[..., Any], *arguments: Iterable[Any]) -> list[Any]:
-        if self._pool is None:
-            raise ValueError("Workers are a context manager: with Workers(2) as workers: …")
-        return list(self._pool.map(function, *arguments))
-
-    def loss_and_gradients(
-        self,
-        params: Params,
-        config: ModelConfig,
-        tokens: Ints,
-        targets: Ints,
-        *,
-        n_micro: int = 1,
-        ops: Ops = FAST,
-        recompute: bool = False,
-    ) -> tuple[float, Params]:
-        """`loss_and_gradients`, every thread with its part of the sequences.
-
-        Parameters
-        ----------
-        n_micro : int
-            Each thread takes its sequences in so many parts, one after the other, and adds up
-            their gradients: the memory of a part, the result of the whole batch.
-        """
-        _check(tokens, targets)
-        tokens, targets = as_tokens(tokens), np.atleast_2d(targets)
-        n_counted = max(1, int((targets != IGNORED).sum()))
-        shares = [share for share in np.array_split(np.arange(len(tokens)), self.n_threads) if share.size]
-
-        def work(share: Ints) -> tuple[float, Params]:
-            parts = np.array_split(share, min(n_micro, share.size))
-            return _added(
-                loss_and_gradients(
-                    params, config, tokens[part], targets[part], ops=ops, recompute=recompute, n_counted=n_counted
-                )
-                for part in parts
-            )
-
-        return _added(self._map(work, shares))
-
-    def evaluate(
-        self, params: Params, config: ModelConfig, batches: Iterable[tuple[Ints, Ints]], *, ops: Ops = FAST
-    ) -> tuple[float, int]:
-        """`evaluate`, every batch by one of the threads."""
-        found = self._map(lambda batch: loss_sum(params, config, *batch, ops=ops), batches)
-        return sum(loss for loss, _ in found), sum(n for _, n in found)
-
-
-def _added(found: Iterable[tuple[float, Params]]) -> tuple[float, Params]:
-    """The sums of losses and of gradients, in the order in which they come."""
-    parts = iter(found)
-    loss, gradients = next(parts)
-    for more_loss, more in parts:
-        loss += more_loss
-        add_gradients(gradients, more)
-    return loss, gradients
-
-
-def _single_threaded() -> None:
-    """Kernels that a worker calls stay on its thread."""
-    import numba
-
-    numba.set_num_threads(1)
+    return {"loss": total, "count": _counted(flat)}

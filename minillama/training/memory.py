@@ -1,4 +1,4 @@
-"""Memory that is freed stays with the process.
+"""Whether a run fits into memory, and memory that stays with the process when it is freed.
 
 A training step makes and frees the same arrays of megabytes again and again. glibc, Linux's C
 library, gives such blocks back to the system when they are freed, and gets them again page by
@@ -10,8 +10,14 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import sys
+from typing import Any
 
+from ..trees import Tree, named_leaves
+from .run_folder import RunError
+
+_FLOAT = 4  # bytes
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # <malloc.h>
 _LARGEST = 32 << 20  # the largest threshold that glibc takes
 
@@ -27,3 +33,27 @@ def keep_freed_memory() -> bool:
         return False
     settings = ((_M_MMAP_THRESHOLD, _LARGEST), (_M_TRIM_THRESHOLD, 1 << 30), (_M_TOP_PAD, _LARGEST))
     return all(mallopt(setting, value) == 1 for setting, value in settings)
+
+
+def check_memory(model: Tree, threads: int) -> None:
+    """Raise RunError, before anything is made, for a model that this machine's memory cannot hold."""
+    memory = physical_memory()
+    n_parameters = sum(leaf.size for _, leaf in named_leaves(model))
+    needed = n_parameters * _FLOAT * (3 + threads)  # parameters, two moments, gradients of each thread
+    if memory is not None and needed > memory:
+        raise RunError(
+            f"{n_parameters:,} parameters with their moments and the gradients of {threads} threads take "
+            f"{needed / 1e9:,.1f} GB before any activation; this machine has {memory / 1e9:,.1f} GB: "
+            "take a smaller model, or fewer threads"
+        )
+
+
+def physical_memory() -> int | None:
+    """Bytes of memory of this machine; None where the system does not say."""
+    sysconf: Any = getattr(os, "sysconf", None)
+    if sysconf is None:
+        return None
+    try:
+        return int(sysconf("SC_PHYS_PAGES") * sysconf("SC_PAGE_SIZE"))
+    except (ValueError, OSError):
+        return None

@@ -1,6 +1,6 @@
 """The record of a run: a row for every step, as JSON lines and as CSV.
 
-A process that dies may leave rows behind its last checkpoint, or half a row. `MetricsLog` cuts both files
+A process that dies may leave rows after its last checkpoint, or half a row. `MetricsLog` cuts both files
 back to the step that a run resumes from, so that no step is there twice.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,6 @@ from typing import Any
 from ..files.atomic import atomic_write
 from ..files.errors import CheckpointError
 
-COLUMNS = (
-    "step",
-    "loss",  # nats a token, mean of the batch
-    "learning_rate",
-    "gradient_norm",  # before clipping
-    "tokens",  # since the beginning
-    "seconds",  # of training, since the beginning
-    "tokens_per_second",
-    "validation_loss",  # nats a token; the last three only where the step was validated
-    "perplexity",
-    "bits_per_byte",
-)
 JSONL, CSV = "metrics.jsonl", "metrics.csv"
 
 
@@ -39,21 +27,24 @@ class MetricsLog:
     folder : Path
     step : int
         Rows of later steps are removed.
+    columns : sequence of str
+        Of metrics.csv; the first is "step".
     """
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, folder: Path, step: int, columns: Sequence[str]) -> None:
+        self._columns = columns
         cut_json_lines(folder / JSONL, step)
         cut_lines(folder / CSV, lambda line: _csv_step(line) <= step)
         if not (folder / CSV).exists() or (folder / CSV).stat().st_size == 0:
             with FileIO(folder / CSV, "ab") as file:
-                _write(file, ",".join(COLUMNS) + "\n")
+                _write(file, ",".join(columns) + "\n")
         self._jsonl = FileIO(folder / JSONL, "ab")
         self._csv = FileIO(folder / CSV, "ab")
 
     def add(self, row: dict[str, Any]) -> None:
         """Write a row; readable by others at once."""
         _write(self._jsonl, json.dumps(row, allow_nan=False) + "\n")
-        _write(self._csv, ",".join(_cell(row.get(name)) for name in COLUMNS) + "\n")
+        _write(self._csv, ",".join(_cell(row.get(name)) for name in self._columns) + "\n")
 
     def sync(self) -> None:
         """Force the rows to disk: done before a checkpoint becomes valid that relies on them."""
@@ -87,7 +78,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     Raises
     ------
     CheckpointError
-        When it is missing, or a row is no JSON.
+        When it is missing, or a row is not JSON.
     """
     path = folder / JSONL
     rows = []

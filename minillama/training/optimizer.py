@@ -12,6 +12,9 @@ vectors are, that is the norms' weights, as in llama2.c and nanoGPT; matrices an
 are not.
 
     clip:  g <- g * min(1, 1.0 / (norm + 1e-6)),   norm = the root of the sum of all squares
+
+`adamw_step` is that in NumPy, for one array. `AdamW` is its compiled twin for whole trees (trees.py):
+whatever has named arrays can be trained, a model with a head of its own too.
 """
 
 from __future__ import annotations
@@ -20,16 +23,39 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import prange
 
-from ..compute.jit import kernel, kernel_pair, with_threads
-from ..params import Params, map_params, named_arrays
+from ..compute.array_types import Float
+from ..compute.jit import helper, threaded
+from ..trees import Tree, named_leaves, zeros_like
+
+
+def adamw_step(
+    p: Float,
+    g: Float,
+    m: Float,
+    v: Float,
+    t: int,
+    learning_rate: float,
+    *,
+    betas: tuple[float, float] = (0.9, 0.95),
+    eps: float = 1e-5,
+    weight_decay: float = 0.1,
+) -> tuple[Float, Float, Float]:
+    """Update number `t` (from 1) of one parameter: the new `p`, `m` and `v`."""
+    beta1, beta2 = betas
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g**2
+    m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
+    return p - learning_rate * (m_hat / (np.sqrt(v_hat) + eps) + weight_decay * p), m, v
+
+
+# --- numba kernels: a range of one array, in place ---------------------------------------
 
 _CHUNK = 1 << 15  # numbers that a thread takes at a time
-_SERIAL_SIZE = 1 << 16
+_THREADED_SIZE = 1 << 16  # numbers from which a second thread pays
 
 
-@kernel(borrows=True)
+@helper
 def _adamw_range(p, g, m, v, start, stop, beta1, beta2, step_size, eps, root, decay):
     one = p.dtype.type(1)
     for i in range(start, stop):
@@ -39,8 +65,9 @@ def _adamw_range(p, g, m, v, start, stop, beta1, beta2, step_size, eps, root, de
         p[i] = p[i] * decay - step_size * m[i] / (np.sqrt(v[i]) * root + eps)
 
 
-def _adamw_body(p, g, m, v, scale, beta1, beta2, step_size, eps, root, decay):
-    for c in prange((p.size + _CHUNK - 1) // _CHUNK):
+@threaded(from_size=_THREADED_SIZE)
+def _adamw(first, last, p, g, m, v, scale, beta1, beta2, step_size, eps, root, decay):
+    for c in range(first, last):
         start, stop = c * _CHUNK, min((c + 1) * _CHUNK, p.size)
         if scale != 1:
             for i in range(start, stop):
@@ -48,47 +75,50 @@ def _adamw_body(p, g, m, v, scale, beta1, beta2, step_size, eps, root, decay):
         _adamw_range(p, g, m, v, start, stop, beta1, beta2, step_size, eps, root, decay)
 
 
-def _squares_body(g, sums):  # chunks do not depend on the threads, nor does their sum
-    for c in prange(sums.size):
+@threaded(from_size=_THREADED_SIZE)
+def _squares(first, last, g, sums):  # chunks do not depend on the threads, nor does their sum
+    for c in range(first, last):
         total = 0.0
         for i in range(c * _CHUNK, min((c + 1) * _CHUNK, g.size)):
             total += np.float64(g[i]) * np.float64(g[i])
         sums[c] = total
 
 
-def _add_body(a, b):
-    for c in prange((a.size + _CHUNK - 1) // _CHUNK):
+@threaded(from_size=_THREADED_SIZE)
+def _add(first, last, a, b):
+    for c in range(first, last):
         for i in range(c * _CHUNK, min((c + 1) * _CHUNK, a.size)):
             a[i] += b[i]
 
 
-_adamw, _adamw_parallel = kernel_pair(_adamw_body)
-_squares, _squares_parallel = kernel_pair(_squares_body)
-_add, _add_parallel = kernel_pair(_add_body)
+def _n_chunks(size: int) -> int:
+    return -(-size // _CHUNK)
 
 
 def _sum_of_squares(array: Any) -> float:
     flat = np.ascontiguousarray(array).reshape(-1)
-    sums = np.empty(-(-flat.size // _CHUNK), np.float64)
-    (_squares_parallel if with_threads(flat.size, _SERIAL_SIZE) else _squares)(flat, sums)
+    sums = np.empty(_n_chunks(flat.size), np.float64)
+    _squares(sums.size, flat, sums, size=flat.size)
     return float(sums.sum())
 
 
-def global_norm(gradients: Params) -> float:
-    """The length of the gradient, all parameters taken as one vector; NaN or inf if a number of it is."""
-    return math.sqrt(sum(_sum_of_squares(array) for _, array in named_arrays(gradients)))
+# --- trees -------------------------------------------------------------------------------
+
+
+def global_norm(gradients: Tree) -> float:
+    """`trees.norm`, compiled: the length of the gradient, all parameters taken as one vector."""
+    return math.sqrt(sum(_sum_of_squares(array) for _, array in named_leaves(gradients)))
 
 
 def clip_scale(norm: float, max_norm: float) -> float:
-    """What the gradient is multiplied with so that its norm is at most `max_norm`."""
+    """What the gradient is multiplied by so that its norm is at most `max_norm`."""
     return min(1.0, max_norm / (norm + 1e-6))
 
 
-def add_gradients(total: Params, more: Params) -> Params:
-    """`total` += `more`, in place, array by array."""
-    for (_, a), (_, b) in zip(named_arrays(total), named_arrays(more), strict=True):
-        run = _add_parallel if with_threads(a.size, _SERIAL_SIZE) else _add
-        run(a.reshape(-1), np.ascontiguousarray(b).reshape(-1))
+def add_gradients(total: Tree, more: Tree) -> Tree:
+    """`trees.add`, compiled: `total` += `more`, in place, array by array."""
+    for (_, a), (_, b) in zip(named_leaves(total), named_leaves(more), strict=True):
+        _add(_n_chunks(a.size), a.reshape(-1), np.ascontiguousarray(b).reshape(-1), size=a.size)
     return total
 
 
@@ -102,15 +132,15 @@ class AdamW:
 
     Attributes
     ----------
-    m, v : Params
-        Running means of the gradient and of its square, in the parameters' dtype.
+    m, v : tree
+        Running means of the gradient and of its square: trees like the parameters, in their dtype.
     n_steps : int
         Updates made.
 
     Parameters
     ----------
-    params : Params
-        Plain float32 or float64 arrays, contiguous and writable.
+    params : tree
+        Of plain float32 or float64 arrays, contiguous and writable.
 
     Raises
     ------
@@ -121,44 +151,58 @@ class AdamW:
 
     def __init__(
         self,
-        params: Params,
+        params: Tree,
         *,
         betas: tuple[float, float] = (0.9, 0.95),
         eps: float = 1e-5,
         weight_decay: float = 0.1,
     ) -> None:
-        for name, array in named_arrays(params):
-            if not isinstance(array, np.ndarray) or array.dtype not in (np.float32, np.float64):
-                kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-                raise ValueError(f"{name} is stored as {kind}: train plain float32 or float64 arrays")
-            if not (array.flags.c_contiguous and array.flags.writeable):
-                raise ValueError(f"{name} cannot be changed in place (a view, or mapped from a file): copy it first")
+        for name, array in named_leaves(params):
+            _check_trainable(name, array)
         if not (0 <= betas[0] < 1 and 0 <= betas[1] < 1 and eps > 0 and weight_decay >= 0):
             raise ValueError(f"betas must be in [0, 1), eps above 0, weight_decay not negative; got {betas}, {eps}, "
                              f"{weight_decay}")  # fmt: skip
         self.params, self.betas, self.eps, self.weight_decay = params, betas, eps, weight_decay
-        self.m, self.v = map_params(np.zeros_like, params), map_params(np.zeros_like, params)
+        self.m, self.v = zeros_like(params), zeros_like(params)
         self.n_steps = 0
 
-    def update(self, gradients: Params, learning_rate: float, scale: float = 1.0) -> None:
+    def update(self, gradients: Tree, learning_rate: float, scale: float = 1.0) -> None:
         """One step: parameters, `m` and `v` change in place.
 
         Parameters
         ----------
-        gradients : Params
-            Multiplied with `scale` in place.
+        gradients : tree
+            Like the parameters; None where one is not to be trained: it and its moments stay as they are.
+            Multiplied by `scale` in place.
         learning_rate : float
         scale : float
-            From `clip_scale`.
+            From `clip_scale`; divided by the count where the gradients are sums.
+
+        Raises
+        ------
+        ValueError
+            When there is a gradient of a parameter that is not there.
         """
+        given = dict(named_leaves(gradients))
+        if unknown := given.keys() - {name for name, _ in named_leaves(self.params)}:
+            raise ValueError(f"there is a gradient of {min(unknown)}, and no such parameter")
         self.n_steps += 1
         beta1, beta2 = self.betas
         correction1, correction2 = 1 - beta1**self.n_steps, 1 - beta2**self.n_steps
-        trees = zip(*(named_arrays(tree) for tree in (self.params, gradients, self.m, self.v)), strict=True)
-        for (name, p), (_, g), (_, m), (_, v) in trees:
+        trees = zip(*(named_leaves(tree) for tree in (self.params, self.m, self.v)), strict=True)
+        for (name, p), (_, m), (_, v) in trees:
+            if (g := given.get(name)) is None:
+                continue
             number = p.dtype.type
             decay = 1 - learning_rate * self.weight_decay if decays(name, p) else 1.0
             settings = (scale, beta1, beta2, learning_rate / correction1, self.eps, 1 / math.sqrt(correction2), decay)
-            run = _adamw_parallel if with_threads(p.size, _SERIAL_SIZE) else _adamw
             flat = p.reshape(-1), np.ascontiguousarray(g, p.dtype).reshape(-1), m.reshape(-1), v.reshape(-1)
-            run(*flat, *(number(value) for value in settings))
+            _adamw(_n_chunks(p.size), *flat, *(number(value) for value in settings), size=p.size)
+
+
+def _check_trainable(name: str, array: Any) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype not in (np.float32, np.float64):
+        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        raise ValueError(f"{name} is stored as {kind}: train plain float32 or float64 arrays")
+    if not (array.flags.c_contiguous and array.flags.writeable):
+        raise ValueError(f"{name} cannot be changed in place (a view, or mapped from a file): copy it first")

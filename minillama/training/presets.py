@@ -17,11 +17,10 @@ The small ones are scaled from that, by rules that are this project's choice and
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import Any
 
-from .settings_toml import format_tables
+from ..files.suggestions import did_you_mean
 
 _PAPER_TOKENS = 2_000_000_000_000
 _PAPER_BATCH = 1024 * 4096
@@ -36,33 +35,14 @@ class Preset:
     name, about : str
         `about` says where the values are from and what was scaled how.
     tables : dict
-        As `tomllib` would read them; [data] lacks the paths.
+        As `tomllib` would read them; [data] lacks the paths. settings_toml.py writes them as a file to fill in.
     """
 
     name: str
     about: str
     tables: dict[str, dict[str, Any]]
 
-    def toml(self) -> str:
-        """A settings file to fill in: paths that must be given stand there as examples."""
-        data = {
-            "sources": [{"path": "data/train", "weight": 1.0}],
-            "validation": "data/valid",
-            "tokenizer": "data/tokenizer",
-        }
-        tables = {**self.tables, "data": {**data, **self.tables["data"]}}
-        head = "".join(f"# {line}".rstrip() + "\n" for line in self.about.splitlines())
-        return f"{head}\n{format_tables(tables, _COMMENTS)}"
 
-
-_COMMENTS = {
-    "data": "sources and validation: folders of `minillama data tokens`; paths start at this file's folder.",
-    "data.sources": "several sources are mixed by weight",
-    "data.batch_size": "rows of an update",
-    "data.micro_batches": "parts it is computed in, to save memory",
-    "optimizer.clip_norm": "0: no clipping",
-    "run.checkpoint_every": "every checkpoint is validated; the last and the best are kept",
-}
 _OPTIMIZER = {"beta1": 0.9, "beta2": 0.95, "eps": 1e-5, "weight_decay": 0.1, "clip_norm": 1.0}
 
 
@@ -161,12 +141,12 @@ def preset(name: str) -> Preset:
     Raises
     ------
     ValueError
-        When there is none of that name; the message lists them.
+        When no preset has that name; the message lists them.
     """
     by_lower_case = {known.lower(): found for known, found in PRESETS.items()}
     found = by_lower_case.get(name.lower())
     if found is None:
-        close = difflib.get_close_matches(name.lower(), list(by_lower_case), n=1)
-        hint = f"did you mean {by_lower_case[close[0]].name}? " if close else ""
-        raise ValueError(f"no preset named {name[:60]!r}: {hint}possible: {', '.join(PRESETS)}")
+        raise ValueError(
+            f"no preset named {name[:60]!r}: {did_you_mean(name, PRESETS, most=1)}possible: {', '.join(PRESETS)}"
+        )
     return found

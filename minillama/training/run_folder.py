@@ -23,7 +23,7 @@ from pathlib import Path
 
 from ..files.errors import CheckpointError
 from ..files.json_object import Fields, read_object
-from ..files.lock import take_lock
+from ..files.lock import LockedError, open_locked
 
 STATE_NAME = "training.json"
 _PREFIX = "step-"
@@ -31,7 +31,7 @@ _CONFIG, _LOCK, _CHECKPOINTS = "config.toml", ".lock", "checkpoints"
 
 
 class RunError(ValueError):
-    """A run cannot begin or go on; the message says why and what to do."""
+    """A run cannot begin or continue; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,12 @@ class RunFolder:
         return self.config.exists() or bool(self._steps())
 
     def check(self, resume: bool) -> None:
-        """Raise RunError where a new run would meet an older one, or files that are none of its business."""
+        """Raise RunError where a new run would meet an older one, or files that do not belong to it."""
         if self.has_begun:
             if resume:
                 return
             raise RunError(
-                f"{self.path} already holds a run: go on with it by --resume, or choose another folder with --out"
+                f"{self.path} already holds a run: continue it with --resume, or choose another folder with --out"
             )
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path} is a file; a run needs a folder (--out)")
@@ -96,15 +96,11 @@ class RunFolder:
             When another process trains here.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / _LOCK).open("a+b") as file:
-            if not take_lock(file):
-                file.seek(0)
-                holder = file.read(40).decode("ascii", "replace").strip() or "unknown"
-                raise RunError(f"another process (number {holder}) is training in {self.path}; wait for it or stop it")
-            with suppress(OSError):  # only for the message of others: a full disk must not matter
-                file.truncate(0)
-                file.write(str(os.getpid()).encode())
-                file.flush()
+        try:
+            file = open_locked(self.path / _LOCK, "is training")
+        except LockedError as error:
+            raise RunError(str(error)) from None
+        with file:
             self._clear()
             yield
 
@@ -134,7 +130,7 @@ class RunFolder:
             temporary.mkdir(parents=True)
             write(temporary)
             _flush_folder(temporary)
-            self._remove(target)  # of a run that has gone back behind this step
+            self._remove(target)  # of a run that went back to before this step
             os.rename(temporary, target)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -183,7 +179,7 @@ class RunFolder:
 
 
 def damaged(error: CheckpointError, checkpoint: Path) -> RunError:
-    """The error for a newest checkpoint that cannot be read: how to go on from the one before."""
+    """The error for a newest checkpoint that cannot be read: how to continue from the one before."""
     return RunError(f"{error}. The checkpoint is damaged: delete {checkpoint}, and --resume takes the one before it")
 
 

@@ -68,7 +68,7 @@ class DataSettings:
     seq_len, batch_size : int
         Tokens in a row, rows in an update.
     micro_batches : int
-        Parts that every thread computes its share of a batch in, one after the other, to save memory.
+        Parts that every thread computes its share of a batch in, one after another, to save memory.
     seed : int
         Order of documents and sources.
     """
@@ -97,7 +97,7 @@ class OptimizerSettings:
 class ScheduleSettings:
     """Linear warm-up to `peak`, then a cosine down to `final_fraction` of it at `total_steps`.
 
-    `total_steps` 0 stands for the run's steps as the run begins. It stays when the run is prolonged later.
+    `total_steps` 0 stands for the run's steps as the run begins. It stays when the run is extended later.
     """
 
     peak: float = _value(3e-4, "number", above=0, at_most=10)
@@ -119,17 +119,20 @@ class RunSettings:
     keep_every : int
         Besides the last and the best checkpoint, those at multiples of this stay; 0: no others.
     log_every : int
-        Steps between two lines where stderr is no terminal. metrics.jsonl has every step.
+        Steps between two lines where stderr is not a terminal. metrics.jsonl has every step.
     prompts : tuple of str
         What samples begin with.
     sample_tokens, temperature, top_p
-        How they go on.
+        How they continue.
     seed : int
         Of the first parameters and of the samples.
     recompute : bool
         Compute activations twice rather than keep them: less memory, about a third more time.
     gradient_norm_limit : float
         A norm above it, before clipping, ends the run; 0: no limit.
+    init_from : Path, str or None
+        A model to start from, by its path or the name of a known one: its weights, with a fresh optimizer.
+        None: new weights. What [model] leaves open is as in that model.
     """
 
     steps: int = _value(_REQUIRED, "integer", at_least=1, at_most=1 << 40, harmless=True)
@@ -145,6 +148,7 @@ class RunSettings:
     seed: int = _value(0, "integer", at_least=0, below=2**63)
     recompute: bool = _value(False, "switch", harmless=True)
     gradient_norm_limit: float = _value(0.0, "number", at_least=0, harmless=True)
+    init_from: Path | str | None = _value(None, "checkpoint")  # noqa: RUF009
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +210,7 @@ def model_config(settings: TrainSettings, tokenizer: Tokenizer) -> ModelConfig:
 
 
 def _consistent(given: dict[str, Any]) -> dict[str, Any]:
-    """Changed numbers of a named size; those that follow from others are derived anew."""
+    """Changed numbers of a named size; those that follow from others are derived again."""
     if "dim" in given or "n_heads" in given:
         given = {"head_dim": 0, **given}
     if "n_heads" in given:
@@ -253,20 +257,27 @@ def binding(settings: TrainSettings) -> dict[str, Any]:
     for table, kind in TABLES.items():
         values = getattr(settings, table)
         for f in fields(kind):
-            if not f.metadata["harmless"] and f.metadata["kind"] not in ("path", "sources"):
+            if not f.metadata["harmless"] and f.metadata["kind"] not in ("path", "sources", "checkpoint"):
                 found[f"{table}.{f.name}"] = getattr(values, f.name)
     found["data.sources"] = [[source.name, source.weight] for source in settings.data.sources]
     found["data.validation"] = "set" if settings.data.validation else "not set"
+    if settings.run.init_from is not None:  # not there where it is not set: runs from before it existed go on
+        found["run.init_from"] = "set"
     return found
 
 
 def check_unchanged(before: TrainSettings, now: TrainSettings) -> None:
     """Raise ValueError, naming each setting, when a run would be resumed as another.
 
-    Both are resolved. What only says how often to look, what to keep or how long to go on may change.
+    Both are resolved. What only says how often to look, what to keep or how long to continue may change.
     """
     old, new = binding(before), binding(now)
-    changed = [f"{name}: {old.get(name)!r} before, {new.get(name)!r} now" for name in new if old.get(name) != new[name]]
+    shown = lambda values, name: repr(values[name]) if name in values else "nothing"  # noqa: E731
+    changed = [
+        f"{name}: {shown(old, name)} before, {shown(new, name)} now"
+        for name in {**new, **old}
+        if old.get(name) != new.get(name)
+    ]
     if changed:
         raise ValueError(
             f"the settings of this run have changed ({'; '.join(changed)}); put them back to resume it, "

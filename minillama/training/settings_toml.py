@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import math
 import operator
@@ -14,7 +13,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from ..checkpoints.hub.registry import find_known
 from ..config import NAMED_CONFIGS
+from ..files.suggestions import did_you_mean
+from .presets import Preset, preset
 from .settings import MODEL_FIELDS, TABLES, SourceSettings, TrainSettings
 
 _KINDS = {
@@ -24,6 +26,7 @@ _KINDS = {
     "text": "a text",
     "texts": "a list of texts",
     "path": "a path as a text",
+    "checkpoint": "a path or the name of a known model as a text",
     "sources": 'a list such as [{ path = "shards/stories", weight = 1.0 }]',
 }
 _MODEL_KINDS = {"int": "integer", "float": "number", "bool": "switch"}
@@ -48,7 +51,7 @@ def read_settings(path: str | os.PathLike[str], base: Mapping[str, Any] | None =
     Raises
     ------
     SettingsError
-        For a file that is no TOML, an unknown key, a wrong type or an impossible value.
+        For a file that is not TOML, an unknown key, a wrong type or an impossible value.
     """
     path = Path(path)
     try:
@@ -60,7 +63,7 @@ def read_settings(path: str | os.PathLike[str], base: Mapping[str, Any] | None =
     try:
         tables = tomllib.loads(raw.decode())
     except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{path} is no TOML: {error}") from error
+        raise SettingsError(f"{path} is not TOML: {error}") from error
     return parse_settings(tables, str(path), path.parent, base)
 
 
@@ -71,8 +74,6 @@ def parse_settings(
     tables = dict(tables)
     name = tables.pop("preset", None)
     if name is not None:
-        from .presets import preset
-
         if not isinstance(name, str):
             raise SettingsError(f"{where}: preset: expected a text, found {_shown(name)}")
         base = preset(name).tables
@@ -85,7 +86,13 @@ def parse_settings(
     if "size" in tables.get("model", {}):
         merged["model"] = dict(tables["model"])  # another size: the preset's numbers are not its
     parsed = {table: _parse_table(table, kind, merged[table], where, folder) for table, kind in TABLES.items()}
-    settings = TrainSettings(model=_parse_model(merged["model"], where), **parsed)
+    model = _parse_model(merged["model"], where)
+    if not model and parsed["run"].init_from is None:
+        raise SettingsError(
+            f'{where}: [model] is missing: give size = "stories260K" or dim, n_layers, n_heads …, '
+            "or [run] init_from, a model to start from"
+        )
+    settings = TrainSettings(model=model, **parsed)
     data = settings.data
     if data.micro_batches > data.batch_size:
         raise SettingsError(
@@ -109,8 +116,6 @@ def _parse_model(values: Mapping[str, Any], where: str) -> dict[str, Any]:
             found[key] = _parse(kind, value, {} if kind == "switch" else {"above": 0}, at, Path())
         else:
             raise SettingsError(f"{where}: [model] {_unknown(key, ['size', *MODEL_FIELDS])}")
-    if not found:
-        raise SettingsError(f'{where}: [model] is missing: give size = "stories260K" or dim, n_layers, n_heads …')
     return found
 
 
@@ -137,10 +142,12 @@ def _parse(kind: str, value: Any, limits: Mapping[str, float], at: str, folder: 
         if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
             raise wrong
         return tuple(value)
-    if kind in ("text", "path"):
+    if kind in ("text", "path", "checkpoint"):
         if not isinstance(value, str) or not value.strip() or "\0" in value:
             raise wrong
-        return value if kind == "text" else folder / Path(value).expanduser()
+        path = folder / Path(value).expanduser()
+        is_name = kind == "checkpoint" and not path.exists() and find_known(value) is not None
+        return value if kind == "text" or is_name else path
     if kind == "switch":
         if not isinstance(value, bool):
             raise wrong
@@ -180,9 +187,7 @@ def _expected(kind: str, limits: Mapping[str, float]) -> str:
 
 def _unknown(key: str, known: Iterable[str], what: str = "setting") -> str:
     names = list(known)
-    close = difflib.get_close_matches(key, names, n=2, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}? " if close else ""
-    return f"{key[:60]} is no {what}: {hint}possible: {', '.join(names)}"
+    return f"{key[:60]} is not a {what}: {did_you_mean(key, names)}possible: {', '.join(names)}"
 
 
 def _shown(value: Any) -> str:
@@ -211,6 +216,28 @@ def format_settings(settings: TrainSettings, relative_to: Path | None = None) ->
         values = getattr(settings, table)
         tables[table] = {f.name: plain(getattr(values, f.name)) for f in fields(kind)}
     return format_tables(tables)
+
+
+_COMMENTS = {
+    "data": "sources and validation: folders of `minillama data tokens`; paths start at this file's folder.",
+    "data.sources": "several sources are mixed by weight",
+    "data.batch_size": "rows of an update",
+    "data.micro_batches": "parts it is computed in, to save memory",
+    "optimizer.clip_norm": "0: no clipping",
+    "run.checkpoint_every": "every checkpoint is validated; the last and the best are kept",
+}
+
+
+def format_preset(preset: Preset) -> str:
+    """A preset as a settings file to fill in: paths that must be given stand there as examples."""
+    data = {
+        "sources": [{"path": "data/train", "weight": 1.0}],
+        "validation": "data/valid",
+        "tokenizer": "data/tokenizer",
+    }
+    tables = {**preset.tables, "data": {**data, **preset.tables["data"]}}
+    head = "".join(f"# {line}".rstrip() + "\n" for line in preset.about.splitlines())
+    return f"{head}\n{format_tables(tables, _COMMENTS)}"
 
 
 def format_tables(tables: Mapping[str, Mapping[str, Any]], comments: Mapping[str, str] | None = None) -> str:

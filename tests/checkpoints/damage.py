@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from minillama.files.errors import CheckpointError
-from minillama.params import named_arrays
 from minillama.quantization.formats import to_float32
+from minillama.trees import named_leaves
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def check_damage(read: Callable[[], Any], path: Path, rng: np.random.Generator, 
         path.write_bytes(copy)
         with within_bounds(len(copy)):
             try:
-                for _, weight in named_arrays(read().params):
+                for _, weight in named_leaves(read().params):
                     to_float32(weight).sum(dtype=np.float64)
             except CheckpointError as error:
                 messages.append(str(error))

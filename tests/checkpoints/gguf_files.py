@@ -10,7 +10,8 @@ import gguf
 import numpy as np
 
 from minillama.config import ModelConfig
-from minillama.params import init_params, named_arrays
+from minillama.params import init_params
+from minillama.trees import named_leaves
 
 TINY = ModelConfig(
     dim=32, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=64, vocab_size=40, max_seq_len=16, norm_eps=1e-6, tied=True
@@ -86,7 +87,7 @@ def write_reference(
             add_key(writer, key, value)
     expected = {}
     changed = dict(tensors or {})
-    for name, array in named_arrays(init_params(config, rng)):
+    for name, array in named_leaves(init_params(config, rng)):
         stored = file_name_of(name)
         if stored in changed:
             continue

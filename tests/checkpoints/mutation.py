@@ -24,9 +24,9 @@ from mutation_structures import mutate_gguf, mutate_json, mutate_safetensors, mu
 
 from minillama.checkpoints.loading import load_checkpoint, tokenizer_of
 from minillama.files.errors import CheckpointError
-from minillama.params import named_arrays
 from minillama.quantization.formats import to_float32
 from minillama.tokenizers import load_tokenizer
+from minillama.trees import named_leaves
 
 MAX_SECONDS = 2.0
 HEADER_BYTES = 1024  # where most of what a reader believes stands, from either end of a file
@@ -164,7 +164,7 @@ class TooSlow(BaseException):
 
 @contextmanager
 def alarm(seconds: float) -> Iterator[None]:
-    """Raise `TooSlow` after `seconds`; an alarm that somebody else had set goes on afterwards."""
+    """Raise `TooSlow` after `seconds`; an alarm that somebody else had set keeps running afterwards."""
 
     def ring(*_: object) -> None:
         raise TooSlow
@@ -188,7 +188,7 @@ def read_everything(model: Model, folder: Path) -> None:
         tokenizer = load_tokenizer(path)
     else:
         checkpoint = load_checkpoint(path)
-        for _, weight in named_arrays(checkpoint.params):
+        for _, weight in named_leaves(checkpoint.params):
             to_float32(weight).sum(dtype=np.float64)
         tokenizer = tokenizer_of(checkpoint)
     if tokenizer is not None:

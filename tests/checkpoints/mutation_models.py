@@ -17,7 +17,7 @@ from minillama.checkpoints.huggingface.writing import write_huggingface
 from minillama.checkpoints.llama2c import write_llama2c
 from minillama.checkpoints.native import write_native
 from minillama.config import ModelConfig
-from minillama.params import Params, init_params, map_params, named_arrays
+from minillama.params import Params, init_params
 from minillama.quantization.formats import FORMATS, GroupedArray, PackedArray, quantize
 from minillama.tokenizers import (
     ByteLevelBPE,
@@ -29,6 +29,7 @@ from minillama.tokenizers import (
     write_llama2c_tokenizer,
 )
 from minillama.tokenizers.bpe.byte_level import BYTE_TO_CHARACTER
+from minillama.trees import map_tree, named_leaves
 
 CONFIG = ModelConfig(dim=32, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=32, vocab_size=24, max_seq_len=16)
 WIDE = replace(CONFIG, dim=256, n_layers=1, n_heads=2, n_kv_heads=1, head_dim=2, hidden_dim=2)
@@ -73,7 +74,7 @@ def params_of(config: ModelConfig, *formats: str) -> Params:
         raw = rng.integers(0, 60, (len(array), block.row_bytes(array.shape[1]))).astype(np.uint8)
         return PackedArray(raw, block, array.shape[1])
 
-    return map_params(pack, init_params(config, rng))
+    return map_tree(pack, init_params(config, rng))
 
 
 # --- tokenizers ------------------------------------------------------------------------
@@ -176,7 +177,7 @@ def _meta(n_shards: int) -> Callable[[Path], None]:
         (folder / "params.json").write_text(json.dumps(numbers | {"norm_eps": 1e-5, "vocab_size": -1}))
         for shard in range(n_shards):
             state = {}
-            for name, array in named_arrays(params_of(config, "F32")):
+            for name, array in named_leaves(params_of(config, "F32")):
                 axis = _NAMES[name.rpartition(".")[2]][1]
                 part = array if axis is None else np.split(array, n_shards, axis)[shard]
                 dtype = torch.float16 if name.endswith("wv") else torch.float32

@@ -1,4 +1,4 @@
-"""GGUF: what the `gguf` package wrote is read, and what is no LLaMA 2 is refused."""
+"""GGUF: what the `gguf` package wrote is read, and what is not a LLaMA 2 is refused."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from gguf_files import TINY, WIDE, llama_keys, write_reference
 
 from minillama.checkpoints.gguf.reading import read_gguf, read_gguf_header
 from minillama.files.errors import CheckpointError
-from minillama.params import named_arrays
 from minillama.quantization.formats import PackedArray, format_name, to_float32
+from minillama.trees import named_leaves
 
 FORMATS = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"]
 
@@ -27,7 +27,7 @@ def path(tmp_path):
 def test_every_tensor_equals_the_gguf_packages(path, matrices):
     expected = write_reference(path, WIDE, matrices=matrices)
     checkpoint = read_gguf(path)
-    found = dict(named_arrays(checkpoint.params))
+    found = dict(named_leaves(checkpoint.params))
     assert found.keys() == expected.keys()
     for name, array in expected.items():
         assert format_name(found[name]) == (matrices if array.ndim == 2 else "F32"), name
@@ -37,7 +37,7 @@ def test_every_tensor_equals_the_gguf_packages(path, matrices):
 @pytest.mark.parametrize("matrices", ["F32", "Q8_0"])
 def test_matrices_are_not_copied(path, matrices):
     write_reference(path, matrices=matrices)
-    for name, weight in named_arrays(read_gguf(path).params):
+    for name, weight in named_leaves(read_gguf(path).params):
         if len(weight.shape) == 2:
             data = weight.data if isinstance(weight, PackedArray) else weight
             assert isinstance(data, np.memmap), name

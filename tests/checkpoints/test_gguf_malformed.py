@@ -207,7 +207,7 @@ def read_or_refuse(path) -> bool:
 def test_truncated_files_are_refused(path, matrices):
     write_reference(path, matrices=matrices, keys={"tokenizer.ggml.tokens": ["token"] * 40})
     data = path.read_bytes()
-    # gguf-py pads behind the last tensor; a file without the padding is whole.
+    # gguf-py pads after the last tensor; a file without the padding is whole.
     last = max(info.offset for info in read_gguf_header(path).tensors.values())
     for length in [*range(1, 200), *range(200, last, 37), last, last + 1]:
         path.write_bytes(data[:length])
@@ -251,7 +251,7 @@ def test_any_number_in_the_header_may_be_wrong(sound, share, number, width, cut)
 
 @settings(max_examples=200, deadline=2000)
 @given(junk=st.binary(max_size=200), counts=st.tuples(st.integers(0, 4), st.integers(0, 4)))
-def test_junk_behind_a_sound_beginning(tmp_path_factory, junk, counts):
+def test_junk_after_a_sound_beginning(tmp_path_factory, junk, counts):
     path = tmp_path_factory.getbasetemp() / "junk.gguf"
     path.write_bytes(container(n_tensors=counts[0], n_keys=counts[1]) + junk)
     assert not read_or_refuse(path)

@@ -11,8 +11,9 @@ from gguf_files import TINY, WIDE, file_name_of, write_reference
 
 from minillama.checkpoints.gguf import read_gguf, read_gguf_header, write_gguf
 from minillama.checkpoints.llama2c import read_llama2c
-from minillama.params import build_params, init_params, map_params, named_arrays
+from minillama.params import build_params, init_params
 from minillama.quantization.formats import GroupedArray, format_name, head_format, quantize, to_float32
+from minillama.trees import map_tree, named_leaves
 
 WRITABLE = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"]
 STORED = [*WRITABLE, "Q4_K", "Q5_K", "Q6_K"]
@@ -44,7 +45,7 @@ def test_the_gguf_package_reads_every_tensor(path, params, to):
     """Quantised by gguf-py itself, each matrix would have the same bytes."""
     write_gguf(path, TINY, params, to=to)
     tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
-    expected = {file_name_of(name): (array, head_format(name, to)) for name, array in named_arrays(params)}
+    expected = {file_name_of(name): (array, head_format(name, to)) for name, array in named_leaves(params)}
     assert list(tensors) == list(expected)
     for name, (array, format) in expected.items():
         kind = gguf.GGMLQuantizationType[format if format and array.ndim == 2 else "F32"]
@@ -98,7 +99,7 @@ def test_packed_matrices_are_copied_bit_by_bit(tmp_path, stored):
     write_gguf(tmp_path / "b.gguf", first.config, first.params)
     second = read_gguf(tmp_path / "b.gguf")
     assert second.config == config
-    for (name, a), (_, b) in zip(named_arrays(first.params), named_arrays(second.params), strict=True):
+    for (name, a), (_, b) in zip(named_leaves(first.params), named_leaves(second.params), strict=True):
         assert format_name(a) == format_name(b), name
         np.testing.assert_array_equal(getattr(a, "data", a), getattr(b, "data", b), err_msg=name)
 
@@ -112,7 +113,7 @@ def test_round_trip(path, rng, n_kv_heads, head_dim, tied):
     write_gguf(path, config, params)
     checkpoint = read_gguf(path)
     assert checkpoint.config == config
-    for (name, a), (_, b) in zip(named_arrays(params), named_arrays(checkpoint.params), strict=True):
+    for (name, a), (_, b) in zip(named_leaves(params), named_leaves(checkpoint.params), strict=True):
         np.testing.assert_array_equal(a, b, err_msg=name)
 
 
@@ -124,9 +125,9 @@ def test_metadata_round_trip(path, tmp_path, params):
 
 
 def test_a_matrix_may_change_its_format(path, params):
-    packed = map_params(lambda array: quantize(array, "Q8_0") if array.ndim == 2 else array, params)
+    packed = map_tree(lambda array: quantize(array, "Q8_0") if array.ndim == 2 else array, params)
     write_gguf(path, TINY, packed, to="Q4_1")
-    for (name, a), (_, b) in zip(named_arrays(packed), named_arrays(read_gguf(path).params), strict=True):
+    for (name, a), (_, b) in zip(named_leaves(packed), named_leaves(read_gguf(path).params), strict=True):
         if len(a.shape) == 2:
             np.testing.assert_array_equal(
                 b.data, quantize(a.to_float32(), head_format(name, "Q4_1")).data, err_msg=name
@@ -152,7 +153,7 @@ def test_int8_and_float64_become_float32(path, rng):
 
     params = build_params(TINY, odd)
     write_gguf(path, TINY, params)
-    for (name, a), (_, b) in zip(named_arrays(params), named_arrays(read_gguf(path).params), strict=True):
+    for (name, a), (_, b) in zip(named_leaves(params), named_leaves(read_gguf(path).params), strict=True):
         assert b.dtype == np.float32
         np.testing.assert_array_equal(to_float32(a).astype(np.float32), b, err_msg=name)
 
@@ -214,5 +215,5 @@ def test_stories260k_survives(shared_data, path):
     write_gguf(path, model.config, model.params)
     again = read_gguf(path)
     assert again.config == model.config
-    for (name, a), (_, b) in zip(named_arrays(model.params), named_arrays(again.params), strict=True):
+    for (name, a), (_, b) in zip(named_leaves(model.params), named_leaves(again.params), strict=True):
         np.testing.assert_array_equal(a, b, err_msg=name)

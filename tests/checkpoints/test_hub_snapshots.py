@@ -150,7 +150,7 @@ class HubHandler(BaseHTTPRequestHandler):
             self.wfile.write(body[:sent])
 
     def handle(self) -> None:
-        """As always, but a client that goes away is no news."""
+        """As always, but a client that goes away is not worth a message."""
         with suppress(ConnectionError):
             super().handle()
 
@@ -280,9 +280,9 @@ def test_transfer_that_breaks_off_goes_on_where_it_was(machine, fake_hub, monkey
     monkeypatch.setitem(REPOS, "HuggingFaceTB/SmolLM2-135M", {**FOLDER, "model.safetensors": weights})
     fake_hub.cuts = 1
     found = machine.resolve("smollm2-135m")
-    if "error" not in found:  # the library waited a second before it went on
+    if "error" not in found:  # the library waited a second before it continued
         assert any(0 < done < total for done, total, _ in found["seen"]), "half is reported as half"
-    else:  # old versions of the library go on only when asked again
+    else:  # old versions of the library continue only when asked again
         assert "try again" in found["error"]
         assert found["located"] is None
         found = machine.resolve("smollm2-135m")

@@ -24,8 +24,9 @@ from minillama.checkpoints.huggingface.reading import (
 from minillama.checkpoints.huggingface.writing import write_huggingface
 from minillama.config import ModelConfig
 from minillama.files.errors import CheckpointError
-from minillama.params import init_params, map_params, named_arrays
+from minillama.params import init_params
 from minillama.quantization.formats import GroupedArray, PackedArray, quantize, to_float32
+from minillama.trees import map_tree, named_leaves
 
 HEADS = {"MHA": 4, "GQA": 2, "MQA": 1}
 SMALL = ModelConfig(dim=32, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=48, vocab_size=64, max_seq_len=128)
@@ -88,7 +89,7 @@ def test_reads_transformers(tmp_path, kind, tied, shard_size):
     assert (config.attention_kind, config.tied, config.norm_eps) == (kind, tied, 1e-6)
     assert checkpoint.metadata["model_type"] == "llama"
     state = model.state_dict()
-    for name, array in named_arrays(checkpoint.params):
+    for name, array in named_leaves(checkpoint.params):
         expected = state[huggingface_name(name)].numpy()
         if name.endswith((".wq", ".wk")):
             half = config.head_dim // 2
@@ -106,8 +107,8 @@ def test_reads_transformers(tmp_path, kind, tied, shard_size):
 def test_16_bits_stay_packed(tmp_path, dtype, name):
     model = tiny_model(dtype=dtype)
     model.save_pretrained(tmp_path)
-    reference = dict(named_arrays(read_huggingface_of(model.float(), tmp_path / "float").params))
-    for key, weight in named_arrays(read_huggingface(tmp_path).params):
+    reference = dict(named_leaves(read_huggingface_of(model.float(), tmp_path / "float").params))
+    for key, weight in named_leaves(read_huggingface(tmp_path).params):
         assert isinstance(weight, PackedArray) == (weight.shape != (32,))
         if isinstance(weight, PackedArray):
             assert weight.format_name == name
@@ -430,7 +431,7 @@ def test_rounds_as_pytorch(tmp_path, rng, dtype):
         LlamaForCausalLM.from_pretrained(tmp_path, dtype=torch.float32), tmp_path / "reference"
     )
     torch_dtype = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}[dtype]
-    for (_, found), (name, array) in zip(named_arrays(reference.params), named_arrays(params)):
+    for (_, found), (name, array) in zip(named_leaves(reference.params), named_leaves(params)):
         expected = torch.tensor(array).to(torch_dtype).float().numpy()
         np.testing.assert_array_equal(to_float32(found), expected, err_msg=name)
 
@@ -444,9 +445,9 @@ def test_quantised_weights_are_written_as_numbers(tmp_path, rng):
             return GroupedArray(rng.integers(-127, 128, array.shape).astype(np.int8), scales)
         return quantize(array, "Q8_0") if array.shape[1] % 32 == 0 else array
 
-    params = map_params(pack, init_params(SMALL, rng))
+    params = map_tree(pack, init_params(SMALL, rng))
     write_huggingface(tmp_path, SMALL, params)
-    for (name, found), (_, weight) in zip(named_arrays(read_huggingface(tmp_path).params), named_arrays(params)):
+    for (name, found), (_, weight) in zip(named_leaves(read_huggingface(tmp_path).params), named_leaves(params)):
         np.testing.assert_array_equal(found, to_float32(weight), err_msg=name)
 
 

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from minillama.checkpoints.llama2c import read_llama2c, write_llama2c
 from minillama.config import ModelConfig, named_config
 from minillama.files.errors import CheckpointError
-from minillama.params import build_params, init_params, map_params, named_arrays
+from minillama.params import build_params, init_params
 from minillama.quantization.formats import GroupedArray, quantize, to_float32
+from minillama.trees import map_tree, named_leaves
 
 TINY = ModelConfig(dim=32, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=48, vocab_size=40, max_seq_len=16, tied=True)
 V0_SHA256 = "b0a507e7ad0f626624f17112325e66691f9076d622e1d3274d103d00299f2696"
@@ -40,7 +41,7 @@ def stories(shared_data):
 
 
 def assert_same(a, b):
-    for (name, x), (_, y) in zip(named_arrays(a), named_arrays(b), strict=True):
+    for (name, x), (_, y) in zip(named_leaves(a), named_leaves(b), strict=True):
         np.testing.assert_array_equal(to_float32(x), to_float32(y), err_msg=name)
 
 
@@ -197,13 +198,13 @@ def test_round_trip(path, tmp_path, rng, version, n_kv_heads, tied):
 def test_matrices_are_not_copied(path, params):
     for version in (0, 1, 2):
         write_llama2c(path, TINY, params, version)
-        for name, weight in named_arrays(read_llama2c(path).params):
+        for name, weight in named_leaves(read_llama2c(path).params):
             data = weight.values if isinstance(weight, GroupedArray) else weight
             assert isinstance(data, np.memmap), (version, name)
 
 
 def test_packed_matrices_are_unpacked(path, params):
-    packed = map_params(lambda array: quantize(array, "F16") if array.ndim == 2 else array, params)
+    packed = map_tree(lambda array: quantize(array, "F16") if array.ndim == 2 else array, params)
     write_llama2c(path, TINY, packed, version=1)
     assert_same(read_llama2c(path).params, packed)
 

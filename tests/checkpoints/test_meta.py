@@ -19,8 +19,9 @@ from minillama.checkpoints.meta.reading import is_meta, read_meta
 from minillama.checkpoints.meta.torch_archive import TorchArchive
 from minillama.config import ModelConfig, swiglu_hidden_dim
 from minillama.files.errors import CheckpointError
-from minillama.params import expected_shapes, init_params, named_arrays
+from minillama.params import expected_shapes, init_params
 from minillama.quantization.formats import PackedArray, to_float32
+from minillama.trees import named_leaves
 
 CONFIG = ModelConfig(dim=64, n_layers=2, n_heads=8, hidden_dim=192, vocab_size=40, max_seq_len=4096)
 PARAMS = {"dim": 64, "n_layers": 2, "n_heads": 8, "multiple_of": 32, "norm_eps": 1e-5, "vocab_size": -1}
@@ -45,7 +46,7 @@ def meta_state(config, dtype=torch.float32):
     params = init_params(config, np.random.default_rng(0))
     for layer in params.layers:
         layer.attention_norm[:] = np.linspace(0.5, 1.5, config.dim)
-    tensors = {name: torch.tensor(array).to(dtype) for name, array in named_arrays(params)}
+    tensors = {name: torch.tensor(array).to(dtype) for name, array in named_leaves(params)}
     names = {"token_embedding": "tok_embeddings.weight", "final_norm": "norm.weight", "output": "output.weight"}
     for i in range(config.n_layers):
         names |= {
@@ -81,7 +82,7 @@ def write(folder, shards, **changes):
 
 
 def check_equal(params, expected):
-    found = dict(named_arrays(params))
+    found = dict(named_leaves(params))
     assert found.keys() == expected.keys()
     for name, array in expected.items():
         np.testing.assert_array_equal(to_float32(found[name]), array, err_msg=name)
@@ -106,7 +107,7 @@ def test_shards_join_to_the_whole(tmp_path, n_shards, dtype):
     checkpoint = read_meta(tmp_path)
     assert checkpoint.config == CONFIG
     check_equal(checkpoint.params, expected)
-    for name, weight in named_arrays(checkpoint.params):
+    for name, weight in named_leaves(checkpoint.params):
         assert isinstance(weight, PackedArray) == (dtype != "F32" and not name.endswith("norm"))
 
 
@@ -142,7 +143,7 @@ def test_gqa_as_in_70b(tmp_path, n_shards):
 
 
 def test_one_file_is_not_copied(folder):
-    for name, weight in named_arrays(read_meta(folder).params):
+    for name, weight in named_leaves(read_meta(folder).params):
         assert name.endswith("norm") or not weight.flags.owndata
 
 
@@ -378,7 +379,7 @@ LYING = {
     "persistent id of another kind": (tensor(storage(tag=b"module!")), "persistent id"),
     "persistent id is a number": (tensor(b"K\1Q"), "data.pkl"),
     "storage is a tuple": (tensor(b")"), "other types"),
-    "value that is no tensor": (b"K\1", "KeyError"),
+    "value that is not a tensor": (b"K\1", "KeyError"),
 }
 
 
@@ -532,7 +533,7 @@ def test_damaged_pickle(tmp_path, rng):
 
 
 def check_shapes(config, params):
-    for name, weight in named_arrays(params):
+    for name, weight in named_leaves(params):
         assert to_float32(weight).shape == expected_shapes(config)[name]
 
 

@@ -16,8 +16,9 @@ from minillama.checkpoints.meta.reading import is_meta
 from minillama.checkpoints.native import is_native, read_native, write_native
 from minillama.config import NAMED_CONFIGS, ModelConfig
 from minillama.files.errors import CheckpointError
-from minillama.params import init_params, map_params, named_arrays
+from minillama.params import init_params
 from minillama.quantization.formats import FORMATS, GroupedArray, PackedArray, format_name, quantize
+from minillama.trees import map_tree, named_leaves
 
 CONFIG = ModelConfig(dim=256, n_layers=1, n_heads=4, n_kv_heads=2, hidden_dim=256, vocab_size=9, max_seq_len=64)
 
@@ -31,7 +32,7 @@ def bits(weight) -> list[bytes]:
 
 
 def check_same(found, expected):
-    for (name, a), (other, b) in zip(named_arrays(found), named_arrays(expected), strict=True):
+    for (name, a), (other, b) in zip(named_leaves(found), named_leaves(expected), strict=True):
         assert (name, type(a).__name__.replace("memmap", "ndarray")) == (other, type(b).__name__)
         assert format_name(a) == format_name(b)
         assert a.shape == b.shape
@@ -53,7 +54,7 @@ def packed(rng, name):
         raw = rng.integers(0, 256, (len(array), block.row_bytes(array.shape[1]))).astype(np.uint8)
         return PackedArray(raw, block, array.shape[1])
 
-    return map_params(pack, init_params(CONFIG, rng))
+    return map_tree(pack, init_params(CONFIG, rng))
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_mixed_formats_come_back(tmp_path, rng):
 
 
 def test_matrices_are_views(folder):
-    for _, weight in named_arrays(read_native(folder).params):
+    for _, weight in named_leaves(read_native(folder).params):
         assert not isinstance(weight, PackedArray) or not weight.data.flags.owndata
 
 
@@ -99,7 +100,7 @@ def test_other_tools_read_the_floats(tmp_path, rng):
     params = init_params(CONFIG, rng)
     write_native(tmp_path, CONFIG, params)
     found = safetensors.numpy.load_file(tmp_path / "model.safetensors")
-    assert list(dict(named_arrays(params))) == sorted(found, key=list(dict(named_arrays(params))).index)
+    assert list(dict(named_leaves(params))) == sorted(found, key=list(dict(named_leaves(params))).index)
     np.testing.assert_array_equal(found["layers.0.w_up"], params.layers[0].w_up)
 
 

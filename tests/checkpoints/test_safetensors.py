@@ -133,7 +133,7 @@ MALFORMED = {
     "size of 2**64": (file_of({"a": F32_4 | {"shape": [1 << 64]}}), "shape"),
     "product over 2**64": (file_of({"a": F32_4 | {"shape": [1 << 40, 1 << 40]}}), "takes"),
     "a thousand dimensions": (file_of({"a": F32_4 | {"shape": [1] * 1000}}), "shape"),
-    "shape is no list": (file_of({"a": F32_4 | {"shape": 4}}), "shape"),
+    "shape is not a list": (file_of({"a": F32_4 | {"shape": 4}}), "shape"),
     "three offsets": (file_of({"a": F32_4 | {"data_offsets": [0, 16, 16]}}), "data_offsets"),
     "offsets backwards": (file_of({"a": F32_4 | {"data_offsets": [16, 0]}}), "data_offsets"),
     "offsets of another length": (file_of({"a": F32_4 | {"data_offsets": [0, 12]}}), "takes 16 bytes, found 12"),

@@ -66,7 +66,7 @@ class IndexHandler(BaseHTTPRequestHandler):
         """Quiet."""
 
     def handle(self) -> None:
-        """As always, but a client that goes away is no news."""
+        """As always, but a client that goes away is not worth a message."""
         with suppress(ConnectionError):
             super().handle()
 

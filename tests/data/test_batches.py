@@ -46,7 +46,7 @@ def stream(batches, n_rows, source=0):
     for n in range(n_rows):
         assert (rows[n][0][1:] == rows[n][1][:-1]).all()
         if n:
-            assert rows[n - 1][1][-1] == rows[n][0][0]  # a row goes on where the one before has ended
+            assert rows[n - 1][1][-1] == rows[n][0][0]  # a row continues where the one before ended
     return np.concatenate([*(rows[n][0] for n in range(n_rows)), rows[n_rows - 1][1][-1:]])
 
 
@@ -112,7 +112,7 @@ def test_the_order_is_the_same_in_another_process(small):
 
 
 def test_the_order_never_changes(small):
-    """Golden: a run that was begun with an earlier version goes on with the same data."""
+    """Golden: a run that was begun with an earlier version continues with the same data."""
     from minillama.data.batches import _shuffled
 
     assert _shuffled(10, "stories", "epoch", 3, 2).tolist() == [0, 5, 9, 7, 2, 4, 6, 8, 1, 3]

@@ -43,7 +43,7 @@ def test_any_text_survives(tmp_path_factory, texts):
     folder = tmp_path_factory.mktemp("texts")
     for ending in (".txt", ".jsonl.gz"):
         path = folder / f"x{ending}"
-        # A byte order mark at the very beginning is no part of a .txt file.
+        # A byte order mark at the very beginning is not part of a .txt file.
         documents = [Document(text.removeprefix("\ufeff") or "x", {}) for text in texts]
         path.write_bytes(encode_documents(documents, ending, TextLayout()))
         assert [d.text for d in items(path)] == [d.text for d in documents if d.text.strip()]

@@ -65,7 +65,7 @@ def test_normalised_texts_have_one_signature():
 def pair(similarity, n_together, rng):
     """Two texts whose shingle sets have exactly this Jaccard similarity: a run of words in common.
 
-    With m words in common at the beginning and t other words behind it in each, m - 4 shingles are
+    With m words in common at the beginning and t other words after them in each, m - 4 shingles are
     common and t differ on each side.
     """
     n_common = round(similarity * n_together)

@@ -182,7 +182,7 @@ def test_fineweb_as_published():
         f"{FINEWEB_EMAILS[0]}, {FINEWEB_EMAILS[1]}, {FINEWEB_EMAILS[0]}; "
         f"{FINEWEB_IPS[0]}, 10.0.0.1, {FINEWEB_IPS[1]}; +1 555 123 4567"
     )
-    assert fineweb(text).text == fineweb(text).text  # the rotation starts anew
+    assert fineweb(text).text == fineweb(text).text  # the rotation starts over
 
 
 @pytest.mark.parametrize("seed", [1, 2])

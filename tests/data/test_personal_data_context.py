@@ -32,10 +32,10 @@ EDGES = [
 ]
 
 
-@pytest.mark.parametrize(("before", "behind"), EDGES)
+@pytest.mark.parametrize(("before", "after"), EDGES)
 @pytest.mark.parametrize(("kind", "value"), [(kind, value) for kind, values in VALUES.items() for value in values])
-def test_exact_between_marks(kind, value, before, behind):
-    text = f"Seen: {before}{value}{behind} yesterday"
+def test_exact_between_marks(kind, value, before, after):
+    text = f"Seen: {before}{value}{after} yesterday"
     assert [(span.kind, span.text) for span in find_personal_data(text)] == [(kind, value)]
 
 

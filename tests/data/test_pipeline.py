@@ -143,7 +143,7 @@ def test_interrupted_anywhere_the_output_is_the_same(source, tmp_path, monkeypat
         except Stop:
             n_stops += 1
             assert not list((tmp_path / "out").glob("part-*"))  # nothing that looks finished
-            for path in work_folder(settings).iterdir():  # a half-written batch behind the last commit
+            for path in work_folder(settings).iterdir():  # a half-written batch after the last commit
                 if path.suffix in (".gz", ".bin", ".index"):
                     path.write_bytes(path.read_bytes() + b"half")
     assert n_stops > 3
@@ -184,7 +184,7 @@ def test_killed_and_resumed_the_output_is_the_same(source, tmp_path, workers):
 def test_a_full_disk_leaves_a_run_that_resumes(source, tmp_path, monkeypatch):
     run_pipeline(settings_for(source, tmp_path / "whole"))
     settings = settings_for(source, tmp_path / "out")
-    original = passes.RunFolder.commit
+    original = passes.PipelineFolder.commit
     monkeypatch.setattr(passes, "_COMMIT_SECONDS", -1.0)
     left = 4
 
@@ -195,8 +195,10 @@ def test_a_full_disk_leaves_a_run_that_resumes(source, tmp_path, monkeypatch):
             monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
         original(folder)
 
-    monkeypatch.setattr(passes.RunFolder, "commit", full)
-    with pytest.raises(OSError, match="No space left; what was committed is kept: make room and go on with --resume"):
+    monkeypatch.setattr(passes.PipelineFolder, "commit", full)
+    with pytest.raises(
+        OSError, match="No space left; what was committed is kept: make room and continue with --resume"
+    ):
         run_pipeline(settings)
     monkeypatch.undo()
     run_pipeline(settings, resume=True)
@@ -209,7 +211,7 @@ def test_nothing_is_overwritten(source, tmp_path):
     before = content(out)
     with pytest.raises(ValueError, match="is not empty: choose another output, or --force"):
         run_pipeline(settings_for(source, out))
-    with pytest.raises(ValueError, match="has no interrupted run to resume"):
+    with pytest.raises(ValueError, match="has output but no interrupted run to resume"):
         run_pipeline(settings_for(source, out), resume=True)
     (out / "mine.md").write_text("notes")
     run_pipeline(settings_for(source, out, rules=()), force=True)
@@ -222,16 +224,16 @@ def test_nothing_is_overwritten(source, tmp_path):
     with pytest.raises(Stop):
         run_pipeline(settings_for(source, tmp_path / "b"), progress=stop)
     for changes, options, message in (
-        ({}, {}, "has an interrupted run: --resume goes on, --force starts anew"),
+        ({}, {}, "has an interrupted run: --resume continues it, --force starts over"),
         ({"rules": ("gopher",)}, {"resume": True}, "settings are not those of the interrupted run"),
         ({"options": {"gopher": {"min_words": 3}}}, {"resume": True}, "settings are not those"),
     ):
         with pytest.raises(ValueError, match=message):
             run_pipeline(settings_for(source, tmp_path / "b", **changes), **options)
-    first = passes.RunFolder(work_folder(settings_for(source, tmp_path / "b")))
+    first = passes.PipelineFolder(work_folder(settings_for(source, tmp_path / "b")))
     first.resume()
     for options in ({"resume": True}, {"force": True}):
-        with pytest.raises(ValueError, match="another run is writing"):
+        with pytest.raises(ValueError, match=r"another process \(number \d+\) is writing in"):
             run_pipeline(settings_for(source, tmp_path / "b"), **options)
     first.close()
     source.write_text(source.read_text() + "more")
@@ -309,12 +311,12 @@ def test_contamination_is_a_rule(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rules": ("gofer",)}, r"no rule 'gofer' \(did you mean gopher\?\)"),
+        ({"rules": ("gofer",)}, r"no rule 'gofer': did you mean gopher\? "),
         ({"rules": ("exact", "gopher", "minhash")}, "side by side"),
         ({"rules": ("minhash", "exact")}, "exact comes before minhash"),
         ({"rules": ("c4", "c4")}, "c4 is named twice"),
         ({"rules": ("contamination",)}, "give --eval FILE"),
-        ({"options": {"gopher": {"min_word": 3}}}, r"\[gopher\] has no 'min_word' \(did you mean min_words\?\)"),
+        ({"options": {"gopher": {"min_word": 3}}}, r"\[gopher\] has no 'min_word': did you mean min_words\? "),
         ({"options": {"gopher": {"min_words": "3"}}}, r"\[gopher\] min_words must be int, or false .*got '3'"),
         ({"options": {"c4": {"preset": "x"}}}, "preset is one of fineweb, datatrove, original"),
         ({"options": {"c4": {"citations": 1}}}, "citations must be true or false"),
@@ -405,7 +407,7 @@ def test_options_of_the_command(run, source, tmp_path):
     assert "59 of 60 documents kept" in err
     for arguments, message in (
         (["--rules", "x"], "no rule 'x'"),
-        (["--config", tmp_path / "none.toml"], "is no file"),
+        (["--config", tmp_path / "none.toml"], "is not a file"),
         (["--without", "x"], "--without: there is no rule 'x'"),
         (["--format", "csv"], "shards end in"),
     ):
@@ -428,7 +430,7 @@ def test_ctrl_c_says_how_to_go_on(run, source, tmp_path, monkeypatch):
 
     monkeypatch.setattr(passes.Passes, "_tell", interrupt)
     code, _, err = run(source, "--out", tmp_path / "out", "--rules", "gopher")
-    assert (code, "--resume goes on" in err) == (130, True)
+    assert (code, "--resume continues" in err) == (130, True)
     monkeypatch.undo()
     settings = PipelineSettings(
         (source,), tmp_path / "out", rules=("gopher",), layout=TextLayout(max_bytes=32 << 20), batch_bytes=4 << 20

@@ -6,23 +6,29 @@ import pytest
 from minillama.compute.jit import kernel_threads
 from minillama.compute.threads import most_threads, set_threads
 from minillama.config import ModelConfig
-from minillama.inference import fused as decoding
-from minillama.inference.fused import Decoder, interleave_model
+from minillama.inference import fused
+from minillama.inference.fused import Decoder, repack_model
+from minillama.inference.runner import FusedRunner, LayerRunner
 from minillama.inference.session import Session
 from minillama.kv_cache import KVCache
 from minillama.layers.rope import rope_table
 from minillama.llm import LLM
 from minillama.model import forward_cached
-from minillama.ops import FAST, REFERENCE
-from minillama.params import init_params, map_params
+from minillama.ops import FAST
+from minillama.params import init_params
 from minillama.quantization.formats import GroupedArray, quantize
+from minillama.trees import map_tree
 
 
 def make(n_heads=4, n_kv_heads=2, tied=True, name="Q4_1", **changes):
     fields = {"dim": 64, "n_layers": 2, "hidden_dim": 96, "vocab_size": 101, "max_seq_len": 300, **changes}
     config = ModelConfig(n_heads=n_heads, n_kv_heads=n_kv_heads, tied=tied, **fields)
     params = init_params(config, np.random.default_rng(0))
-    return config, map_params(lambda a: quantize(10 * a, name) if a.ndim == 2 else a, params)
+    return config, map_tree(lambda a: quantize(10 * a, name) if a.ndim == 2 else a, params)
+
+
+def fused_runner(params, config):
+    return FusedRunner(repack_model(params, anyway=True), config)
 
 
 @pytest.fixture(params=[1, 2], ids=["1 thread", "2 threads"])
@@ -51,15 +57,14 @@ def threads(request):
 def test_a_token_equals_the_layers_one_by_one(model, threads):
     """Both in integers; only the order of float32 sums differs."""
     config, params = model
-    interleaved = interleave_model(params, anyway=True)
+    repacked = repack_model(params, anyway=True)
     rope = rope_table(config.head_dim, 300, config.rope_theta)
-    decoder, one, other = Decoder(interleaved, config), KVCache(config), KVCache(config)
+    decoder, one, other = Decoder(repacked, config), KVCache(config), KVCache(config)
     for token in np.random.default_rng(1).integers(0, 101, 120):
-        for cache in (one, other):
-            cache.reserve(1)
-        logits = decoder.step(int(token), one, rope)
-        one.lengths += 1
-        expected = forward_cached(interleaved.params, config, [token], other, rope)
+        one.reserve(1)
+        logits = decoder.step(int(token), int(one.lengths[0]), one, rope)
+        one.advance(1)
+        expected = forward_cached(repacked.params, config, [token], other, rope)
         np.testing.assert_allclose(logits, expected[0], atol=1e-3 * np.abs(expected).max())
     np.testing.assert_allclose(one.k[:, :, :, :120], other.k[:, :, :, :120], atol=1e-3)
 
@@ -67,8 +72,8 @@ def test_a_token_equals_the_layers_one_by_one(model, threads):
 def test_close_to_exact_arithmetic():
     config, params = make()
     ids = np.random.default_rng(2).integers(0, 101, 40)
-    fast = Session(params, config, interleaved=interleave_model(params, anyway=True))
-    exact = Session(params, config)
+    fast = Session(fused_runner(params, config))
+    exact = Session(LayerRunner(params, config))
     for session in (fast, exact):
         session.feed(ids[:20])
     for token in ids[20:]:
@@ -79,10 +84,11 @@ def test_close_to_exact_arithmetic():
 def test_keys_and_values_in_half_precision(threads):
     """Both ways of running agree on what is in the cache, and stay close to float32."""
     config, params = make(n_heads=6, n_kv_heads=2, dim=96)
-    interleaved, ids = interleave_model(params, anyway=True), list(range(60))
-    exact = Session(params, config, interleaved=interleaved)
-    fused = Session(params, config, interleaved=interleaved, kv_dtype=np.float16)
-    layers = Session(params, config, FAST._replace(rope_forward=lambda *a: FAST.rope_forward(*a)), kv_dtype="float16")
+    runner, ids = fused_runner(params, config), list(range(60))
+    exact = Session(runner)
+    fused = Session(runner, kv_dtype=np.float16)
+    mine = FAST._replace(rope_forward=lambda *a: FAST.rope_forward(*a))
+    layers = Session(LayerRunner(params, config, mine), kv_dtype="float16")
     for token in ids:
         logits = fused.step(token)
         np.testing.assert_allclose(logits, layers.step(token), atol=3e-3 * np.abs(logits).max())
@@ -98,9 +104,9 @@ def test_keys_and_values_in_half_precision(threads):
 def test_long_contexts_share_the_positions_of_a_head(n_kv_heads, threads):
     """Past a length the threads each take a part of the positions, and the parts are joined."""
     config, params = make(n_heads=3, n_kv_heads=n_kv_heads, dim=96, max_seq_len=400)
-    interleaved, ids = interleave_model(params, anyway=True), np.random.default_rng(0).integers(0, 101, 300)
-    expected = Session(params, config, interleaved=interleaved).feed_all(ids)
-    session = Session(params, config, interleaved=interleaved)
+    runner, ids = fused_runner(params, config), np.random.default_rng(0).integers(0, 101, 300)
+    expected = Session(runner).feed_all(ids)
+    session = Session(runner)
     for i, token in enumerate(ids):
         logits = session.step(int(token))
         np.testing.assert_allclose(logits, expected[i], atol=1e-3 * np.abs(expected[i]).max())
@@ -109,9 +115,9 @@ def test_long_contexts_share_the_positions_of_a_head(n_kv_heads, threads):
 def test_any_chunking_of_the_prompt(threads):
     """Tokens one by one (the fused kernel) and together (the layers) continue each other."""
     config, params = make()
-    interleaved, ids = interleave_model(params, anyway=True), list(range(60))
-    expected = Session(params, config, interleaved=interleaved).feed_all(ids)
-    session, parts = Session(params, config, interleaved=interleaved), []
+    runner, ids = fused_runner(params, config), list(range(60))
+    expected = Session(runner).feed_all(ids)
+    session, parts = Session(runner), []
     for first, last in [(0, 1), (1, 2), (2, 20), (20, 21), (21, 59), (59, 60)]:
         parts.append(session.feed_all(ids[first:last]))
     np.testing.assert_allclose(np.concatenate(parts), expected, atol=1e-3 * np.abs(expected).max())
@@ -120,7 +126,7 @@ def test_any_chunking_of_the_prompt(threads):
 def test_logits_are_fresh():
     """The buffer of the kernel is not handed out: an earlier result stays what it was."""
     config, params = make()
-    session = Session(params, config, interleaved=interleave_model(params, anyway=True))
+    session = Session(fused_runner(params, config))
     first = session.step(3)
     kept = first.copy()
     session.step(4)
@@ -132,26 +138,14 @@ def test_models_that_do_not_fit_stay_as_they_are(monkeypatch):
     config, params = make()
     int8 = GroupedArray(np.ones((64, 64), np.int8), np.ones(64, np.float32))
     mixed = params._replace(layers=(params.layers[0]._replace(wo=int8),) * 2)
-    assert interleave_model(mixed) is None
-    assert LLM(mixed, config, None).session()._decoder is None
-    plain = map_params(lambda a: a if isinstance(a, np.ndarray) else a.to_float32(), params)
-    assert interleave_model(plain) is not None
-    monkeypatch.setattr(decoding, "_MOST_FLOATS", 1000)
-    assert interleave_model(plain) is None
-    monkeypatch.setattr(decoding, "DOT4", "portable")
-    assert interleave_model(params) is None
-
-
-def test_only_the_untouched_table_takes_it():
-    """A replaced function, the reference and exact=True all run on the stored weights."""
-    config, params = make()
-    mine = FAST._replace(swiglu_forward=lambda gate, up: FAST.swiglu_forward(gate, up))
-    for llm in (LLM(params, config, None, ops=mine), LLM(params, config, None, ops=REFERENCE)):
-        assert llm.session()._decoder is None
-    assert LLM(params, config, None, exact=True).session()._decoder is None
-    assert (LLM(params, config, None).session()._decoder is None) == (decoding.DOT4 == "portable")
-    with pytest.raises(ValueError, match="runs with the table FAST as it is"):
-        Session(params, config, REFERENCE, interleaved=interleave_model(params, anyway=True))
+    assert repack_model(mixed) is None
+    assert isinstance(LLM(mixed, config, None).runner, LayerRunner)
+    plain = map_tree(lambda a: a if isinstance(a, np.ndarray) else a.to_float32(), params)
+    assert repack_model(plain) is not None
+    monkeypatch.setattr(fused, "_MOST_FLOATS", 1000)
+    assert repack_model(plain) is None
+    monkeypatch.setattr(fused, "DOT4", "portable")
+    assert repack_model(params) is None
 
 
 def test_the_stored_weights_are_still_there():

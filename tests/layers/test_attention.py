@@ -39,8 +39,8 @@ def test_logsumexp_is_that_of_the_scores(forward, shape, rng):
     group = shape[1] // shape[2]
     scores = torch.tensor(q) @ torch.tensor(np.repeat(k, group, axis=1)).mT / np.sqrt(shape[4])
     scores = scores.masked_fill(torch.triu(torch.ones(shape[3], shape[3]), 1).bool(), -torch.inf)
-    _, cache = forward(q, k, v, positions)
-    np.testing.assert_allclose(cache.logsumexp, torch.logsumexp(scores, -1).numpy(), atol=1e-12)
+    _, saved = forward(q, k, v, positions)
+    np.testing.assert_allclose(saved.logsumexp, torch.logsumexp(scores, -1).numpy(), atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -69,7 +69,7 @@ def test_chunk_of_a_longer_sequence(forward, n_tokens, rng):
 
 @pytest.mark.parametrize("n_tokens", [2, 20])
 def test_the_future_is_not_read(forward, n_tokens, rng):
-    """Keys and values behind every position may be anything, NaN included."""
+    """Keys and values past every position may be anything, NaN included."""
     q, k, v, positions = make((1, 2, 1, n_tokens, 4), rng, n_keys=n_tokens + 10)
     clean = forward(q, k, v, positions)[0]
     k[:, :, n_tokens:], v[:, :, n_tokens:] = np.nan, np.nan

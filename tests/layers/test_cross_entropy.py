@@ -40,8 +40,8 @@ def test_matches_pytorch(pair, shape, dtype, tolerance, rng):
     tensor = torch.tensor(logits.astype(np.float64), requires_grad=True)
     expected = F.cross_entropy(tensor.reshape(-1, shape[-1]), torch.tensor(targets).reshape(-1), ignore_index=IGNORED)
     (2 * expected).backward()
-    loss, cache = forward(logits, targets)
-    dlogits = backward(2.0, cache)
+    loss, saved = forward(logits, targets)
+    dlogits = backward(2.0, saved)
     assert dlogits.dtype == dtype
     np.testing.assert_allclose(loss, expected.item(), rtol=tolerance)
     np.testing.assert_allclose(dlogits, tensor.grad.numpy(), atol=tolerance)
@@ -51,25 +51,25 @@ def test_parts_add_up_to_the_whole(pair, rng):
     forward, backward = pair
     logits, targets = make((30, 40), rng, np.float32)
     n = int((targets != IGNORED).sum())
-    loss, cache = forward(logits, targets)
+    loss, saved = forward(logits, targets)
     parts = [forward(logits[rows], targets[rows], n) for rows in (slice(0, 11), slice(11, 30))]
     np.testing.assert_allclose(sum(part[0] for part in parts), loss, rtol=1e-6)
-    np.testing.assert_array_equal(np.concatenate([backward(1.0, part[1]) for part in parts]), backward(1.0, cache))
+    np.testing.assert_array_equal(np.concatenate([backward(1.0, part[1]) for part in parts]), backward(1.0, saved))
 
 
 def test_nothing_counted_is_no_loss_and_no_gradient(pair):
     forward, backward = pair
-    loss, cache = forward(np.ones((2, 5), np.float32), np.full(2, IGNORED))
+    loss, saved = forward(np.ones((2, 5), np.float32), np.full(2, IGNORED))
     assert loss == 0
-    np.testing.assert_array_equal(backward(1.0, cache), np.zeros((2, 5)))
+    np.testing.assert_array_equal(backward(1.0, saved), np.zeros((2, 5)))
 
 
 def test_large_logits_do_not_overflow(pair):
     forward, backward = pair
     logits = np.array([[1e4, 0, -1e4] + [0] * 20], np.float32)
-    loss, cache = forward(logits, np.array([1]))
+    loss, saved = forward(logits, np.array([1]))
     assert loss == 1e4
-    np.testing.assert_allclose(backward(1.0, cache)[0, :3], [1, -1, 0])
+    np.testing.assert_allclose(backward(1.0, saved)[0, :3], [1, -1, 0])
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,8 @@ class Layer:
         arguments = [*fixed, *arrays] if self.reorder else [*arrays, *fixed]
         return getattr(ops, f"{self.name}_forward")(*arguments)
 
-    def back(self, ops: Ops, dy: np.ndarray, cache: Any) -> list[np.ndarray]:
-        found = getattr(ops, f"{self.name}_backward")(dy, cache)
+    def back(self, ops: Ops, dy: np.ndarray, saved: Any) -> list[np.ndarray]:
+        found = getattr(ops, f"{self.name}_backward")(dy, saved)
         return list(found) if isinstance(found, tuple) else [found]
 
 
@@ -110,20 +110,20 @@ def ops(request) -> Ops:
 
 def test_matches_autograd(layer, ops, rng):
     arrays, fixed = layer.inputs(rng)
-    y, cache = layer.run(ops, arrays, fixed)
+    y, saved = layer.run(ops, arrays, fixed)
     dy = rng.normal(size=y.shape)
     tensors = [torch.tensor(a, requires_grad=True) for a in arrays]
     expected = torch.autograd.grad(layer.torch(*tensors, *fixed), tensors, torch.tensor(dy))
-    for found, gradient in zip(layer.back(ops, dy, cache), expected, strict=True):
+    for found, gradient in zip(layer.back(ops, dy, saved), expected, strict=True):
         np.testing.assert_allclose(found, gradient.numpy(), rtol=1e-9, atol=1e-11)
 
 
 def test_matches_finite_differences(layer, ops, rng):
     """Along a random direction the result changes as the gradient says."""
     arrays, fixed = layer.inputs(rng)
-    y, cache = layer.run(ops, arrays, fixed)
+    y, saved = layer.run(ops, arrays, fixed)
     dy, step = rng.normal(size=y.shape), 1e-6
-    for i, gradient in enumerate(layer.back(ops, dy, cache)):
+    for i, gradient in enumerate(layer.back(ops, dy, saved)):
         direction = rng.normal(size=arrays[i].shape)
         moved = [[a + s * step * direction if i == j else a for j, a in enumerate(arrays)] for s in (1, -1)]
         up, down = (layer.run(ops, m, fixed)[0] for m in moved)
@@ -135,10 +135,10 @@ def test_fast_equals_reference_in_float32(layer, rng):
     arrays, fixed = layer.inputs(rng)
     arrays = [a.astype(np.float32) for a in arrays]
     fixed = [f.astype(np.float32) if getattr(f, "dtype", None) == np.float64 else f for f in fixed]
-    y, cache = layer.run(REFERENCE, arrays, fixed)
-    _, fast_cache = layer.run(FAST, arrays, fixed)
+    y, saved = layer.run(REFERENCE, arrays, fixed)
+    _, fast_saved = layer.run(FAST, arrays, fixed)
     dy = rng.normal(size=y.shape).astype(np.float32)
-    for fast, slow in zip(layer.back(FAST, dy, fast_cache), layer.back(REFERENCE, dy, cache), strict=True):
+    for fast, slow in zip(layer.back(FAST, dy, fast_saved), layer.back(REFERENCE, dy, saved), strict=True):
         assert fast.dtype == slow.dtype == np.float32
         np.testing.assert_allclose(fast, slow, atol=2e-6 * np.abs(slow).max())
 
@@ -150,9 +150,9 @@ def test_one_thread_equals_many(layer, rng):
     arrays, fixed = layer.inputs(rng)
     arrays = [a.astype(np.float32) for a in arrays]
     fixed = [f.astype(np.float32) if getattr(f, "dtype", None) == np.float64 else f for f in fixed]
-    y, cache = layer.run(FAST, arrays, fixed)
+    y, saved = layer.run(FAST, arrays, fixed)
     dy = rng.normal(size=y.shape).astype(np.float32)
-    together = layer.back(FAST, dy, cache)
+    together = layer.back(FAST, dy, saved)
     threads = numba.get_num_threads()
     numba.set_num_threads(1)
     try:
@@ -165,27 +165,27 @@ def test_one_thread_equals_many(layer, rng):
 
 def test_arguments_stay_as_they_are(layer, ops, rng):
     arrays, fixed = layer.inputs(rng)
-    y, cache = layer.run(ops, arrays, fixed)
+    y, saved = layer.run(ops, arrays, fixed)
     dy = rng.normal(size=y.shape)
     before = [a.copy() for a in (dy, *arrays)]
-    layer.back(ops, dy, cache)
+    layer.back(ops, dy, saved)
     for a, b in zip((dy, *arrays), before, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_large_gates_do_not_overflow(ops):
     gate, up = np.array([-1e4, -89, 0, 89, 1e4], np.float32), np.ones(5, np.float32)
-    _, cache = ops.swiglu_forward(gate, up)
-    dgate, dup = ops.swiglu_backward(up, cache)
+    _, saved = ops.swiglu_forward(gate, up)
+    dgate, dup = ops.swiglu_backward(up, saved)
     np.testing.assert_allclose(dgate, [0, 0, 0.5, 1, 1], atol=1e-6)
     np.testing.assert_allclose(dup, [0, 0, 0, 89, 1e4], atol=1e-6)
 
 
 def test_a_packed_matrix_has_no_gradient(rng):
     weight = quantize(rng.normal(size=(4, 32)).astype(np.float32), "Q8_0")
-    y, cache = linear_forward(np.ones((1, 32), np.float32), weight)
+    y, saved = linear_forward(np.ones((1, 32), np.float32), weight)
     with pytest.raises(ValueError, match="train plain float32"):
-        linear_backward(y, cache)
+        linear_backward(y, saved)
 
 
 def test_attention_in_chunks_has_its_share_of_the_gradient(rng):
@@ -194,8 +194,8 @@ def test_attention_in_chunks_has_its_share_of_the_gradient(rng):
     positions = np.arange(50)[None]
     dy = rng.normal(size=q.shape)
     dy[:, :, :20] = 0
-    _, cache = attention_forward(q, k, v, positions)
-    expected = REFERENCE.attention_backward(dy, cache)
+    _, saved = attention_forward(q, k, v, positions)
+    expected = REFERENCE.attention_backward(dy, saved)
     for dtype, tolerance in ((np.float64, 1e-12), (np.float32, 1e-5)):
         _, part = attention_forward(*(a.astype(dtype) for a in (q[:, :, 20:], k, v)), positions[:, 20:])
         dq, dk, dv = attention_backward_fast(dy[:, :, 20:].astype(dtype), part)
@@ -209,6 +209,6 @@ def test_large_scores_of_the_future_do_not_overflow(ops, head_dim):
     """A hidden key may score far above all that are seen."""
     q, k = np.full((1, 1, 3, head_dim), 30, np.float32), np.zeros((1, 1, 3, head_dim), np.float32)
     k[:, :, 2] = 30
-    _, cache = ops.attention_forward(q, k, k.copy(), np.array([[0, 1, 1]]))
-    for gradient in ops.attention_backward(np.ones_like(q), cache):
+    _, saved = ops.attention_forward(q, k, k.copy(), np.array([[0, 1, 1]]))
+    for gradient in ops.attention_backward(np.ones_like(q), saved):
         assert np.isfinite(gradient).all()

@@ -26,10 +26,10 @@ def test_matches_pytorch(forward, shape, rng):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_fast_equals_reference(shape, rng):
     x, weight = rng.normal(size=shape).astype(np.float32), rng.normal(size=shape[-1]).astype(np.float32)
-    slow, slow_cache = rmsnorm_forward(x, weight, EPS)
-    fast, fast_cache = rmsnorm_forward_fast(x, weight, EPS)
+    slow, slow_saved = rmsnorm_forward(x, weight, EPS)
+    fast, fast_saved = rmsnorm_forward_fast(x, weight, EPS)
     np.testing.assert_allclose(fast, slow, rtol=2e-6)
-    np.testing.assert_allclose(fast_cache.rrms, slow_cache.rrms, rtol=1e-6)
+    np.testing.assert_allclose(fast_saved.rrms, slow_saved.rrms, rtol=1e-6)
 
 
 def test_serial_equals_parallel(rng):

@@ -7,9 +7,10 @@ import pytest
 from numba import njit
 
 from minillama.learn import check
-from minillama.learn.checking import check_function
-from minillama.learn.exercise import catalogue, get_exercise, parse_dims
-from minillama.learn.report import Report
+from minillama.learn.chapters.catalogue import catalogue, get_exercise
+from minillama.learn.diagnosis.check import check_function
+from minillama.learn.diagnosis.report import Report
+from minillama.learn.exercises.exercise import parse_dims
 
 ROPE = get_exercise("rope_interleaved")
 
@@ -150,8 +151,8 @@ def test_a_loop_without_end_is_stopped(monkeypatch):
 
 
 def test_ids_never_change():
-    """Progress is kept under them: a renamed one has to be listed in workspace.RENAMED."""
-    from minillama.learn.workspace import RENAMED
+    """Progress is kept under them: a renamed one has to be listed in workspace.folder.RENAMED."""
+    from minillama.learn.workspace.folder import RENAMED
 
     assert all(new in catalogue() for new in RENAMED.values())
     assert not set(RENAMED) & set(catalogue())
@@ -161,7 +162,7 @@ def test_a_single_wrong_number_in_an_array_is_described():
     """The smallest failing case may leave an array of one element."""
     from types import SimpleNamespace
 
-    from minillama.learn.checking import _plain_words
+    from minillama.learn.diagnosis.check import _plain_words
 
     mismatch = SimpleNamespace(wrong=np.ones((1, 1), bool), got=[[2.5]], expected=np.array([[1.0]]))
     assert _plain_words(mismatch, ROPE) == "The number is wrong: off by 1.5."
@@ -188,7 +189,7 @@ def test_pairs_may_come_as_an_array_or_as_lists():
 
 
 def test_rows_of_an_array_equal_tuples():
-    from minillama.learn.compare import compare
+    from minillama.learn.diagnosis.compare import compare
 
     pairs = [(0, 1), (2, 3)]
     assert compare(ROPE, pairs, np.array(pairs)).equal
@@ -198,7 +199,7 @@ def test_rows_of_an_array_equal_tuples():
 
 
 def test_none_that_is_expected_is_no_missing_return():
-    from minillama.learn.compare import compare
+    from minillama.learn.diagnosis.compare import compare
 
     assert compare(ROPE, None, "text").mismatch.message == "should be None, is a value of type str"
 
@@ -206,13 +207,13 @@ def test_none_that_is_expected_is_no_missing_return():
 @pytest.mark.parametrize("extra", [0, 1])
 def test_overfit_looks_at_the_parameters(extra):
     """Right losses are not enough: the model that was given has to be the trained one."""
-    from minillama.params import map_params
+    from minillama.trees import map_tree
 
     exercise = catalogue()["overfit"]
 
     def trained(params, config, tokens, targets, n_steps, learning_rate):
         if not extra:
-            params = map_params(np.copy, params)
+            params = map_tree(np.copy, params)
         losses = exercise.reference(params, config, tokens, targets, n_steps + extra, learning_rate)
         return losses[: n_steps + 1]
 

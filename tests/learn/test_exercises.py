@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minillama.learn.checking import check_function
-from minillama.learn.compare import compare
-from minillama.learn.exercise import catalogue
+from minillama.learn.chapters.catalogue import catalogue
+from minillama.learn.diagnosis.check import check_function
+from minillama.learn.diagnosis.compare import compare
 
 ROOT = Path(__file__).parents[2] / "exercises"
 EXERCISES = list(catalogue().values())
@@ -16,7 +16,7 @@ MISTAKES = [(exercise, mistake) for exercise in EXERCISES for mistake in exercis
 
 
 def load(path: Path):
-    """A module from a file whose name is no identifier."""
+    """A module from a file whose name is not an identifier."""
     spec = importlib.util.spec_from_file_location(f"exercises_{path.parent.name}_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -47,10 +47,19 @@ def test_solution_passes(exercise):
 
 
 @pytest.mark.parametrize("exercise", [e for e in EXERCISES if e.oracle is not None], ids=lambda e: e.id)
-def test_reference_equals_pytorch(exercise):
+def test_solution_and_reference_equal_pytorch(exercise):
     for dims in exercise.shapes:
         expected = exercise.run(exercise.oracle, dims)
-        comparison = compare(exercise, expected, exercise.run(exercise.reference, dims))
+        for function in {exercise.reference, exercise.function}:
+            comparison = compare(exercise, expected, exercise.run(function, dims))
+            assert comparison.equal, (dims, comparison.mismatch)
+
+
+@pytest.mark.parametrize("exercise", [e for e in EXERCISES if e.same_as is not None], ids=lambda e: e.id)
+def test_solution_equals_the_package(exercise):
+    """The code that a chapter explains gives what the code that runs the model gives."""
+    for dims in exercise.shapes:
+        comparison = compare(exercise, exercise.run(exercise.same_as, dims), exercise.run(exercise, dims))
         assert comparison.equal, (dims, comparison.mismatch)
 
 
@@ -65,6 +74,11 @@ def test_known_mistake_is_caught_and_named(exercise, mistake):
     assert max(map(len, report.lines())) <= 80
     assert mistake.name.strip()
     assert mistake.advice.strip()
+
+
+def test_no_mistake_is_the_reference(exercise):
+    right = {exercise.function, exercise.reference, exercise.same_as, exercise.oracle}
+    assert not right & {mistake.function for mistake in exercise.mistakes}
 
 
 def test_texts_are_there(exercise):

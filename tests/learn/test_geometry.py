@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from minillama.learn.geometry import contradicts, describe
-from minillama.learn.places import heat_map
+from minillama.learn.diagnosis.geometry import contradicts, describe
+from minillama.learn.diagnosis.heat_map import heat_map
 
 AXES = ("batch", "head", "position", "dim")
 DIMS = {"B": 2, "H": 4, "T": 5, "head_dim": 8}

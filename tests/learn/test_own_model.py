@@ -9,13 +9,17 @@ from typer.testing import CliRunner
 
 import minillama
 from minillama.cli.app import app
-from minillama.learn.exercise import catalogue
-from minillama.learn.own_model import Tracer, own_ops
-from minillama.learn.workspace import WorkspaceError, find_workspace, start, starters_folder
+from minillama.config import ModelConfig
+from minillama.learn.chapters import texts
+from minillama.learn.chapters.catalogue import catalogue, chapter_packages
+from minillama.learn.workspace.folder import WorkspaceError, find_workspace, start
+from minillama.learn.workspace.own_model import Tracer, own_ops, put_into
 from minillama.llm import LLM
-from minillama.ops import FAST
+from minillama.ops import FAST, REFERENCE
+from minillama.params import init_params, named_arrays
+from minillama.training.gradients import loss_and_gradients
 
-OPS = [exercise.id for exercise in catalogue().values() if exercise.op is not None]
+OPS = [exercise.id for exercise in catalogue().values() if exercise.replaces is not None]
 PROMPT = "The capital of France is"
 
 
@@ -27,8 +31,8 @@ def solved(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NUMBA_CACHE_DIR", str(before / ".cache" / "minillama" / "tests"))
         start(folder)
-    for path in (starters_folder() / "solutions").glob("*.py"):
-        shutil.copy(path, folder / path.name)
+    for package in chapter_packages():
+        (folder / texts.file_name(package)).write_text(texts.solution_file(package))
     return folder
 
 
@@ -70,15 +74,14 @@ def test_every_single_replacement_gives_the_same_text(solved, llm, id):
 def test_a_wrong_function_is_traced_to_its_first_place(solved, llm, id):
     exercise = catalogue()[id]
     own = own_ops(find_workspace(solved), only=id)
-    good = exercise.op(exercise.reference)
+    good = getattr(put_into(FAST, exercise, exercise.reference), f"{exercise.replaces}_forward")
     at = 0 if "embedding_forward" in own.used else 2  # the embedding sees the prompt once only
     calls = {"n": -1}
 
     def late(*args):
         """Right but for one call, which is off by a factor from the second position on."""
         calls["n"] += 1
-        (function,) = good.values()
-        y, cache = function(*args)
+        y, cache = good(*args)
         y = np.array(y)
         if calls["n"] == at:
             y[(slice(None), slice(None), slice(1, None)) if y.ndim == 4 else (slice(None), slice(1, None))] *= 1.5
@@ -86,7 +89,7 @@ def test_a_wrong_function_is_traced_to_its_first_place(solved, llm, id):
 
     (entry,) = own.used
     own.ops = FAST._replace(**{entry: late})
-    tracer = Tracer(own, llm.config.n_layers)
+    tracer = Tracer(own, llm.params)
     text_on(llm, tracer.ops, n=2)
     found = tracer.found
     assert (found.entry, found.call, found.position) == (entry, at, 1)
@@ -96,7 +99,7 @@ def test_a_wrong_function_is_traced_to_its_first_place(solved, llm, id):
 
 
 def test_right_functions_leave_no_trace(solved, llm):
-    tracer = Tracer(own_ops(find_workspace(solved)), llm.config.n_layers)
+    tracer = Tracer(own_ops(find_workspace(solved)), llm.params)
     text_on(llm, tracer.ops, n=3)
     assert tracer.found is None
 
@@ -111,10 +114,55 @@ def test_what_does_not_pass_is_left_out_unless_asked_for(solved, tmp_path):
     with pytest.raises(WorkspaceError, match="rope_interleaved: does not pass its check"):
         own_ops(find_workspace(tmp_path / "new"))
     assert own_ops(find_workspace(tmp_path / "new"), unchecked=True).used == {"rope_forward": "rope_interleaved"}
-    with pytest.raises(WorkspaceError, match="rope_half is no part of a running model"):
+    with pytest.raises(WorkspaceError, match="rope_half is not part of a running model"):
         own_ops(find_workspace(solved), only="rope_half")
 
 
 def test_options_that_need_with():
     result = CliRunner().invoke(app, ["generate", "--trace", "x"])
     assert "go with --with" in str(result.exception)
+
+
+def test_a_loop_without_end_is_stopped_and_named_while_the_others_are_checked(solved, tmp_path, monkeypatch):
+    from minillama.learn.workspace import checker
+
+    shutil.copytree(solved, tmp_path / "mine")
+    path = tmp_path / "mine" / "05_rope.py"
+    path.write_text(path.read_text().replace("    even, odd = x", "    while True:\n        pass\n    even, odd = x"))
+    started = []
+    start_process = checker._start
+    monkeypatch.setattr(checker, "SECONDS", 5.0)
+    monkeypatch.setattr(checker, "_start", lambda: started.append(1) or start_process())
+    own = own_ops(find_workspace(tmp_path / "mine"))
+    assert own.left_out == {"rope_interleaved": "takes too long, and was stopped"}
+    assert set(own.used) == {f"{name}_forward" for name in ("linear", "embedding", "rmsnorm", "attention", "swiglu")}
+    assert len(started) == 2, "one process for all, and one after the loop"
+
+
+def test_a_file_is_loaded_once(tmp_path):
+    from minillama.learn.workspace.checker import Checker
+
+    start(tmp_path / "mine")
+    workspace = find_workspace(tmp_path / "mine")
+    path = workspace.path_of("rope_half")
+    path.write_text(path.read_text() + '\nprint("loading")\n')
+    checker = Checker()
+    try:
+        reports = [checker.check(catalogue()[id], path) for id in ("rope_half", "rope_interleaved")]
+    finally:
+        checker.close()
+    assert [dict(report.facts).get("printed") for report in reports] == ["loading", None]
+
+
+@pytest.mark.parametrize("id", OPS)
+def test_a_model_on_own_functions_trains(id, rng):
+    """The function leaves nothing for the way back: the gradients are those of the reference."""
+    config = ModelConfig(dim=16, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=24, vocab_size=11, max_seq_len=8)
+    params, tokens = init_params(config, rng), rng.integers(0, 11, (2, 8))
+    exercise = catalogue()[id]
+    ops = put_into(REFERENCE, exercise, exercise.reference)
+    found = loss_and_gradients(params, config, tokens, tokens, ops=ops)
+    expected = loss_and_gradients(params, config, tokens, tokens, ops=REFERENCE)
+    assert found[0] == pytest.approx(expected[0], rel=1e-5)
+    for (name, a), (_, b) in zip(named_arrays(found[1]), named_arrays(expected[1]), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 * np.abs(b).max(), err_msg=name)

@@ -10,11 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from minillama.cli.app import app
-from minillama.learn import workspace as module
-from minillama.learn.exercise import catalogue, get_exercise
-from minillama.learn.running import check_in_process
-from minillama.learn.watch import Watcher
-from minillama.learn.workspace import WorkspaceError, find_workspace, function_text, start, starters_folder
+from minillama.learn.chapters import texts
+from minillama.learn.chapters.catalogue import catalogue, chapter_packages, get_exercise
+from minillama.learn.workspace import folder as module
+from minillama.learn.workspace.checker import check_in_process
+from minillama.learn.workspace.folder import WorkspaceError, find_workspace, function_text, start
+from minillama.learn.workspace.watch import Watcher
 
 ROPE = get_exercise("rope_interleaved")
 
@@ -32,8 +33,9 @@ def folder(tmp_path):
 
 
 def solve(folder, chapter="05"):
-    for path in (starters_folder() / "solutions").glob(f"{chapter}_*.py"):
-        (folder / path.name).write_text(path.read_text())
+    for package in chapter_packages():
+        if texts.file_name(package).startswith(chapter):
+            (folder / texts.file_name(package)).write_text(texts.solution_file(package))
 
 
 def write(folder, code, chapter="05_rope.py"):
@@ -47,7 +49,7 @@ def run(*args, code=0):
 
 
 def test_start_copies_every_chapter_and_overwrites_nothing(folder):
-    assert {path.name for path in folder.glob("*.py")} == {path.name for path in starters_folder().glob("*.py")}
+    assert {path.name for path in folder.glob("*.py")} == set(map(texts.file_name, chapter_packages()))
     write(folder, "def rope_half(x, cos, sin, positions):\n    return 'mine'\n")
     (folder / "05_rope.py").write_text((folder / "05_rope.py").read_text() + "# my note\n")
     _, news = start(folder)
@@ -97,7 +99,7 @@ def test_the_folder_is_found_from_inside_and_afterwards(folder, monkeypatch, tmp
 
 def test_the_books_own_folder_is_refused():
     with pytest.raises(WorkspaceError, match="choose another one"):
-        start(starters_folder())
+        start(Path(__file__).parents[2] / "exercises")
 
 
 def test_reset_brings_one_function_back_and_keeps_a_copy(folder):
@@ -189,7 +191,7 @@ def test_giving_up_is_remembered(folder):
 
 def test_verify_writes_a_report_and_a_picture(folder, monkeypatch):
     few = {id: exercise for id, exercise in catalogue().items() if exercise.chapter == "05"}
-    from minillama.learn import certificate
+    from minillama.learn.workspace import certificate
 
     monkeypatch.setattr(certificate, "catalogue", lambda: few)
     solve(folder)

@@ -1,13 +1,13 @@
-"""Interleaved matrices: exact integer sums, every format, rounding of activations, errors."""
+"""RepackedModel matrices: exact integer sums, every format, rounding of activations, errors."""
 
 import numpy as np
 import pytest
 
 from minillama.layers.linear import linear_forward, linear_forward_fast
-from minillama.quantization import repacked_kernels as interleaved_kernels
+from minillama.quantization import repacked_kernels
 from minillama.quantization.formats import FORMATS, GroupedArray, PackedArray, quantize
-from minillama.quantization.repacked import InterleavedArray, aligned_bytes, interleave, interleaved_bytes
-from minillama.quantization.repacked_kernels import multiply_groups, quantize_rows
+from minillama.quantization.repacked import RepackedMatrix, aligned_bytes, repack, repacked_bytes
+from minillama.quantization.repacked_kernels import Planes, multiply_rows, quantize_rows
 
 KINDS = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"]
 
@@ -30,7 +30,7 @@ def rounded(x):
 def test_products_are_those_of_the_rounded_activations(name, n, n_rows, rng):
     """The rounding of x is all that is lost: the rest agrees to float32 accuracy."""
     weight, x = random_matrix(name, (n_rows, 96), rng), rng.normal(size=(n, 96)).astype(np.float32)
-    y = interleave(weight).multiply(x)
+    y = repack(weight).multiply(x)
     expected = rounded(x) @ weight.to_float32().T.astype(np.float64)
     assert y.shape == (n, n_rows)
     np.testing.assert_allclose(y, expected, atol=2e-6 * np.abs(expected).max())
@@ -40,7 +40,7 @@ def test_products_are_those_of_the_rounded_activations(name, n, n_rows, rng):
 def test_close_to_float32(name, rng):
     weight, x = random_matrix(name, (256, 576), rng), rng.normal(size=(5, 576)).astype(np.float32)
     expected = x @ weight.to_float32().T
-    assert np.abs(interleave(weight).multiply(x) - expected).max() < 1e-4 * np.abs(expected).max()
+    assert np.abs(repack(weight).multiply(x) - expected).max() < 1e-4 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("n_rows", [16, 70])
@@ -50,7 +50,7 @@ def test_floats_are_not_rounded(name, n_rows, rng):
     plain = rng.normal(size=(n_rows, 43)).astype(np.float32)
     weight = plain if name == "F32" else quantize(plain, name)
     x = rng.normal(size=(3, 43)).astype(np.float32)
-    array = interleave(weight)
+    array = repack(weight)
     expected = x.astype(np.float64) @ array.to_float32().T.astype(np.float64)
     np.testing.assert_allclose(array.multiply(x), expected, atol=1e-5)
     np.testing.assert_allclose(
@@ -66,14 +66,15 @@ def test_extreme_numbers_do_not_overflow(name, rng):
     x = np.full((2, 64), 1e4, np.float32)
     x[1] *= np.resize([1, -1], 64)
     expected = x.astype(np.float64) @ weight.to_float32().T.astype(np.float64)
-    np.testing.assert_allclose(interleave(weight).multiply(x), expected, atol=1e-6 * 64 * 100 * 1e4)
+    np.testing.assert_allclose(repack(weight).multiply(x), expected, atol=1e-6 * 64 * 100 * 1e4)
 
 
 def test_threads_share_every_group(rng, monkeypatch):
     weight, x = random_matrix("Q4_1", (1000, 256), rng), rng.normal(size=(6, 256)).astype(np.float32)
-    shared = interleave(weight).multiply(x)
-    monkeypatch.setattr(interleaved_kernels, "_SERIAL_SIZE", 1 << 60)
-    np.testing.assert_array_equal(interleave(weight).multiply(x), shared)
+    shared = repack(weight).multiply(x)
+    monkeypatch.setattr(repacked_kernels._multiply_fours, "from_size", 1 << 60)
+    monkeypatch.setattr(repacked_kernels._multiply_each, "from_size", 1 << 60)
+    np.testing.assert_array_equal(repack(weight).multiply(x), shared)
 
 
 def test_rounding_to_fifteen_bits(rng):
@@ -92,31 +93,31 @@ def test_rounding_to_fifteen_bits(rng):
 def test_what_is_not_finite_is_not_swallowed(poison, rng):
     weight, x = random_matrix("Q8_0", (16, 64), rng), np.ones((1, 64), np.float32)
     x[0, 40] = poison
-    assert np.isnan(interleave(weight).multiply(x)).all()
+    assert np.isnan(repack(weight).multiply(x)).all()
 
 
 def test_matrices_share_one_stretch_of_memory(rng):
-    """Written one behind the other, none touches its neighbour."""
+    """Written one after another, none touches its neighbour."""
     weights = [random_matrix(name, (48, 64), rng) for name in KINDS]
-    sizes = [interleaved_bytes(weight) for weight in weights]
+    sizes = [repacked_bytes(weight) for weight in weights]
     data, at, arrays = aligned_bytes(sum(sizes)), 0, []
     for weight, size in zip(weights, sizes):
-        arrays.append(interleave(weight, data, at))
+        arrays.append(repack(weight, data, at))
         at += size
     x = rng.normal(size=(2, 64)).astype(np.float32)
     for weight, array in zip(weights, arrays):
-        np.testing.assert_array_equal(array.multiply(x), interleave(weight).multiply(x))
+        np.testing.assert_array_equal(array.multiply(x), repack(weight).multiply(x))
     assert data.ctypes.data % 64 == 0
 
 
 def test_linear_takes_them(rng):
     weight, x = random_matrix("Q5_1", (33, 64), rng), rng.normal(size=(2, 3, 64)).astype(np.float32)
-    array = interleave(weight)
+    array = repack(weight)
     y, _ = linear_forward_fast(x, array)
     np.testing.assert_allclose(y.reshape(6, -1), array.multiply(x.reshape(6, 64)), atol=5e-3)
     np.testing.assert_allclose(linear_forward(x, array)[0], x @ weight.to_float32().T, atol=1e-5)
     assert (array.shape, array.format_name) == ((33, 64), "Q5_1")
-    assert isinstance(array, InterleavedArray)
+    assert isinstance(array, RepackedMatrix)
 
 
 def k_matrix(name, shape, rng):
@@ -132,13 +133,13 @@ def k_matrix(name, shape, rng):
 def test_k_blocks_are_exact(name, rng):
     weight, x = k_matrix(name, (33, 512), rng), rng.normal(size=(5, 512)).astype(np.float32)
     expected = rounded(x) @ weight.to_float32().T.astype(np.float64)
-    np.testing.assert_allclose(interleave(weight).multiply(x), expected, atol=2e-6 * np.abs(expected).max())
+    np.testing.assert_allclose(repack(weight).multiply(x), expected, atol=2e-6 * np.abs(expected).max())
 
 
 def test_q6_k_is_rounded_to_eight_bits(rng):
     weight, x = k_matrix("Q6_K", (33, 512), rng), rng.normal(size=(5, 512)).astype(np.float32)
     expected = rounded(x) @ quantize(weight.to_float32(), "Q8_0").to_float32().T.astype(np.float64)
-    y = interleave(weight).multiply(x)
+    y = repack(weight).multiply(x)
     np.testing.assert_allclose(y, expected, atol=2e-6 * np.abs(expected).max())
     exact = x @ weight.to_float32().T
     assert np.abs(y - exact).max() < 0.01 * np.abs(exact).max()
@@ -146,9 +147,9 @@ def test_q6_k_is_rounded_to_eight_bits(rng):
 
 def test_other_matrices_are_refused(rng):
     weight = GroupedArray(np.zeros((16, 64), np.int8), np.ones(16, np.float32))
-    assert interleaved_bytes(weight) is None
-    with pytest.raises(ValueError, match=r"int8/64 cannot be interleaved, only Q4_0"):
-        interleave(weight)
+    assert repacked_bytes(weight) is None
+    with pytest.raises(ValueError, match=r"int8/64 cannot be repacked, only Q4_0"):
+        repack(weight)
 
 
 def test_sums_are_exact_integers(rng):
@@ -156,10 +157,10 @@ def test_sums_are_exact_integers(rng):
     q = rng.integers(-128, 128, (16, 32))
     ones = np.tile(np.array([1], np.float16).view(np.uint8), (16, 1))
     raw = np.concatenate((ones, q.astype(np.int8).view(np.uint8)), axis=1)
-    array = interleave(PackedArray(raw, FORMATS["Q8_0"], 32))
+    array = repack(PackedArray(raw, FORMATS["Q8_0"], 32))
     high, low = rng.integers(-127, 128, 32).astype(np.int8), rng.integers(-64, 64, 32).astype(np.int8)
     x = 128 * high.astype(np.int64) + low
     y = np.empty(16, np.float32)
-    planes = high, low, np.ones(1, np.float32), np.array([x.sum()], np.float32)
-    multiply_groups(array.data, np.array(array.layout), 0, 1, y, *planes, y, 0)
+    planes = Planes(high[None], low[None], np.ones((1, 1), np.float32), np.array([[x.sum()]], np.float32))
+    multiply_rows(array.data, array.layout, y[None], planes, y[None])
     np.testing.assert_array_equal(y, (q @ x).astype(np.float32))

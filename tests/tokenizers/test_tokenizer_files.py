@@ -58,9 +58,9 @@ def test_configuration_is_read(tokenizer):
 def test_save_and_load(tokenizer, tmp_path):
     save_tokenizer(tokenizer, tmp_path / "copy")
     assert_equal(load_tokenizer(tmp_path / "copy"), tokenizer)
-    tokenizer.source = None  # as if it had come from a GGUF file: everything is written anew
-    save_tokenizer(tokenizer, tmp_path / "anew")
-    assert_equal(load_tokenizer(tmp_path / "anew"), tokenizer)
+    tokenizer.source = None  # as if it had come from a GGUF file: everything is written from scratch
+    save_tokenizer(tokenizer, tmp_path / "again")
+    assert_equal(load_tokenizer(tmp_path / "again"), tokenizer)
 
 
 def test_original_bytes_are_kept(tokenizer, tmp_path):
@@ -101,7 +101,7 @@ def test_saving_replaces_another_tokenizer(tmp_path, small_model, byte_level_jso
 
 
 def test_other_programs_read_what_is_written(tmp_path, small_model, byte_level_json):
-    """The sentencepiece and tokenizers libraries make the same ids from the files written anew."""
+    """The sentencepiece and tokenizers libraries make the same ids from the files written from scratch."""
     scored = parse(small_model)
     oracle = sentencepiece.SentencePieceProcessor(model_proto=serialize(scored))
     assert (oracle.bos_id(), oracle.eos_id(), oracle.unk_id()) == (1, 2, 0)

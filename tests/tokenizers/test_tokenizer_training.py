@@ -186,7 +186,7 @@ def test_merges_by_hand():
 
 
 def recounted(words, n_merges):
-    """The loop without any bookkeeping: counts everything anew before each merge."""
+    """The loop without any bookkeeping: counts everything again before each merge."""
     symbols = {word: list(word) for word in words}
     merges, gone, seen = [], set(), {}
     while len(merges) < n_merges:

@@ -138,7 +138,7 @@ def test_errors_name_file_and_key(run, config, tmp_path):
     bad.write_text(config.read_text().replace("batch_size", "batchsize"))
     result = run("train", bad, "--out", tmp_path / "run")
     assert result.code == 1
-    assert "bad.toml: [data] batchsize is no setting: did you mean batch_size" in result.err
+    assert "bad.toml: [data] batchsize is not a setting: did you mean batch_size" in result.err
     assert not (tmp_path / "run").exists()
     bad.write_text(config.read_text())  # its paths start at another folder
     result = run("train", bad, "--out", tmp_path / "run")
@@ -150,7 +150,7 @@ def test_an_older_run_is_never_overwritten(run, config, trained):
     before = record(trained[0])
     result = run("train", config, "--out", trained[0])
     assert result.code == 1
-    assert "already holds a run: go on with it by --resume" in result.err
+    assert "already holds a run: continue it with --resume" in result.err
     changed = config.with_name("changed.toml")
     changed.write_text(config.read_text().replace("peak = 5e-3", "peak = 1e-3"))
     result = run("train", changed, "--out", trained[0], "--resume")
@@ -175,14 +175,14 @@ def test_resuming_without_a_settings_file(run, config, trained, tmp_path):
     assert run("train", config, "--out", out, "--steps", 7, "-q", "--threads", 1).code == 0
     result = run("train", "--out", out, "--resume")
     assert result.code == 0
-    assert "going on behind step 7" in result.err
+    assert "continuing after step 7" in result.err
     assert record(out)["model.safetensors"] == record(trained[0])["model.safetensors"]
 
 
 def test_a_run_that_diverges_ends_with_1(run, config, tmp_path, monkeypatch):
-    from minillama.training import stepping
+    from minillama.training import trainer
 
-    monkeypatch.setattr(stepping, "global_norm", lambda gradients: float("nan"))
+    monkeypatch.setattr(trainer, "global_norm", lambda gradients: float("nan"))
     result = run("train", config, "--out", tmp_path / "run")
     assert result.code == 1
     assert "at step 1 the loss is" in result.err
@@ -210,13 +210,13 @@ def test_interrupts_save_and_say_how_to_go_on(data, tmp_path, number, code):
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (code, "")
-    assert "stopping after this step; once more stops at once" in stderr
+    assert "stopping after this step; interrupt again to stop at once" in stderr
     step = len((out / "metrics.jsonl").read_text().splitlines())
     assert f"stopped after step {step}, saved {out / 'checkpoints' / f'step-{step:08d}'}" in stderr
-    assert f"go on with: minillama train {config} --out {out} --resume" in stderr
+    assert f"continue with: minillama train {config} --out {out} --resume" in stderr
     assert kept(out) == [f"step-{step:08d}"]
     process = command(config, "--out", out, "--resume", "--steps", step + 2)
-    assert process.communicate(timeout=60)[1].count("going on behind step") == 1
+    assert process.communicate(timeout=60)[1].count("continuing after step") == 1
     assert process.returncode == 0
 
 

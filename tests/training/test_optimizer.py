@@ -8,11 +8,15 @@ import torch
 from torch_llama import TorchLlama, largest_error
 
 from minillama.config import ModelConfig
-from minillama.params import init_params, map_params, named_arrays
+from minillama.params import init_params
 from minillama.quantization.formats import quantize
-from minillama.training.gradients import Workers
-from minillama.training.optimizer import AdamW, add_gradients, clip_scale, global_norm
+from minillama.training.gradients import means
+from minillama.training.objectives import NextToken, Rows
+from minillama.training.optimizer import AdamW, adamw_step, add_gradients, clip_scale, global_norm
 from minillama.training.schedule import Schedule
+from minillama.training.workers import Workers
+from minillama.trees import add, map_tree, named_leaves
+from minillama.trees import norm as tree_norm
 
 CONFIG = ModelConfig(
     dim=64, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=96, vocab_size=101, max_seq_len=64, tied=True
@@ -20,7 +24,7 @@ CONFIG = ModelConfig(
 
 
 def random_tree(rng, like, scale=1.0):
-    return map_params(lambda a: (scale * rng.normal(size=a.shape)).astype(a.dtype), like)
+    return map_tree(lambda a: (scale * rng.normal(size=a.shape)).astype(a.dtype), like)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 2e-6)])
@@ -30,19 +34,52 @@ def test_ten_updates_are_pytorchs(dtype, tolerance, rng):
     reference, ours = model.optimizer(3e-3), AdamW(params)
     for step in range(10):
         gradients = random_tree(rng, params, 10.0 ** (step % 4 - 2))
-        for (_, parameter), (_, g) in zip(_in_order(model), named_arrays(gradients), strict=True):
+        for (_, parameter), (_, g) in zip(_in_order(model), named_leaves(gradients), strict=True):
             parameter.grad = torch.tensor(g)
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).item()
         reference.step()
         np.testing.assert_allclose(global_norm(gradients), norm, rtol=1e-6)
+        np.testing.assert_allclose(global_norm(gradients), tree_norm(gradients), rtol=1e-12)
         ours.update(gradients, 3e-3, clip_scale(norm, 1.0))
     assert largest_error(params, model.tree("data")) < tolerance
     assert ours.n_steps == 10
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 2e-6)])
+def test_the_kernel_is_the_equations(dtype, tolerance, rng):
+    """`adamw_step`, an array at a time in NumPy, beside the compiled update of the whole tree."""
+    params = init_params(CONFIG, rng, dtype)
+    ours = AdamW(map_tree(np.copy, params))
+    arrays = {name: (p, np.zeros_like(p), np.zeros_like(p)) for name, p in named_leaves(params)}
+    for t in range(1, 11):
+        gradients, scale = random_tree(rng, params, 10.0 ** (t % 4 - 2)), dtype(0.7)
+        for name, g in named_leaves(gradients):
+            p, m, v = arrays[name]
+            decay = 0.1 if p.ndim == 2 else 0.0
+            arrays[name] = adamw_step(p, scale * g, m, v, t, 3e-3, weight_decay=decay)
+        ours.update(gradients, 3e-3, scale)
+    for place, tree in enumerate((ours.params, ours.m, ours.v)):
+        for name, found in named_leaves(tree):
+            expected = arrays[name][place]
+            assert (found.dtype, expected.dtype) == (dtype, dtype)
+            assert np.abs(found - expected).max() <= tolerance * np.abs(expected).max(), name
+
+
+def test_parameters_without_a_gradient_stay_as_they_are(rng):
+    params = init_params(CONFIG, rng)
+    before, ours = map_tree(np.copy, params), AdamW(params)
+    gradients = random_tree(rng, params)
+    ours.update(gradients._replace(token_embedding=None), 3e-3)
+    np.testing.assert_array_equal(params.token_embedding, before.token_embedding)
+    assert not ours.m.token_embedding.any()
+    assert (params.final_norm != before.final_norm).all()
+    with pytest.raises(ValueError, match="a gradient of output, and no such parameter"):
+        ours.update(gradients._replace(output=params.token_embedding), 3e-3)
+
+
 def _in_order(model):
     by_name = dict(model.named_parameters())
-    return [(name, by_name[name]) for name, _ in named_arrays(model.tree("data"))]
+    return [(name, by_name[name]) for name, _ in named_leaves(model.tree("data"))]
 
 
 def test_fifty_steps_of_training_are_pytorchs(rng):
@@ -57,8 +94,9 @@ def test_fifty_steps_of_training_are_pytorchs(rng):
         for step in range(1, 51):
             rows = cycle[(rng.integers(0, 101, (8, 1)) + np.arange(65)) % 101]
             tokens, targets = np.ascontiguousarray(rows[:, :-1]), np.ascontiguousarray(rows[:, 1:])
-            loss, gradients = workers.loss_and_gradients(params, CONFIG, tokens, targets)
-            ours.update(gradients, schedule(step), clip_scale(global_norm(gradients), 1.0))
+            sums, gradients = workers.gradients(NextToken(CONFIG), params, Rows(tokens, targets))
+            norm = global_norm(gradients) / sums["count"]
+            ours.update(gradients, schedule(step), clip_scale(norm, 1.0) / sums["count"])
             for group in reference.param_groups:
                 group["lr"] = schedule(step)
             reference.zero_grad()
@@ -66,7 +104,7 @@ def test_fifty_steps_of_training_are_pytorchs(rng):
             expected.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             reference.step()
-            losses.append((loss, expected.item()))
+            losses.append((means(sums)["loss"], expected.item()))
     found, expected = np.array(losses).T
     assert found[-1] < 0.5 < 4 < found[0], "nothing was learned: the comparison would prove little"
     np.testing.assert_allclose(found, expected, atol=1e-4)
@@ -74,9 +112,9 @@ def test_fifty_steps_of_training_are_pytorchs(rng):
 
 def test_only_matrices_decay(rng):
     params = init_params(CONFIG, rng)
-    before = map_params(np.copy, params)
-    AdamW(params, weight_decay=0.5).update(map_params(np.zeros_like, params), 0.1)
-    for (name, now), (_, then) in zip(named_arrays(params), named_arrays(before), strict=True):
+    before = map_tree(np.copy, params)
+    AdamW(params, weight_decay=0.5).update(map_tree(np.zeros_like, params), 0.1)
+    for (name, now), (_, then) in zip(named_leaves(params), named_leaves(before), strict=True):
         np.testing.assert_allclose(now, then * (1 if name.endswith("norm") else 0.95), rtol=1e-6)
 
 
@@ -94,7 +132,7 @@ def test_the_norm_shows_a_number_that_is_none(bad, rng):
 
 def test_adding_gradients(rng):
     a, b = (random_tree(rng, init_params(CONFIG, rng)) for _ in range(2))
-    expected = map_params(np.add, a, b)
+    expected = add(map_tree(np.copy, a), b)
     assert add_gradients(a, b) is a
     assert largest_error(a, expected) == 0
 

@@ -1,4 +1,4 @@
-"""A training run: it learns, goes on bit for bit, and stops before anything bad is saved."""
+"""A training run: it learns, continues bit for bit, and stops before anything bad is saved."""
 
 import errno
 import importlib
@@ -11,35 +11,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_run import kept, record, sentences, tiny_tokenizer, write_config
+from tiny_run import go, kept, record, sentences, stop_at, tiny_tokenizer, write_config
 
+import minillama
 from minillama.checkpoints.loading import load_checkpoint
 from minillama.checkpoints.native import read_native
 from minillama.data.shards.reading import write_shards
-from minillama.params import map_params, named_arrays
 from minillama.tokenizers import save_tokenizer
 from minillama.training import metrics as metrics_module
-from minillama.training import stepping
-from minillama.training.gradients import evaluate, loss_and_gradients
-from minillama.training.preparing import check_memory, prepare
-from minillama.training.run import DivergedError, Engine, settings_before, train
+from minillama.training import trainer
+from minillama.training.curves import can_plot, draw_curves, smooth
+from minillama.training.gradients import loss_and_gradients
+from minillama.training.memory import check_memory
+from minillama.training.pretraining import COLUMNS, prepare
 from minillama.training.run_folder import RunError, RunFolder
-from minillama.training.run_plot import can_plot, draw_curves, smooth
 from minillama.training.settings_toml import read_settings
-
-
-class Watcher:
-    def __init__(self):
-        self.rows, self.notes, self.began = [], [], None
-
-    def begin(self, step, steps):
-        self.began = (step, steps)
-
-    def row(self, row):
-        self.rows.append(row)
-
-    def note(self, text):
-        self.notes.append(text)
+from minillama.training.trainer import DivergedError
+from minillama.trees import map_tree, named_leaves
 
 
 @pytest.fixture(scope="module")
@@ -53,25 +41,6 @@ def whole(config, tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "whole"
     watcher = go(config, run)[1]
     return run, watcher
-
-
-def go(config, run, *, resume=False, **options):
-    folder, watcher = RunFolder(run), Watcher()
-    prepared = prepare(read_settings(config), settings_before(folder))
-    options = {"threads": 1, **options}
-    return train(prepared, folder, watcher, resume=resume, **options), watcher
-
-
-def stop_at(watcher_step):
-    """A `stop` that says so from the n-th question on."""
-    asked = 0
-
-    def stop():
-        nonlocal asked
-        asked += 1
-        return asked >= watcher_step
-
-    return stop
 
 
 # --- an undisturbed run ------------------------------------------------------------------
@@ -90,7 +59,7 @@ def test_it_learns_and_says_so(whole):
 
 
 def test_figures_of_validation(whole, data):
-    """Loss, perplexity and bits per byte, counted anew from the checkpoint and the texts."""
+    """Loss, perplexity and bits per byte, counted afresh from the checkpoint and the texts."""
     run, watcher = whole
     checkpoint = read_native(run / "checkpoints" / "step-00000020")
     tokenizer, total, count, n_bytes = tiny_tokenizer(), 0.0, 0, 0
@@ -110,6 +79,10 @@ def test_metrics_and_samples(whole):
     run, watcher = whole
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert rows == watcher.rows
+    assert [list(row) for row in rows if row["step"] % 5 == 0] == [list(COLUMNS)] * 4
+    lines = (run / "metrics.csv").read_text().splitlines()
+    assert lines[0] == ",".join(COLUMNS)
+    assert lines[5].split(",") == [repr(value) for value in rows[4].values()]
     samples = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
     assert [(s["step"], s["prompt"]) for s in samples] == [(n, p) for n in (10, 20) for p in ("the cat", "sun")]
     text = (run / "samples.md").read_text()
@@ -154,7 +127,7 @@ def test_untied_models_and_runs_without_validation(data, tmp_path):
     assert load_checkpoint(tmp_path / "run").path == outcome.checkpoint  # the newest: none is known as the best
 
 
-# --- going on ----------------------------------------------------------------------------
+# --- continuing --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n", [1, 5, 7, 19])
@@ -178,7 +151,7 @@ def test_a_run_in_two_parts_by_steps(config, whole, tmp_path):
     run = tmp_path / "run"
     assert go(config, run, steps=8)[0].step == 8
     outcome, watcher = go(config, run, resume=True, steps=8)
-    assert (outcome.step, watcher.rows, watcher.notes) == (8, [], ["step 8 of 8 is done; --steps N goes on"])
+    assert (outcome.step, watcher.rows, watcher.notes) == (8, [], ["step 8 of 8 is done; --steps N continues"])
     go(config, run, resume=True)
     rows = lambda path: record(path)["metrics"]
     assert [row["loss"] for row in rows(run)] == [row["loss"] for row in rows(whole[0])]
@@ -193,7 +166,7 @@ def test_a_longer_run_goes_on_at_the_final_rate(config, tmp_path):
     assert [row["learning_rate"] for row in watcher.rows] == pytest.approx([5e-4, 5e-4])
 
 
-def test_moved_data_may_be_named_anew_but_not_changed(data, config, whole, tmp_path):
+def test_moved_data_may_be_renamed_but_not_changed(data, config, whole, tmp_path):
     moved = tmp_path / "moved"
     shutil.copytree(data, moved)
     run = tmp_path / "run"
@@ -201,7 +174,7 @@ def test_moved_data_may_be_named_anew_but_not_changed(data, config, whole, tmp_p
     go(moved / config.name, run, resume=True, stop=stop_at(3))
     shutil.rmtree(moved / "more")
     write_shards(sentences(20, seed=77), tiny_tokenizer(), moved / "more")
-    with pytest.raises(RunError, match="the tokens of source more are not those that this run began with"):
+    with pytest.raises(RunError, match="the data of source more is not what this run began with"):
         go(moved / config.name, run, resume=True)
     go(config, run, resume=True)
     assert record(run) == record(whole[0])
@@ -257,9 +230,9 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(config, whole, t
 
 def test_the_best_checkpoint_stands_for_the_run(config, tmp_path):
     losses = iter([3.0, 1.0, 2.0, 1.0])  # at steps 5, 10, 15 and 20
-    engine = Engine(lambda *batch: loss_and_gradients(*batch), lambda *batches: (7 * next(losses), 7))
+    judge = lambda stage: setattr(stage, "evaluate", lambda model, workers: {"validation_loss": next(losses)})
     run = tmp_path / "run"
-    rows = go(config, run, engine=engine)[1].rows
+    rows = go(config, run, change=judge)[1].rows
     assert [row["validation_loss"] for row in rows if "validation_loss" in row] == [3.0, 1.0, 2.0, 1.0]
     assert kept(run) == ["step-00000010", "step-00000020"]
     assert load_checkpoint(run).path.name == "step-00000010"
@@ -271,24 +244,28 @@ def test_the_best_checkpoint_stands_for_the_run(config, tmp_path):
 # --- guards ------------------------------------------------------------------------------
 
 
-def broken_engine(at, change):
-    """The usual gradients, which `change` spoils at one step."""
-    n = 0
+def spoiled(at, change):
+    """The usual objective, whose gradients `change` spoils at one step."""
 
-    def gradients(*batch):
-        nonlocal n
-        n += 1
-        found = loss_and_gradients(*batch)
-        return change(*found) if n == at else found
+    def change_stage(stage):
+        usual, calls = stage.objective, 0
 
-    return Engine(gradients, evaluate)
+        def objective(model, batch, ops):
+            nonlocal calls
+            calls += 1
+            found = usual(model, batch, ops)
+            return change(*found) if calls == at else found
+
+        stage.objective = objective
+
+    return change_stage
 
 
 def spoil(name, value):
-    def change(loss, gradients):
-        array = dict(named_arrays(gradients))[name]
+    def change(sums, gradients):
+        array = dict(named_leaves(gradients))[name]
         array.reshape(-1)[3] = value
-        return loss, gradients
+        return sums, gradients
 
     return change
 
@@ -298,9 +275,12 @@ def spoil(name, value):
     [
         (spoil("layers.1.w_up", np.nan), r"layers\.1\.w_up is the first tensor .*\(1 have one\)"),
         (spoil("final_norm", np.inf), r"gradient norm inf: final_norm is the first tensor"),
-        (lambda loss, gradients: (float("nan"), gradients), r"the loss is nan .*every gradient is finite"),
         (
-            lambda loss, gradients: (loss, map_params(lambda g: g * np.float32(1e4), gradients)),
+            lambda sums, gradients: ({**sums, "loss": float("nan")}, gradients),
+            r"the loss is nan .*every gradient is finite",
+        ),
+        (
+            lambda sums, gradients: (sums, map_tree(lambda g: g * np.float32(1e4), gradients)),
             r"norm at step 13 is .*above \[run\] gradient_norm_limit 500",
         ),
     ],
@@ -309,9 +289,9 @@ def test_a_run_that_diverges_stops_before_the_update(data, whole, tmp_path, chan
     path = write_config(data, more="gradient_norm_limit = 500", name="limit")
     run = tmp_path / "run"
     with pytest.raises(DivergedError, match=message) as stop:
-        go(path, run, engine=broken_engine(13, change), resume_command="RESUME")
+        go(path, run, change=spoiled(13, change), resume_command="RESUME")
     assert "step 13" in str(stop.value)
-    assert "The last checkpoint is step-00000010; it goes on with: RESUME" in str(stop.value)
+    assert "The last checkpoint is step-00000010; to continue from there: RESUME" in str(stop.value)
     assert kept(run)[-1] == "step-00000010"
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 12
     go(path, run, resume=True)  # had it been the hardware: nothing bad is left
@@ -319,17 +299,17 @@ def test_a_run_that_diverges_stops_before_the_update(data, whole, tmp_path, chan
 
 
 def test_parameters_that_are_not_finite_are_not_saved(config, tmp_path, monkeypatch):
-    class Bad(stepping.AdamW):
+    class Bad(trainer.AdamW):
         def update(self, gradients, learning_rate, scale=1.0):
             super().update(gradients, learning_rate, scale)
             if self.n_steps == 7:
                 self.params.layers[0].wq[0, 0] = np.inf
 
-    monkeypatch.setattr(stepping, "AdamW", Bad)
-    quiet = Engine(lambda *batch: loss_and_gradients(*batch), lambda *batches: (10.0, 10))
+    monkeypatch.setattr(trainer, "AdamW", Bad)
+    judge = lambda stage: setattr(stage, "evaluate", lambda model, workers: {"validation_loss": 1.0})
     run = tmp_path / "run"
     with pytest.raises(DivergedError, match=r"after step 7 layers\.0\.wq is not finite any more"):
-        go(config, run, engine=quiet, stop=stop_at(7))
+        go(config, run, change=judge, stop=stop_at(7))
     assert kept(run) == ["step-00000005"]
 
 
@@ -380,7 +360,7 @@ def test_a_full_disk_at_any_write(data, tmp_path):
                 break
         assert error is not None, f"write {n}: nobody was told"
         assert "No space left on device" in error
-        assert "go on with: RESUME" in error
+        assert "continue with: RESUME" in error
         for folder in (run, run / "checkpoints"):
             left = [name for name in os.listdir(folder) if name.startswith(".")] if folder.is_dir() else []
             assert left in ([], [".lock"]), f"write {n}: {left}"
@@ -410,6 +390,27 @@ def test_a_real_limit_on_the_size_of_files(config, whole, tmp_path, limit):
     assert record(run)["model.safetensors"] == record(whole[0])["model.safetensors"]
 
 
+# --- a vocabulary larger than the tokenizer's -------------------------------------------
+
+
+def test_rows_that_stand_for_no_token_are_never_chosen(data, tmp_path):
+    """A vocabulary padded by 64: in the samples of the run, and by whoever loads it."""
+    n_ids, path, run = tiny_tokenizer().vocab_size, write_config(data, name="padded", steps=5), tmp_path / "run"
+    text = path.read_text().replace("dim = 16\n", f"dim = 16\nvocab_size = {n_ids + 64}\n")
+    path.write_text(text.replace("sample_every = 10", "sample_every = 1\ntemperature = 1.0\ntop_p = 1.0"))
+    watcher = go(path, run)[1]
+    assert watcher.notes == [f"[model] vocab_size {n_ids + 64}: 64 more than the tokenizer's tokens"]
+    samples = [json.loads(line)["text"] for line in (run / "samples.jsonl").read_text().splitlines()]
+    assert len(samples) == 10
+    assert all(samples)
+    llm = minillama.load(run)
+    options = {"max_tokens": 50, "temperature": 1.0, "top_p": 1.0}
+    found = [llm.generate("the cat", seed=seed, **options) for seed in range(4)]
+    found += llm.generate_batch(["the cat", "sun"] * 2, seed=7, **options)
+    assert all(id_ < n_ids for one in found for id_ in one.ids)
+    assert sum(len(one.ids) for one in found) > 100, "too few to tell: 64 of all ids would come up by chance"
+
+
 # --- data, memory, curves ----------------------------------------------------------------
 
 
@@ -425,11 +426,11 @@ def test_data_of_another_tokenizer(data, tmp_path):
 
 
 def test_a_model_larger_than_the_machine(config, monkeypatch):
-    prepared = prepare(read_settings(config))
-    check_memory(prepared.config, 2)
-    monkeypatch.setattr("minillama.training.preparing.physical_memory", lambda: 50_000)
+    pattern = prepare(read_settings(config)).pattern()
+    check_memory(pattern, 2)
+    monkeypatch.setattr("minillama.training.memory.physical_memory", lambda: 50_000)
     with pytest.raises(RunError, match=r"parameters with their moments and the gradients of 2 threads take 0\.0 GB"):
-        check_memory(prepared.config, 2)
+        check_memory(pattern, 2)
 
 
 def test_curves(whole, tmp_path):

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from minillama.files.errors import CheckpointError
-from minillama.training.metrics import COLUMNS, MetricsLog, cut_json_lines, read_metrics
+from minillama.training.metrics import MetricsLog, cut_json_lines, read_metrics
+from minillama.training.pretraining import COLUMNS
 from minillama.training.run_folder import RunError, RunFolder
 
 
@@ -118,7 +119,7 @@ def test_where_a_run_may_begin(tmp_path):
     with pytest.raises(RunError, match=r"holds other files \(file\)"):
         RunFolder(tmp_path).check(resume=True)
     (tmp_path / "config.toml").write_text("")
-    with pytest.raises(RunError, match="already holds a run: go on with it by --resume"):
+    with pytest.raises(RunError, match="already holds a run: continue it with --resume"):
         RunFolder(tmp_path).check(resume=False)
     RunFolder(tmp_path).check(resume=True)
 
@@ -131,7 +132,7 @@ def row(step, **more):
 
 
 def test_metrics_are_cut_back_to_the_step(tmp_path):
-    log = MetricsLog(tmp_path, 0)
+    log = MetricsLog(tmp_path, 0, COLUMNS)
     for step in range(1, 6):
         log.add(row(step, **({"validation_loss": 2.0} if step == 4 else {})))
     log.close()
@@ -139,7 +140,7 @@ def test_metrics_are_cut_back_to_the_step(tmp_path):
         file.write('{"step": 6, "lo')  # a process died here
     with (tmp_path / "metrics.csv").open("a") as file:
         file.write("6,1.")
-    log = MetricsLog(tmp_path, 4)
+    log = MetricsLog(tmp_path, 4, COLUMNS)
     log.add(row(5, loss=9.0))
     log.sync()
     log.close()
@@ -151,17 +152,17 @@ def test_metrics_are_cut_back_to_the_step(tmp_path):
     assert lines[4].split(",")[7] == "2.0"
 
 
-def test_metrics_of_a_run_that_never_saved_begin_anew(tmp_path):
-    log = MetricsLog(tmp_path, 0)
+def test_metrics_of_a_run_that_never_saved_start_over(tmp_path):
+    log = MetricsLog(tmp_path, 0, COLUMNS)
     log.add(row(1))
     log.close()
-    MetricsLog(tmp_path, 0).close()
+    MetricsLog(tmp_path, 0, COLUMNS).close()
     assert (tmp_path / "metrics.jsonl").read_text() == ""
     assert (tmp_path / "metrics.csv").read_text() == ",".join(COLUMNS) + "\n"
 
 
 @pytest.mark.parametrize("tail", ["garbage\n", "[1]\n", '{"no": 1}\n', "\x00\x00\x00"])
-def test_rows_behind_garbage_are_not_relied_on(tmp_path, tail):
+def test_rows_after_garbage_are_not_relied_on(tmp_path, tail):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"step": 1}\n' + tail + '{"step": 2}\n')
     cut_json_lines(path, 5)

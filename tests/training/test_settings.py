@@ -8,9 +8,16 @@ import pytest
 from tiny_run import tiny_tokenizer
 
 from minillama.config import NAMED_CONFIGS
+from minillama.params import count_parameters
 from minillama.training.presets import PRESETS, preset
 from minillama.training.settings import binding, check_unchanged, model_config, resolve
-from minillama.training.settings_toml import SettingsError, format_settings, parse_settings, read_settings
+from minillama.training.settings_toml import (
+    SettingsError,
+    format_preset,
+    format_settings,
+    parse_settings,
+    read_settings,
+)
 
 MINIMAL = """
 [model]
@@ -45,7 +52,10 @@ def test_minimal_file_has_the_papers_optimizer():
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("[run]\nsteps = 100\nstep = 3", r"\[run\] step is no setting: did you mean steps.*possible: steps, validate"),
+        (
+            "[run]\nsteps = 100\nstep = 3",
+            r"\[run\] step is not a setting: did you mean steps.*possible: steps, validate",
+        ),
         ("[run]\nsteps = 0", r"\[run\] steps: expected an integer at least 1 .*found 0"),
         ("[run]\nsteps = 1.5", r"\[run\] steps: expected an integer .*found 1.5"),
         ("[run]\nsteps = true", r"\[run\] steps: expected an integer .*found true"),
@@ -56,8 +66,8 @@ def test_minimal_file_has_the_papers_optimizer():
         ("[run]\nsteps = 9\ntop_p = 0", r"\[run\] top_p: expected a number above 0 and at most 1, found 0"),
         ("[run]\nsteps = 9\n[optimizer]\nbeta2 = 1.0", r"\[optimizer\] beta2: expected a number .*below 1, found 1.0"),
         ("[run]\nsteps = 9\n[optimizer]\neps = nan", r"\[optimizer\] eps: expected a number .*found nan"),
-        ("[run]\nsteps = 9\n[optimizer]\nlr = 1", r"\[optimizer\] lr is no setting: possible: beta1"),
-        ("[run]\nsteps = 9\n[optimiser]\neps = 1", r"optimiser is no table: did you mean optimizer"),
+        ("[run]\nsteps = 9\n[optimizer]\nlr = 1", r"\[optimizer\] lr is not a setting: possible: beta1"),
+        ("[run]\nsteps = 9\n[optimiser]\neps = 1", r"optimiser is not a table: did you mean optimizer"),
     ],
 )
 def test_wrong_values_are_named(line, message):
@@ -75,7 +85,7 @@ def test_a_value_where_a_table_belongs():
     [
         ("[]", r"sources: expected a list such as"),
         ("'train'", r"sources: expected a list such as.*found 'train'"),
-        ("[{ path = 'a', wieght = 2 }]", r"sources\[0\] wieght is no setting: did you mean weight"),
+        ("[{ path = 'a', wieght = 2 }]", r"sources\[0\] wieght is not a setting: did you mean weight"),
         ("['a', { weight = 2 }]", r"sources\[1\] path: expected a path as a text, found nothing"),
         ("[{ path = 'a', weight = 0 }]", r"sources\[0\] weight: expected a number above 0 .*found 0"),
         ("[{ path = 'a', weight = -inf }]", r"sources\[0\] weight: expected"),
@@ -89,7 +99,7 @@ def test_wrong_sources_are_named(sources, message):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("size = '7b'\nheads = 3", r"\[model\] heads is no setting: did you mean n_heads"),
+        ("size = '7b'\nheads = 3", r"\[model\] heads is not a setting: did you mean n_heads"),
         ("size = '8B'", r"\[model\] size: expected one of 7B, 13B.*found '8B'"),
         ("dim = 0", r"\[model\] dim: expected an integer above 0, found 0"),
         ("tied = 1", r"\[model\] tied: expected true or false"),
@@ -104,7 +114,7 @@ def test_wrong_models_are_named(model, message):
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"a = ", b"[a]\n[a]\n"])
 def test_files_that_are_no_toml(tmp_path, content):
     (tmp_path / "bad.toml").write_bytes(content)
-    with pytest.raises(SettingsError, match=r"bad\.toml is no TOML"):
+    with pytest.raises(SettingsError, match=r"bad\.toml is not TOML"):
         read_settings(tmp_path / "bad.toml")
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
         read_settings(tmp_path / "none.toml")
@@ -160,7 +170,7 @@ def test_shapes_that_cannot_be(model, message):
         model_config(settings, tiny_tokenizer())
 
 
-# --- what may change when a run goes on --------------------------------------------------
+# --- what may change when a run continues ------------------------------------------------
 
 
 def resolved(text=MINIMAL, before=None, **replaced):
@@ -220,7 +230,7 @@ def test_names_of_sources():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_complete(name):
-    text = PRESETS[name].toml()
+    text = format_preset(PRESETS[name])
     settings = parse_settings(tomllib.loads(text), name, Path())
     vocab = (
         {**dataclasses.asdict(NAMED_CONFIGS[settings.model["size"]])} if "size" in settings.model else settings.model
@@ -234,7 +244,7 @@ def test_presets_are_complete(name):
 
 @pytest.mark.parametrize(("size", "peak"), [("7B", 3e-4), ("13B", 3e-4), ("34B", 1.5e-4), ("70B", 1.5e-4)])
 def test_the_papers_values(size, peak):
-    settings = parse_settings(tomllib.loads(preset(size).toml()), size, Path())
+    settings = parse_settings(tomllib.loads(format_preset(preset(size))), size, Path())
     assert (settings.schedule.peak, settings.schedule.warmup_steps, settings.schedule.final_fraction) == (
         peak,
         2000,
@@ -248,7 +258,7 @@ def test_the_papers_values(size, peak):
 def test_small_presets_say_how_they_were_scaled():
     sizes = {}
     for name, found in PRESETS.items():
-        settings = parse_settings(tomllib.loads(found.toml()), name, Path())
+        settings = parse_settings(tomllib.loads(format_preset(found)), name, Path())
         if name in NAMED_CONFIGS and name != "stories260K":
             continue
         vocab = 512 if name == "stories260K" else settings.model["vocab_size"]
@@ -256,7 +266,7 @@ def test_small_presets_say_how_they_were_scaled():
         assert settings.schedule.peak == pytest.approx(3e-4 * (4096 / config.dim) ** 0.5, rel=0.15)
         assert settings.schedule.warmup_steps == settings.run.steps // 20
         assert "Scaled from LLaMA 2" in found.about
-        sizes[name] = config.n_parameters
+        sizes[name] = count_parameters(config)
     assert sizes == {"smoke": 41_120, "stories260K": 260_032, "stories1M": 1_238_656, "stories7M": 7_155_360}
 
 

@@ -12,6 +12,10 @@ from minillama.data.shards.reading import write_shards
 from minillama.tokenizers import save_tokenizer
 from minillama.tokenizers.bpe.base import TokenType
 from minillama.tokenizers.bpe.sentencepiece import Piece, SentencePieceBPE
+from minillama.training.pretraining import prepare
+from minillama.training.run_folder import RunFolder
+from minillama.training.settings_toml import read_settings
+from minillama.training.trainer import settings_before, train
 
 WORDS = ["the", "a", "cat", "dog", "sun", "moon", "sees", "likes", "finds", "red", "big", "small", "house", "tree"]
 
@@ -100,3 +104,43 @@ def record(run: Path) -> dict[str, Any]:
 
 def kept(run: Path) -> list[str]:
     return sorted(p.name for p in (run / "checkpoints").iterdir())
+
+
+# --- running it ---------------------------------------------------------------------------
+
+
+class Watcher:
+    """Writes down what a run says."""
+
+    def __init__(self):
+        self.rows, self.notes, self.began = [], [], None
+
+    def begin(self, step, steps):
+        self.began = (step, steps)
+
+    def row(self, row):
+        self.rows.append(row)
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def go(config, run, *, resume=False, change=lambda stage: None, **options):
+    """Train as the command does, on one thread; what came of it, and what was said. `change` may alter the stage."""
+    folder, watcher = RunFolder(run), Watcher()
+    stage = prepare(read_settings(config), settings_before(folder))
+    change(stage)
+    options = {"threads": 1, **options}
+    return train(stage, folder, watcher, resume=resume, **options), watcher
+
+
+def stop_at(watcher_step):
+    """A `stop` that says so from the n-th question on."""
+    asked = 0
+
+    def stop():
+        nonlocal asked
+        asked += 1
+        return asked >= watcher_step
+
+    return stop

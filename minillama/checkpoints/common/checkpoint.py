@@ -9,7 +9,8 @@ from typing import Any
 
 from ...config import ModelConfig
 from ...files.errors import CheckpointError
-from ...params import LayerParams, Params, expected_shapes, named_arrays
+from ...params import LayerParams, Params, expected_shapes
+from ...trees import named_leaves
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def make_config(path: Path, where: str, **fields: Any) -> ModelConfig:
 
 def check_params(config: ModelConfig, params: Params) -> None:
     """Raise ValueError unless `params` has the arrays and shapes of `config`, for writers."""
-    found = {name: tuple(weight.shape) for name, weight in named_arrays(params)}
+    found = {name: tuple(weight.shape) for name, weight in named_leaves(params)}
     for name, shape in expected_shapes(config).items():
         if found.pop(name, None) != shape:
             raise ValueError(f"{name} must have shape {shape} by the configuration, the parameters differ")

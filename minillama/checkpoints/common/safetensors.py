@@ -163,7 +163,7 @@ class SafetensorsFile:
 
 
 def _sizes(found: Any) -> bool:
-    """Whether `found` is a list of sizes below 2**63 (`true` is none)."""
+    """Whether `found` is a list of sizes below 2**63 (`true` is not one)."""
     return isinstance(found, list) and all(type(size) is int and 0 <= size < 2**63 for size in found)
 
 

@@ -44,7 +44,7 @@ def stored_weight(file: MappedFile, offset: int, format_name: str, shape: tuple[
 def float32_rows(weight: Weight, multiple: int = 1) -> Iterator[NDArray[np.float32]]:
     """The matrix as float32, some rows at a time, so that a writer never holds all of it.
 
-    Every part but the last has a number of rows that divides by `multiple`.
+    Every part but the last has a number of rows that is a multiple of `multiple`.
     """
     n_rows, n_columns = weight.shape
     step = max(1, (1 << 22) // (n_columns * multiple)) * multiple

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# By the package's names; those of a layer stand behind "blk.{i}.".
+# By the package's names; those of a layer follow "blk.{i}.".
 TENSOR_NAMES = {
     "token_embedding": "token_embd.weight",
     "attention_norm": "attn_norm.weight",

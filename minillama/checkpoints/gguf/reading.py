@@ -5,7 +5,7 @@ The matrices stay in the block format of the file, as views of the mapped file. 
 llama.cpp's converter has already undone Hugging Face's order.
 
 A file whose arithmetic differs from LLaMA 2's (scaled RoPE, experts, biases, another
-architecture …) is refused: running it anyway would give wrong text without a word.
+architecture …) is refused: running it anyway would silently give wrong text.
 
 Sources: ggml docs/gguf.md; llama.cpp's loader for what a missing key means.
 """
@@ -95,7 +95,7 @@ def gguf_config(header: GGUFHeader) -> ModelConfig:
     Raises
     ------
     CheckpointError
-        When a key is missing, has the wrong type, or asks for another arithmetic than
+        When a key is missing, has the wrong type, or asks for arithmetic other than
         LLaMA 2's; the message names the key.
     """
     architecture = header.metadata.get("general.architecture")
@@ -200,7 +200,7 @@ def _vocab_size(header: GGUFHeader) -> int:
 
 
 def _check_keys(header: GGUFHeader) -> None:
-    """Refuse keys that ask for something else than LLaMA 2."""
+    """Refuse keys that ask for something other than LLaMA 2."""
     for key, value in header.metadata.items():
         if key in _NEUTRAL:
             if not _is_scalar(value) or value not in _NEUTRAL[key]:

@@ -5,7 +5,7 @@ the elements; everything is little-endian (ggml docs/gguf.md).
 
 A file may lie about every count, so each is compared with the bytes that remain before
 anything is allocated. Python objects are larger than the few bytes that describe them, so
-their number has a limit as well.
+their number is limited too.
 """
 
 from __future__ import annotations

@@ -16,8 +16,9 @@ import numpy as np
 
 from ...config import ModelConfig
 from ...files.atomic import atomic_write
-from ...params import Params, named_arrays
+from ...params import Params
 from ...quantization.formats import FORMATS, PackedArray, Weight, head_format, quantize
+from ...trees import named_leaves
 from ..common.checkpoint import check_params
 from ..common.weights import as_float32_bytes, float32_rows
 from .container import DEFAULT_ALIGNMENT, MAGIC
@@ -102,7 +103,7 @@ def write_gguf(
     _check_target(to)
     tensors = [
         _Tensor(gguf_tensor_name(key), weight, _target_format(weight, head_format(key, to)))
-        for key, weight in named_arrays(params)
+        for key, weight in named_leaves(params)
     ]
     metadata = {**(general_metadata or {}), **_metadata(config, tensors, name, tokenizer_metadata)}
     header = _encode_header(metadata, tensors)

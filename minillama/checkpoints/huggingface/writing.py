@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from ...config import ModelConfig
 from ...layers.rope import interleaved_to_half
-from ...params import Params, named_arrays
+from ...params import Params
 from ...quantization.formats import PackedArray, Weight, quantize
+from ...trees import named_leaves
 from ..common.checkpoint import check_params
 from ..common.safetensors import TensorToWrite, write_model_folder
 from .names import CONFIG_NAME, huggingface_name
@@ -59,7 +60,7 @@ def write_huggingface(
         raise ValueError(f"dtype must be one of {', '.join(_TORCH_DTYPES)} or None, got {dtype!r}")
     check_params(config, params)
     tensors: dict[str, TensorToWrite] = {}
-    for name, weight in named_arrays(params):
+    for name, weight in named_leaves(params):
         stored = dtype or _stored_dtype(weight)
         head_dim = config.head_dim if name.endswith((".wq", ".wk")) else None
         tensors[huggingface_name(name)] = TensorToWrite(stored, weight.shape, _chunks(name, weight, stored, head_dim))

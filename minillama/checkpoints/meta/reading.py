@@ -46,7 +46,7 @@ _NAMES: dict[str, tuple[str, int | None]] = {
     "final_norm": ("norm.weight", None),
     "output": ("output.weight", 0),
 }
-# Everything that Meta's and its users' tools write and that changes nothing else than `parse_params` reads.
+# Everything that Meta's and its users' tools write and that changes nothing except what `parse_params` reads.
 _KNOWN_PARAMS = {
     *("dim", "n_layers", "n_heads", "n_kv_heads", "multiple_of", "ffn_dim_multiplier", "norm_eps", "vocab_size"),
     *("rope_theta", "use_scaled_rope", "max_seq_len", "max_batch_size"),
@@ -123,7 +123,7 @@ def parse_params(description: dict[str, Any], path: Path, n_rows: int) -> ModelC
     if fields.has("model"):
         fields = fields.object("model")
     if unknown := sorted(set(fields.values).difference(_KNOWN_PARAMS)):
-        raise fields.error(unknown[0], f"is no parameter of a LLaMA 2 (unknown: {list_names(unknown)})")
+        raise fields.error(unknown[0], f"is not a parameter of a LLaMA 2 (unknown: {list_names(unknown)})")
     if fields.boolean("use_scaled_rope", False):
         raise fields.error("use_scaled_rope", "expected false, found true: LLaMA 2 has no scaled RoPE")
     vocab_size = fields.integer("vocab_size", -1)
@@ -176,7 +176,7 @@ def _check_tensors(config: ModelConfig, shard: TorchArchive) -> None:
     unknown = [name for name in others if name.startswith("layers.") and not name.endswith("rope.freqs")]
     if unknown:
         raise CheckpointError(
-            shard.path, unknown[0], f"is no tensor of a LLaMA 2 of {config.n_layers} layers ({list_names(unknown)})"
+            shard.path, unknown[0], f"is not a tensor of a LLaMA 2 of {config.n_layers} layers ({list_names(unknown)})"
         )
 
 

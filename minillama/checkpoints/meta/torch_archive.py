@@ -42,7 +42,7 @@ class TorchArchive:
     Raises
     ------
     CheckpointError
-        When the file is no such archive, is damaged, or holds anything but tensors.
+        When the file is not such an archive, is damaged, or holds anything but tensors.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -104,7 +104,7 @@ class TorchArchive:
     def _strided(
         self, start: int, format_name: str, shape: tuple[int, ...], strides: tuple[int, ...], span: int, name: str
     ) -> Weight:
-        """Copy a tensor whose elements do not lie one after the other, such as a transpose."""
+        """Copy a tensor whose elements do not follow one another, such as a transpose."""
         bits = self.file.array(start, _BITS[format_name], (span,), name)
         # The stride of a single row or column is never used, and may be larger than any file.
         in_bytes = [0 if size == 1 else stride * bits.itemsize for size, stride in zip(shape, strides)]

@@ -83,7 +83,9 @@ class _Machine:
                 return self.stack.pop()
             instruction = _INSTRUCTIONS.get(code)
             if instruction is None:
-                raise ValueError(f"instruction {code:#04x} at byte {self.position - 1} is none that torch.save writes")
+                raise ValueError(
+                    f"instruction {code:#04x} at byte {self.position - 1} is not one that torch.save writes"
+                )
             instruction(self)
         raise ValueError("has no end")
 
@@ -134,7 +136,7 @@ class _Machine:
     def set_items(self, items: list[Any]) -> None:
         target = self.stack[-1]
         if type(target) is not dict or len(items) % 2:
-            raise ValueError("sets items of what is no dictionary")
+            raise ValueError("sets items of something that is not a dictionary")
         for key, value in zip(items[::2], items[1::2]):
             # Hashing is all that is done with a key; that of nested tuples may take for ever.
             if type(key) not in (str, int):
@@ -158,7 +160,7 @@ class _Machine:
         """Call a function, by recording what a tensor would be made of."""
         arguments, function = self.stack.pop(), self.stack.pop()
         if type(function) is not Global or type(arguments) is not tuple:
-            raise ValueError("calls what is no function")
+            raise ValueError("calls something that is not a function")
         if function == _ORDERED_DICT and not arguments:
             self.push({})
         elif function == _TENSOR and len(arguments) >= 4 and type(arguments[0]) is Storage:
@@ -172,7 +174,7 @@ class _Machine:
         """Attributes of an OrderedDict, such as a state dict's `_metadata`: of no use here."""
         self.stack.pop()
         if type(self.stack[-1]) is not dict:
-            raise ValueError("sets attributes of what is no dictionary")
+            raise ValueError("sets attributes of something that is not a dictionary")
 
     def protocol(self) -> None:
         if (version := self.unsigned(1)) != 2:
@@ -233,7 +235,7 @@ def read_state_dict(program: bytes, path: Path) -> dict[str, StoredTensor]:
     try:
         found = _Machine(program).run()
     except (ValueError, TypeError, LookupError, RecursionError) as error:  # a program makes no other
-        reason = "takes what is not there" if isinstance(error, LookupError) else str(error)
+        reason = "takes something that is not there" if isinstance(error, LookupError) else str(error)
         raise CheckpointError(path, "data.pkl", reason) from error
     if not isinstance(found, dict):
         raise CheckpointError(path, "data.pkl", f"expected a dictionary of tensors, found {type(found).__name__}")

@@ -57,7 +57,7 @@ def exact_duplicates(hashes: npt.NDArray[np.uint64]) -> Indices:
 
 
 def near_duplicates(bands: npt.NDArray[np.uint64], active: npt.NDArray[np.bool_] | None = None) -> Indices:
-    """The first document of the cluster of every document, connected by equal band hashes.
+    """For every document the first of its cluster, connected by equal band hashes.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """MinHash: near-duplicates of a collection without comparing all pairs.
 
-Two documents that share the share s of their shingles (Jaccard similarity of the sets of 5-word
-windows) agree in a value of their signatures with probability s. The 112 values are cut in 14 bands
+Two documents that share the fraction s of their shingles (Jaccard similarity of the sets of 5-word
+windows) agree in a value of their signatures with probability s. The 112 values are cut into 14 bands
 of 8; documents that agree in one whole band become candidates, with probability 1 - (1 - s^8)^14:
 0.05 at s = 0.5, 0.56 at 0.7, 0.92 at 0.8, 0.9996 at 0.9. Candidates are not compared again.
 

@@ -65,7 +65,7 @@ def root_of(parents, i):
 
 @kernel
 def unite_equal(keys, order, parents):
-    """Join the members of `order` whose neighbour in it has the same key; 0 is no key."""
+    """Join the members of `order` whose neighbour in it has the same key; 0 is not a key."""
     for i in range(1, len(order)):
         key = keys[order[i]]
         if key != _NONE and key == keys[order[i - 1]]:

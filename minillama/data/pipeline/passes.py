@@ -19,7 +19,7 @@ from ..documents import Document, Problem, read_documents
 from ..duplicates.clusters import as_pairs, exact_duplicates, near_duplicates
 from . import worker as pipeline_worker
 from .settings import PipelineSettings, build_minhash
-from .state import RunFolder
+from .state import PipelineFolder
 from .tally import Tally, count_documents, count_problem, filter_tally, merge
 from .worker import Batch, Worker
 
@@ -52,7 +52,7 @@ class Passes:
         self,
         settings: PipelineSettings,
         files: list[Path],
-        folder: RunFolder,
+        folder: PipelineFolder,
         progress: Callable[[PipelineProgress], None] | None,
     ) -> None:
         self.settings, self.files, self.folder = settings, files, folder
@@ -105,7 +105,7 @@ class Passes:
             self._tell("filtering", found["done"], sum(self.sizes))
 
     def _batches(self) -> Iterator[tuple[dict[str, Any], tuple[list[Document]]]]:
-        """Documents up to `batch_bytes`, with the position behind them and what was read."""
+        """Documents up to `batch_bytes`, with the position after them and what was read."""
         documents: list[Document] = []
         tally: Tally = {}
         size, n_items = 0, 0
@@ -138,7 +138,7 @@ class Passes:
     # --- duplicates and the last pass ---
 
     def _duplicates(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-        """For every survivor the rule that drops it (0: none, else its place from 1) and the one kept."""
+        """For every survivor the rule that drops it (0: none, else its place from 1) and the document kept instead."""
         rules = self.settings.of_collections
         n_documents = int(self._index()[:, 2].sum())
         kinds, firsts = np.zeros(n_documents, dtype=np.uint8), np.arange(n_documents)
@@ -205,7 +205,7 @@ def _workers(settings: PipelineSettings) -> Iterator[Call]:
         worker = Worker(settings)
         yield lambda method, items: ((about, getattr(worker, method)(*arguments)) for about, arguments in items)
         return
-    context = get_context("spawn")  # a fork would copy threads of NumPy's BLAS in whatever state
+    context = get_context("spawn")  # a fork would copy the threads of NumPy's BLAS in whatever state they are
     pool = ProcessPoolExecutor(settings.workers, context, pipeline_worker.start, (settings,))
 
     def call(method: str, items: Iterator[tuple[Any, tuple[Any, ...]]]) -> Iterator[tuple[Any, Batch]]:
@@ -222,7 +222,9 @@ def _workers(settings: PipelineSettings) -> Iterator[Call]:
     try:
         yield call
     except BrokenProcessPool as error:
-        message = "a worker process ended by itself (was there enough memory?): go on with --resume, fewer --workers"
+        message = (
+            "a worker process ended by itself (was there enough memory?): continue with --resume and fewer --workers"
+        )
         raise ValueError(message) from error
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -13,7 +13,7 @@ Three passes, each over batches of documents in the order of the input:
 
 1. the rules of single documents; what passes goes to a file of survivors, with its hashes;
 2. which of the survivors are duplicates (`duplicates.py`), of all documents together;
-3. the rules behind (personal data, in FineWeb's order), and the output.
+3. the rules after that (personal data, in FineWeb's order), and the output.
 
 Without rules of duplicates the first pass writes the output. Batches are the same whatever the number
 of workers and wherever a run was interrupted, so the output is the same, byte for byte.
@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 from ..documents import text_files
 from .passes import Passes, PipelineProgress
 from .settings import PipelineSettings, check_filters
-from .state import RunFolder
+from .state import PipelineFolder
 from .tally import Tally, count_documents, filter_tally
 
 __all__ = ["PipelineProgress", "PipelineSettings", "Result", "run_pipeline", "work_folder"]
@@ -63,7 +63,7 @@ def run_pipeline(
     Parameters
     ----------
     resume : bool
-        Go on with an interrupted run, if there is one.
+        Continue an interrupted run, if there is one.
     force : bool
         Replace what is there.
     progress : callable, optional
@@ -75,21 +75,21 @@ def run_pipeline(
     ------
     ValueError
         For settings that do not fit, output that exists, an input that changed since the interruption,
-        and with `strict` for the first place of the input that is no document.
+        and with `strict` for the first place in the input that is not a document.
     OSError
-        Where the output cannot be written; a later run with `resume` goes on.
+        Where the output cannot be written; a later run with `resume` continues.
     """
     files = text_files(settings.inputs)
     _check_places(settings, files)
     check_filters(settings)
     inputs = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-    with closing(RunFolder(work_folder(settings))) as folder:
+    with closing(PipelineFolder(work_folder(settings))) as folder:
         if folder.exists and resume:
             folder.resume()
             _check_same(folder, settings, inputs)
         else:
             if resume and not force and _has_output(settings):
-                raise ValueError(f"{settings.out} has no interrupted run to resume, but output: --force starts anew")
+                raise ValueError(f"{settings.out} has output but no interrupted run to resume: --force starts over")
             _check_free(settings, folder, force)
             folder.begin(_first_state(settings, inputs))
         passes = Passes(settings, files, folder, progress)
@@ -102,7 +102,7 @@ def run_pipeline(
     return Result(passes.tally, targets)
 
 
-def _move(settings: PipelineSettings, folder: RunFolder) -> list[Path]:
+def _move(settings: PipelineSettings, folder: PipelineFolder) -> list[Path]:
     """Put the finished shards in their place."""
     folder.close_files()
     names = [f"part-{i:05d}{settings.out_ending}" for i in range(folder.state["shard"] + 1)]
@@ -135,21 +135,23 @@ def _check_places(settings: PipelineSettings, files: list[Path]) -> None:
         raise ValueError(f"{settings.out} is {kind}: end the output in {settings.out_ending} for one file only")
 
 
-def _check_same(folder: RunFolder, settings: PipelineSettings, inputs: list[Any]) -> None:
+def _check_same(folder: PipelineFolder, settings: PipelineSettings, inputs: list[Any]) -> None:
     if folder.state["inputs"] != inputs:
-        raise ValueError("the input files are not those of the interrupted run: start anew with --force")
+        raise ValueError("the input files are not those of the interrupted run: start over with --force")
     if folder.state["digest"] != settings.digest():
-        raise ValueError("the settings are not those of the interrupted run: give the same, or start anew with --force")
+        raise ValueError(
+            "the settings are not those of the interrupted run: give the same ones, or start over with --force"
+        )
 
 
 def _has_output(settings: PipelineSettings) -> bool:
     return settings.out.is_file() or (settings.out.is_dir() and any(settings.out.glob("part-*")))
 
 
-def _check_free(settings: PipelineSettings, folder: RunFolder, force: bool) -> None:
+def _check_free(settings: PipelineSettings, folder: PipelineFolder, force: bool) -> None:
     """No output is replaced without `force`; with it, only files of this pipeline."""
     if folder.exists and not force:
-        raise ValueError(f"{settings.out} has an interrupted run: --resume goes on, --force starts anew")
+        raise ValueError(f"{settings.out} has an interrupted run: --resume continues it, --force starts over")
     if settings.single_file:
         if settings.out.exists() and not force:
             raise ValueError(f"{settings.out} exists: choose another output, or --force to replace it")

@@ -41,7 +41,7 @@ class PipelineSettings:
     word_list: Path | None = None
     eval_files: tuple[Path, ...] = ()
     strict: bool = False
-    """Stop at the first place of the input that is no document."""
+    """Stop at the first place in the input that is not a document."""
     workers: int = 1
     batch_bytes: int = 4 << 20
     shard_bytes: int = 256 << 20
@@ -101,7 +101,7 @@ class PipelineSettings:
 def _check_rules(rules: tuple[str, ...], options: Mapping[str, Mapping[str, Any]]) -> None:
     for rule in (*rules, *options):
         if rule not in RULES:
-            raise ValueError(f"there is no rule {rule!r}: {did_you_mean(rule, RULES)}rules: {', '.join(RULES)}")
+            raise ValueError(f"there is no rule {rule!r}: {did_you_mean(rule, RULES, most=1)}rules: {', '.join(RULES)}")
     twice = [rule for rule in dict.fromkeys(rules) if rules.count(rule) > 1]
     if twice:
         raise ValueError(f"the rule {twice[0]} is named twice")
@@ -139,7 +139,7 @@ def build_minhash(settings: PipelineSettings) -> MinHash:
 
 
 def check_filters(settings: PipelineSettings) -> dict[str, Filter]:
-    """Make every filter once: wrong settings are said before anything is read."""
+    """Make every filter once: wrong settings are reported before anything is read."""
     if settings.options.get("exact"):
         raise ValueError("[exact] has no settings")
     build_minhash(settings)
@@ -163,7 +163,7 @@ def _quality_class(rule: str, table: dict[str, Any]) -> Callable[..., Any]:
 
 
 def configured(make: Callable[..., Any], table: dict[str, Any], rule: str, like: Any = None) -> Any:
-    """Call `make` with a table of settings; wrong names and types are said with what is possible."""
+    """Call `make` with a table of settings; an error about a wrong name or type says what is possible."""
     like = like or make
     if is_dataclass(like):
         possible = {f.name: str(f.type) for f in fields(like) if f.init}
@@ -172,7 +172,9 @@ def configured(make: Callable[..., Any], table: dict[str, Any], rule: str, like:
     arguments = {}
     for name, value in table.items():
         if name not in possible:
-            raise ValueError(f"[{rule}] has no {name!r}: {did_you_mean(name, possible)}possible: {', '.join(possible)}")
+            raise ValueError(
+                f"[{rule}] has no {name!r}: {did_you_mean(name, possible, most=1)}possible: {', '.join(possible)}"
+            )
         arguments[name] = _typed(value, possible[name], f"[{rule}] {name}")
     try:
         return make(**arguments)
@@ -212,7 +214,9 @@ def read_config(path: Path) -> tuple[tuple[str, ...] | None, dict[str, dict[str,
         raise ValueError(f"{path}: rules must be a list of names, got {rules!r}")
     for name, table in content.items():
         if name not in RULES:
-            raise ValueError(f"{path}: there is no rule {name!r}: {did_you_mean(name, RULES)}rules: {', '.join(RULES)}")
+            raise ValueError(
+                f"{path}: there is no rule {name!r}: {did_you_mean(name, RULES, most=1)}rules: {', '.join(RULES)}"
+            )
         if not isinstance(table, dict):
             raise ValueError(f"{path}: {name} must be a table [{name}], got {table!r}")
     return (None if rules is None else tuple(rules)), content

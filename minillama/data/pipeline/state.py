@@ -1,7 +1,7 @@
 """The folder of an unfinished run: files that only grow, and a state that says how far they count.
 
 A commit writes the files to the disk, then replaces `state.json` by a rename. Whatever happens in
-between, a later run cuts every file to the length in the state and goes on from there.
+between, a later run cuts every file to the length in the state and continues from there.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from ...files.atomic import atomic_write
-from ...files.lock import take_lock
+from ...files.lock import open_locked
 
 _STATE, _LOCK = "state.json", "lock"
 
 
-class RunFolder:
+class PipelineFolder:
     """Files and state of a run under `path`.
 
     Attributes
@@ -40,7 +40,7 @@ class RunFolder:
         return self.path.is_dir()
 
     def begin(self, state: dict[str, Any]) -> None:
-        """Start anew with this state; the folder is made, what is in it goes."""
+        """Start from scratch with this state; the folder is made, and emptied of what is in it."""
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock()
         for path in self.path.iterdir():
@@ -63,14 +63,14 @@ class RunFolder:
             content = json.loads(file.read_text(encoding="utf-8"))
             self.state, self._lengths = content["state"], content["lengths"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{file} cannot be read ({error}): start anew with --force") from error
+            raise ValueError(f"{file} cannot be read ({error}): start over with --force") from error
         if self.state.get("stage") == "moving":
             return  # all was written; some may have been moved
         for name, length in self._lengths.items():
             path = self.path / name
             actual = path.stat().st_size if path.exists() else 0
             if actual < length:
-                raise ValueError(f"{path} has {actual} bytes, {length} were written: start anew with --force")
+                raise ValueError(f"{path} has {actual} bytes, {length} were written: start over with --force")
             if path.exists():
                 os.truncate(path, length)
         for path in self.path.iterdir():
@@ -79,11 +79,7 @@ class RunFolder:
 
     def _lock(self) -> None:
         """Keep other runs out, as long as this process lives."""
-        handle = (self.path / _LOCK).open("ab")
-        if not take_lock(handle):
-            handle.close()
-            raise ValueError(f"another run is writing in {self.path}: wait until it ends, or end it")
-        self._locked = handle
+        self._locked = open_locked(self.path / _LOCK, "is writing")
 
     def append(self, name: str, data: bytes) -> None:
         """Add bytes to a file; they count from the next commit on."""
@@ -96,7 +92,7 @@ class RunFolder:
         self._lengths[name] = self.length(name) + len(data)
 
     def length(self, name: str) -> int:
-        """Bytes of a file, 0 where there is none."""
+        """Bytes of a file, 0 where it does not exist."""
         return self._lengths.get(name, 0)
 
     def commit(self) -> None:
@@ -139,4 +135,4 @@ class RunFolder:
 
 def _resumable(error: OSError) -> OSError:
     reason = error.strerror or str(error)
-    return OSError(f"{reason}; what was committed is kept: make room and go on with --resume")
+    return OSError(f"{reason}; what was committed is kept: make room and continue with --resume")

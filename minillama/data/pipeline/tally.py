@@ -26,14 +26,14 @@ def merge(into: Tally, other: Tally) -> None:
 
 
 def filter_tally(tally: Tally, name: str) -> Tally:
-    """The part of a filter, made where it is missing."""
+    """A filter's part of the tally, made where it is missing."""
     empty = {"documents": 0, "bytes": 0, "dropped": 0, "bytes_dropped": 0, "changed": 0, "bytes_removed": 0}
     found: Tally = tally.setdefault("filters", {}).setdefault(name, {**empty, "seconds": 0.0, "rules": {}})
     return found
 
 
 def count(tally: Tally, name: str, text: str, decision: Decision, seconds: float) -> None:
-    """Add what a filter made of one text."""
+    """Add what a filter decided about one text."""
     part = filter_tally(tally, name)
     size = n_bytes(text)
     part["documents"] += 1
@@ -55,7 +55,7 @@ def count(tally: Tally, name: str, text: str, decision: Decision, seconds: float
 
 
 def count_problem(tally: Tally, kind: str, message: str) -> None:
-    """Add a place of the input that is no document."""
+    """Add a place in the input that is not a document."""
     part = tally.setdefault("problems", {}).setdefault(kind, {"times": 0, "examples": []})
     part["times"] += 1
     if len(part["examples"]) < MAX_EXAMPLES:

@@ -70,7 +70,7 @@ class Worker:
         return Batch(tally, data, len(left), hashes, bands)
 
     def finish(self, data: bytes, kinds: npt.NDArray[np.uint8], firsts: npt.NDArray[np.int64]) -> Batch:
-        """Drop the duplicates from what `filter` encoded, and run the rules behind.
+        """Drop the duplicates from what `filter` encoded, and run the rules after that.
 
         Parameters
         ----------

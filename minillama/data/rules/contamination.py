@@ -36,7 +36,7 @@ class NgramOverlap:
     n : int
         Words in a row, after lower case and without punctuation; digits stay.
     min_words : int
-        Texts of fewer than n words are looked for as a whole when they have at least so many, else not at all.
+        Texts of fewer than n words are looked for as a whole when they have at least this many, else not at all.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Compiled loops over the characters and words of a document: cutting it in words, counting n-grams.
+"""Compiled loops over the characters and words of a document: cutting it into words, counting n-grams.
 
 Words are compared by 64-bit hashes of their characters. The hashes are integer arithmetic only, so
 they are the same on every machine. Two different n-grams of one document share a hash about once in

@@ -1,6 +1,6 @@
 """What the quality rules count in a text: its words, cut once and shared by all filters.
 
-A word is a run of letters, digits and combining marks, an apostrophe with the letters behind it (the
+A word is a run of letters, digits and combining marks, an apostrophe with the letters after it (the
 "'t" of "don't"), or a run of one and the same other character ("...", "-", "##"). The published code
 cuts with spaCy, which is slower by orders of magnitude; it gives as many words ("do" + "n't"), and
 differs in abbreviations, addresses and the like. As there, punctuation is words: a story with much
@@ -75,7 +75,7 @@ def code_points(text: str) -> npt.NDArray[np.uint32]:
 
 @lru_cache(maxsize=2)
 def words_of(text: str) -> Words:
-    """The words of a text; of the last two texts they are remembered, for the next filter."""
+    """The words of a text; those of the last two texts are remembered, for the next filter."""
     return Words(*_split_words(code_points(text), character_classes()))
 
 
@@ -105,7 +105,7 @@ def word_hash(word: str) -> int:
 
 
 def failed(text: str, figures: Mapping[str, str]) -> Decision:
-    """Drop a text for rules, each with its figure against its threshold; keep it where there is none."""
+    """Drop a text for rules, each with its figure against its threshold; keep it where there are none."""
     if not figures:
         return keep(text)
     beginning = excerpt(text, 60)

@@ -9,7 +9,7 @@
 A document is BOS and the tokens of its text. By default no EOS follows, as in llama2.c: the next BOS says
 that the document has ended. Whether LLaMA 2 marked ends, or let documents share a row, is not published.
 
-The row is cut into files of `shard_tokens` wherever that falls; documents may go on in the next file. The
+The row is cut into files of `shard_tokens` wherever that falls; documents may continue in the next file. The
 files are mapped, not read: a row larger than the memory takes none of it.
 """
 
@@ -37,7 +37,7 @@ from .writing import DESCRIPTION, DTYPES, FORMAT, VERSION, ShardProgress, tokeni
 __all__ = ["Shard", "TokenShards", "check_target", "tokenizer_fingerprint", "write_shards"]
 
 SHARD_TOKENS = 1 << 26
-_CHUNK = 1 << 20  # elements looked at at once where a whole file is checked
+_CHUNK = 1 << 20  # elements looked at in one go where a whole file is checked
 
 
 class Shard(NamedTuple):
@@ -66,7 +66,7 @@ class TokenShards:
         Bytes (UTF-8) of the texts that were written.
     vocab_size : int
     bos_id, eos_id : int or None
-        The token that every document begins or ends with; None: there is none.
+        The token that every document begins or ends with; None where there is no such token.
     tokenizer : str
         `tokenizer_fingerprint` of the tokenizer.
     document_starts : int64 array (n_documents,)
@@ -256,7 +256,7 @@ def write_shards(
     progress: ShardProgress | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> TokenShards:
-    """Encode `documents` one after the other into `folder`.
+    """Encode `documents` one after another into `folder`.
 
     Everything goes into a hidden folder beside it, which takes its name when all is written: after an
     error, an interrupt or a full disk there is no new `folder`, and an old one is as it was. (Only a process
@@ -316,7 +316,7 @@ def check_target(folder: str | PathLike[str], overwrite: bool) -> None:
     """Raise ValueError unless tokens may be written to `folder`."""
     folder = Path(folder)
     if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()  # an empty folder is no loss, and cannot be renamed over everywhere
+        folder.rmdir()  # nothing is lost, and not every system can rename over an empty folder
     if not folder.exists():
         return
     if not (folder / DESCRIPTION).is_file():

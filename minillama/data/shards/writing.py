@@ -124,7 +124,7 @@ def write_into(
     raw = json.dumps(description, indent=1).encode()
     if len(raw) > MAX_JSON_BYTES:
         raise ValueError(
-            f"the description would have {len(raw)} bytes, at most {MAX_JSON_BYTES} are read again: "
+            f"the description would have {len(raw)} bytes, at most {MAX_JSON_BYTES} can be read back: "
             f"{len(row.entries)} shards are too many (take larger shard_tokens), or the metadata is too large"
         )
     with atomic_write(folder / DESCRIPTION) as file:

@@ -18,14 +18,13 @@ One thread works on all query heads of a key head: nobody else adds to its dk an
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
-from ...compute.jit import kernel, kernel_pair, kernel_threads
+from ...compute.jit import helper, threaded
 from ...compute.simd import exp, load_floats, multiply, multiply_add, splat_float, store_floats
 from .tiles import KEYS, LANES, add_block, hide_future, score_block
 
 
-@kernel(borrows=True)
+@helper
 def _probabilities(scores, slopes, n, logsumexp, delta):
     """Scores become p, slopes (v . dy) become ds."""
     one, minus_one = splat_float(np.float32(1)), splat_float(np.float32(-1))
@@ -38,7 +37,7 @@ def _probabilities(scores, slopes, n, logsumexp, delta):
             store_floats(slopes[i], half, multiply(p, multiply_add(load_floats(slopes[i], half), one, less)))
 
 
-@kernel(borrows=True)
+@helper
 def _add_lanes_to_one(weights, rows, out):
     """out (head_dim,) += the sum over the lanes of weights[lane] * rows[lane]."""
     for j in range(0, out.size, 16):
@@ -48,7 +47,7 @@ def _add_lanes_to_one(weights, rows, out):
         store_floats(out, j, total)
 
 
-@kernel(borrows=True)
+@helper
 def _add_lanes_to_four(w0, w1, w2, w3, rows, o0, o1, o2, o3):
     """The same for four keys, 32 numbers of a head at a time: each row that is loaded serves all four."""
     head_dim = o0.size
@@ -84,7 +83,7 @@ def _add_lanes_to_four(w0, w1, w2, w3, rows, o0, o1, o2, o3):
         store_floats(o3, j, d0)
 
 
-@kernel(borrows=True)
+@helper
 def _add_lanes(weights, rows, first, n, out):
     """out[first + i] += the sum over the lanes of weights[i, lane] * rows[lane]."""
     fours = n // 4 * 4
@@ -97,7 +96,7 @@ def _add_lanes(weights, rows, first, n, out):
         _add_lanes_to_one(weights[i], rows, out[first + i])
 
 
-@kernel(borrows=True)
+@helper
 def _load_tile(q, y, dy, positions, logsumexp, queries, outputs, query_rows, output_rows, seen, lse, delta):
     """Fill the lanes with up to LANES queries and their dy, as rows and on their side; returns the positions' range."""
     n_queries, head_dim = q.shape
@@ -120,47 +119,42 @@ def _load_tile(q, y, dy, positions, logsumexp, queries, outputs, query_rows, out
     return nearest, furthest
 
 
-def _turn_back_body(q, k, v, positions, y, logsumexp, dy, dq, dk, dv, n_parts):
-    batch, n_heads, n_tokens, head_dim = q.shape
+@threaded(borrows=False)
+def _backward(first_item, last_item, q, k, v, positions, y, logsumexp, dy, dq, dk, dv):
+    _, n_heads, n_tokens, head_dim = q.shape
     n_kv_heads = k.shape[1]
     group, scale = n_heads // n_kv_heads, np.float32(1) / np.sqrt(np.float32(head_dim))
-    for part in prange(n_parts):
-        queries, outputs = np.empty((head_dim, LANES), np.float32), np.empty((head_dim, LANES), np.float32)
-        query_rows, output_rows = np.empty((LANES, head_dim), np.float32), np.empty((LANES, head_dim), np.float32)
-        scores, slopes = np.empty((KEYS, LANES), np.float32), np.empty((KEYS, LANES), np.float32)
-        out, ones = np.empty((head_dim, LANES), np.float32), np.ones(LANES, np.float32)
-        seen, lse, delta = np.empty(LANES, np.int64), np.empty(LANES, np.float32), np.empty(LANES, np.float32)
-        for item in range(part * batch * n_kv_heads // n_parts, (part + 1) * batch * n_kv_heads // n_parts):
-            b, g = item // n_kv_heads, item % n_kv_heads
-            keys, values, dkeys, dvalues = k[b, g], v[b, g], dk[b, g], dv[b, g]
-            for h in range(g * group, (g + 1) * group):
-                for first_query in range(0, n_tokens, LANES):
-                    tile = slice(first_query, min(first_query + LANES, n_tokens))
-                    nearest, furthest = _load_tile(
-                        q[b, h, tile], y[b, h, tile], dy[b, h, tile], positions[b, tile], logsumexp[b, h, tile],
-                        queries, outputs, query_rows, output_rows, seen, lse, delta,
-                    )  # fmt: skip
-                    out[:] = 0
-                    for first in range(0, furthest + 1, KEYS):
-                        n = min(KEYS, furthest + 1 - first)
-                        score_block(queries, keys, first, n, scores)
-                        if first + n - 1 > nearest:
-                            hide_future(scores, first, n, seen)
-                        score_block(outputs, values, first, n, slopes)
-                        _probabilities(scores, slopes, n, lse, delta)
-                        _add_lanes(scores, output_rows, first, n, dvalues)
-                        _add_lanes(slopes, query_rows, first, n, dkeys)
-                        add_block(slopes, keys, first, n, ones, out)
-                    for t in range(tile.stop - tile.start):
-                        for j in range(head_dim):
-                            dq[b, h, tile.start + t, j] = out[j, t] * scale
+    queries, outputs = np.empty((head_dim, LANES), np.float32), np.empty((head_dim, LANES), np.float32)
+    query_rows, output_rows = np.empty((LANES, head_dim), np.float32), np.empty((LANES, head_dim), np.float32)
+    scores, slopes = np.empty((KEYS, LANES), np.float32), np.empty((KEYS, LANES), np.float32)
+    out, ones = np.empty((head_dim, LANES), np.float32), np.ones(LANES, np.float32)
+    seen, lse, delta = np.empty(LANES, np.int64), np.empty(LANES, np.float32), np.empty(LANES, np.float32)
+    for item in range(first_item, last_item):
+        b, g = item // n_kv_heads, item % n_kv_heads
+        keys, values, dkeys, dvalues = k[b, g], v[b, g], dk[b, g], dv[b, g]
+        for h in range(g * group, (g + 1) * group):
+            for first_query in range(0, n_tokens, LANES):
+                tile = slice(first_query, min(first_query + LANES, n_tokens))
+                nearest, furthest = _load_tile(
+                    q[b, h, tile], y[b, h, tile], dy[b, h, tile], positions[b, tile], logsumexp[b, h, tile],
+                    queries, outputs, query_rows, output_rows, seen, lse, delta,
+                )  # fmt: skip
+                out[:] = 0
+                for first in range(0, furthest + 1, KEYS):
+                    n = min(KEYS, furthest + 1 - first)
+                    score_block(queries, keys, first, n, scores)
+                    if first + n - 1 > nearest:
+                        hide_future(scores, first, n, seen)
+                    score_block(outputs, values, first, n, slopes)
+                    _probabilities(scores, slopes, n, lse, delta)
+                    _add_lanes(scores, output_rows, first, n, dvalues)
+                    _add_lanes(slopes, query_rows, first, n, dkeys)
+                    add_block(slopes, keys, first, n, ones, out)
+                for t in range(tile.stop - tile.start):
+                    for j in range(head_dim):
+                        dq[b, h, tile.start + t, j] = out[j, t] * scale
 
 
-_turn_back, _turn_back_parallel = kernel_pair(_turn_back_body)
-
-
-def turn_back_in_tiles(q, k, v, positions, y, logsumexp, dy, dq, dk, dv):
+def backward_in_tiles(q, k, v, positions, y, logsumexp, dy, dq, dk, dv):
     """Fill `dq`, and add to `dk` and `dv`: float32, head_dim a multiple of 16, last axes contiguous."""
-    n_threads = min(kernel_threads(), q.shape[0] * k.shape[1])
-    run = _turn_back if n_threads == 1 else _turn_back_parallel
-    run(q, k, v, positions, y, logsumexp, dy, dq, dk, dv, n_threads)
+    _backward(k.shape[0] * k.shape[1], q, k, v, positions, y, logsumexp, dy, dq, dk, dv)

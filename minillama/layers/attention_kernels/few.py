@@ -12,10 +12,13 @@ beside the products.
 
 from __future__ import annotations
 
-import numpy as np
-from numba import prange
+import functools
 
-from ...compute.jit import kernel, kernel_pair, with_threads
+import numpy as np
+from numba import from_dtype, types
+
+from ...compute.jit import helper, threaded
+from ...compute.pointers import address_of, caller
 from ...compute.simd import (
     exp,
     load_floats,
@@ -34,19 +37,19 @@ from ...compute.simd import (
 
 _KEYS = 64  # keys whose scores are held at a time
 _AHEAD = 32  # keys and values that are asked for before they are needed
-# Keys times heads from which on a second thread pays.
-_PARALLEL_SIZE = 1_024
+# Keys times heads from which a second thread pays.
+_THREADED_SIZE = 1_024
 
 
-@kernel(borrows=True)
+@helper
 def _prefetch_row(rows, row):
-    """Ask for a row ahead of time; it may lie behind the end."""
+    """Ask for a row ahead of time; it may lie past the end."""
     head_dim = rows.shape[1]
     for i in range(0, head_dim, 64 // rows.itemsize):
         prefetch(rows, row * head_dim + i)
 
 
-@kernel(borrows=True)
+@helper
 def _score(q, k, first, n, is_first, scores):
     """scores[i] = q . k[first + i], four keys side by side; the first head asks for later keys."""
     zero = splat_float(np.float32(0))
@@ -71,7 +74,7 @@ def _score(q, k, first, n, is_first, scores):
         scores[i] = sum_of(total)
 
 
-@kernel(borrows=True)
+@helper
 def _score_any_width(q, k, first, n, scores):
     for i in range(n):
         key, score = k[first + i], np.float32(0)
@@ -80,7 +83,7 @@ def _score_any_width(q, k, first, n, scores):
         scores[i] = score
 
 
-@kernel(borrows=True)
+@helper
 def _add_values(p, v, first, n, is_first, correction, y):
     """y = y * correction + the sum of p[i] * v[first + i], for a head_dim that is a multiple of 16.
 
@@ -111,7 +114,7 @@ def _add_values(p, v, first, n, is_first, correction, y):
         store_floats(y, j, values)
 
 
-@kernel(borrows=True)
+@helper
 def _add_values_any_width(p, v, first, n, correction, y):
     for j in range(y.size):
         y[j] *= correction
@@ -121,7 +124,7 @@ def _add_values_any_width(p, v, first, n, correction, y):
             y[j] += p[i] * load_number(value, j)
 
 
-@kernel(borrows=True)
+@helper
 def _exponentials(scores, n, scale, largest):
     """Make exp(scale * score - new largest) of n scores; returns the new largest and their sum."""
     for i in range(n, (n + 15) // 16 * 16):
@@ -141,7 +144,7 @@ def _exponentials(scores, n, scale, largest):
     return new_largest, sum_of(sums)
 
 
-@kernel(borrows=True)
+@helper
 def attend_range(q, k, v, first_key, last_key, y, largest, total, scores):
     """Queries that share a key head, over keys first_key ... last_key - 1, in one pass.
 
@@ -180,11 +183,30 @@ def attend_range(q, k, v, first_key, last_key, y, largest, total, scores):
 
 SCRATCH = _KEYS
 
+_FLOATS = types.Array(types.float32, 1, "C")
+_ROWS = types.Array(types.float32, 2, "C")
 
-def _attend_body(q, k, v, positions, y, logsumexp):
-    batch, n_heads, n_tokens, head_dim = q.shape
+
+def _range_arguments(number):
+    keys = types.Array(number, 2, "C")
+    return _ROWS, keys, keys, types.intp, types.intp, _ROWS, _FLOATS, _FLOATS, _FLOATS
+
+
+@functools.cache
+def address_of_range(dtype):
+    """What `attend_range_at` takes for keys and values of float32, or of float16 seen as uint16."""
+    return address_of(attend_range, _range_arguments(from_dtype(dtype)))
+
+
+# attend_range_at(address, (q, k, v, ...)): `attend_range` as it is compiled already.
+attend_range_at = caller(_range_arguments(types.float32), _range_arguments(types.uint16))
+
+
+@threaded(from_size=_THREADED_SIZE, borrows=False)
+def _attend(first, last, q, k, v, positions, y, logsumexp):
+    _, n_heads, n_tokens, head_dim = q.shape
     group = n_heads // k.shape[1]
-    for i in prange(batch * k.shape[1]):
+    for i in range(first, last):
         b, h = i // k.shape[1], i % k.shape[1]
         heads = slice(h * group, (h + 1) * group)
         scores, largest, total = np.empty(SCRATCH, np.float32), np.empty(group, np.float32), np.empty(group, np.float32)
@@ -197,18 +219,16 @@ def _attend_body(q, k, v, positions, y, logsumexp):
                 logsumexp[b, h * group + r, t] = largest[r] + np.log(total[r])
 
 
-_attend_serial, _attend_parallel = kernel_pair(_attend_body)
-
-
 def attend_few(q, k, v, positions, y, logsumexp):
     """Fill `y` (B, H, T, head_dim) and `logsumexp` (B, H, T) for a few queries T of float32."""
     work = (int(positions.max(initial=0)) + 1) * q.shape[0] * q.shape[1] * q.shape[2]
-    (_attend_parallel if with_threads(work, _PARALLEL_SIZE) else _attend_serial)(q, k, v, positions, y, logsumexp)
+    _attend(k.shape[0] * k.shape[1], q, k, v, positions, y, logsumexp, size=work)
 
 
-def _softmax_body(scores, positions, logsumexp):
-    n_rows, n_keys = scores.shape
-    for t in prange(n_rows):
+@threaded(from_size=_THREADED_SIZE)
+def _softmax(first, last, scores, positions, logsumexp):
+    n_keys = scores.shape[1]
+    for t in range(first, last):
         seen = positions[t] + 1
         largest = scores.dtype.type(-np.inf)
         for s in range(seen):
@@ -224,9 +244,6 @@ def _softmax_body(scores, positions, logsumexp):
         logsumexp[t] = largest + np.log(total)
 
 
-_softmax, _softmax_parallel = kernel_pair(_softmax_body)
-
-
 def softmax_rows(scores, positions, logsumexp):
     """Masked softmax of every row of `scores` (T, S) in place; row t sees keys <= positions[t]."""
-    (_softmax_parallel if with_threads(scores.size, _PARALLEL_SIZE) else _softmax)(scores, positions, logsumexp)
+    _softmax(len(scores), scores, positions, logsumexp, size=scores.size)

@@ -14,9 +14,8 @@ Nothing larger than a block exists, and blocks in the future of the whole tile a
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
-from ...compute.jit import kernel, kernel_pair, kernel_threads
+from ...compute.jit import helper, kernel_threads, threaded
 from ...compute.simd import exp, load_floats, maximum, multiply, multiply_add, splat_float, store_floats
 from ...compute.team import claim, new_board
 
@@ -24,7 +23,7 @@ LANES = 32  # queries of a tile
 KEYS = 32  # keys of a block
 
 
-@kernel(borrows=True)
+@helper
 def score_block(queries, k, first, n, scores):
     """Scores of keys first ... first + n - 1 for all lanes; queries (head_dim, LANES) are scaled."""
     for i in range(0, n, 4):
@@ -47,7 +46,7 @@ def score_block(queries, k, first, n, scores):
         store_floats(scores[i + 3], 16, d1)
 
 
-@kernel(borrows=True)
+@helper
 def hide_future(scores, first, n, positions):
     for i in range(n):
         for lane in range(LANES):
@@ -55,9 +54,9 @@ def hide_future(scores, first, n, positions):
                 scores[i, lane] = -np.inf
 
 
-@kernel(borrows=True)
+@helper
 def _softmax_block(scores, n, largest, total, correction):
-    """Scores become exp(score - largest so far); `correction` is what earlier ones must be multiplied with."""
+    """Scores become exp(score - largest so far); `correction` is what earlier ones must be multiplied by."""
     one, minus_one = splat_float(np.float32(1)), splat_float(np.float32(-1))
     for half in range(0, LANES, 16):
         before = load_floats(largest, half)
@@ -76,7 +75,7 @@ def _softmax_block(scores, n, largest, total, correction):
         store_floats(correction, half, factor)
 
 
-@kernel(borrows=True)
+@helper
 def add_block(p, v, first, n, correction, out):
     """out (head_dim, LANES) = out * correction + values weighted with p, four dims at a time."""
     f0, f1 = load_floats(correction, 0), load_floats(correction, 16)
@@ -102,7 +101,7 @@ def add_block(p, v, first, n, correction, out):
         store_floats(out[j + 3], 16, d1)
 
 
-@kernel(borrows=True)
+@helper
 def _attend_tile(q, k, v, positions, y, logsumexp, queries, scores, out, largest, total, correction, seen):
     """Up to LANES queries q (n, head_dim) of one head; what stands after logsumexp is scratch."""
     n_queries, head_dim = q.shape
@@ -129,11 +128,12 @@ def _attend_tile(q, k, v, positions, y, logsumexp, queries, scores, out, largest
         logsumexp[t] = largest[t] + np.log(total[t])
 
 
-def _attend_body(q, k, v, positions, y, logsumexp, board):
+@threaded(borrows=False)
+def _attend(first, last, q, k, v, positions, y, logsumexp, board):
     batch, n_heads, n_tokens, head_dim = q.shape
     group, n_tiles = n_heads // k.shape[1], (n_tokens + LANES - 1) // LANES
     n_chunks = batch * n_heads * n_tiles
-    for own in prange(board.shape[1] - 1):
+    for own in range(first, last):
         queries, out = np.empty((head_dim, LANES), np.float32), np.empty((head_dim, LANES), np.float32)
         scores, seen = np.empty((KEYS, LANES), np.float32), np.empty(LANES, np.int64)
         largest, total, correction = (
@@ -152,14 +152,10 @@ def _attend_body(q, k, v, positions, y, logsumexp, board):
             chunk = claim(board, 0, own, n_chunks)
 
 
-_attend, _attend_parallel = kernel_pair(_attend_body)
-
-
 def attend_in_tiles(q, k, v, positions, y, logsumexp):
     """Fill `y` (B, H, T, head_dim) and `logsumexp` (B, H, T) for queries of float32, head_dim a multiple of 4.
 
     k and v (B, K, S, head_dim) may be views; their last axis must be contiguous.
     """
     n_threads = kernel_threads()
-    run = _attend if n_threads == 1 else _attend_parallel
-    run(q, k, v, positions, y, logsumexp, new_board(1, n_threads))
+    _attend(n_threads, q, k, v, positions, y, logsumexp, new_board(1, n_threads))

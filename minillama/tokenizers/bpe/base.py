@@ -164,7 +164,7 @@ class Tokenizer(ABC):
         return "".join([stream.feed(id_) for id_ in ids]) + stream.flush()
 
     def stream(self, *, skip_special: bool = True) -> StreamDecoder:
-        """A decoder to feed with one id after the other, as they are generated."""
+        """A decoder to be fed one id after another, as they are generated."""
         return StreamDecoder(self, skip_special)
 
     def decode_bytes(self, id_: SupportsIndex) -> bytes:
@@ -188,7 +188,7 @@ class Tokenizer(ABC):
 
     # --- what the two kinds of tokenizer fill in ---------------------------------------
 
-    utf8_errors: str  # how `utf8.Utf8Stream` marks bytes that are no character
+    utf8_errors: str  # how `utf8.Utf8Stream` marks bytes that are not a character
     unk_id: int | None  # stands for what the vocabulary cannot write
     merges: list[tuple[str, str]] | None  # rules in the order of preference; None: the pieces have scores
 
@@ -248,7 +248,7 @@ _MARKERS = TURN_ENDS | TURN_STARTS
 
 
 def longest_match(texts: Iterable[str]) -> re.Pattern[str] | None:
-    """A pattern that finds any of `texts`, the longest where several begin; None when there are none."""
+    """A pattern that finds any of `texts`, the longest where several begin; None when there are no texts."""
     ordered = sorted(texts, key=len, reverse=True)  # the first alternative that fits wins
     if sum(map(len, ordered)) > _MAX_MATCHED:
         raise ValueError(f"special and user-defined tokens have more than {_MAX_MATCHED} characters together")
@@ -272,7 +272,7 @@ def _check_pieces(pieces: Sequence[str]) -> None:
         "".join(pieces).encode("utf-8")
     except UnicodeEncodeError:
         n = next(n for n, piece in enumerate(pieces) if any("\ud800" <= c <= "\udfff" for c in piece))
-        raise ValueError(f"piece {n} has a lone surrogate, which is no character") from None
+        raise ValueError(f"piece {n} has a lone surrogate, which is not a character") from None
 
 
 def _check_text(text: str) -> None:
@@ -283,5 +283,5 @@ def _check_text(text: str) -> None:
     except UnicodeEncodeError as error:
         raise ValueError(
             f"the text has a lone surrogate U+{ord(text[error.start]):04X} at position {error.start}, "
-            "which is no character; decode the input with errors='replace'"
+            "which is not a character; decode the input with errors='replace'"
         ) from error

@@ -119,7 +119,7 @@ class ByteLevelBPE(Tokenizer):
         self._word_ids = WordCache(self._merge)
 
     def words(self, text: str) -> list[str]:
-        """Step 1: the words that are merged each for itself; put together they are the text."""
+        """Step 1: the words that are each merged by themselves; put together they are the text."""
         if not self.split_digits:
             return _WORD.findall(text)
         words: list[str] = []

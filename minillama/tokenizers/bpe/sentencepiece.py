@@ -21,7 +21,7 @@ Hugging Face's `tokenizer.json` for the same models lists merge *rules*, pairs o
 preference, in place of scores; both kinds of rule are taken here. They agree except where two
 different pairs make the same piece.
 
-Decoding follows SentencePiece: the space that encoding put in front goes, and each byte that is no
+Decoding follows SentencePiece: the space that encoding put in front goes, and each byte that is not
 part of a character is one U+FFFD (`tokenizers` marks every byte of a run that has a wrong one in it,
 which a stream could not do: it would have to take back characters already shown).
 """
@@ -65,7 +65,7 @@ class SentencePieceBPE(Tokenizer):
     escape_whitespaces : bool
         Write spaces as "▁".
     byte_fallback : bool, optional
-        Write unknown characters as bytes; None means if the vocabulary has all 256 byte pieces.
+        Write unknown characters as bytes; None does so if the vocabulary has all 256 byte pieces.
     unknown_text : str
         What the unknown token decodes to.
     bos_id, eos_id, add_bos, chat_template, stop_ids
@@ -165,7 +165,7 @@ class SentencePieceBPE(Tokenizer):
             text = " " + text
         if self.escape_whitespaces:
             text = text.replace(" ", SPACE)
-        if self.remove_extra_whitespaces:  # a "▁" that the user typed at the end counts as a space, too
+        if self.remove_extra_whitespaces:  # a "▁" that the user typed at the end counts as a space too
             text = text.rstrip(SPACE if self.escape_whitespaces else " ")
         return text
 

@@ -15,17 +15,17 @@ it what `sentencepiece` 0.2 does with LLaMA's settings, so that both give the sa
 * Spellings of the fixed pieces in a text ("<s>", "<0x0A>") are cut out, and part what is around them.
 * The alphabet: characters from the most frequent down (of equals the lower code point first) until they make up
   `character_coverage` of all. The others are never part of a piece: they will be written as bytes.
-* A word begins at each "▁"; a run of "▁" belongs to the word behind it. Equal words are counted once.
+* A word begins at each "▁"; a run of "▁" belongs to the word after it. Equal words are counted once.
 * A pair overlapping itself counts as often as it can be seen: twice in "aaa", though only one merges.
 * Of equally frequent pairs the one with the shorter text is taken, then the lower text by code points.
 * A pair is not allowed if its text would be longer than 16 characters, have a digit in it, mix scripts, or
-  have a "▁" behind another character; runs of nothing but "▁" are allowed. Han, Hiragana and Katakana count as one
+  have a "▁" after another character; runs of nothing but "▁" are allowed. Han, Hiragana and Katakana count as one
   script; combining marks ("Inherited") have that of the character before; characters that belong to all
   scripts ("Common": punctuation, emoji) are a script of their own. The library's table of scripts is that of an
   old edition of Unicode: characters that came later are Common for it, and not here.
 * Different pairs may make the same text ("a" + "aa", "aa" + "a"). The second is skipped: its words stay cut.
 * When nothing is left that occurs, pairs that once did are taken. (So a vocabulary that is too large fills up
-  with pieces that are never used, until there are none of these either.)
+  with pieces that are never used, until these run out too.)
 
 The ids: unknown, BOS, EOS, 256 bytes, the merges with scores 0, -1, -2 …, and last the alphabet.
 """
@@ -105,7 +105,7 @@ class _Pairs:
             self._push(pair)
 
     def pop(self) -> Pair | None:
-        """The most frequent pair, which never comes again; None when there is none left."""
+        """The most frequent pair, which never comes again; None when no pair is left."""
         while self._heap:
             count, _, _, pair = heapq.heappop(self._heap)
             if pair not in self._gone and -count == self._counts[pair]:  # else an outdated entry

@@ -2,7 +2,7 @@
 
 `tokenizer.ggml.model` names the kind: "llama" is SentencePiece with scores, "gpt2" byte-level BPE with
 merge rules. For the latter `tokenizer.ggml.pre` names how words are cut: that is a name only, the
-pattern itself is in the program. A name that is not known here is an error, for any guess would give
+pattern itself is in the program. A name that is not known here is an error, because any guess would give
 plausible but wrong tokens.
 """
 

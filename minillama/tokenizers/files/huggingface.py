@@ -79,7 +79,7 @@ def _vocabulary(root: dict[str, Any], model: dict[str, Any], path: PathOrName) -
     kinds: dict[int, int] = {}
     for text, id_ in vocab.items():
         if expect(id_, int, path, f"model.vocab[{text!r}]") in by_id:
-            raise CheckpointError(path, f"model.vocab[{text!r}]", f"id {id_} is {by_id[id_]!r} already")
+            raise CheckpointError(path, f"model.vocab[{text!r}]", f"id {id_} is already {by_id[id_]!r}")
         by_id[id_] = text
         if byte_fallback and is_byte_piece(text):
             kinds[id_] = TokenType.BYTE

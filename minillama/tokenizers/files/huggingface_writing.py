@@ -28,7 +28,7 @@ def serialize_tokenizer_json(tokenizer: Tokenizer) -> bytes:
     vocab = {text: id_ for id_, text in enumerate(tokenizer.pieces)}
     if len(vocab) != tokenizer.vocab_size:
         twice = next(text for id_, text in enumerate(tokenizer.pieces) if vocab[text] != id_)
-        raise ValueError(f"two tokens are spelled {twice!r}, a tokenizer.json cannot hold both")
+        raise ValueError(f"two tokens are spelled {twice!r}: a tokenizer.json cannot hold both")
     unknown = None if tokenizer.unk_id is None else tokenizer.pieces[tokenizer.unk_id]
     model = {
         "type": "BPE",

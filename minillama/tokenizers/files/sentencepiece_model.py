@@ -85,7 +85,7 @@ def parse(
     Raises
     ------
     CheckpointError
-        When the bytes are damaged, or ask for what LLaMA's tokenizer does not do: another algorithm
+        When the bytes are damaged, or ask for what LLaMA's tokenizer does not do: an algorithm other
         than BPE, or a normaliser that changes characters.
     """
     try:

@@ -47,7 +47,7 @@ def read_json(data: bytes, path: str | PathLike[str]) -> dict[str, Any]:
 
 
 def expect(value: Any, kind: type[T], path: str | PathLike[str], field: str) -> T:
-    """`value`, if it is of the kind; true and false are no numbers here."""
+    """`value`, if it is of the kind; true and false do not count as numbers here."""
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
         found = "nothing" if value is None else f"{type(value).__name__} {str(value)[:60]!r}"
         raise CheckpointError(path, field, f"expected {KIND_NAMES[kind]}, found {found}")

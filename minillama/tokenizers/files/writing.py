@@ -17,7 +17,7 @@ from .sentencepiece_model import serialize
 def save_tokenizer(tokenizer: Tokenizer, folder: str | os.PathLike[str]) -> None:
     """Write `tokenizer.model` or `tokenizer.json`, and `tokenizer_config.json`, into `folder`.
 
-    A tokenizer that came from such a file is written back byte for byte; others are written anew. What
+    A tokenizer that came from such a file is written back byte for byte; others are written from scratch. What
     the file itself cannot say (chat template, whether a text begins with BOS) is in the configuration.
     """
     if tokenizer.source is not None:

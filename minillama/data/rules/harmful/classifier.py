@@ -22,7 +22,7 @@ import numpy as np
 
 from ....compute.jit import kernel
 
-_MOST_FEATURES = 1 << 16  # of one text; what comes behind is not looked at
+_MOST_FEATURES = 1 << 16  # of one text; what comes after them is not looked at
 
 
 @kernel(exact=True)
@@ -148,7 +148,7 @@ class TextClassifier:
                 weights, scale, bias = stored["weights"], float(stored["scale"]), float(stored["bias"])
         except (OSError, KeyError, ValueError, TypeError, EOFError) as error:
             raise ValueError(
-                f"{path}: no classifier of minillama ({error}); train one with harmful_classifier.train"
+                f"{path}: not a classifier of minillama ({error}); train one with harmful_classifier.train"
             ) from error
         size = len(weights) if weights.ndim == 1 else 0
         if weights.dtype != np.int8 or size < 2 or size & (size - 1) or not math.isfinite(scale + bias):
@@ -193,7 +193,7 @@ def train(
     Raises
     ------
     ValueError
-        Lengths differ, a label is no 0 or 1, one of the classes is missing, or `bits` is out of range.
+        Lengths differ, a label is not 0 or 1, one of the classes is missing, or `bits` is out of range.
     """
     _check(texts, labels, importance, bits)
     found = [features_of(text, bits) for text in texts]

@@ -34,7 +34,7 @@ _WORDLESS = re.compile(r"[^\W_]")
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a text, each with the blanks or line ends behind it: joined they are the text."""
+    """The sentences of a text, each with the blanks or line ends after it: joined they are the text."""
     parts, start = [], 0
     for match in _SENTENCE.finditer(text):
         stop = match.end()

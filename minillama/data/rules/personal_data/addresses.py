@@ -4,12 +4,12 @@ Every expression looks at a bounded number of characters around a rare one (`@`,
 the time grows with the length of the text and no faster.
 
 E-mail: a local part of letters (of any alphabet), digits and ``.+_%&'-`` of at most 64 characters, and a
-domain with a dot whose last label is no file suffix (`logo@2x.png`) and is not called
+domain with a dot whose last label is not a file suffix (`logo@2x.png`) and is not called
 (`a@b.mean()`); also "name [at] example [dot] org", and without brackets before the commonest top levels.
 
 IP: `ipaddress` decides what is well formed. Four small numbers are also what versions and sections
 look like, so "1.2.3.4" counts only with a word such as "server" near it, a port or a prefix length.
-"::1" and "ab::cd" are slices and scopes in code; short IPv6 addresses need such a word as well.
+"::1" and "ab::cd" are slices and scopes in code; short IPv6 addresses need such a word too.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def ip_addresses(text: str) -> Iterator[Span]:
 
 
 def _is_v4(text: str, start: int, stop: int) -> bool:
-    """Well formed, and no version or section number by its looks and its neighbours."""
+    """Well formed, and by its looks and its neighbours not the number of a version or section."""
     address = text[start:stop]
     try:
         ipaddress.IPv4Address(address)

@@ -37,11 +37,11 @@ class Span(NamedTuple):
 
 
 def nearest(text: str, start: int, positive: re.Pattern[str], negative: re.Pattern[str], window: int = WINDOW) -> int:
-    """Which kind of word stands nearest in front of `start`: 1, -1, or 0 when there is none.
+    """Which kind of word stands nearest in front of `start`: 1, -1, or 0 when there is no such word.
 
     "order number" ends with a positive word for some kinds; where both end at one place the
     negative one wins. A word further off counts only within the same sentence, and a negative one with
-    another number behind it belongs to that.
+    another number after it belongs to that number.
     """
     before = plain_before(text, start, window)
     if not before:
@@ -63,21 +63,21 @@ def _verdict(before: str, positive: re.Pattern[str], negative: re.Pattern[str]) 
 
 
 def last_end(text: str, pattern: re.Pattern[str], start: int = 0) -> int:
-    """Where the last occurrence in a lower-case text ends, -1 when there is none."""
+    """Where the last occurrence in a lower-case text ends, -1 when it does not occur."""
     end = -1
     for match in pattern.finditer(text, start):
         end = match.end()
     return end
 
 
-def label_behind(text: str, stop: int) -> bool:
-    """Whether a telephone's label stands right behind, as in "416 60 039 office" or "781 1704 (fax)"."""
-    behind = re.match(r"[ \t]{0,2}[-–(,:|]?[ \t]?(\w+)(?! *[\w+(:])", text[stop : stop + 20])
-    return bool(behind and len(behind[1]) > 1 and LABELS.fullmatch(behind[1].lower()))
+def label_after(text: str, stop: int) -> bool:
+    """Whether a telephone's label stands right after, as in "416 60 039 office" or "781 1704 (fax)"."""
+    after = re.match(r"[ \t]{0,2}[-–(,:|]?[ \t]?(\w+)(?! *[\w+(:])", text[stop : stop + 20])
+    return bool(after and len(after[1]) > 1 and LABELS.fullmatch(after[1].lower()))
 
 
 def follows(text: str, stop: int, pattern: re.Pattern[str], window: int = 40) -> bool:
-    """Whether such a word stands behind in the same sentence and is not the label of a further number."""
+    """Whether such a word follows in the same sentence and is not the label of a further number."""
     if LETTER.search(text, stop, stop + window) is None:
         return False
     sentence = _SENTENCE_END.split(text[stop : stop + window + 20].lower(), maxsplit=1)[0]
@@ -87,8 +87,8 @@ def follows(text: str, stop: int, pattern: re.Pattern[str], window: int = 40) ->
 
 def near(text: str, start: int, stop: int, pattern: re.Pattern[str], window: int = WINDOW) -> bool:
     """Whether one of the words stands within `window` characters on either side."""
-    before, behind = text[max(0, start - window) : start], text[stop : stop + window]
-    return bool(pattern.search(before.lower()) or pattern.search(behind.lower()))
+    before, after = text[max(0, start - window) : start], text[stop : stop + window]
+    return bool(pattern.search(before.lower()) or pattern.search(after.lower()))
 
 
 def plain_before(text: str, start: int, window: int) -> str:

@@ -1,7 +1,7 @@
 """Personal data in texts: find it, replace it, or drop the document.
 
 What the LLaMA 2 paper did: it left out whole sites known for much personal data about private
-individuals (section 2.1), and says of nothing finer. It deliberately filtered no further (section 4.1).
+individuals (section 2.1), and mentions nothing finer. It deliberately filtered no further (section 4.1).
 What is here is therefore not LLaMA 2's filter but what others have published, and more:
 
 - ``style="dolma"``: the rules of Dolma (arXiv:2402.00159 §5.3): e-mail, US-style telephone, IPv4; up to five
@@ -169,8 +169,8 @@ class PersonalDataFilter:
     Notes
     -----
     FineWeb never drops; ``style="fineweb"`` goes with ``action="redact"``. Its replacements rotate within
-    a document and start anew with the next, so that the result does not depend on the documents before.
-    `findings` counts kinds ("dropped" as well); `examples` shows a masked excerpt, never the data themselves.
+    a document and start over with the next, so that the result does not depend on the documents before.
+    `findings` counts kinds ("dropped" too); `examples` shows a masked excerpt, never the data themselves.
     """
 
     name = "personal_data"
@@ -228,6 +228,6 @@ class PersonalDataFilter:
 
 def _excerpt(text: str, span: Span) -> str:
     """What stands around a span, with the span and all other digits and signs of addresses masked."""
-    before, behind = text[max(0, span.start - 30) : span.start], text[span.stop : span.stop + 20]
-    masked = ["".join("*" if c.isdigit() or c == "@" else c for c in part) for part in (before, behind)]
+    before, after = text[max(0, span.start - 30) : span.start], text[span.stop : span.stop + 20]
+    masked = ["".join("*" if c.isdigit() or c == "@" else c for c in part) for part in (before, after)]
     return f"{masked[0]}[{span.kind}]{masked[1]}"[:100]

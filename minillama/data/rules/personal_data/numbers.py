@@ -5,8 +5,8 @@
 - Card: 12 to 19 digits, bare or grouped as printed on cards, Luhn-valid, and of a known issuer unless a
   word such as "card" is near (generators know more issuers than there are).
   16-digit (and 14- and 15-digit) numbers need no more; the lengths that other things share (12, 13, 17 to 19)
-  need a word such as "card" or no word against it and a grouping. Right behind the word "card" a
-  number of a known issuer counts without the checksum as well: synthetic and mistyped numbers are not all Luhn-valid.
+  need a word such as "card" or no word against it and a grouping. Right after the word "card" a
+  number of a known issuer counts even without the checksum: synthetic and mistyped numbers are not all Luhn-valid.
 - IBAN: country, its length, modulus 97. Beside a word such as "IBAN" the checksum may be wrong (generators of
   test data and people with typing errors make such), if it is written without blanks or in groups of four.
 - US SSN: 3-2-4 digits that the Social Security Administration could have issued. With dashes that
@@ -127,7 +127,7 @@ def _unescaped(text: str, run: Run) -> Run:
 
 
 def _opened(text: str, start: int, stop: int) -> int:
-    """Where a run begins with its plus sign and its brackets, unless they are closed behind it."""
+    """Where a run begins with its plus sign and its brackets, unless they are closed after it."""
     while start > 0 and text[start - 1] in "+(" and not (text[start - 1] == "(" and ")" not in text[start:stop]):
         start -= 1
     return start
@@ -163,12 +163,12 @@ def _windows(text: str, run: Run, shapes: set[tuple[int, ...]], single: tuple[in
 
 def _joined_to_word(text: str, start: int, stop: int) -> bool:
     """Whether a number is a part of something longer: a hash, a UUID, a path, an identifier, a decimal."""
-    before, behind = text[max(0, start - 2) : start], text[stop : stop + 2]
+    before, after = text[max(0, start - 2) : start], text[stop : stop + 2]
     if len(before) == 2 and before[1] in "-_/.=&" and before[0].isalnum() and before[1] != "=":
         return True
-    if behind[:1] == "_":
+    if after[:1] == "_":
         return not emphasised(text, stop)
-    return behind[:1].isalnum() or (len(behind) == 2 and behind[0] in "-." and behind[1].isalnum())
+    return after[:1].isalnum() or (len(after) == 2 and after[0] in "-." and after[1].isalnum())
 
 
 def cards(text: str, runs: list[Run]) -> Iterator[Span]:
@@ -255,7 +255,7 @@ def bank_numbers(text: str, runs: list[Run]) -> Iterator[Span]:
 
 
 def papers(text: str, lower: str, kind: str) -> Iterator[Span]:
-    """Numbers of passports and driver's licences right behind their words."""
+    """Numbers of passports and driver's licences right after their words."""
     hints, pattern = _PAPERS[kind]
     if any(hint in lower for hint in hints):
         for match in pattern.finditer(text):

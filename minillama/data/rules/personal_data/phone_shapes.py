@@ -1,11 +1,11 @@
-"""The shapes of telephone numbers that need no word near them, and of numbers that are none.
+"""The shapes of telephone numbers that need no word near them, and of numbers that are not telephone numbers.
 
 - With a country code that exists: +46 (0)8 928 571 38, 0044 20 7946 0958.
 - North American 3-3-4; with blanks only where area and exchange are possible ones.
-- An area code in brackets; several groups or area and number behind a national 0 (01.84.17.61.18,
+- An area code in brackets; several groups or area and number after a national 0 (01.84.17.61.18,
   030 1234567, 0316 / 123456); Russian 8-916-123-45-67 and Chinese 138 1234 5678.
 
-None: dates, times, years, decimals, versions, sums (``(402) 512 - 8854 =``), rows of a lottery (five or six
+Not telephones: dates, times, years, decimals, versions, sums (``(402) 512 - 8854 =``), rows of a lottery (five or six
 rising numbers below 60), parts of longer numbers, cells of tables of numbers.
 """
 
@@ -65,13 +65,13 @@ def compact_date(written: str) -> bool:
 
 def part_of_longer(text: str, run: Run) -> bool:
     """Whether the run is cut out of an identifier, a path, a DOI, a longer decimal or a product of numbers."""
-    before, behind = text[max(0, run.start - 2) : run.start], text[run.stop : run.stop + 2]
+    before, after = text[max(0, run.start - 2) : run.start], text[run.stop : run.stop + 2]
     plus = text[run.start] == "+"
-    if behind[:1] == "@" or (behind[:1].isalnum() and not EXTENSION.match(text, run.stop)):
+    if after[:1] == "@" or (after[:1].isalnum() and not EXTENSION.match(text, run.stop)):
         return True
-    if behind[:1] == "_" and not emphasised(text, run.stop):
+    if after[:1] == "_" and not emphasised(text, run.stop):
         return True
-    if len(behind) == 2 and behind[0] in "-," and behind[1].isdigit() and not (plus or _field(text, run)):
+    if len(after) == 2 and after[0] in "-," and after[1].isdigit() and not (plus or _field(text, run)):
         return True
     if plus:
         return before[-1:].isdigit() and text[max(0, run.start - 3) : run.start] != "%20"
@@ -88,12 +88,12 @@ def _field(text: str, run: Run) -> bool:
     """Whether a comma that touches the run separates fields, and not thousands or decimals."""
     single = len(run.groups) == 1
     thousands = run.lengths[0] < 4 and set(run.lengths[1:]) <= {3}
-    before, behind = text[run.start - 1 : run.start], text[run.stop : run.stop + 1]
+    before, after = text[run.start - 1 : run.start], text[run.stop : run.stop + 1]
     if single or thousands:
         field = text[max(0, run.start - 2) : run.start - 1]
         opened = before in ("", "\n", "\t", '"') or (before == "," and (single or not field.isdigit()))
         return opened and run.lengths[-1] > (3 if single else 2)
-    return before != "," or behind != "-"
+    return before != "," or after != "-"
 
 
 def _in_doi(text: str, start: int) -> bool:
@@ -161,7 +161,7 @@ def _north_american(written: str, parts: tuple[str, str]) -> bool:
 
 
 def _national(text: str, run: Run, first: int, last: int, written: str) -> bool:
-    """Behind a trunk 0: two to five groups of a telephone's lengths."""
+    """After a trunk 0: two to five groups of a telephone's lengths."""
     lengths = run.lengths[first : last + 1]
     total = sum(lengths)
     if _TRUNK.fullmatch(written):

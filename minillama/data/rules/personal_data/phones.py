@@ -3,11 +3,11 @@
 Some shapes are telephone numbers nearly wherever they stand (`phone_shapes`). They count unless
 a word such as "order" or "ISBN" stands right in front, or they are cells of a table.
 
-All other numbers of 7 to 15 digits (451 5986, 72 128 827, 9498777106) are as often something else.
+All other numbers of 7 to 15 digits (451 5986, 72 128 827, 9498777106) are just as often something else.
 They count only beside a telephone's word that is tied to them: right in front, with a colon or a few words
 that lead on to a number ("call me on", "ring Ann at", "my number is", ``customer_phone=``, a cell ``| Phone |``),
-as a single letter that is a label (``T 605 …``, ``M: …``), behind another such number ("or …"), below one in
-a row of the same form, or right behind ("416 60 039 office"). A word that only stands near ("the phone has
+as a single letter that is a label (``T 605 …``, ``M: …``), after another such number ("or …"), below one in
+a row of the same form, or right after ("416 60 039 office"). A word that only stands near ("the phone has
 20943944 pixels") does not count.
 """
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from .context import LETTER, Span, label_behind, last_end, nearest, plain_before
+from .context import LETTER, Span, label_after, last_end, nearest, plain_before
 from .numbers import Run
 from .phone_shapes import (
     EXTENSION,
@@ -153,7 +153,7 @@ def _marked(text: str, run: Run, first: int) -> bool:
 
 
 def _told_by_words(text: str, run: Run, previous: tuple[int, int]) -> bool:
-    """Whether the words around make a number of 7 to 15 digits a telephone number."""
+    """Whether the words around it make a number of 7 to 15 digits a telephone number."""
     written = text[run.start : run.stop]
     unclosed = written.startswith("(") and ")" not in written and len(run.groups) > 1
     if not 7 <= sum(run.lengths) <= 15 or len(run.groups) > 7 or unclosed or run.lengths.count(1) > 2:
@@ -171,8 +171,8 @@ def _told_by_words(text: str, run: Run, previous: tuple[int, int]) -> bool:
     verdict = nearest(text, run.start, PHONE_WORDS, NOT_PHONE_WORDS, 60)
     if verdict > 0:
         return _tied(text, run, written)
-    behind = label_behind(text, run.stop) or _said_behind(text, run.stop)
-    return verdict == 0 and behind and before[-1:] not in ("=", "*", "<", ">", "^")
+    after = label_after(text, run.stop) or _said_after(text, run.stop)
+    return verdict == 0 and after and before[-1:] not in ("=", "*", "<", ">", "^")
 
 
 def _listed(text: str, run: Run, last_stop: int) -> bool:
@@ -215,8 +215,8 @@ def _tied(text: str, run: Run, written: str) -> bool:
     return not found or found[-1] in _LEADS or labelled or glued or end[-1:] in ("(", "\n", "-", "\u2013")
 
 
-def _said_behind(text: str, stop: int) -> bool:
-    """Whether the sentence goes on like "is my new cell number"."""
+def _said_after(text: str, stop: int) -> bool:
+    """Whether the sentence continues like "is my new cell number"."""
     said = _IS.match(text, stop)
     if said is None:
         return False

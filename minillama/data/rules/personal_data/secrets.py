@@ -1,7 +1,7 @@
 """Keys, tokens, passwords and Bitcoin addresses.
 
 Providers publish how their keys begin and how long they are so that they can be found in texts (as
-BigCode's and detect-secrets' filters do). A password or key without such a mark counts only behind
+BigCode's and detect-secrets' filters do). A password or key without such a mark counts only after
 a name and "=" or ":" (``api_key = "…"``), and only if it mixes letters with digits. Bitcoin addresses have checksums.
 """
 

@@ -1,7 +1,7 @@
 """The published rules of two corpora, as published.
 
 Dolma (its tagger of personal data; arXiv:2402.00159 §5.3): an e-mail address is what stands around an @
-between blanks, with a dot behind the @ and at most one mark and a blank behind it, so not at the
+between blanks, with a dot after the @ and at most one mark and a blank after it, so not at the
 very end of a text; a telephone number is 3-3-4 digits after a blank; an IPv4 address is four numbers up
 to 255. Telephones and IP addresses do not count where "isbn", "doi" or "#" is within 100 characters,
 telephones not in a text with a URL. (In the published code the expression for URLs begins with a

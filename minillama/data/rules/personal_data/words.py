@@ -1,6 +1,6 @@
 """The words that tell what a number is: lists for each kind, and lists that speak against it.
 
-They are whole words of lower-case texts; an underscore is a border, so that the keys of data count as well
+They are whole words of lower-case texts; an underscore is a border, so that the keys of data count too
 (`customer_phone=`). `context` says which of two words decides and how close a word has to be.
 """
 

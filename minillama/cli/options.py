@@ -1,0 +1,101 @@
+"""What `generate`, `chat` and others share: their options, and what is made of them."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .output import download_bar
+
+if TYPE_CHECKING:
+    from ..llm import LLM
+
+DEFAULT_MODEL = "smollm2-135m-instruct"
+STORY_TELLER = "stories3M"  # ships inside the package: no network
+
+
+class OpsName(StrEnum):
+    reference = "reference"
+    fast = "fast"
+
+
+class KVName(StrEnum):
+    float32 = "float32"
+    float16 = "float16"
+
+
+Model = Annotated[str, typer.Option("--model", "-m", help="A known name (see `minillama models`), a file or a folder.")]
+TokenizerFile = Annotated[
+    Path | None, typer.Option("--tokenizer", help="Tokenizer file, where the model's format carries none.")
+]
+MaxTokens = Annotated[int | None, typer.Option("--max-tokens", "-n", min=0, help="The most tokens to generate.")]
+Temperature = Annotated[float, typer.Option("--temperature", "-t", help="0 takes the most probable token each time.")]
+TopK = Annotated[int, typer.Option("--top-k", help="Only the k most probable tokens; 0 is off.")]
+TopP = Annotated[float, typer.Option("--top-p", help="Only the most probable tokens up to this mass; 1 is off.")]
+MinP = Annotated[float, typer.Option("--min-p", help="The least share of the best token's probability; 0 is off.")]
+Penalty = Annotated[float, typer.Option("--repetition-penalty", help="Above 1 repeats less; 1 is off.")]
+Stop = Annotated[list[str] | None, typer.Option("--stop", help="End before this text; may be given several times.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="The same seed gives the same text.")]
+Threads = Annotated[int | None, typer.Option("--threads", help="Cores to use; all by default.")]
+OpsOption = Annotated[OpsName, typer.Option("--ops", help="Compiled kernels, or the plain NumPy that checks them.")]
+KVOption = Annotated[KVName, typer.Option("--kv-cache", help="float16 halves the memory of long conversations.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No figures on stderr.")]
+
+
+def given_text(text: str | None, prompt: str | None) -> str:
+    """The text from the argument, the option or a pipe; exactly one of them."""
+    if text is not None and prompt is not None:
+        raise ValueError("the text was given twice: as an argument and with --prompt")
+    given = text if text is not None else prompt
+    if given is not None and given != "-":
+        return given
+    if given is None and sys.stdin.isatty():
+        raise ValueError('there is no text: give it in quotes ("Once upon a time") or through a pipe')
+    try:
+        return sys.stdin.read().rstrip("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"stdin is not UTF-8 text: {error}") from error
+
+
+def chosen_sampling(temperature: float, top_k: int, top_p: float, min_p: float, repetition_penalty: float) -> Any:
+    from ..inference.sampling import Sampling
+
+    return Sampling(
+        temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=repetition_penalty
+    )
+
+
+def load_llm(model: str, tokenizer: Path | None, threads: int | None, ops: OpsName, kv_cache: KVName) -> LLM:
+    from ..llm import load
+    from ..ops import NAMED_OPS
+
+    with download_bar() as progress:
+        return load(
+            model,
+            tokenizer=tokenizer,
+            threads=threads,
+            ops=NAMED_OPS[ops.value],
+            kv_dtype=kv_cache.value,
+            progress=progress,
+        )
+
+
+def load_tokenizer_of(model: str, tokenizer: Path | None) -> Any:
+    from ..checkpoints.hub.locate import resolve
+    from ..checkpoints.loading import load_checkpoint, tokenizer_of
+    from ..tokenizers import load_tokenizer
+
+    if tokenizer is not None and tokenizer.suffix != ".bin":
+        return load_tokenizer(tokenizer)
+    with download_bar() as progress:
+        found = resolve(model, progress=progress)
+    checkpoint = load_checkpoint(found.path)
+    file = tokenizer or found.tokenizer
+    own = load_tokenizer(file, vocab_size=checkpoint.config.vocab_size) if file else tokenizer_of(checkpoint)
+    if own is None:
+        raise ValueError(f"{model} carries no tokenizer: give --tokenizer FILE")
+    return own

@@ -1,0 +1,44 @@
+"""An answer as it comes, and how fast it came."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .output import compiled_functions, write
+
+if TYPE_CHECKING:
+    from ..inference.text import TextStream
+
+
+class Timed:
+    """Runs a text stream to stdout and measures prompt and answer separately; starting it runs the prompt."""
+
+    def __init__(self, start: Callable[[], TextStream]) -> None:
+        self._compiled_before = compiled_functions()
+        begin = time.perf_counter()
+        self.stream = start()
+        self.prompt_seconds = time.perf_counter() - begin
+        session = self.stream.tokens.session
+        self.prompt_tokens = session.position - session.reused
+        self.seconds = 0.0
+
+    def show(self) -> None:
+        """Print the pieces as they come; an interrupt ends the answer, not the program."""
+        begin = time.perf_counter()
+        try:
+            for piece in self.stream:
+                write(piece)
+        finally:
+            self.seconds = time.perf_counter() - begin
+
+    def figures(self) -> str:
+        """Tokens, speed, and why the text ended if not by itself."""
+        n = len(self.stream.result.ids)
+        speed = f"{n / self.seconds:.1f} tokens/s" if n and self.seconds else "0 tokens/s"
+        why = {"length": "; stopped at --max-tokens", "context": "; the context is full"}
+        ended = why.get(self.stream.result.finish_reason or "", "")
+        if compiled_functions() > self._compiled_before:
+            ended += "; most of the time went into compiling, the next run is quick"
+        return f"prompt {self.prompt_tokens} tokens in {self.prompt_seconds:.2f} s; {n} tokens at {speed}{ended}"

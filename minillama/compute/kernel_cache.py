@@ -1,0 +1,266 @@
+"""Compiled kernels on disk, found again by what they were compiled from.
+
+Numba's own cache goes by the path and the age of one source file: it notices no edit to a function
+that a kernel calls in another file, and a second copy of the same code compiles everything again.
+Here a file is named after
+
+    the contents of every source file whose functions the kernel reaches,
+    the values of the constants that they use,
+    the types of its arguments, the processor, and the versions of Python, Numba and llvmlite,
+
+so it either fits exactly or is not there. An edit compiles the kernels that reach the edited file, and
+no others; where the source lies, and when it was written, does not matter. A file is written under
+another name first and begins with a checksum: several processes may share a folder, and what is
+damaged is compiled again.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import os
+import pickle
+import shutil
+import sys
+import tempfile
+import time
+import types
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import serialize, sigutils
+from numba.core.compiler import CompileResult
+
+from ..files.home import cache_dir
+
+_PACKAGE = __name__.partition(".")[0]
+# Kernels that were not used for so long are deleted, when others are compiled.
+_KEEP_DAYS = 30
+_DAY = 86_400
+_CHECKSUM = hashlib.sha256().digest_size
+
+
+@functools.cache
+def kernel_folder() -> Path | None:
+    """Where compiled kernels are kept; None where nothing can be written."""
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    folder = Path(given) / "minillama" if given else cache_dir() / "kernels"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+def keep_on_disk(dispatcher: Any) -> None:
+    """Let a function that Numba has not compiled yet look on disk first, and leave its results there."""
+    folder = kernel_folder()
+    # A name of Numba's inside; where a version does not have it, kernels are compiled in every process.
+    if folder is not None and hasattr(dispatcher, "_cache") and _file_of(dispatcher.py_func) is not None:
+        _read_sources(dispatcher.py_func.__module__)
+        dispatcher._cache = KernelCache(dispatcher.py_func, folder)
+
+
+class KernelCache:
+    """What Numba asks of the cache of one function: to load and to save the result for some types.
+
+    Parameters
+    ----------
+    function : function
+    folder : Path
+    """
+
+    def __init__(self, function: Callable[..., Any], folder: Path) -> None:
+        self._function, self._folder = function, folder
+        self._enabled = True
+
+    @property
+    def cache_path(self) -> str:
+        return str(self._folder)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The compiled function for these types, or None."""
+        target_context.refresh()  # registers what Numba knows, which unpickling needs
+        if not self._enabled:
+            return None
+        path = self._path(sig, target_context.codegen())
+        try:
+            content = path.read_bytes()
+            if hashlib.sha256(content[_CHECKSUM:]).digest() != content[:_CHECKSUM]:
+                return None
+            _mark_as_used(path)
+            return CompileResult._rebuild(target_context, *pickle.loads(content[_CHECKSUM:]))
+        except FileNotFoundError:
+            return None
+        except Exception:  # whatever is wrong with a file, compiling again puts it right
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep a compiled function; without a word where that is not possible."""
+        if not self._enabled or data.lifted or data.library.has_dynamic_globals:
+            return
+        content = serialize.dumps(data._reduce())
+        with suppress(OSError):  # a full disk: the kernel is compiled once more next time
+            _write(self._path(sig, data.codegen), hashlib.sha256(content).digest() + content)
+            _forget_old(self._folder)
+
+    def enable(self) -> None:
+        self._enabled = True
+
+    def disable(self) -> None:
+        self._enabled = False
+
+    def flush(self) -> None:
+        """Forget nothing: files that do not fit any more are never found."""
+
+    def _path(self, sig: Any, codegen: Any) -> Path:
+        arguments, _ = sigutils.normalize_signature(sig)
+        name = f"{self._function.__module__}.{self._function.__qualname__}"
+        key = repr((name, source_digest(self._function), [str(kind) for kind in arguments], codegen.magic_tuple()))
+        readable = "".join(c for c in name.removeprefix(f"{_PACKAGE}.") if c.isalnum() or c in "._")
+        return self._folder / f"{readable[-60:]}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
+
+
+def _write(path: Path, content: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(name, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def _mark_as_used(path: Path) -> None:
+    with suppress(OSError):
+        if time.time() - path.stat().st_mtime > _DAY:
+            os.utime(path)
+
+
+@functools.cache  # once in a process
+def _forget_old(folder: Path) -> None:
+    for path in folder.iterdir():
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _KEEP_DAYS * _DAY:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+# --- what a kernel is made of -----------------------------------------------------------
+
+
+def source_digest(function: Callable[..., Any]) -> str:
+    """A digest of all that decides what a kernel compiles to, except its types and the processor."""
+    files, values = _reached_from(function)
+    versions = (sys.version_info[:2], numba.__version__, llvmlite.__version__)
+    contents = sorted((Path(file).name, _file_digest(file)) for file in files)
+    return hashlib.sha256(repr((versions, contents, sorted(values))).encode()).hexdigest()
+
+
+def _reached_from(function: Callable[..., Any]) -> tuple[set[str], set[str]]:
+    """Source files of the functions that `function` reaches, itself included, and values of their globals."""
+    files: set[str] = set()
+    values: set[str] = set()
+    seen: set[int] = set()
+    waiting: list[tuple[str, Any]] = [(function.__name__, function)]
+    while waiting:
+        name, thing = waiting.pop()
+        if id(thing) in seen and not isinstance(thing, (int, float, str)):
+            continue
+        seen.add(id(thing))
+        code = _function_of(thing)
+        if code is not None:
+            file = _file_of(code)
+            values.add(f"{name} is {code.__module__}.{code.__qualname__}")
+            if file is not None:
+                files.add(file)
+                waiting.extend(_globals_of(code))
+        elif isinstance(thing, (tuple, list, set, frozenset)):
+            waiting.extend((name, item) for item in thing)
+        elif isinstance(thing, dict):
+            waiting.extend((f"{name}[{key!r}]", item) for key, item in thing.items())
+        else:
+            values.add(f"{name} = {_description(thing)}")
+            kind: Any = type(thing)
+            if _file_of(kind) is not None:
+                files.add(str(_file_of(kind)))
+    return files, values
+
+
+def _function_of(thing: Any) -> Any:
+    """The Python function, or the class, that a thing is made of; None for a value."""
+    thing = getattr(thing, "py_func", thing)  # a kernel
+    thing = getattr(thing, "__wrapped__", thing)  # an intrinsic
+    return thing if isinstance(thing, (types.FunctionType, type)) else None
+
+
+def _globals_of(function: Any) -> Iterator[tuple[str, Any]]:
+    """What a function, and those inside it, call by name."""
+    if isinstance(function, type):
+        return
+    codes = [function.__code__]
+    while codes:
+        code = codes.pop()
+        codes.extend(constant for constant in code.co_consts if isinstance(constant, types.CodeType))
+        for name in code.co_names:
+            if name in function.__globals__:
+                yield name, function.__globals__[name]
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
+        with suppress(ValueError):  # not filled yet
+            yield name, cell.cell_contents
+
+
+def _description(value: Any) -> str:
+    """The same text for the same value in every process."""
+    if isinstance(value, (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype)):
+        return repr(value)
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
+    if isinstance(value, (ir.Type, ir.Constant)):
+        return str(value)
+    return getattr(value, "__name__", type(value).__qualname__)
+
+
+@functools.cache
+def _file_of(thing: Any) -> str | None:
+    """The source of a function or a class of ours; None for what belongs to Python or to another package."""
+    module = sys.modules.get(thing.__module__)
+    file = getattr(module, "__file__", None)
+    if isinstance(thing, types.FunctionType):
+        file = inspect.getfile(thing)
+    elif not (thing.__module__ or "").startswith(f"{_PACKAGE}."):
+        return None
+    if file is None or not os.path.isfile(file) or _is_installed(file):
+        return None
+    return file
+
+
+@functools.cache
+def _is_installed(file: str) -> bool:
+    """Whether a file is of another package, whose version stands for its contents."""
+    ours = str(Path(__file__).parent) + os.sep
+    return not file.startswith(ours) and any(
+        file.startswith(str(Path(module.__file__ or "").parent) + os.sep) for module in (numba, llvmlite, np, os)
+    )
+
+
+@functools.cache  # once for every module that has kernels
+def _read_sources(module: str) -> None:
+    """Look at the sources that are loaded now: an edit from here on is not what this process runs."""
+    for name, loaded in list(sys.modules.items()):
+        file = getattr(loaded, "__file__", None) if name == module or name.startswith(f"{_PACKAGE}.") else None
+        if file is not None and os.path.isfile(file):
+            _file_digest(file)
+
+
+@functools.cache
+def _file_digest(file: str) -> str:
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()

@@ -1,0 +1,186 @@
+"""Who runs the model: chosen once, and held as a value.
+
+A runner continues the sequences of a cache by some ids. There are two:
+
+    LayerRunner   layer by layer, with any table of functions and any number of sequences
+    FusedRunner   the package's own functions on repacked matrices: a token of one sequence is a single
+                  kernel (fused.py), more of them go through the layers
+
+`runner_for` is the one place that chooses. A model, a session and a batch hold what it gave them, and never
+ask again. Because the fused kernel is taken for the untouched table alone, a replaced function always
+really runs.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import nullcontext
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..compute.array_types import Float
+from ..compute.threads import one_blas_thread
+from ..config import ModelConfig
+from ..kv_cache import KVCache
+from ..layers.rope import rope_table
+from ..model import extend_cached, output_head
+from ..ops import FAST, Ops
+from ..params import Params
+from ..quantization.repacked import RepackedMatrix
+from .fused import Decoder, RepackedModel, repack_model
+
+Ids = NDArray[np.int64]  # (B, T), every one in the vocabulary
+
+# Up to this many tokens are decoded one by one: the layers as separate calls have not paid for themselves yet.
+_FEW_TOKENS = 6
+
+# Numba's simplest threading layer aborts the process when two threads launch kernels at once.
+_ONE_AT_A_TIME = threading.RLock()
+
+
+class Runner(Protocol):
+    """What runs a model.
+
+    Attributes
+    ----------
+    config : ModelConfig
+    ops : Ops
+        The table of functions that run.
+    repacked : RepackedModel or None
+        The matrices rearranged for the CPU, if it runs on them.
+    """
+
+    config: ModelConfig
+    ops: Ops
+    repacked: RepackedModel | None
+
+    def extend(self, ids: Ids, cache: KVCache, *, all_logits: bool = False) -> Float:
+        """Continue every sequence of the cache by T tokens: reserve room, run, advance the cache.
+
+        Parameters
+        ----------
+        ids : int64 ndarray of shape (B, T)
+            Checked by whoever took them in.
+        cache : KVCache
+            Of B sequences. It holds as many tokens as before if anything is raised, an interrupt too.
+        all_logits : bool
+            Logits of all T positions, not of the last alone.
+
+        Returns
+        -------
+        logits : ndarray of shape (B, vocab_size), or (B, T, vocab_size) with `all_logits`
+            Fresh.
+
+        Raises
+        ------
+        ContextFullError
+            When the tokens do not fit.
+        """
+        ...
+
+
+class RopeTable:
+    """RoPE's table, grown by doubling as far as positions are used."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        self._config = config
+        self._table = rope_table(config.head_dim, 0, config.rope_theta)
+
+    def reach(self, n_positions: int) -> tuple[Float, Float]:
+        """(cos, sin) with at least so many rows."""
+        n_rows = len(self._table[0])
+        if n_positions > n_rows:
+            self._table = rope_table(self._config.head_dim, max(n_positions, 2 * n_rows, 256), self._config.rope_theta)
+        return self._table
+
+
+class LayerRunner:
+    """Layer by layer, as model.py says.
+
+    Parameters
+    ----------
+    params : Params
+        As stored; or those of `repacked`.
+    config : ModelConfig
+    ops : Ops
+    repacked : RepackedModel, optional
+    """
+
+    def __init__(
+        self, params: Params, config: ModelConfig, ops: Ops = FAST, repacked: RepackedModel | None = None
+    ) -> None:
+        self.params, self.config, self.ops, self.repacked = params, config, ops, repacked
+        self._rope = RopeTable(config)
+
+    def extend(self, ids: Ids, cache: KVCache, *, all_logits: bool = False) -> Float:
+        """See `Runner.extend`."""
+        end = min(max(cache.lengths.tolist()) + ids.shape[1], cache.max_seq_len)
+        with _ONE_AT_A_TIME:
+            rope = self._rope.reach(end)
+            return extend_cached(self.params, self.config, ids, cache, rope, self.ops, all_logits=all_logits)
+
+
+class FusedRunner:
+    """The package's own functions on repacked matrices.
+
+    Parameters
+    ----------
+    repacked : Interleaved
+    config : ModelConfig
+    """
+
+    def __init__(self, repacked: RepackedModel, config: ModelConfig) -> None:
+        self.config, self.ops = config, FAST
+        self.repacked: RepackedModel | None = repacked
+        self._decoder, self._rope = Decoder(repacked, config), RopeTable(config)
+        self._layers = LayerRunner(repacked.params, config)
+        head = output_head(repacked.params)
+        self._in_integers = isinstance(head, RepackedMatrix) and head.beats_blas
+
+    def extend(self, ids: Ids, cache: KVCache, *, all_logits: bool = False) -> Float:
+        """See `Runner.extend`."""
+        with _ONE_AT_A_TIME:
+            if len(ids) == 1 and ids.shape[1] <= _FEW_TOKENS:
+                return self._one_by_one(ids[0].tolist(), cache, all_logits)
+            with one_blas_thread() if self._in_integers else nullcontext():
+                return self._layers.extend(ids, cache, all_logits=all_logits)
+
+    def _one_by_one(self, tokens: list[int], cache: KVCache, all_logits: bool) -> Float:
+        """A few tokens of one sequence, each through the fused kernel."""
+        cache.reserve(len(tokens))
+        first = int(cache.lengths[0])
+        rope = self._rope.reach(first + len(tokens))
+        logits = [self._decoder.step(token, first + i, cache, rope) for i, token in enumerate(tokens)]
+        cache.advance(len(tokens))  # last, so that an interrupt leaves the cache as it was
+        return np.stack(logits)[None] if all_logits else logits[-1][None]
+
+
+def runner_for(
+    params: Params, config: ModelConfig, ops: Ops = FAST, *, exact: bool = False, earlier: Runner | None = None
+) -> Runner:
+    """Choose what runs a model.
+
+    Parameters
+    ----------
+    params, config, ops
+        As in `model.forward`.
+    exact : bool
+        Run on the weights as they are stored, with all arithmetic in float32.
+    earlier : Runner, optional
+        One of the same parameters, whose repacked matrices are used again if there are any.
+
+    Returns
+    -------
+    Runner
+    """
+    if exact or ops.linear_forward is not FAST.linear_forward:
+        return LayerRunner(params, config, ops)  # only the package's own product knows repacked matrices
+    repacked = None if earlier is None else earlier.repacked
+    repacked = repack_model(params) if repacked is None else repacked
+    if repacked is None:
+        return LayerRunner(params, config, ops)
+    if ops == FAST:
+        return FusedRunner(repacked, config)
+    return LayerRunner(repacked.params, config, ops, repacked)

@@ -1,0 +1,19 @@
+"""Chapter 00: first words.
+
+Write the functions below in any order. Save, and look at the terminal where
+
+    minillama learn watch
+
+runs; or check one by hand with `minillama learn check count_parameters`. The chapter itself is
+notebooks/00_first_words.ipynb. Any helper functions of your own may stand beside these.
+
+A `config` is a dict with the keys that `read_config` returns.
+"""
+
+EXERCISES = (
+    "continue_greedily",
+    "read_config",
+    "count_parameters",
+    "activation_shapes",
+    "context_that_fits",
+)

@@ -1,0 +1,25 @@
+"""Chapter 01: from NumPy to Numba.
+
+Write the functions below in any order. Save, and look at the terminal where
+
+    minillama learn watch
+
+runs; or check one by hand with `minillama learn check stable_softmax`. The chapter itself is
+notebooks/01_numpy_to_numba.ipynb. Any helper functions of your own may stand beside these:
+compiled kernels too, which take arrays to write into and are called by the functions below.
+"""
+
+EXERCISES = (
+    "c_strides",
+    "cache_lines_read",
+    "roofline_seconds",
+    "stable_softmax",
+    "parallel_matvec",
+    "scatter_add_parallel",
+    "pairwise_sum",
+)
+# What the starter imports.
+IMPORTS = (
+    "import numpy as np",
+    "from numba import njit, prange",
+)

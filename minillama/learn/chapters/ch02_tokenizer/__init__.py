@@ -1,0 +1,22 @@
+"""Chapter 02: the tokenizer, from text to numbers and back.
+
+Write the functions below in any order. Save, and look at the terminal where
+
+    minillama learn watch
+
+runs; or check one by hand with `minillama learn check train_bpe`. The chapter itself is
+notebooks/02_tokenizer.ipynb. Any helper functions of your own may stand beside these, and the
+functions may call one another.
+"""
+
+EXERCISES = (
+    "count_bpe_pairs",
+    "merge_pair",
+    "train_bpe",
+    "encode_with_merges",
+    "split_digits",
+    "byte_fallback_ids",
+    "byte_characters_of",
+    "sentencepiece_encode",
+    "utf8_feed",
+)

@@ -1,0 +1,20 @@
+"""Chapter 03: embeddings, logits, cross-entropy, perplexity.
+
+Write the functions below in any order. Save, and look at the terminal where
+
+    minillama learn watch
+
+runs; or check one by hand with `minillama learn check cross_entropy_loss`. The chapter itself is
+notebooks/03_embeddings_and_loss.ipynb. Any helper functions of your own may stand beside these,
+and the functions may call one another.
+"""
+
+EXERCISES = (
+    "gather_embeddings",
+    "log_sum_exp",
+    "shift_targets",
+    "cross_entropy_loss",
+    "cross_entropy_backward",
+    "perplexity",
+    "bits_per_byte",
+)

@@ -1,0 +1,17 @@
+"""Chapter 04: RMSNorm, root-mean-square normalisation.
+
+Write the functions below in any order. Save, and look at the terminal where
+
+    minillama learn watch
+
+runs; or check one by hand with `minillama learn check rmsnorm_forward`. The chapter itself is
+notebooks/04_rmsnorm.ipynb. Any helper functions of your own may stand beside these.
+"""
+
+EXERCISES = (
+    "rmsnorm_forward",
+    "rmsnorm_backward",
+    "rmsnorm_float16",
+    "rmsnorm_kernel",
+    "add_rmsnorm",
+)

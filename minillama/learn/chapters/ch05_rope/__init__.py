@@ -1,0 +1,18 @@
+"""Chapter 05: RoPE, rotary position embedding.
+
+Write the functions below in any order. Save, and look at the terminal where
+
+    minillama learn watch
+
+runs; or check one by hand with `minillama learn check rope_interleaved`. The chapter itself is
+notebooks/05_rope.ipynb. Any helper functions of your own may stand beside these.
+"""
+
+EXERCISES = (
+    "rope_angles",
+    "rope_interleaved",
+    "rope_half",
+    "permute_half_to_interleaved",
+    "rope_offsets",
+    "rope_backward",
+)

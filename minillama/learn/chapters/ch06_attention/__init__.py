@@ -1,0 +1,20 @@
+"""Chapter 06: causal attention.
+
+Write the functions below in any order. Save, and look at the terminal where
+
+    minillama learn watch
+
+runs; or check one by hand with `minillama learn check attend_one_head`. The chapter itself is
+notebooks/06_attention.ipynb. Functions may call one another, and any helper of your own may
+stand beside these.
+"""
+
+EXERCISES = (
+    "softmax_over_keys",
+    "causal_mask",
+    "attend_one_head",
+    "split_into_heads",
+    "attend_many_heads",
+    "attend_online",
+    "attend_decode",
+)

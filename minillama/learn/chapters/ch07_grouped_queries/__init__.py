@@ -1,0 +1,18 @@
+"""Chapter 07: MHA, MQA and GQA.
+
+Write the functions below in any order. Save, and look at the terminal where
+
+    minillama learn watch
+
+runs; or check one by hand with `minillama learn check grouped_attention`. The chapter itself is
+notebooks/07_grouped_queries.ipynb. Any helper functions of your own may stand beside these.
+"""
+
+EXERCISES = (
+    "key_head_of_query_heads",
+    "repeat_kv_heads",
+    "grouped_attention",
+    "pool_heads_into_groups",
+    "expand_groups_to_heads",
+    "kv_cache_bytes_grouped",
+)

@@ -1,0 +1,18 @@
+"""Chapter 08: SwiGLU, the feed-forward layer of LLaMA.
+
+Write the functions below in any order. Save, and look at the terminal where
+
+    minillama learn watch
+
+runs; or check one by hand with `minillama learn check swiglu_forward`. The chapter itself is
+notebooks/08_swiglu.ipynb. Any helper functions of your own may stand beside these.
+"""
+
+EXERCISES = (
+    "silu_stable",
+    "swiglu_forward",
+    "feed_forward",
+    "feed_forward_fused",
+    "ffn_hidden_dim",
+    "swiglu_backward",
+)

@@ -1,0 +1,23 @@
+"""Functions that the mistakes of several exercises are made of, and the package's with the same arguments."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ....layers.swiglu import swiglu_forward as package_swiglu_forward
+
+
+def logistic(z):
+    small = np.exp(-np.abs(z))
+    return np.where(z >= 0, 1, small) / (1 + small)
+
+
+def gelu(z):
+    """The tanh form, as GPT-2 has it."""
+    return 0.5 * z * (1 + np.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)))
+
+
+def forward(gate, up):
+    return package_swiglu_forward(gate, up)[0]

@@ -1,0 +1,18 @@
+"""Chapter 10: the KV cache.
+
+Write the functions below in any order. Save, and look at the terminal where
+
+    minillama learn watch
+
+runs; or check one by hand with `minillama learn check chunk_mask`. The chapter itself is
+notebooks/10_kv_cache.ipynb. Any helper functions of your own may stand beside these.
+"""
+
+EXERCISES = (
+    "chunk_mask",
+    "append_with_growth",
+    "attention_decode_step",
+    "plan_rewind",
+    "ring_slots",
+    "sliding_window_attention",
+)

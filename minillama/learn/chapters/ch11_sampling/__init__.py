@@ -1,0 +1,20 @@
+"""Chapter 11: sampling.
+
+Write the functions below in any order. Save, and look at the terminal where
+
+    minillama learn watch
+
+runs; or check one by hand with `minillama learn check top_p_filter`. The chapter itself is
+notebooks/11_sampling.ipynb. Any helper functions of your own may stand beside these.
+"""
+
+EXERCISES = (
+    "temperature_probabilities",
+    "top_k_filter",
+    "top_p_filter",
+    "min_p_filter",
+    "penalize_repeated_tokens",
+    "filtered_probabilities",
+    "draw_token",
+    "chi_squared",
+)

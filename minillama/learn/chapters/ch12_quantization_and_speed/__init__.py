@@ -1,0 +1,24 @@
+"""Chapter 12: quantisation and speed.
+
+Write the functions below in any order. Save, and look at the terminal where
+
+    minillama learn watch
+
+runs; or check one by hand with `minillama learn check q8_0_quantize_blocks`. The chapter itself is
+notebooks/12_quantization_and_speed.ipynb. Any helper functions of your own may stand beside these.
+"""
+
+EXERCISES = (
+    "q8_0_quantize_blocks",
+    "q4_0_dequantize_blocks",
+    "q4_0_quantize_blocks",
+    "block_error_bounds",
+    "choose_group_size",
+    "int8_block_matvec",
+    "zero_point_correction",
+    "dot4_lanes",
+    "interleave_rows",
+    "split_in_planes",
+    "q4_0_matvec",
+    "decode_speed_bound",
+)

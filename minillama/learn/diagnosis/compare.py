@@ -1,0 +1,156 @@
+"""Is a learner's result the expected one? Lenient about form, strict about numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..exercises.exercise import Exercise
+
+_MOST_EXCHANGED = 5  # results of which all orders are tried
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """The first output that is wrong.
+
+    Attributes
+    ----------
+    kind : "shape", "type", "numbers" or "sequence"
+    output : str
+        Its name, when there are several.
+    expected, got : arrays for "numbers"; lists, text and other values for "sequence"
+    wrong : bool ndarray, for "numbers"
+    message : str, for "shape" and "type"
+    """
+
+    kind: str
+    output: str
+    expected: Any
+    got: Any
+    wrong: NDArray[np.bool_] | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came out: the first mismatch, or None; and remarks on what is right but unusual."""
+
+    mismatch: Mismatch | None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def equal(self) -> bool:
+        return self.mismatch is None
+
+
+def compare(exercise: Exercise, expected: Any, got: Any) -> Comparison:
+    """Compare a result with the reference's."""
+    remarks: list[str] = []
+    if isinstance(expected, tuple):
+        if isinstance(got, np.ndarray) and got.ndim and len(got) == len(expected):
+            got = list(got)  # as many numbers, or rows, as there are results
+        if not isinstance(got, tuple | list) or len(got) != len(expected):
+            listed = ", ".join(exercise.outputs) or f"{len(expected)} results"
+            return Comparison(Mismatch("type", "", expected, got, message=f"should be ({listed}), is {kind_of(got)}"))
+        names = exercise.outputs or tuple(f"result {i}" for i in range(len(expected)))
+        for name, e, g in zip(names, expected, got):
+            mismatch = _compare_one(exercise, name, e, g, remarks)
+            if mismatch is not None:
+                return Comparison(_exchanged(exercise, names, expected, got) or mismatch, tuple(remarks))
+        return Comparison(None, tuple(remarks))
+    if isinstance(got, tuple) and got and not isinstance(expected, list | str | bytes):
+        got = got[0]
+        remarks.append("It returns a tuple; the first part was taken.")
+    return Comparison(_compare_one(exercise, "", expected, got, remarks), tuple(remarks))
+
+
+def _exchanged(exercise: Exercise, names: Sequence[str], expected: Any, got: Any) -> Mismatch | None:
+    """Whether all results are right, but stand in another order."""
+    if len(expected) > _MOST_EXCHANGED:
+        return None
+    for order in permutations(range(len(expected))):
+        if all(_compare_one(exercise, "", expected[i], g, []) is None for i, g in zip(order, got)):
+            found = ", ".join(names[i] for i in order)
+            message = f"should be ({', '.join(names)}); yours is ({found}): right, in another order"
+            return Mismatch("type", "", expected, got, message=message)
+    return None
+
+
+def kind_of(value: Any) -> str:
+    """A value's type in words: "a float32 array of shape (2, 3)"."""
+    if value is None:
+        return "None (is the return statement missing?)"
+    if isinstance(value, np.ndarray):
+        return f"a {value.dtype} array of shape {value.shape}"
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"a value of type {type(value).__name__}"
+
+
+def _compare_one(exercise: Exercise, name: str, expected: Any, got: Any, remarks: list[str]) -> Mismatch | None:
+    if isinstance(expected, str | bytes | list | dict | set | bool | type(None)):
+        return _compare_sequence(name, expected, got)
+    wanted = np.asarray(expected)
+    try:
+        array = np.asarray(got)
+        if array.dtype == object or (array.dtype.kind in "US" and wanted.dtype.kind not in "US"):
+            raise ValueError
+    except (ValueError, TypeError):
+        return Mismatch("type", name, expected, got, message=f"should be {kind_of(wanted)}, is {kind_of(got)}")
+    if array.shape != wanted.shape:
+        if array.size == wanted.size == 1:
+            array = array.reshape(wanted.shape)
+        else:
+            return Mismatch(
+                "shape", name, wanted, array, message=f"should have shape {wanted.shape}, has {array.shape}"
+            )
+    wrong = differs(exercise, wanted, array)
+    if wrong.any():
+        return Mismatch("numbers", name, wanted, array, wrong)
+    if exercise.dtype_matters and array.dtype != wanted.dtype:
+        return Mismatch("type", name, wanted, array, message=f"should be of dtype {wanted.dtype}, is {array.dtype}")
+    if isinstance(got, np.ndarray) and (wanted.dtype, array.dtype) == (np.float32, np.float64):
+        remarks.append("Numbers come back as float64; the package keeps float32 all the way.")
+    return None
+
+
+def _compare_sequence(name: str, expected: Any, got: Any) -> Mismatch | None:
+    if isinstance(expected, list) and isinstance(got, np.ndarray | tuple):
+        got = (
+            [item.tolist() if isinstance(item, np.ndarray) else item for item in got]
+            if isinstance(got, tuple)
+            else got.tolist()
+        )
+    if isinstance(expected, list) and isinstance(got, list):
+        got = [g.item() if isinstance(g, np.generic) else g for g in got]
+        if expected and isinstance(expected[0], tuple):  # rows of an array, or lists, are as good
+            got = [tuple(g.tolist() if isinstance(g, np.ndarray) else g) if _is_row(g) else g for g in got]
+    if isinstance(expected, bool) and isinstance(got, np.bool_):
+        got = bool(got)
+    wanted = "None" if expected is None else kind_of(expected)
+    if type(expected) is not type(got) and not (isinstance(expected, dict) and isinstance(got, dict)):
+        return Mismatch("type", name, expected, got, message=f"should be {wanted}, is {kind_of(got)}")
+    return None if expected == got else Mismatch("sequence", name, expected, got)
+
+
+def _is_row(value: Any) -> bool:
+    return isinstance(value, list | np.ndarray) and np.ndim(value) == 1
+
+
+def differs(exercise: Exercise, expected: NDArray[Any], got: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where two arrays of one shape are not the same, by the exercise's tolerance; NaN equals NaN."""
+    if exercise.exact or expected.dtype.kind not in "fc":
+        both_nan = (expected != expected) & (got != got)
+        return np.asarray((expected != got) & ~both_nan)
+    wide = expected.astype(np.float64)
+    finite = wide[np.isfinite(wide)]
+    floor = exercise.atol * float(np.abs(finite).max(initial=0.0))
+    with np.errstate(invalid="ignore", over="ignore"):
+        near = np.isclose(got.astype(np.float64), wide, rtol=exercise.rtol, atol=floor, equal_nan=True)
+    return np.asarray(~near)

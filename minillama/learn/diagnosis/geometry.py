@@ -1,0 +1,296 @@
+"""What is wrong with an array, said in the words of its axes.
+
+Every statement is computed from the numbers: a constant ratio, a swapped axis, slices in another
+order, rows from a position on. None is a guess about the code.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .heat_map import names_of, share_of, where, wrong_slices
+from .relations import TOLERANCE, close, per_slice, relation
+
+Array = NDArray[Any]
+
+_ONE_VALUE, _DIGITS = "Every wrong element is ", "Right to about "
+
+
+def describe(
+    expected: Array, got: Array, wrong: Array, axes: Sequence[str], dims: Mapping[str, int], args: Mapping[str, Any]
+) -> list[str]:
+    """Statements about what is wrong, the most telling first.
+
+    Parameters
+    ----------
+    expected, got : ndarray of one shape
+    wrong : bool ndarray of that shape
+    axes : names of the axes
+    dims : the case's sizes, to recognise a factor such as sqrt(head_dim)
+    args : the arguments by name, to recognise one that was returned as it is, or not used
+    """
+    names = names_of(axes, expected.ndim)
+    if expected.dtype.kind not in "fiub" or got.dtype.kind not in "fiub":
+        return [where(wrong, names)]
+    e, g = expected.astype(np.float64), got.astype(np.float64)
+    found: list[str | None] = [_not_numbers(e, g, wrong, names)]
+    if found[0] is None:
+        found = [_untouched(g, args), _constant(g, wrong), _order(e, g, names), relation(e, g, wrong, dims)]
+        if not any(found):
+            found = [_with_argument(e, g, args), _sums(e, g, names)]
+        if not any(found):
+            found = [per_slice(e, g, names, dims), _precision(e, g), _kept(e, g, wrong, names)]
+    return [text for text in found if text] + [where(wrong, names)]
+
+
+def contradicts(expected: Array, got: Array, statement: str) -> bool:
+    """Whether another failing case speaks against a statement that is true of one: it was so by chance."""
+    if expected.shape != got.shape or expected.dtype.kind not in "fiub" or got.dtype.kind not in "fiub":
+        return False
+    e, g = expected.astype(np.float64), got.astype(np.float64)
+    if statement.startswith(_ONE_VALUE):
+        values = g[~np.isclose(e, g, rtol=1e-3, atol=0)]
+        return bool(values.size > 0 and np.ptp(values) > 0)
+    if statement.startswith(_DIGITS):
+        return not _nearly(e, g)
+    return False
+
+
+def _not_numbers(e: Array, g: Array, wrong: Array, names: list[str]) -> str | None:
+    for what, test in (("NaN", np.isnan), ("infinite", np.isinf)):
+        bad = test(g) & ~test(e)
+        if bad.any():
+            cause = (
+                "a division 0/0, a logarithm or root of a negative number, or inf - inf"
+                if what == "NaN"
+                else "an overflow or a division by 0"
+            )
+            return f"{share_of(bad)} are {what} ({wrong_slices(bad, names) or 'scattered'}): {cause}."
+    bad = np.isinf(e) & np.isfinite(g)
+    if bad.any():
+        return f"{share_of(bad)} should be infinite and are not, the first {g[bad][0]:.6g}."
+    return None
+
+
+def _arrays(args: Mapping[str, Any]) -> dict[str, Array]:
+    """Arguments that are numbers, by name, as float64."""
+    numbers = {name: np.asarray(value) for name, value in args.items() if isinstance(value, np.ndarray | float | int)}
+    return {name: a.astype(np.float64) for name, a in numbers.items() if a.dtype.kind in "fiu"}
+
+
+def _untouched(g: Array, args: Mapping[str, Any]) -> str | None:
+    for name, a in _arrays(args).items():
+        if a.shape == g.shape and g.size > 1 and np.any(g != 0) and close(a, g):
+            return f"Your result is the argument {name}: nothing has happened to it."
+    return None
+
+
+def _with_argument(e: Array, g: Array, args: Mapping[str, Any]) -> str | None:
+    """A factor or a term too many or too few that is one of the arguments."""
+    for name, a in _arrays(args).items():
+        try:
+            if np.broadcast_shapes(a.shape, e.shape) != e.shape or e.size < 8 or (a.ndim == 0 and a in (0, 1)):
+                continue
+        except ValueError:
+            continue
+        safe = np.where(a == 0, 1, a)
+        for text, values in (
+            (f"expected * {name}", e * a),
+            (f"expected / {name}", np.where(a == 0, np.nan, e / safe)),
+            (f"expected + {name}", e + a),
+            (f"expected - {name}", e - a),
+        ):
+            if np.isfinite(values).all() and close(values, g):
+                return f"yours = {text} everywhere: {name} is used once too often, or not at all."
+    return None
+
+
+def _constant(g: Array, wrong: Array) -> str | None:
+    values = g[wrong]
+    if values.size > 1 and np.ptp(values) == 0:
+        why = "never written, masked, or multiplied by 0" if values[0] == 0 else "one value for all"
+        return f"{_ONE_VALUE}{values[0]:.6g}: {why}."
+    return None
+
+
+# --- the right numbers in other places ---------------------------------------------------
+
+
+def _nearly(e: Array, g: Array) -> bool:
+    """Whether every number is nearly right where it stands, so that none has come from elsewhere."""
+    finite = np.isfinite(e) & np.isfinite(g)
+    size = float(np.abs(e[finite]).max(initial=0.0))
+    return bool(np.all(np.abs(e - g)[finite] <= 1e-2 * np.abs(e[finite]) + 1e-4 * size))
+
+
+def _order(e: Array, g: Array, names: list[str]) -> str | None:
+    if _nearly(e, g):
+        return None
+    for i, j in itertools.combinations(range(e.ndim), 2):
+        if e.shape[i] == e.shape[j] > 1 and close(np.swapaxes(e, i, j), g):
+            return f"Your numbers are right, but the axes {names[i]} and {names[j]} are swapped."
+    for axis, name in enumerate(names):
+        if 2 <= e.shape[axis] <= 512:
+            text = _slices_moved(np.moveaxis(e, axis, 0), np.moveaxis(g, axis, 0), name)
+            if text:
+                return text
+    for axis in range(e.ndim - 1, -1, -1):
+        if e.shape[axis] > 1 and close(np.sort(e, axis=axis), np.sort(g, axis=axis)):
+            return f"Every row along {names[axis]} has the right numbers, in another order."
+    if e.size > 1 and np.allclose(np.sort(e, axis=None), np.sort(g, axis=None), rtol=1e-4, atol=1e-6):
+        return "The numbers are the right ones, all of them, in another order."
+    return None
+
+
+def _slices_moved(e: Array, g: Array, name: str) -> str | None:
+    """Whether every slice of yours is some slice of the expected array."""
+    n = len(e)
+    flat_e, flat_g = e.reshape(n, -1), g.reshape(n, -1)
+    floor = 1e-5 * float(np.abs(flat_e[np.isfinite(flat_e)]).max(initial=0.0))
+
+    def same(a: Array, b: Array) -> NDArray[np.bool_]:
+        return np.asarray(np.all(np.isclose(a, b, rtol=TOLERANCE, atol=floor), axis=-1))
+
+    near = same(flat_e[None], flat_g[:, None]) if n * flat_e.size <= 1 << 22 else _near_by_rows(same, flat_e, flat_g)
+    source = np.where(near.any(axis=1), np.where(np.diagonal(near), np.arange(n), near.argmax(axis=1)), -1)
+    moved = int(np.sum((source != np.arange(n)) & (source >= 0)))
+    if moved == 0:
+        return None
+    if (source >= 0).all():
+        tiled = _tiled(flat_e, flat_g)
+        if tiled:
+            return f"Along {name} {tiled}"
+        how = _pattern(n, lambda order: bool(same(flat_g, flat_e[order]).all()))
+        if how or _distinct(near, source, flat_g):
+            if len(set(source.tolist())) == 1:
+                how = how or f"all of them equal slice {source[0]}"
+            places = [(i, s) for i, s in enumerate(source.tolist()) if i != s]
+            few = ", ".join(f"yours[{i}] = expected[{s}]" for i, s in places[:4])
+            return f"Along {name} your slices are the right ones in other places: {how or few}."
+    return _shifted(flat_e, flat_g, same, name)
+
+
+def _near_by_rows(same: Callable[[Array, Array], NDArray[np.bool_]], e: Array, g: Array) -> NDArray[np.bool_]:
+    return np.array([same(e, row[None]) for row in g])
+
+
+def _distinct(near: NDArray[np.bool_], source: NDArray[np.int_], g: Array) -> bool:
+    """Whether where a slice comes from can be told: single numbers are equal by chance, or because they saturate."""
+    if g.shape[1] == 1:
+        return bool((near.sum(axis=1) == 1).all()) and len(set(source.tolist())) == len(source)
+    moved = source != np.arange(len(source))
+    return bool(np.all(np.ptp(g[moved], axis=1) > 0))
+
+
+def _shifted(e: Array, g: Array, same: Callable[[Array, Array], NDArray[np.bool_]], name: str) -> str | None:
+    for shift in (1, -1, 2, -2):
+        inside = slice(shift, None) if shift > 0 else slice(None, shift)
+        other = slice(None, -shift) if shift > 0 else slice(-shift, None)
+        if abs(shift) < len(e) - 1 and same(g[inside], e[other]).all() and not same(e[inside], e[other]).mean() > 0.5:
+            sign = "-" if shift > 0 else "+"
+            return f"Along {name} everything is shifted: yours[i] = expected[i {sign} {abs(shift)}]."
+    return None
+
+
+def _tiled(e: Array, g: Array) -> str | None:
+    """Equal slices stand together in one and take turns in the other: np.repeat and np.tile."""
+
+    def kinds(a: Array) -> list[int]:
+        return [int(np.argmax([np.allclose(x, y, rtol=1e-4, atol=1e-6) for x in e])) for y in a]
+
+    wanted, found = kinds(e), kinds(g)
+    n = len(set(wanted))
+    if not 1 < n < len(wanted) or len(wanted) % n:
+        return None
+    firsts = sorted(set(wanted), key=wanted.index)
+    together, turns = np.repeat(firsts, len(wanted) // n).tolist(), firsts * (len(wanted) // n)
+    if (wanted, found) == (together, turns):
+        return f"your {n} slices take turns, as np.tile lays them out; equal ones belong together: np.repeat."
+    if (wanted, found) == (turns, together):
+        return f"your {n} slices stand together, as np.repeat lays them out; they have to take turns: np.tile."
+    return None
+
+
+def _pattern(n: int, explains: Callable[[list[int]], bool]) -> str | None:
+    """The name of an order of n slices that explains yours."""
+    half = n // 2
+    patterns = {
+        "reversed": list(range(n))[::-1],
+        "even ones first, then odd ones (halves instead of neighbours)": [*range(0, n, 2), *range(1, n, 2)],
+        "the two halves interleaved (neighbours instead of halves)": (
+            [x for i in range(half) for x in (i, i + half)] if n % 2 == 0 else []
+        ),
+        "the two halves exchanged": [*range(half, n), *range(half)],
+        "neighbours exchanged in pairs": [i ^ 1 for i in range(n)] if n % 2 == 0 else [],
+    }
+    for shift in (1, -1):
+        patterns[f"shifted round by {'one' if shift == 1 else 'minus one'}"] = [(i - shift) % n for i in range(n)]
+    for name, order in patterns.items():
+        if order and explains(order):
+            return name
+    return None
+
+
+def _sums(e: Array, g: Array, names: list[str]) -> str | None:
+    """Normalised along another axis than expected."""
+
+    def unit(a: Array) -> list[int]:
+        return [i for i in range(a.ndim) if a.shape[i] > 1 and np.allclose(a.sum(axis=i), 1, atol=1e-3)]
+
+    wanted, found = unit(e), unit(g)
+    if wanted and not set(wanted) & set(found):
+        where = (
+            f"yours sum to 1 along {names[found[0]]}"
+            if found
+            else f"yours sum to {g.sum(axis=wanted[0]).reshape(-1)[0]:.4g}, not to 1"
+        )
+        return f"The numbers should sum to 1 along {names[wanted[0]]}; {where}."
+    return None
+
+
+def _kept(e: Array, g: Array, wrong: Array, names: list[str]) -> str | None:
+    """What is right about numbers that are wrong: lengths, sums, the set of numbers of every row."""
+    if e.ndim < 2 or e.shape[-1] < 2 or not np.isfinite(g).all() or not np.isfinite(e).all():
+        return None
+    for text, function in (
+        (
+            "the length (root of the sum of squares) of every row along {} is right: only its direction is wrong",
+            np.linalg.norm,
+        ),
+        ("the sum of every row along {} is right, its parts are not", np.sum),
+    ):
+        for axis in range(e.ndim - 1, -1, -1):
+            if e.shape[axis] > 1 and close(function(e, axis=axis), function(g, axis=axis)):
+                return text.format(names[axis]).capitalize() + "."
+    share = (
+        float(np.corrcoef(e[wrong], g[wrong])[0, 1]) if wrong.sum() > 8 and np.ptp(e[wrong]) and np.ptp(g[wrong]) else 0
+    )
+    if share < -0.5:
+        return f"The wrong numbers run against the expected ones (correlation {share:.2f})."
+    bigger = float(np.median(np.abs(g[wrong])) / max(np.median(np.abs(e[wrong])), 1e-30))
+    if 3 < bigger < 1000 or 1e-3 < bigger < 1 / 3:
+        return f"The wrong numbers are typically {bigger:.3g} times as large as the expected ones."
+    return None
+
+
+def _precision(e: Array, g: Array) -> str | None:
+    """Digits that are right in nine of ten numbers, each measured by itself."""
+    size = np.abs(e).max(initial=0.0)
+    there = np.abs(e) > 1e-12 * size
+    worst = float(np.abs(e - g).max(initial=0.0) / size) if size else math.inf
+    if worst >= 5e-3:
+        return None
+    typical = float(np.quantile(np.abs(e - g)[there] / np.abs(e[there]), 0.9))
+    if not 0 < typical < 5e-3:
+        return None
+    digits = max(1, int(0.05 - math.log10(typical)))
+    return (
+        f"{_DIGITS}{digits} digit{'s' if digits > 1 else ''} (largest error {worst:.1e} of the largest "
+        "number): a rounding, a small constant (such as eps) in another place, or an approximation."
+    )

@@ -1,0 +1,240 @@
+"""The learner's folder: starters copied into it, functions found in it, progress kept in it."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...files.home import cache_dir
+from ..chapters.catalogue import catalogue, chapter_packages
+from ..chapters.texts import file_name, starter, starter_file
+from ..exercises.exercise import Exercise
+
+PROGRESS = "progress.json"
+_VERSION = 1
+# Exercises that once had another id: old to new. Progress is carried over.
+RENAMED: dict[str, str] = {}
+_BOOKS_OWN = Path(__file__).resolve().parents[3] / "exercises"  # in a clone
+
+
+class WorkspaceError(ValueError):
+    """A folder or file that is not as it has to be; the message says what to do."""
+
+
+def source_of(text: str, name: str) -> tuple[int, int] | None:
+    """First and last line (from 0, the last one excluded) of a function in a text, decorators included.
+
+    Raises
+    ------
+    SyntaxError
+        When the text is not Python.
+    """
+    found = None
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            found = first - 1, node.end_lineno or first  # the last definition counts, as in Python
+    return found
+
+
+def function_text(path: Path, name: str) -> str:
+    """The source of one function in a file; empty if it is not there."""
+    text = path.read_text(encoding="utf-8")
+    lines = source_of(text, name)
+    return "" if lines is None else "\n".join(text.splitlines()[lines[0] : lines[1]]) + "\n"
+
+
+@dataclass
+class Record:
+    """What is remembered of one exercise."""
+
+    passed: bool = False
+    at: str = ""
+    attempts: int = 0
+    hints: int = 0
+    solution_seen: bool = False
+    sha256: str = ""  # of the function that passed
+
+
+@dataclass
+class Workspace:
+    """A learner's folder.
+
+    Attributes
+    ----------
+    folder : Path
+    records : dict of str to Record
+    """
+
+    folder: Path
+    records: dict[str, Record] = field(default_factory=dict)
+
+    def record(self, id: str) -> Record:
+        return self.records.setdefault(id, Record())
+
+    def path_of(self, id: str) -> Path:
+        """The learner's file that an exercise belongs to.
+
+        Raises
+        ------
+        WorkspaceError
+            When the folder has no file for its chapter.
+        """
+        path = self.folder / chapter_file(catalogue().chapter_of(id))
+        if not path.is_file():
+            raise WorkspaceError(f"{path} is missing: `minillama learn start {self.folder}` brings it back")
+        return path
+
+    def next_exercise(self, after: Exercise | None = None) -> Exercise | None:
+        """The first one of the book that has not been passed; of `after`'s chapter, if there is one."""
+        left = [id for id in catalogue() if not self.record(id).passed]
+        near = [id for id in left if after is not None and catalogue().chapter_of(id) == after.chapter]
+        return catalogue()[(near or left)[0]] if left else None
+
+    def note_result(self, exercise: Exercise, passed: bool) -> None:
+        """Remember an attempt."""
+        record = self.record(exercise.id)
+        record.attempts += 1
+        if passed:
+            text = function_text(self.path_of(exercise.id), exercise.id)
+            record.passed, record.at = True, time.strftime("%Y-%m-%d %H:%M")
+            record.sha256 = hashlib.sha256(text.encode()).hexdigest()
+        self.save()
+
+    def save(self) -> None:
+        """Write progress.json, whole or not at all."""
+        content = {"version": _VERSION, "exercises": {id: vars(r) for id, r in self.records.items() if r != Record()}}
+        handle, name = tempfile.mkstemp(dir=self.folder, prefix=".progress")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=1)
+        os.replace(name, self.folder / PROGRESS)
+
+    def reset(self, exercise: Exercise) -> Path:
+        """Put the starter's function back; returns the copy that was made of the file."""
+        path = self.path_of(exercise.id)
+        kept = path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}.bak")
+        shutil.copy2(path, kept)
+        text = path.read_text(encoding="utf-8")
+        try:
+            lines = source_of(text, exercise.id)
+        except SyntaxError:
+            path.write_text(_starters()[path.name], encoding="utf-8")  # nothing in it can be found: the whole file
+        else:
+            first, last = lines or (len(text.splitlines()),) * 2
+            before, after = text.splitlines()[:first], text.splitlines()[last:]
+            gap = [] if lines else ["", ""]
+            restored = [*before, *gap, starter(exercise.id), *after, ""]
+            path.write_text("\n".join(restored), encoding="utf-8")
+        record = self.record(exercise.id)
+        record.passed, record.sha256 = False, ""
+        self.save()
+        return kept
+
+
+def start(folder: Path) -> tuple[Workspace, list[str]]:
+    """Make a folder, or bring an older one up to date; nothing that is there is overwritten.
+
+    Returns
+    -------
+    workspace : Workspace
+    news : list of str
+        Files that were copied and functions that were added to files.
+
+    Raises
+    ------
+    WorkspaceError
+        When the folder cannot be made, or is the book's own.
+    """
+    if folder.resolve() == _BOOKS_OWN:
+        raise WorkspaceError("that is the book's own folder: choose another one, such as my-llama")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkspaceError(f"{folder} cannot be made: {error.strerror or error}") from error
+    news = [text for name, starters in _starters().items() for text in _bring(folder / name, starters)]
+    workspace = Workspace(folder, _read_records(folder / PROGRESS) if (folder / PROGRESS).exists() else {})
+    workspace.save()
+    _remember(folder)
+    return workspace, news
+
+
+def chapter_file(chapter: str) -> str:
+    """The name of the learner's file of a chapter: "05" to "05_rope.py"."""
+    return next(name for name in map(file_name, chapter_packages()) if name.startswith(f"{chapter}_"))
+
+
+def _starters() -> dict[str, str]:
+    """What the files of the chapters begin as."""
+    return {file_name(chapter): starter_file(chapter) for chapter in chapter_packages()}
+
+
+def _bring(path: Path, starters: str) -> Iterator[str]:
+    """Write a file of starters, or add the functions that it does not have yet."""
+    if not path.exists():
+        path.write_text(starters, encoding="utf-8")
+        yield path.name
+        return
+    text = path.read_text(encoding="utf-8")
+    for id in catalogue():
+        if path.name.startswith(catalogue().chapter_of(id)):
+            try:
+                is_missing = source_of(text, id) is None
+            except SyntaxError:
+                return  # being worked on; the next start will see
+            if is_missing:
+                text = f"{text.rstrip()}\n\n\n{starter(id)}\n"
+                path.write_text(text, encoding="utf-8")
+                yield f"{id} in {path.name}"
+
+
+def _read_records(path: Path) -> dict[str, Record]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        known = Record.__dataclass_fields__
+        return {
+            RENAMED.get(id, id): Record(**{k: v for k, v in values.items() if k in known})
+            for id, values in content["exercises"].items()
+        }
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        advice = "put a copy back, or delete it to start counting again (your functions are not in it)"
+        raise WorkspaceError(f"{path} cannot be read ({error}): {advice}") from error
+
+
+def find_workspace(folder: Path | None = None) -> Workspace:
+    """The folder given, or the one around the current directory, or the one used last.
+
+    Raises
+    ------
+    WorkspaceError
+        When there is no such folder.
+    """
+    for candidate in [folder] if folder else [Path.cwd(), *Path.cwd().parents, *_remembered()]:
+        if candidate is not None and (candidate / PROGRESS).is_file():
+            return Workspace(candidate, _read_records(candidate / PROGRESS))
+    where = f"{folder} is not a folder of exercises" if folder else "there is no folder of exercises yet"
+    raise WorkspaceError(f"{where}: `minillama learn start {folder or 'my-llama'}` makes one")
+
+
+def _remember(folder: Path) -> None:
+    try:
+        cache_dir().mkdir(parents=True, exist_ok=True)
+        (cache_dir() / "learn.json").write_text(json.dumps({"folder": str(folder.resolve())}), encoding="utf-8")
+    except OSError:
+        pass  # it is found from inside the folder all the same
+
+
+def _remembered() -> list[Path]:
+    try:
+        content: Any = json.loads((cache_dir() / "learn.json").read_text(encoding="utf-8"))
+        return [Path(content["folder"])]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
