@@ -130,7 +130,7 @@ def threaded(*, from_size: int = 0, borrows: bool = True) -> Callable[[Callable[
 
 
 class Threaded:
-    """What `threaded` makes: call it with the number of items and the arguments behind `first, last`.
+    """What `threaded` makes: call it with the number of items and the arguments after `first, last`.
 
     Parameters
     ----------

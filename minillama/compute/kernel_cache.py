@@ -246,7 +246,7 @@ def _file_of(thing: Any) -> str | None:
 @functools.cache
 def _is_installed(file: str) -> bool:
     """Whether a file is of another package, whose version stands for its contents."""
-    ours = str(Path(__file__).parent) + os.sep
+    ours = str(Path(__file__).parents[1]) + os.sep
     return not file.startswith(ours) and any(
         file.startswith(str(Path(module.__file__ or "").parent) + os.sep) for module in (numba, llvmlite, np, os)
     )

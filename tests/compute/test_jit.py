@@ -178,3 +178,14 @@ def test_what_returns_something_is_not_called_by_address():
 
     with pytest.raises(TypeError, match="_answer returns int64"):
         address_of(_answer, (types.int64,))
+
+
+def test_the_package_counts_where_pip_installs_it(monkeypatch):
+    """Below Python's own library, like the packages whose versions stand for their contents."""
+    from minillama.compute import kernel_cache
+
+    package = Path(minillama.__file__).parent
+    monkeypatch.setattr(kernel_cache.os, "__file__", str(package.parent / "os.py"))
+    is_installed = kernel_cache._is_installed.__wrapped__
+    assert not is_installed(str(package / "layers" / "rope.py"))
+    assert is_installed(str(package.parent / "another.py"))
