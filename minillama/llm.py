@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .checkpoints.hub.locate import DownloadProgress, resolve
+from .checkpoints.hub.models import DownloadProgress, resolve
 from .checkpoints.loading import load_checkpoint, tokenizer_of
 from .compute.threads import set_threads
 from .config import ModelConfig

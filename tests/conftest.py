@@ -40,7 +40,7 @@ def stories260k(shared_data: Path):
 @pytest.fixture(scope="session")
 def smollm2_path() -> Path:
     """The GGUF of SmolLM2-135M-Instruct, fetched once; a skip that says so where it cannot be."""
-    from minillama.checkpoints.hub.locate import DownloadError, fetch
+    from minillama.checkpoints.hub.models import DownloadError, fetch
 
     try:
         return fetch("smollm2-135m-instruct")

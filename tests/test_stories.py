@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import minillama
-from minillama.checkpoints.hub.locate import import_file, locate
+from minillama.checkpoints.hub.models import import_file, locate
 from minillama.checkpoints.hub.registry import get_known
 from minillama.data.batches import validation_batches
 from minillama.data.shards.reading import write_shards

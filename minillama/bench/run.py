@@ -39,7 +39,7 @@ def run_bench(settings: Settings, progress: Callable[[str], None] = lambda text:
     ValueError
         When the model cannot be read, or minillama itself cannot run it.
     """
-    from ..checkpoints.hub.locate import resolve
+    from ..checkpoints.hub.models import resolve
     from ..checkpoints.loading import load_checkpoint
 
     found = resolve(settings.model)

@@ -19,7 +19,7 @@ from ..tokenizers import (
 from ..trees import map_named
 from .common.checkpoint import Checkpoint
 from .gguf import write_gguf
-from .hub.locate import DownloadProgress, resolve
+from .hub.models import DownloadProgress, resolve
 from .huggingface import write_huggingface
 from .llama2c import write_llama2c
 from .loading import load_checkpoint, tokenizer_of

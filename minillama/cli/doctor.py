@@ -132,7 +132,7 @@ def _nearest_existing(folder: Path) -> Path:
 
 
 def _models() -> Finding:
-    from ..checkpoints.hub.locate import cached_models
+    from ..checkpoints.hub.models import cached_models
 
     names = [model.known.name for model in cached_models()]
     return Finding(

@@ -55,7 +55,7 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Shapes, parameters, memory and KV cache of a model; a named size needs no weights."""
-    from ..checkpoints.hub.locate import locate
+    from ..checkpoints.hub.models import locate
     from ..checkpoints.info import describe, describe_text, human_bytes, stored_formats
     from ..checkpoints.loading import load_checkpoint
     from ..config import NAMED_CONFIGS, named_config
@@ -83,7 +83,7 @@ def info(
 
 def models() -> None:
     """List the models known by name, and which of them are on this machine."""
-    from ..checkpoints.hub.locate import KNOWN_MODELS, cached_models
+    from ..checkpoints.hub.models import KNOWN_MODELS, cached_models
 
     cached = {model.known.name: model for model in cached_models()}
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
@@ -97,7 +97,7 @@ def models() -> None:
 
 def pull(name: Annotated[str, typer.Argument(help="A name from `minillama models`.")]) -> None:
     """Fetch a model once; it is verified and kept for every later run. Prints its path."""
-    from ..checkpoints.hub.locate import fetch
+    from ..checkpoints.hub.models import fetch
 
     with download_bar() as progress:
         path = fetch(name, progress=progress)

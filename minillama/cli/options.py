@@ -85,7 +85,7 @@ def load_llm(model: str, tokenizer: Path | None, threads: int | None, ops: OpsNa
 
 
 def load_tokenizer_of(model: str, tokenizer: Path | None) -> Any:
-    from ..checkpoints.hub.locate import resolve
+    from ..checkpoints.hub.models import resolve
     from ..checkpoints.loading import load_checkpoint, tokenizer_of
     from ..tokenizers import load_tokenizer
 

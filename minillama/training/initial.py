@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..checkpoints.hub.locate import resolve
+from ..checkpoints.hub.models import resolve
 from ..checkpoints.loading import load_checkpoint, tokenizer_of
 from ..config import ModelConfig
 from ..data.shards.reading import tokenizer_fingerprint

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from minillama.checkpoints.hub import downloads
-from minillama.checkpoints.hub import locate as hub
+from minillama.checkpoints.hub import models as hub
 from minillama.checkpoints.hub.registry import (
     KNOWN_MODELS,
     HubSource,

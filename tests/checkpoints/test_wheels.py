@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from minillama.checkpoints.hub import downloads, wheels
-from minillama.checkpoints.hub import locate as hub
+from minillama.checkpoints.hub import models as hub
 from minillama.checkpoints.hub.registry import KNOWN_MODELS, KnownModel, WheelSource
 
 WEIGHTS = np.random.default_rng(0).bytes(3_000_000)  # does not compress, so the wheel is about as large

@@ -1,7 +1,21 @@
 """Models by name: where they come from, fetching and verifying them once."""
 
+from ...files.home import cache_dir
 from .downloads import DownloadError, DownloadProgress
-from .locate import cached_models, fetch, import_file, resolve
-from .registry import KNOWN_MODELS
+from .models import CachedModel, ResolvedModel, cached_models, fetch, import_file, locate, resolve
+from .registry import KNOWN_MODELS, KnownModel
 
-__all__ = ["KNOWN_MODELS", "DownloadError", "DownloadProgress", "cached_models", "fetch", "import_file", "resolve"]
+__all__ = [
+    "KNOWN_MODELS",
+    "CachedModel",
+    "DownloadError",
+    "DownloadProgress",
+    "KnownModel",
+    "ResolvedModel",
+    "cache_dir",
+    "cached_models",
+    "fetch",
+    "import_file",
+    "locate",
+    "resolve",
+]

