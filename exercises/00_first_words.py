@@ -27,7 +27,7 @@ def continue_greedily(table, prompt, max_tokens, end_id):
     max_tokens : int
         At most so many new tokens.
     end_id : int
-        Stop when this is the most probable token; -1 is no token.
+        Stop when this is the most probable token; -1 is not a token.
 
     Returns
     -------

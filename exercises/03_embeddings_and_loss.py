@@ -48,7 +48,7 @@ def log_sum_exp(logits):
 
 
 def shift_targets(tokens, pad_id, ignore_id):
-    """What every position has to predict: the token behind it.
+    """What every position has to predict: the token after it.
 
     targets[b, t] = tokens[b, t + 1],   but ignore_id where that is pad_id, and at t = T - 1
 

@@ -31,7 +31,7 @@ def chunk_mask(positions, n_keys):
 
 
 def append_with_growth(buffer, length, new):
-    """Store new positions behind the `length` that are filled, in a larger array if they do not fit.
+    """Store new positions after the `length` that are filled, in a larger array if they do not fit.
 
     While there is room, write into `buffer` itself. Otherwise move to an array of capacity
     max(length + t, 2 * capacity).
@@ -68,7 +68,7 @@ def attention_decode_step(q, k_new, v_new, k_cache, v_cache, lengths):
         Rotated (chapter 05), as are all keys.
     k_new, v_new : ndarray of shape (B, K, head_dim)
     k_cache, v_cache : ndarray of shape (B, K, S, head_dim)
-        Written to. What lies behind `lengths` is stale and must not be read.
+        Written to. What lies past `lengths` is stale and must not be read.
     lengths : integer ndarray of shape (B,)
         Tokens that each sequence holds, 0 among them; always below S. The caller counts them up.
 

@@ -41,7 +41,7 @@ def gopher_broken_rules(text, min_words):
     Parameters
     ----------
     text : str
-        With at least one word that is no sign.
+        With at least one word that is not a sign.
     min_words : int
         50 in the published filter; less in the checks.
 
@@ -166,7 +166,7 @@ def ipv4_public(text):
     Returns
     -------
     bool
-        False as well for what is no address.
+        False as well for what is not an address.
     """
     raise NotImplementedError
 

@@ -119,8 +119,8 @@ def residual_ffn_backward(dy, x, norm_weight, w_gate, w_up, w_down, eps):
 
         from minillama.ops import REFERENCE as ops
 
-        m, cache = ops.rmsnorm_forward(x, norm_weight, eps);   dx, dweight = ops.rmsnorm_backward(dm, cache)
-        h, cache = ops.swiglu_forward(gate, up);               dgate, dup = ops.swiglu_backward(dh, cache)
+        m, saved = ops.rmsnorm_forward(x, norm_weight, eps);   dx, dweight = ops.rmsnorm_backward(dm, saved)
+        h, saved = ops.swiglu_forward(gate, up);               dgate, dup = ops.swiglu_backward(dh, saved)
 
     Parameters
     ----------

@@ -313,7 +313,7 @@ def backward(dlogits: Float, saved: ForwardSaved, ops: Ops = FAST) -> Params:
     Parameters
     ----------
     dlogits : ndarray of shape (B, T, vocab_size)
-        What an objective makes of the logits: (logits, batch) -> (loss, dlogits).
+        Of whatever is made of the logits: a loss, or an objective of training.
     saved : ForwardSaved
     ops : Ops
         The table that `forward` ran with.

@@ -617,9 +617,9 @@ assert q @ p8 == u @ p8 - 128 * p8.sum()
 #
 # The instruction leaves 16 sums. If its 64 bytes were 64 columns of one row, those 16 sums would have to be added
 # up at the end of every row, and the activations would be 64 different bytes each time. Instead *16 rows lie
-# interleaved*: for 4 neighbouring columns, 4 bytes of row 0, 4 of row 1, ... 4 of row 15. Each sum is then one
-# output, and the same 4 activations serve all lanes. A matrix becomes one stream of bytes, read once from front to
-# back.
+# interleaved*: for 4 neighbouring columns, 4 bytes of row 0, 4 of row 1, ... 4 of row 15. (The package calls such a
+# matrix *repacked*.) Each sum is then one output, and the same 4 activations serve all lanes. A matrix becomes one
+# stream of bytes, read once from front to back.
 
 
 # %%

@@ -144,7 +144,7 @@ def _check_size(file: MappedFile, config: ModelConfig, version: int, group_size:
 
 
 def _file_bytes(config: ModelConfig, version: int, group_size: int) -> int:
-    """The size of a file, from the configuration alone: no loop over what the header claims."""
+    """The size of a file, from the configuration alone; that of a header has at most `N_LAYERS_LIMIT` layers."""
     n_parameters = count_parameters(config)
     if version == 2:
         n_vectors = (2 * config.n_layers + 1) * config.dim

@@ -132,7 +132,7 @@ class Decoder:
 
     Parameters
     ----------
-    model : Interleaved
+    model : RepackedModel
     config : ModelConfig
     """
 
@@ -200,7 +200,7 @@ class _Shared(NamedTuple):
 
 
 class _Model(NamedTuple):
-    """What the threads read of the model; see `Interleaved`."""
+    """What the threads read of the model; see `RepackedModel`."""
 
     data: NDArray[np.uint8]
     layouts: NDArray[np.int64]

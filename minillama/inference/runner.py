@@ -127,7 +127,7 @@ class FusedRunner:
 
     Parameters
     ----------
-    repacked : Interleaved
+    repacked : RepackedModel
     config : ModelConfig
     """
 

@@ -30,7 +30,7 @@ class EmbeddingSaved(NamedTuple):
 def check_ids(tokens: Ints, vocab_size: int) -> None:
     """Refuse ids that are no rows of the table.
 
-    A model does so at its door (model.py, session.py). The layer does it again, because it can be called
+    A model does so at its door (`model.checked_ids`). The layer does it again, because it can be called
     by itself, and its kernel would read memory past the table.
 
     Raises

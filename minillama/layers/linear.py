@@ -7,8 +7,8 @@
 W may be a plain matrix or one that is still packed as its file holds it (16-bit floats,
 blocks of small integers). The reference unpacks it. The fast form multiplies a row or two
 straight from the packed bytes, because decoding is bound by the bytes that are read, and
-unpacks tiles for BLAS when there are many rows of x to share the work. An interleaved matrix
-(repacked.py) is multiplied in integers, the rows of x rounded to 15 bits.
+unpacks tiles for BLAS when there are many rows of x to share the work. A repacked matrix
+(repacked.py) is multiplied in integers, the rows of x rounded to 15 bits; one of floats as it is.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Matrices rearranged for the CPU's vectors, and for its integer products.
 
 `vpdpbusd` multiplies 64 bytes at once and adds them up in 16 sums of four. So that each of the 16
-sums is one output, 16 rows of the matrix lie interleaved: for 4 neighbouring columns, 4 bytes
+sums is one output, 16 rows of the matrix lie side by side: for 4 neighbouring columns, 4 bytes
 of the first row, 4 of the second … The activations of those 4 columns are then the same 4 bytes
 for every lane. A decoded token reads such a matrix once, front to back.
 
@@ -16,7 +16,7 @@ x = d * (128 * high + low). The sums are exact integers, so the only difference 
 arithmetic is that rounding, some 1e-5 of the result. 8 bits would halve the work, but decoding
 waits for memory, not for products, and a small model's answer visibly changes with 8.
 
-Matrices of floats interleave in the same way, column after column, and nothing is rounded: each
+Matrices of floats are repacked in the same way, column after column, and nothing is rounded: each
 activation meets 16 weights of 16 rows, and no sum has to be collected from the lanes of a vector.
 """
 
@@ -46,7 +46,7 @@ from .repacked_kernels import (
 
 Repackable = Float32 | PackedArray
 
-ROWS = 16  # interleaved rows, one lane each
+ROWS = 16  # rows side by side, one lane each
 BLOCK = 32  # columns with one scale
 _ALIGNMENT = 64
 # With vpdpbusd integer products are faster than BLAS even for a long prompt; with other

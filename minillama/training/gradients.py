@@ -59,7 +59,7 @@ def _chunks(n_rows: int, vocab_size: int) -> list[slice]:
 
 
 def head_gradients(h: Float, head: Float, of_rows: OfRows, ops: Ops = FAST) -> tuple[Sums, Float, Float]:
-    """Sums over hidden states `h` (..., D) behind a head (V, D), a chunk of rows at a time.
+    """Sums over the logits that a head (V, D) makes of hidden states `h` (..., D), a chunk of rows at a time.
 
     Returns
     -------

@@ -81,11 +81,11 @@ def test_a_wrong_function_is_traced_to_its_first_place(solved, llm, id):
     def late(*args):
         """Right but for one call, which is off by a factor from the second position on."""
         calls["n"] += 1
-        y, cache = good(*args)
+        y, saved = good(*args)
         y = np.array(y)
         if calls["n"] == at:
             y[(slice(None), slice(None), slice(1, None)) if y.ndim == 4 else (slice(None), slice(1, None))] *= 1.5
-        return y, cache
+        return y, saved
 
     (entry,) = own.used
     own.ops = FAST._replace(**{entry: late})

@@ -1,4 +1,4 @@
-"""Writes a Llama as the folder that transformers, and huggingface.py, read.
+"""Writes a Llama as the folder that transformers, and reading.py, read.
 
 The rows of wq and wk go back into Hugging Face's order, and no more than some rows of one
 matrix are in memory at a time.

@@ -50,7 +50,7 @@ def report_json(tally: Tally, settings: PipelineSettings) -> dict[str, Any]:
 
 
 def write_report(stem: Path, tally: Tally, settings: PipelineSettings) -> list[Path]:
-    """Write REPORT.json and REPORT.md; the plot is `filter_plot.draw_filters`."""
+    """Write REPORT.json and REPORT.md; the plot is `plot.draw_filters`."""
     paths = report_paths(stem)
     paths["json"].parent.mkdir(parents=True, exist_ok=True)
     content = json.dumps(report_json(tally, settings), indent=2, ensure_ascii=False)

@@ -12,7 +12,7 @@ be switched off. Removing sites needs addresses of pages, which plain texts do n
 Three passes, each over batches of documents in the order of the input:
 
 1. the rules of single documents; what passes goes to a file of survivors, with its hashes;
-2. which of the survivors are duplicates (`duplicates.py`), of all documents together;
+2. which of the survivors are duplicates (`data/duplicates/`), of all documents together;
 3. the rules after that (personal data, in FineWeb's order), and the output.
 
 Without rules of duplicates the first pass writes the output. Batches are the same whatever the number

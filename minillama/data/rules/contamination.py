@@ -22,9 +22,6 @@ from .contamination_kernels import fill_table, first_overlap, mark_covered, matc
 from .word_kernels import window_hashes
 from .words import excerpt, normal_words
 
-LENGTHS = (10, 20, 30, 40, 50)
-"""The match lengths that appendix A.6 tries."""
-
 
 class NgramOverlap:
     """Drop documents that share n words in a row with an evaluation text.

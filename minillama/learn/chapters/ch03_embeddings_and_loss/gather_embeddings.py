@@ -48,7 +48,7 @@ def torch_gather(tokens, weight):
     hints=(
         "The table has one row for each token of the vocabulary. No arithmetic is needed at all.",
         "NumPy takes an array of integers as an index: the result has the shape of the index, with the row's axis "
-        "behind it.",
+        "after it.",
         "return weight[tokens]",
     ),
 )

@@ -49,7 +49,7 @@ def make_tokens(rng: np.random.Generator, B: int, T: int) -> tuple[Any, ...]:
     ),
 )
 def shift_targets(tokens, pad_id, ignore_id):
-    """What every position has to predict: the token behind it.
+    """What every position has to predict: the token after it.
 
     targets[b, t] = tokens[b, t + 1],   but ignore_id where that is pad_id, and at t = T - 1
 

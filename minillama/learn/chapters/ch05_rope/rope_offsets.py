@@ -1,4 +1,4 @@
-"""A chunk behind the cache."""
+"""A chunk after the cache."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def causal_mask(positions, n_keys):
     positions : integer ndarray of shape (T,)
         The position of every query; a chunk after cached tokens does not begin at 0.
     n_keys : int
-        Keys in the cache, S. The last ones may lie behind every query.
+        Keys in the cache, S. The last ones may lie after every query.
 
     Returns
     -------

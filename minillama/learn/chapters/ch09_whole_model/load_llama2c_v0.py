@@ -41,7 +41,7 @@ TENSORS = (
 def load_llama2c_v0(data):
     """Read all tensors of a llama2.c file of version 0.
 
-    Behind the 28 bytes of the header stand little-endian float32 numbers, in this order; L is
+    After the 28 bytes of the header come little-endian float32 numbers, in this order; L is
     n_layers, D dim, F hidden_dim, V vocab_size, h = D / n_heads, and K = n_kv_heads:
 
         token_embedding (V, D)      attention_norm (L, D)

@@ -61,7 +61,7 @@ def observe_append(function, args):
     ),
 )
 def append_with_growth(buffer, length, new):
-    """Store new positions behind the `length` that are filled, in a larger array if they do not fit.
+    """Store new positions after the `length` that are filled, in a larger array if they do not fit.
 
     While there is room, write into `buffer` itself. Otherwise move to an array of capacity
     max(length + t, 2 * capacity).

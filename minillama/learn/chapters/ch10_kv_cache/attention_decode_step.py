@@ -139,7 +139,7 @@ def attention_decode_step(q, k_new, v_new, k_cache, v_cache, lengths):
         Rotated (chapter 05), as are all keys.
     k_new, v_new : ndarray of shape (B, K, head_dim)
     k_cache, v_cache : ndarray of shape (B, K, S, head_dim)
-        Written to. What lies behind `lengths` is stale and must not be read.
+        Written to. What lies past `lengths` is stale and must not be read.
     lengths : integer ndarray of shape (B,)
         Tokens that each sequence holds, 0 among them; always below S. The caller counts them up.
 
@@ -185,7 +185,7 @@ def decode_without_itself(q, k_new, v_new, k_cache, v_cache, lengths):
 
 @attention_decode_step.mistake(
     "Your query sees the whole array, unused room included.",
-    "Behind lengths[b] there is stale memory, or what `rewind` has left there: cut the keys off, or mask them.",
+    "Past lengths[b] there is stale memory, or what `rewind` has left there: cut the keys off, or mask them.",
 )
 def decode_whole_array(q, k_new, v_new, k_cache, v_cache, lengths):
     store(k_new, v_new, k_cache, v_cache, lengths)

@@ -11,7 +11,7 @@ from ...exercises.exercise import exercise
 
 
 def make_plan(rng: np.random.Generator, shared: int, old: int, new: int) -> tuple[Any, ...]:
-    """Two texts with a common beginning. Behind it they differ first, and then agree here and there."""
+    """Two texts with a common beginning. After it they differ first, and then agree here and there."""
     if shared + new == 0:
         raise ValueError("there must be a token to run")
     beginning = rng.integers(0, 50, shared).tolist()
@@ -95,7 +95,7 @@ def plan_all_or_nothing(cached, wanted):
 
 @plan_rewind.mistake(
     "Your function counts all tokens that agree, also behind the first difference.",
-    "Behind a different token every key differs, for it was computed from what came before: stop counting.",
+    "After a different token every key differs, for it was computed from what came before: stop counting.",
 )
 def plan_counts_matches(cached, wanted):
     keep = min(sum(a == b for a, b in zip(cached, wanted)), len(wanted) - 1)

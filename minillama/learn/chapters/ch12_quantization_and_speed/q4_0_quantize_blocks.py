@@ -58,7 +58,7 @@ def q4_0_quantize_blocks(x):
     d = (the number of largest size, with its sign) / -8
     q[i] = min(15, trunc(x[i] / d + 8.5))
 
-    The integers come from d in float32; it is stored as float16. MatrixLayout as in
+    The integers come from d in float32; it is stored as float16. Layout as in
     `q4_0_dequantize_blocks`. No block consists of zeros only.
 
     Parameters

@@ -165,7 +165,7 @@ def gopher_broken_rules(text, min_words):
     Parameters
     ----------
     text : str
-        With at least one word that is no sign.
+        With at least one word that is not a sign.
     min_words : int
         50 in the published filter; less in the checks.
 

@@ -110,7 +110,7 @@ def ipv4_public(text):
     Returns
     -------
     bool
-        False as well for what is no address.
+        False as well for what is not an address.
     """
     parts = text.split(".")
     if len(parts) != 4 or not all(p.isdecimal() and p == str(int(p)) and int(p) <= 255 for p in parts):

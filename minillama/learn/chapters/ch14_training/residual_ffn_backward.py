@@ -72,8 +72,8 @@ def residual_ffn_backward(dy, x, norm_weight, w_gate, w_up, w_down, eps):
 
         from minillama.ops import REFERENCE as ops
 
-        m, cache = ops.rmsnorm_forward(x, norm_weight, eps);   dx, dweight = ops.rmsnorm_backward(dm, cache)
-        h, cache = ops.swiglu_forward(gate, up);               dgate, dup = ops.swiglu_backward(dh, cache)
+        m, saved = ops.rmsnorm_forward(x, norm_weight, eps);   dx, dweight = ops.rmsnorm_backward(dm, saved)
+        h, saved = ops.swiglu_forward(gate, up);               dgate, dup = ops.swiglu_backward(dh, saved)
 
     Parameters
     ----------
@@ -87,14 +87,14 @@ def residual_ffn_backward(dy, x, norm_weight, w_gate, w_up, w_down, eps):
     -------
     dx, dnorm_weight, dw_gate, dw_up, dw_down : ndarrays of the shapes of what they belong to
     """
-    m, norm_cache = ops.rmsnorm_forward(x, norm_weight, eps)
-    hidden, swiglu_cache = ops.swiglu_forward(m @ w_gate.T, m @ w_up.T)
+    m, norm_saved = ops.rmsnorm_forward(x, norm_weight, eps)
+    hidden, swiglu_saved = ops.swiglu_forward(m @ w_gate.T, m @ w_up.T)
 
     dhidden, dw_down = linear_backward(dy, hidden, w_down)
-    dgate, dup = ops.swiglu_backward(dhidden, swiglu_cache)
+    dgate, dup = ops.swiglu_backward(dhidden, swiglu_saved)
     dm_gate, dw_gate = linear_backward(dgate, m, w_gate)
     dm_up, dw_up = linear_backward(dup, m, w_up)
-    dx, dnorm_weight = ops.rmsnorm_backward(dm_gate + dm_up, norm_cache)
+    dx, dnorm_weight = ops.rmsnorm_backward(dm_gate + dm_up, norm_saved)
     return dx + dy, dnorm_weight, dw_gate, dw_up, dw_down
 
 
