@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .checkpoints.hub.models import DownloadProgress, resolve
-from .checkpoints.loading import load_checkpoint, tokenizer_of
+from .checkpoints.hub.models import DownloadProgress
+from .checkpoints.loading import open_model
 from .compute.threads import set_threads
 from .config import ModelConfig
 from .inference.chat import ChatTemplate, template_for
@@ -23,7 +22,7 @@ from .inference.text import Generation, TextStream, ends_of
 from .model import output_head
 from .ops import FAST, Ops
 from .params import Params
-from .tokenizers import Tokenizer, load_tokenizer
+from .tokenizers import Tokenizer
 
 
 class LLM:
@@ -303,16 +302,11 @@ def load(
     """
     if threads is not None:
         set_threads(threads)
-    found = resolve(model, progress=progress)
-    checkpoint = load_checkpoint(found.path)
-    if tokenizer is None:
-        tokenizer = tokenizer_of(checkpoint) if found.tokenizer is None else found.tokenizer
-    if isinstance(tokenizer, str | os.PathLike):
-        tokenizer = load_tokenizer(Path(tokenizer), vocab_size=checkpoint.config.vocab_size)
+    checkpoint, found = open_model(model, tokenizer, progress=progress)
     return LLM(
         checkpoint.params,
         checkpoint.config,
-        tokenizer,
+        found,
         ops=ops or FAST,
         exact=exact,
         kv_dtype=kv_dtype,

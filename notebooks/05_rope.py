@@ -468,4 +468,3 @@ for ours, theirs in zip(rope_table(64, 300, 10000.0), package.rope_table(64, 300
 for function in (package.rope_forward, package.rope_forward_fast):
     np.testing.assert_allclose(function(x, cos, sin, positions)[0], y, rtol=1e-5, atol=1e-6)
 np.testing.assert_array_equal(package.half_to_interleaved(wq, 64), half_to_interleaved(wq, 64))
-show_error("rotate half", package.rope_half_forward(x, cos, sin, positions)[0], expected_half, 1e-5)

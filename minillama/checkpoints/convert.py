@@ -12,17 +12,16 @@ from ..tokenizers import (
     SentencePieceBPE,
     Tokenizer,
     gguf_metadata,
-    load_tokenizer,
     save_tokenizer,
     write_llama2c_tokenizer,
 )
 from ..trees import map_named
 from .common.checkpoint import Checkpoint
 from .gguf import write_gguf
-from .hub.models import DownloadProgress, resolve
+from .hub.models import DownloadProgress
 from .huggingface import write_huggingface
 from .llama2c import write_llama2c
-from .loading import load_checkpoint, tokenizer_of
+from .loading import open_model
 from .native import write_native
 
 FOLDER_FORMATS = ("minillama", "huggingface")
@@ -77,23 +76,12 @@ def convert_checkpoint(
         raise ValueError(f"cannot write the precision {to!r}; possible: {', '.join(writable)}")
     if folder_format not in FOLDER_FORMATS:
         raise ValueError(f"a folder can be {' or '.join(FOLDER_FORMATS)}, got {folder_format!r}")
-    checkpoint, found = _read(source, tokenizer, progress)
+    checkpoint, found = open_model(source, tokenizer, progress=progress)
     if target.suffix == ".gguf":
         return _to_gguf(checkpoint, found, target, to)
     if target.suffix == ".bin":
         return _to_llama2c(checkpoint, found, target, to, version)
     return _to_folder(checkpoint, found, target, to, folder_format)
-
-
-def _read(
-    source: str | os.PathLike[str], tokenizer: str | os.PathLike[str] | None, progress: DownloadProgress | None
-) -> tuple[Checkpoint, Tokenizer | None]:
-    resolved = resolve(source, progress=progress)
-    checkpoint = load_checkpoint(resolved.path)
-    file = tokenizer or resolved.tokenizer
-    if file is not None:
-        return checkpoint, load_tokenizer(Path(file), vocab_size=checkpoint.config.vocab_size)
-    return checkpoint, tokenizer_of(checkpoint)
 
 
 def _to_gguf(checkpoint: Checkpoint, tokenizer: Tokenizer | None, target: Path, to: str | None) -> list[Path]:

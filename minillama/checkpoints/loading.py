@@ -11,6 +11,7 @@ from ..files.json_object import Fields, read_object
 from ..tokenizers import Tokenizer, load_tokenizer, tokenizer_from_gguf
 from .common.checkpoint import Checkpoint
 from .gguf.reading import read_gguf
+from .hub.models import DownloadProgress, resolve
 from .huggingface.reading import is_huggingface, read_huggingface
 from .llama2c import read_llama2c
 from .meta.reading import is_meta, read_meta
@@ -18,6 +19,46 @@ from .native import DESCRIPTION_NAME, is_native, read_native
 
 # A member of a folder stands for the folder.
 _FOLDER_MEMBERS = (".safetensors", ".safetensors.index.json", ".pth", "config.json", "params.json", "minillama.json")
+
+
+def open_model(
+    source: str | os.PathLike[str],
+    tokenizer: str | os.PathLike[str] | Tokenizer | None = None,
+    *,
+    progress: DownloadProgress | None = None,
+) -> tuple[Checkpoint, Tokenizer | None]:
+    """Find a model by name or path, fetching a known one, with the tokenizer that belongs to it.
+
+    Parameters
+    ----------
+    source : str or path
+        A known name, a file or a folder.
+    tokenizer : path or Tokenizer, optional
+        Instead of the model's own.
+    progress : callable, optional
+        See `hub.DownloadProgress`.
+
+    Returns
+    -------
+    checkpoint : Checkpoint
+    tokenizer : Tokenizer or None
+        The one that was given, else that of the catalogue of known models, else what the checkpoint brings.
+
+    Raises
+    ------
+    ValueError
+        When no model has that name. CheckpointError, one of them, when a file is damaged.
+    DownloadError
+        When it cannot be fetched.
+    """
+    found = resolve(source, progress=progress)
+    checkpoint = load_checkpoint(found.path)
+    chosen = found.tokenizer if tokenizer is None else tokenizer
+    if chosen is None:
+        return checkpoint, tokenizer_of(checkpoint)
+    if isinstance(chosen, str | os.PathLike):
+        return checkpoint, load_tokenizer(Path(chosen), vocab_size=checkpoint.config.vocab_size)
+    return checkpoint, chosen
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:

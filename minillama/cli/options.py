@@ -85,17 +85,13 @@ def load_llm(model: str, tokenizer: Path | None, threads: int | None, ops: OpsNa
 
 
 def load_tokenizer_of(model: str, tokenizer: Path | None) -> Any:
-    from ..checkpoints.hub.models import resolve
-    from ..checkpoints.loading import load_checkpoint, tokenizer_of
+    from ..checkpoints.loading import open_model
     from ..tokenizers import load_tokenizer
 
     if tokenizer is not None and tokenizer.suffix != ".bin":
         return load_tokenizer(tokenizer)
     with download_bar() as progress:
-        found = resolve(model, progress=progress)
-    checkpoint = load_checkpoint(found.path)
-    file = tokenizer or found.tokenizer
-    own = load_tokenizer(file, vocab_size=checkpoint.config.vocab_size) if file else tokenizer_of(checkpoint)
+        _, own = open_model(model, tokenizer, progress=progress)
     if own is None:
         raise ValueError(f"{model} carries no tokenizer: give --tokenizer FILE")
     return own

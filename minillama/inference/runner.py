@@ -112,13 +112,13 @@ class LayerRunner:
         self, params: Params, config: ModelConfig, ops: Ops = FAST, repacked: RepackedModel | None = None
     ) -> None:
         self.params, self.config, self.ops, self.repacked = params, config, ops, repacked
-        self._rope = RopeTable(config)
+        self.rope = RopeTable(config)
 
     def extend(self, ids: Ids, cache: KVCache, *, all_logits: bool = False) -> Float:
         """See `Runner.extend`."""
         end = min(max(cache.lengths.tolist()) + ids.shape[1], cache.max_seq_len)
         with _ONE_AT_A_TIME:
-            rope = self._rope.reach(end)
+            rope = self.rope.reach(end)
             return extend_cached(self.params, self.config, ids, cache, rope, self.ops, all_logits=all_logits)
 
 
@@ -134,8 +134,7 @@ class FusedRunner:
     def __init__(self, repacked: RepackedModel, config: ModelConfig) -> None:
         self.config, self.ops = config, FAST
         self.repacked: RepackedModel | None = repacked
-        self._decoder, self._rope = Decoder(repacked, config), RopeTable(config)
-        self._layers = LayerRunner(repacked.params, config)
+        self._decoder, self._layers = Decoder(repacked, config), LayerRunner(repacked.params, config)
         head = output_head(repacked.params)
         self._in_integers = isinstance(head, RepackedMatrix) and head.beats_blas
 
@@ -151,7 +150,7 @@ class FusedRunner:
         """A few tokens of one sequence, each through the fused kernel."""
         cache.reserve(len(tokens))
         first = int(cache.lengths[0])
-        rope = self._rope.reach(first + len(tokens))
+        rope = self._layers.rope.reach(first + len(tokens))
         logits = [self._decoder.step(token, first + i, cache, rope) for i, token in enumerate(tokens)]
         cache.advance(len(tokens))  # last, so that an interrupt leaves the cache as it was
         return np.stack(logits)[None] if all_logits else logits[-1][None]

@@ -102,19 +102,6 @@ def rope_backward(dy: Float, saved: RoPESaved) -> Float:
     return rope_forward(dy, saved.cos, -saved.sin, saved.positions)[0]
 
 
-def rope_half_forward(x: Float, cos: Float, sin: Float, positions: Ints) -> tuple[Float, RoPESaved]:
-    """Hugging Face's layout of the same rotation: the pairs are (x[i], x[i + head_dim / 2]).
-
-    The model never calls it; it is here to be compared with, and for chapter 05.
-    Parameters and errors as in `rope_forward`.
-    """
-    _check(x, cos, positions)
-    c, s = cos[positions][:, None], sin[positions][:, None]
-    first, second = np.split(x, 2, axis=-1)
-    y = np.concatenate((first * c - second * s, first * s + second * c), axis=-1)
-    return y.astype(x.dtype, copy=False), RoPESaved(cos, sin, positions)
-
-
 def interleaved_to_half(rows: NDArray[Any], head_dim: int) -> NDArray[Any]:
     """Reorder the rows of wq or wk from Meta's layout to Hugging Face's, head by head.
 

@@ -92,18 +92,18 @@ def gradients_of(
     params: Params,
     config: ModelConfig,
     tokens: Ints,
-    objective: Callable[[Float, slice], tuple[float, Float]],
+    of_logits: Callable[[Float, slice], tuple[float, Float]],
     *,
     ops: Ops = FAST,
     recompute: bool = False,
 ) -> tuple[float, Params]:
     """Loss and gradients of any (logits, rows) -> (loss, dlogits), without holding all logits.
 
-    Equal to `forward`, the objective and `backward` for an objective that is a sum over rows.
+    Equal to `forward`, `of_logits` and `backward` where the loss is a sum over rows.
     """
 
     def of_rows(logits: Float, rows: slice) -> tuple[Sums, Float]:
-        loss, dlogits = objective(logits, rows)
+        loss, dlogits = of_logits(logits, rows)
         return {"loss": loss}, dlogits
 
     sums, gradients = sums_and_gradients(params, config, tokens, of_rows, ops=ops, recompute=recompute)

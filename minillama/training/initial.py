@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 
-from ..checkpoints.hub.models import resolve
-from ..checkpoints.loading import load_checkpoint, tokenizer_of
+from ..checkpoints.loading import open_model
 from ..config import ModelConfig
 from ..data.shards.reading import tokenizer_fingerprint
 from ..params import Params
 from ..quantization.formats import to_float32
-from ..tokenizers import Tokenizer, load_tokenizer
+from ..tokenizers import Tokenizer
 from ..trees import map_tree
 
 
@@ -70,9 +68,5 @@ def open_initial(source: str | os.PathLike[str]) -> Initial:
     ValueError
         When there is no such model. CheckpointError, one of them, when a file is damaged.
     """
-    found = resolve(source)
-    checkpoint = load_checkpoint(found.path)
-    tokenizer = tokenizer_of(checkpoint)
-    if tokenizer is None and found.tokenizer is not None:
-        tokenizer = load_tokenizer(Path(found.tokenizer), vocab_size=checkpoint.config.vocab_size)
+    checkpoint, tokenizer = open_model(source)
     return Initial(os.fspath(source), checkpoint.config, checkpoint.params, tokenizer)

@@ -3,15 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaConfig
-from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from minillama.layers.rope import (
     half_to_interleaved,
     interleaved_to_half,
     rope_forward,
     rope_forward_fast,
-    rope_half_forward,
     rope_table,
 )
 
@@ -39,23 +37,19 @@ def test_matches_pytorch_complex_rotation(forward, shape, rng):
     np.testing.assert_allclose(y, expected.numpy(), atol=1e-12)
 
 
-def test_rotate_half_matches_hugging_face(rng):
-    shape = (2, 4, 6, 16)
-    x, positions = rng.normal(size=shape).astype(np.float32), positions_for(shape, rng)
-    rotary = LlamaRotaryEmbedding(LlamaConfig(hidden_size=64, num_attention_heads=4))
-    cos, sin = rotary(torch.tensor(x), torch.tensor(positions))
-    expected, _ = apply_rotary_pos_emb(torch.tensor(x), torch.tensor(x), cos, sin)
-    y, _ = rope_half_forward(x, *rope_table(16, 50, 10000.0), positions)
-    np.testing.assert_allclose(y, expected.numpy(), atol=2e-5)
+def rotate_half(x, cos, sin, positions):
+    """Hugging Face's rotation, of the pairs (x[i], x[i + head_dim / 2])."""
+    c, s = (torch.tensor(np.concatenate((a, a), -1)[positions]) for a in (cos, sin))
+    return apply_rotary_pos_emb(torch.tensor(x), torch.tensor(x), c, s)[0].numpy()
 
 
 def test_layouts_agree_through_the_permutation(forward, rng):
-    """Rotating interleaved rows, then permuting, equals permuting and rotating halves."""
+    """Rotating interleaved rows, then permuting, equals permuting and rotating as Hugging Face does."""
     head_dim, x = 8, rng.normal(size=(1, 3, 5, 8))
     table, positions = rope_table(head_dim, 5, 10000.0, np.float64), np.arange(5)[None]
     permute = lambda a: interleaved_to_half(np.moveaxis(a, -1, 0), head_dim)  # the last axis is one head
     interleaved = permute(forward(x, *table, positions)[0])
-    half = rope_half_forward(np.moveaxis(permute(x), 0, -1), *table, positions)[0]
+    half = rotate_half(np.moveaxis(permute(x), 0, -1), *table, positions)
     np.testing.assert_allclose(interleaved, np.moveaxis(half, -1, 0), atol=1e-14)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -66,15 +67,14 @@ def own_ops(
         raise WorkspaceError(f"{only} is not part of a running model; these are: {', '.join(able)}")
     found = OwnOps(FAST)
     wanted = [id for id in able if only in (None, id)]
-    found.left_out = _unwritten(workspace, wanted) if unchecked else _failing(workspace, wanted, checker or Checker())
-    loaded: dict[Path, ModuleType] = {}
+    load = cache(load_file)  # two functions of one file are in one module
+    found.left_out = (
+        _unwritten(workspace, wanted, load) if unchecked else _failing(workspace, wanted, checker or Checker())
+    )
     for id in wanted:
         if id not in found.left_out:
-            path = workspace.path_of(id)
-            if path not in loaded:
-                loaded[path] = load_file(path)
             exercise = catalogue()[id]
-            found.ops = put_into(found.ops, exercise, getattr(loaded[path], id))
+            found.ops = put_into(found.ops, exercise, getattr(load(workspace.path_of(id)), id))
             found.used[f"{exercise.replaces}_forward"] = id
     if not found.used:
         reasons = "; ".join(f"{id}: {reason}" for id, reason in found.left_out.items())
@@ -110,13 +110,13 @@ def _failing(workspace: Workspace, ids: list[str], checker: Checker) -> dict[str
     return found
 
 
-def _unwritten(workspace: Workspace, ids: list[str]) -> dict[str, str]:
+def _unwritten(workspace: Workspace, ids: list[str], load: Callable[[Path], ModuleType]) -> dict[str, str]:
     """Ids whose functions cannot even be called, and why."""
     found = {}
     for id in ids:
         exercise = catalogue()[id]
         try:
-            function: Any = getattr(load_file(workspace.path_of(id)), id, None)
+            function: Any = getattr(load(workspace.path_of(id)), id, None)
             exercise.run(function, exercise.shapes[0])
         except WorkspaceError:
             found[id] = "its file is missing"
