@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import minillama
+import minillama.checkpoints
 
 PACKAGE = Path(minillama.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -151,9 +152,11 @@ def test_names_and_places():
 
 
 def test_importing_is_quick_and_light():
-    """`import minillama` loads neither Numba nor anything optional."""
+    """`import minillama`, or looking for a model by name, loads neither Numba nor anything optional."""
     code = (
         "import sys, minillama\n"
+        "from minillama.checkpoints.hub import locate\n"
+        "minillama.CheckpointError, minillama.checkpoints.CheckpointError, locate('stories3M')\n"
         "heavy = {'numba', 'torch', 'transformers', 'huggingface_hub', 'rich', 'typer', 'regex'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
@@ -180,6 +183,10 @@ def test_every_exported_name_exists():
     assert set(minillama.__all__) <= set(dir(minillama))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         minillama.nothing  # noqa: B018
+    for name in minillama.checkpoints.__all__:
+        assert getattr(minillama.checkpoints, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        minillama.checkpoints.nothing  # noqa: B018
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
