@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 
 @dataclass
-class Progress:
+class RunProgress:
     """How far a run has come.
 
     Attributes
@@ -85,7 +85,9 @@ def settings_hash(settings: TrainSettings) -> str:
 # --- writing -----------------------------------------------------------------------------
 
 
-def write_checkpoint(folder: Path, stage: Stage, model: Tree, moments: tuple[Tree, Tree], progress: Progress) -> None:
+def write_checkpoint(
+    folder: Path, stage: Stage, model: Tree, moments: tuple[Tree, Tree], progress: RunProgress
+) -> None:
     """Write a whole checkpoint into a folder that nobody looks at yet; every file is forced to disk."""
     metadata = {"step": progress.step, "validation_loss": progress.validation_loss}
     write_model(folder, stage.config, model, metadata)
@@ -134,7 +136,7 @@ def _tensors(trees: Mapping[str, Tree], what: str) -> dict[str, TensorToWrite]:
 # --- reading -----------------------------------------------------------------------------
 
 
-def read_checkpoint(folder: Path, stage: Stage) -> tuple[Tree, tuple[Tree, Tree], Progress]:
+def read_checkpoint(folder: Path, stage: Stage) -> tuple[Tree, tuple[Tree, Tree], RunProgress]:
     """The model, both moments and the progress of a checkpoint, as arrays that may be changed.
 
     Raises
@@ -203,10 +205,10 @@ def _read_array(file: SafetensorsFile, name: str, shape: tuple[int, ...]) -> NDA
     return np.array(file.array(name))
 
 
-def _progress(fields: Fields) -> Progress:
+def _progress(fields: Fields) -> RunProgress:
     number = lambda key: fields.number(key) if fields.has(key) else None  # noqa: E731
     data = fields.object("data", {})
-    return Progress(
+    return RunProgress(
         step=fields.integer("step"),
         n_steps=fields.integer("n_steps"),
         seconds=fields.number("seconds"),

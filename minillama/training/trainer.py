@@ -23,7 +23,7 @@ import numpy as np
 from ..compute.threads import most_threads, set_threads
 from ..files.errors import CheckpointError
 from ..trees import Tree, named_leaves
-from .checkpoint import Progress, read_checkpoint, write_checkpoint
+from .checkpoint import RunProgress, read_checkpoint, write_checkpoint
 from .gradients import means
 from .memory import check_memory
 from .metrics import MetricsLog, replace_text
@@ -82,17 +82,19 @@ class Trainer:
     ----------
     model : tree
         Changed in place.
-    progress : Progress
+    progress : RunProgress
     """
 
-    def __init__(self, stage: Stage, workers: Workers, found: tuple[Tree, tuple[Tree, Tree], Progress] | None) -> None:
+    def __init__(
+        self, stage: Stage, workers: Workers, found: tuple[Tree, tuple[Tree, Tree], RunProgress] | None
+    ) -> None:
         self.stage, self.settings, self._workers = stage, stage.settings, workers
         schedule, given = self.settings.schedule, self.settings.optimizer
         self._rate = Schedule(schedule.peak, schedule.warmup_steps, schedule.total_steps, schedule.final_fraction)
         self.model = stage.start() if found is None else found[0]
         betas = (given.beta1, given.beta2)
         self.optimizer = AdamW(self.model, betas=betas, eps=given.eps, weight_decay=given.weight_decay)
-        self.progress = Progress(threads=workers.n_threads, data=dict(stage.fingerprints))
+        self.progress = RunProgress(threads=workers.n_threads, data=dict(stage.fingerprints))
         if found is not None:
             _, (self.optimizer.m, self.optimizer.v), progress = found
             self.optimizer.n_steps = progress.n_steps
@@ -234,7 +236,7 @@ def train(
 _HEAD = "# The settings of this run, nothing left open. Paths start at this file's folder.\n\n"
 
 
-def _read(path: Path, stage: Stage) -> tuple[Tree, tuple[Tree, Tree], Progress]:
+def _read(path: Path, stage: Stage) -> tuple[Tree, tuple[Tree, Tree], RunProgress]:
     try:
         found = read_checkpoint(path, stage)
     except CheckpointError as error:

@@ -1,5 +1,7 @@
 """The fused token: equal to the layers one by one, for every shape of model, and taken only when it may be."""
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -152,3 +154,11 @@ def test_the_stored_weights_are_still_there():
     config, params = make()
     llm = LLM(params, config, None)
     assert llm.params is params
+
+
+def test_arrays_cross_the_border_in_the_order_of_their_names():
+    """They are passed flat, by position: two fields in another order would swap their arrays without a word."""
+    names = list(inspect.signature(getattr(fused._decode._function, "py_func", fused._decode._function)).parameters)
+    at = names.index("x")
+    fields = (*fused._Shared._fields, *fused._Private._fields)
+    assert names[at : at + len(fields)] == list(fields)
