@@ -122,7 +122,8 @@ def _model_cache() -> Finding:
     from ..files.home import cache_dir
 
     folder = cache_dir()
-    writable = os.access(_nearest_existing(folder), os.W_OK)
+    nearest = _nearest_existing(folder)
+    writable = nearest.is_dir() and os.access(nearest, os.W_OK)
     advice = "" if writable else "set MINILLAMA_HOME to a folder you may write to"
     return Finding("model cache", f"{folder}{'' if writable else ' (not writable)'}", writable, advice)
 

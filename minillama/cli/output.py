@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -70,12 +71,13 @@ class _Compiling:
     """How many functions Numba has compiled under `compile_notice`, and whether no answer stands in the line yet."""
 
     n_functions = 0
+    seconds = 0.0
     may_rewrite = True
 
 
-def compiled_functions() -> int:
-    """Functions compiled so far; speed measured while the number grows is that of the compiler."""
-    return _Compiling.n_functions
+def compiling_seconds() -> float:
+    """Time that compiling has taken so far."""
+    return _Compiling.seconds
 
 
 @contextmanager
@@ -85,18 +87,25 @@ def compile_notice() -> Iterator[None]:
 
     class Listener(event.Listener):
         depth = 0
+        begin = 0.0
 
         def on_start(self, event: Any) -> None:
             if _Compiling.n_functions == 0 and not stderr.is_terminal:
-                note("compiling the kernels: once on this machine, about 15 seconds …")
+                note("compiling kernels, once on this machine; the first run takes about 15 seconds …")
+            if self.depth == 0:
+                self.begin = time.perf_counter()
             _Compiling.n_functions += 1
             self.depth += 1
             if stderr.is_terminal and _Compiling.may_rewrite:
-                name = event.data["dispatcher"].__name__.strip("_")
+                function = event.data["dispatcher"].py_func
+                # What Numba compiles of its own is called "impl" and the like.
+                name = function.__name__.strip("_") if function.__module__.startswith("minillama.") else ""
                 _rewrite(f"compiling the kernels, once on this machine: {_Compiling.n_functions} … {name}")
 
         def on_end(self, event: Any) -> None:
             self.depth -= 1
+            if self.depth == 0:
+                _Compiling.seconds += time.perf_counter() - self.begin
             if self.depth == 0 and stderr.is_terminal and _Compiling.may_rewrite:
                 _rewrite("")  # an answer may follow
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .output import compiled_functions, write
+from .output import compiling_seconds, write
 
 if TYPE_CHECKING:
     from ..inference.text import TextStream
@@ -16,7 +16,7 @@ class Timed:
     """Runs a text stream to stdout and measures prompt and answer separately; starting it runs the prompt."""
 
     def __init__(self, start: Callable[[], TextStream]) -> None:
-        self._compiled_before = compiled_functions()
+        self._compiled_before = compiling_seconds()
         begin = time.perf_counter()
         self.stream = start()
         self.prompt_seconds = time.perf_counter() - begin
@@ -39,6 +39,7 @@ class Timed:
         speed = f"{n / self.seconds:.1f} tokens/s" if n and self.seconds else "0 tokens/s"
         why = {"length": "; stopped at --max-tokens", "context": "; the context is full"}
         ended = why.get(self.stream.result.finish_reason or "", "")
-        if compiled_functions() > self._compiled_before:
-            ended += "; most of the time went into compiling, the next run is quick"
+        compiling = compiling_seconds() - self._compiled_before
+        if compiling > 0:
+            ended += f"; {compiling:.1f} s of it went into compiling, which the next run will not need"
         return f"prompt {self.prompt_tokens} tokens in {self.prompt_seconds:.2f} s; {n} tokens at {speed}{ended}"

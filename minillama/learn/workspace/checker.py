@@ -45,6 +45,7 @@ class Checker:
                 case = message.get("case", case)
         except TimeoutError:
             report = reported(exercise, TIMEOUT, _TOO_LONG.format(seconds=seconds).split("\n"), {"case": case})
+            report.seconds = seconds
         except ProcessEnded as end:
             report = self._died(exercise, case, end.code, begin)
         self._process.close()

@@ -122,7 +122,7 @@ def _unwritten(workspace: Workspace, ids: list[str], load: Callable[[Path], Modu
             found[id] = "its file is missing"
         except NotImplementedError:
             found[id] = "not written yet"
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             found[id] = f"{type(error).__name__}: {error}"
     return found
 

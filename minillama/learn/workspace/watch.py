@@ -83,10 +83,14 @@ class Watcher:
         times = self._file_times()
         if times == self._times:
             return None
-        self._times = times
         changed = self._changed()
         if changed and self.current.id not in changed:
             self.current = catalogue()[changed[0]]
+        try:
+            self.workspace.path_of(self.current.id)
+        except WorkspaceError:  # some editors take a file away before they write it again
+            return None
+        self._times = times
         return self.check()
 
     def close(self) -> None:
