@@ -884,7 +884,7 @@ def tell_stories(n_rows, n_tokens, temperature, rng):
     return ids
 
 
-stories = tell_stories(136, 257, 0.8, np.random.default_rng(0))
+stories = tell_stories(48, 257, 0.8, np.random.default_rng(0))
 held_out, stories = stories[:8], stories[8:]
 print(f"{stories.size:,} tokens to train on, {held_out.size:,} held out, {teller.config.vocab_size} kinds of token")
 print(textwrap.fill(tokenizer.decode(stories[0].tolist())[:300], 96), "...")
@@ -897,7 +897,7 @@ print(textwrap.fill(tokenizer.decode(stories[0].tolist())[:300], 96), "...")
 
 
 # %%
-def pieces(step, n_rows=8, length=128):
+def pieces(step, n_rows=4, length=128):
     """The batch of a step follows from the step alone: a run can be repeated, and resumed."""
     draw = np.random.default_rng(step)
     rows, first = draw.integers(0, len(stories), n_rows), draw.integers(0, stories.shape[1] - length, n_rows)
@@ -927,19 +927,19 @@ def show(params, config):
 
 
 # %%
-student, n_steps = student_of(64, 3), 400
+student, n_steps = student_of(64, 3), 160
 samples, validation = [], []
 
 
 def watch(step, params, workers):
     if step == 1 or step % 40 == 0:
         validation.append((step, held_out_loss(params, student, workers)))
-    if step in (1, 40, 120, 240, n_steps):
+    if step in (1, 40, 80, 120, n_steps):
         samples.append((step, f"{validation[-1][1]:.2f}", show(params, student)))
 
 
 rows, trained = train(student, pieces, Schedule(4e-3, 30, n_steps), watch=watch)
-print(f"{count_parameters(student):,} parameters, {n_steps * 8 * 128:,} tokens; log(vocabulary) = "
+print(f"{count_parameters(student):,} parameters, {n_steps * 4 * 128:,} tokens; log(vocabulary) = "
       f"{math.log(student.vocab_size):.2f}")  # fmt: skip
 print(f"loss of the first step {rows[0, 0]:.2f}, of the last ten {rows[-10:, 0].mean():.2f}")
 assert rows[-10:, 0].mean() < rows[0, 0] - 2
@@ -978,7 +978,7 @@ table(("step", "held-out loss", "One day, ..."), samples)
 # go far astray; that is what warm-up protects from. Clipping limits what one bad batch can do.
 
 # %%
-quick = lambda step: pieces(step, 8, 64)
+quick = lambda step: pieces(step, 4, 64)
 runs = {}
 for name, warmup, max_norm in (
     ("warm-up and clipping", 15, 1.0),
@@ -986,12 +986,12 @@ for name, warmup, max_norm in (
     ("no clipping", 15, math.inf),
     ("neither", 0, math.inf),
 ):
-    runs[name] = train(student, quick, Schedule(1e-2, warmup, 100), max_norm)[0]
+    runs[name] = train(student, quick, Schedule(1e-2, warmup, 50), max_norm)[0]
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
 for (name, found), colour in zip(runs.items(), COLOURS):
     smooth = np.convolve(found[:, 0], np.ones(5) / 5, mode="valid")
-    left.plot(np.arange(3, 98 + 1), smooth, color=colour, label=f"{name}: {found[-10:, 0].mean():.2f} at the end")
-    right.semilogy(np.arange(1, 101), found[:, 2], color=colour, lw=1, label=name)
+    left.plot(np.arange(3, 48 + 1), smooth, color=colour, label=f"{name}: {found[-10:, 0].mean():.2f} at the end")
+    right.semilogy(np.arange(1, 51), found[:, 2], color=colour, lw=1, label=name)
 left.set(xlabel="step", ylabel="loss (nats a token), mean of 5 steps", title="At a rate that is too high")
 right.set(xlabel="step", ylabel="gradient norm", title="The gradient, before clipping")
 left.legend(fontsize=8)
@@ -1011,14 +1011,14 @@ print("from the lowest loss to the highest:", ", ".join(sorted(ends, key=ends.ge
 sizes = []
 for dim, n_layers in ((16, 1), (32, 2), (64, 3)):
     shape = student_of(dim, n_layers)
-    found, learned = train(shape, pieces, Schedule(6e-3 * math.sqrt(32 / dim), 20, 160))
+    found, learned = train(shape, pieces, Schedule(6e-3 * math.sqrt(32 / dim), 20, 80))
     with Workers() as workers:
         sizes.append((count_parameters(shape), held_out_loss(learned, shape, workers), found[-20:, 0].mean()))
 counts, after, during = zip(*sizes)
 figure, axis = plt.subplots(figsize=(6.5, 3.2))
 axis.semilogx(counts, after, "o-", label="held out")
 axis.semilogx(counts, during, "s--", label="training, last 20 steps")
-axis.set(xlabel="parameters", ylabel="loss (nats a token)", title=f"{160 * 8 * 128:,} tokens: larger models end lower")
+axis.set(xlabel="parameters", ylabel="loss (nats a token)", title=f"{80 * 4 * 128:,} tokens: larger models end lower")
 axis.set_xticks(counts, [f"{n:,}" for n in counts])
 axis.minorticks_off()
 axis.legend()
@@ -1111,7 +1111,7 @@ def broken(mistake):
 
 mistakes = ("none", "no 1/√head_dim", "group not summed", "row sum forgotten", "mask forgotten")
 shape = student_of(32, 2)
-curves = {name: train(shape, quick, Schedule(4e-3, 20, 220), ops=broken(name))[0] for name in mistakes}
+curves = {name: train(shape, quick, Schedule(4e-3, 20, 140), ops=broken(name))[0] for name in mistakes}
 
 # %%
 figure, axis = plt.subplots(figsize=(8, 3.8))
@@ -1125,7 +1125,7 @@ plt.show()
 # %% [markdown]
 # No curve says by itself that it is wrong. Two mistakes cost a lot, but without a right run beside them they would pass
 # for a model that is too small or a rate that is too low. The missing root can hardly be seen, because Adam divides by
-# the size of a gradient anyway. And a forgotten sum over the group may even look good for some hundred steps: Adam
+# the size of a gradient anyway. And a forgotten sum over the group may even look good for a hundred steps: Adam
 # makes steps of full size from any gradient that points roughly downhill. That is why gradients are compared with
 # numbers, and never judged by the loss: each mistake is off by far more than rounding.
 
@@ -1142,7 +1142,7 @@ for name in mistakes:
 
 ends = {name: found[-20:, 0].mean() for name, found in curves.items()}
 assert all(ends[name] < curves[name][0, 0] - 1 for name in mistakes), "every one of them trains"
-assert min(ends["row sum forgotten"], ends["mask forgotten"]) > ends["none"] + 0.2
+assert min(ends["row sum forgotten"], ends["mask forgotten"]) > ends["none"] + 0.1
 
 # %% [markdown]
 # ## The package's functions
