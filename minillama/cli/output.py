@@ -91,7 +91,7 @@ def compile_notice() -> Iterator[None]:
 
         def on_start(self, event: Any) -> None:
             if _Compiling.n_functions == 0 and not stderr.is_terminal:
-                note("compiling kernels, once on this machine; the first run takes about 15 seconds …")
+                note("compiling kernels, once on this machine; the first run takes about 20 seconds …")
             if self.depth == 0:
                 self.begin = time.perf_counter()
             _Compiling.n_functions += 1
