@@ -2,10 +2,10 @@
 
 import itertools
 import pickle
-import time
 
 import pytest
 from personal_data_bench import bench
+from timing import within_seconds
 
 from minillama.data.rules.personal_data.checks import (
     base58_valid,
@@ -230,9 +230,8 @@ def test_time_is_linear(style):
     for piece in ADVERSARIAL.split("_"):
         text = piece * (LONG // len(piece))
         for variant in (text, f"x{text}@b.org "):
-            start = time.process_time()
-            rules.find(variant)
-            assert time.process_time() - start < 5.0, piece
+            with within_seconds(5):
+                rules.find(variant)
 
 
 def test_filters_can_be_sent_to_other_processes():
