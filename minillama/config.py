@@ -7,7 +7,8 @@ Meta's reference code; the TinyStories sizes are llama2.c's, SmolLM2's its publi
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 # A file that asks for more is damaged, not a model.
 MAX_SEQ_LEN_LIMIT = 1 << 24
@@ -32,6 +33,70 @@ def swiglu_hidden_dim(dim: int, multiple_of: int, multiplier: float | None = Non
     if multiplier is not None:
         hidden_dim = int(multiplier * hidden_dim)
     return multiple_of * math.ceil(hidden_dim / multiple_of)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RopeScaling:
+    """How a relative of LLaMA 2 changes RoPE's frequencies for longer texts; layers/rope_scaling.py computes them.
+
+    Attributes
+    ----------
+    kind : str
+        "linear", "llama3", "yarn", "dynamic" (the unchanged frequencies, and no text beyond `max_seq_len`),
+        or "factors": a divisor of its own for every frequency, as GGUF files store llama3's.
+    factor : float
+        How many times longer the texts become.
+    original_max_seq_len : int
+        Positions of the training before the change; "llama3" and "yarn".
+    low_freq_factor, high_freq_factor : float
+        "llama3": between these many turns in the original length the change is gradual.
+    beta_fast, beta_slow : float
+        "yarn": the same, from the fast end.
+    truncate : bool
+        "yarn": the bounds of the gradual part are rounded outwards to whole frequencies.
+    attention_factor : float
+        "yarn": cosine and sine are multiplied by it; 0.1 ln(factor) + 1 in the paper.
+    factors : tuple of float
+        "factors": head_dim / 2 divisors.
+
+    Raises
+    ------
+    ValueError
+        When the kind is unknown or a number is out of range.
+    """
+
+    kind: str
+    factor: float = 1.0
+    original_max_seq_len: int = 0
+    low_freq_factor: float = 1.0
+    high_freq_factor: float = 4.0
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    truncate: bool = True
+    attention_factor: float = 1.0
+    factors: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in ROPE_SCALINGS:
+            raise ValueError(f"the kind of RoPE scaling must be one of {', '.join(ROPE_SCALINGS)}, got {self.kind!r}")
+        positive = {"factor": self.factor, "attention_factor": self.attention_factor}
+        if self.kind == "llama3":
+            positive |= {"low_freq_factor": self.low_freq_factor, "high_freq_factor": self.high_freq_factor}
+        if self.kind == "yarn":
+            positive |= {"beta_fast": self.beta_fast, "beta_slow": self.beta_slow}
+        if self.kind in ("llama3", "yarn"):
+            positive |= {"original_max_seq_len": self.original_max_seq_len}
+        positive |= {f"factors[{i}]": number for i, number in enumerate(self.factors)}
+        for name, number in positive.items():
+            if not (math.isfinite(number) and number > 0):
+                raise ValueError(f"{name} of RoPE scaling must be a positive number, got {number!r}")
+        if self.kind == "llama3" and self.low_freq_factor >= self.high_freq_factor:
+            raise ValueError(
+                f"high_freq_factor must be above low_freq_factor {self.low_freq_factor}, got {self.high_freq_factor}"
+            )
+
+
+ROPE_SCALINGS = ("linear", "llama3", "yarn", "dynamic", "factors")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +126,16 @@ class ModelConfig:
         The output head is the token embedding, as in SmolLM2 and the TinyStories models;
         no LLaMA 2 is tied.
 
+    What follows LLaMA 2 does not have, and its relatives do (`beyond_llama2` says which):
+
+    rope_scaling : RopeScaling, optional
+    sliding_window : int
+        A token sees so many positions, its own included; 0: all (Mistral 7B: 4096).
+    qkv_bias, out_bias, mlp_bias : bool
+        Whether wq, wk and wv (Qwen2), wo, and the three matrices of the feed-forward layer have biases.
+    qk_norm : bool
+        RMSNorm of every head of the queries and keys before RoPE (Qwen3).
+
     Raises
     ------
     ValueError
@@ -78,6 +153,12 @@ class ModelConfig:
     norm_eps: float = 1e-5
     rope_theta: float = 10000.0
     tied: bool = False
+    rope_scaling: RopeScaling | None = None
+    sliding_window: int = 0
+    qkv_bias: bool = False
+    out_bias: bool = False
+    mlp_bias: bool = False
+    qk_norm: bool = False
 
     def __post_init__(self) -> None:
         fill = object.__setattr__  # the class is frozen
@@ -103,6 +184,31 @@ class ModelConfig:
             raise ValueError(f"norm_eps must be in [0, 1), got {self.norm_eps!r}")
         if not (math.isfinite(self.rope_theta) and self.rope_theta >= 1):
             raise ValueError(f"rope_theta must be a finite number of at least 1, got {self.rope_theta!r}")
+        if not 0 <= self.sliding_window < 1 << 31:
+            raise ValueError(f"sliding_window must be 0 or a number of positions, got {self.sliding_window!r}")
+        n_factors = len(self.rope_scaling.factors) if self.rope_scaling else 0
+        if self.rope_scaling and self.rope_scaling.kind == "factors" and n_factors != self.head_dim // 2:
+            raise ValueError(f"RoPE scaling must have head_dim / 2 = {self.head_dim // 2} factors, got {n_factors}")
+        if self.rope_scaling and self.rope_scaling.kind == "yarn" and self.rope_theta == 1:
+            raise ValueError("rope_theta must be above 1 for RoPE scaling by the rule 'yarn'")
+
+    def described(self) -> dict[str, Any]:
+        """The numbers as a dict; what LLaMA 2 does not have stands there only in a model that has it."""
+        unused = {name for name in FAMILY_FIELDS if not getattr(self, name)}
+        return {name: value for name, value in asdict(self).items() if name not in unused}
+
+    @property
+    def beyond_llama2(self) -> tuple[str, ...]:
+        """What of this model LLaMA 2 does not have, in words; empty for a LLaMA 2."""
+        scaling = self.rope_scaling
+        biased = {"wq, wk and wv": self.qkv_bias, "wo": self.out_bias, "the feed-forward layer": self.mlp_bias}
+        found = {
+            f"RoPE scaled by the rule {scaling.kind!r}" if scaling else "": scaling is not None,
+            f"a sliding window of {self.sliding_window} tokens": 0 < self.sliding_window < self.max_seq_len,
+            f"biases of {' and of '.join(name for name, is_there in biased.items() if is_there)}": any(biased.values()),
+            "norms of queries and keys": self.qk_norm,
+        }
+        return tuple(words for words, is_there in found.items() if is_there)
 
     @property
     def group_size(self) -> int:
@@ -124,6 +230,10 @@ class ModelConfig:
         """
         heads = self.n_kv_heads if n_kv_heads is None else n_kv_heads
         return 2 * self.n_layers * heads * self.head_dim * bytes_per_number * n_tokens
+
+
+FAMILY_FIELDS = ("rope_scaling", "sliding_window", "qkv_bias", "out_bias", "mlp_bias", "qk_norm")
+"""The fields of a `ModelConfig` that LLaMA 2 does not need."""
 
 
 def _llama2(

@@ -40,6 +40,11 @@ class KVCache:
         self.max_seq_len = config.max_seq_len if max_seq_len is None else max_seq_len
         if self.max_seq_len < 1:
             raise ValueError(f"max_seq_len must be positive, got {self.max_seq_len}")
+        if self.max_seq_len > config.max_seq_len and config.rope_scaling and config.rope_scaling.kind == "dynamic":
+            raise ValueError(
+                f"max_seq_len must be at most {config.max_seq_len} with RoPE scaled by the rule 'dynamic' (beyond it "
+                f"every token would change the keys of all before it), got {self.max_seq_len}"
+            )
         capacity = min(_FIRST_CAPACITY, self.max_seq_len)
         shape = (config.n_layers, batch, config.n_kv_heads, capacity, config.head_dim)
         self.k: NDArray[np.floating] = np.zeros(shape, dtype)

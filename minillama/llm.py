@@ -23,6 +23,7 @@ from .model import output_head
 from .ops import FAST, Ops
 from .params import Params
 from .tokenizers import Tokenizer
+from .trees import named_leaves
 
 
 class LLM:
@@ -82,7 +83,7 @@ class LLM:
     @property
     def bytes_per_token(self) -> int:
         """Bytes of weights that decoding one token reads, as stored: every layer and the head."""
-        layers = sum(array.nbytes for layer in self.params.layers for array in layer)
+        layers = sum(array.nbytes for _, array in named_leaves(self.params.layers))
         return int(layers + self.params.final_norm.nbytes + output_head(self.params).nbytes)
 
     def session(self, max_seq_len: int | None = None) -> Session:

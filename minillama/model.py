@@ -21,12 +21,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 
 from .compute.array_types import Float, Ints
 from .config import ModelConfig
 from .kv_cache import KVCache
-from .layers.embedding import check_ids
+from .layers.embedding import checked_ids
 from .layers.rope import rope_table
 from .ops import FAST, Ops
 from .params import LayerParams, Params
@@ -89,38 +89,26 @@ class ForwardSaved(NamedTuple):
     tied: bool
 
 
-def as_tokens(tokens: ArrayLike) -> NDArray[np.int64]:
-    """Token ids as an int64 array (B, T); one sequence (T,) becomes a batch of one.
-
-    Raises
-    ------
-    ValueError
-        When they are not integers, not of one or two dimensions, or none.
-    """
-    array = np.asarray(tokens)
-    if array.size == 0:
-        raise ValueError("there are no tokens: the model needs at least one (BOS starts an empty text)")
-    if array.ndim not in (1, 2) or array.dtype.kind not in "iu":
-        raise ValueError(f"tokens must be integers of shape (T,) or (B, T), got {array.dtype} of shape {array.shape}")
-    return np.ascontiguousarray(np.atleast_2d(array), np.int64)
-
-
-def checked_ids(tokens: ArrayLike, vocab_size: int) -> NDArray[np.int64]:
-    """`as_tokens`, and every id in the vocabulary: the door through which ids come in.
-
-    Raises
-    ------
-    ValueError
-        As `as_tokens`; and when an id is outside the vocabulary.
-    """
-    ids = as_tokens(tokens)
-    check_ids(ids, vocab_size)
-    return ids
-
-
 def _heads(x: Float, n_heads: int) -> Float:
     """Split the last axis into heads and bring them forward: (B, T, H * h) -> (B, H, T, h)."""
     return x.reshape(*x.shape[:2], n_heads, -1).swapaxes(1, 2)
+
+
+def _linear(x: Float, weight: Any, bias: Any | None, ops: Ops) -> tuple[Float, Any]:
+    """x W^T, and the bias of a relative of LLaMA 2 that has one."""
+    y, saved = ops.linear_forward(x, weight)
+    return (y if bias is None else y + bias), saved
+
+
+def rotation_table(config: ModelConfig, n_positions: int, dtype: DTypeLike = np.float32) -> tuple[Float, Float]:
+    """RoPE's table (cos, sin) of a model for positions 0 ... n_positions - 1."""
+    return rope_table(config.head_dim, n_positions, config.rope_theta, dtype, config.rope_scaling)
+
+
+def _window(config: ModelConfig, positions: Ints) -> tuple[int, ...]:
+    """The last argument of attention, where a sliding window hides a key; an own function sees it then alone."""
+    reaches = config.sliding_window and int(positions.max(initial=0)) >= config.sliding_window
+    return (config.sliding_window,) if reaches else ()
 
 
 def _attention_block(
@@ -128,18 +116,21 @@ def _attention_block(
 ) -> tuple[Float, AttentionBlockSaved]:
     """x + wo attention(...); with `kv`, keys and values go through that layer of the cache."""
     normed, norm_saved = ops.rmsnorm_forward(x, layer.attention_norm, config.norm_eps)
-    q, q_saved = ops.linear_forward(normed, layer.wq)
-    k, k_saved = ops.linear_forward(normed, layer.wk)
-    v, v_saved = ops.linear_forward(normed, layer.wv)
-    q, q_rope = ops.rope_forward(_heads(q, config.n_heads), *rotations)  # (B, H, T, h)
-    k, k_rope = ops.rope_forward(_heads(k, config.n_kv_heads), *rotations)  # (B, K, T, h)
-    v = _heads(v, config.n_kv_heads)
+    q, q_saved = _linear(normed, layer.wq, layer.bq, ops)
+    k, k_saved = _linear(normed, layer.wk, layer.bk, ops)
+    v, v_saved = _linear(normed, layer.wv, layer.bv, ops)
+    q, k, v = _heads(q, config.n_heads), _heads(k, config.n_kv_heads), _heads(v, config.n_kv_heads)
+    if config.qk_norm:
+        q, _ = ops.rmsnorm_forward(q, layer.q_norm, config.norm_eps)
+        k, _ = ops.rmsnorm_forward(k, layer.k_norm, config.norm_eps)
+    q, q_rope = ops.rope_forward(q, *rotations)  # (B, H, T, h)
+    k, k_rope = ops.rope_forward(k, *rotations)  # (B, K, T, h)
     if kv is not None:
         cache, index = kv
         k, v = cache.write(index, k, v, rotations.positions)  # (B, K, S, h)
-    y, attention_saved = ops.attention_forward(q, k, v, rotations.positions)
+    y, attention_saved = ops.attention_forward(q, k, v, rotations.positions, *_window(config, rotations.positions))
     y = y.swapaxes(1, 2).reshape(*x.shape[:2], -1)  # (B, T, H * h)
-    y, wo_saved = ops.linear_forward(y, layer.wo)
+    y, wo_saved = _linear(y, layer.wo, layer.bo, ops)
     saved = AttentionBlockSaved(norm_saved, q_saved, k_saved, v_saved, q_rope, k_rope, attention_saved, wo_saved)
     return x + y, saved
 
@@ -147,10 +138,10 @@ def _attention_block(
 def _ffn_block(x: Float, layer: LayerParams, config: ModelConfig, ops: Ops) -> tuple[Float, FFNBlockSaved]:
     """x + w_down swiglu(w_gate m, w_up m)."""
     normed, norm_saved = ops.rmsnorm_forward(x, layer.ffn_norm, config.norm_eps)
-    gate, gate_saved = ops.linear_forward(normed, layer.w_gate)
-    up, up_saved = ops.linear_forward(normed, layer.w_up)
+    gate, gate_saved = _linear(normed, layer.w_gate, layer.b_gate, ops)
+    up, up_saved = _linear(normed, layer.w_up, layer.b_up, ops)
     hidden, swiglu_saved = ops.swiglu_forward(gate, up)
-    y, down_saved = ops.linear_forward(hidden, layer.w_down)
+    y, down_saved = _linear(hidden, layer.w_down, layer.b_down, ops)
     return x + y, FFNBlockSaved(norm_saved, gate_saved, up_saved, swiglu_saved, down_saved)
 
 
@@ -196,7 +187,7 @@ def backbone_forward(
         raise ValueError(f"{n_tokens} tokens are more than the context of {config.max_seq_len}")
     x, embedding_saved = ops.embedding_forward(ids, params.token_embedding)  # (B, T, D)
     positions = np.broadcast_to(np.arange(n_tokens), (batch, n_tokens)).copy()
-    rotations = Rotations(*rope_table(config.head_dim, n_tokens, config.rope_theta, x.dtype), positions)
+    rotations = Rotations(*rotation_table(config, n_tokens, x.dtype), positions)
     blocks: list[Any] = []
     for layer in params.layers:
         block_input = x
@@ -286,7 +277,14 @@ def backbone_backward(dh: Float, saved: BackboneSaved, ops: Ops = FAST) -> Param
     -------
     Params
         Its `output` is None: a head's gradient is the business of the head.
+
+    Raises
+    ------
+    ValueError
+        When the model has what LLaMA 2 does not have (`ModelConfig.beyond_llama2`).
     """
+    if saved.config.beyond_llama2:
+        raise ValueError(f"gradients are those of LLaMA 2; this model has {' and '.join(saved.config.beyond_llama2)}")
     dx, final_norm = ops.rmsnorm_backward(dh, saved.final_norm)
     layers = []
     for block in reversed(saved.blocks):
@@ -348,7 +346,7 @@ def forward_cached(
     cache : KVCache
         Unchanged if anything is raised.
     rope : (cos, sin)
-        A `rope_table` with at least as many positions as will be used.
+        A `rotation_table` with at least as many positions as will be used.
     all_logits : bool
         Logits of all T positions, not of the last alone.
 

@@ -30,6 +30,22 @@ class LayerParams(NamedTuple):
     w_up: Any  # (hidden_dim, D)           feed_forward.w3
     w_down: Any  # (D, hidden_dim)         feed_forward.w2
 
+    # What relatives of LLaMA 2 have, and LLaMA 2 has not (`ModelConfig.beyond_llama2`). Added to the product of
+    # the matrix of the same letters; the norms belong to one head.
+    bq: Any | None = None  # (n_heads * head_dim,), in the order of wq's rows
+    bk: Any | None = None  # (n_kv_heads * head_dim,)
+    bv: Any | None = None  # (n_kv_heads * head_dim,)
+    bo: Any | None = None  # (D,)
+    b_gate: Any | None = None  # (hidden_dim,)
+    b_up: Any | None = None  # (hidden_dim,)
+    b_down: Any | None = None  # (D,)
+    q_norm: Any | None = None  # (head_dim,), in the order of a head's rows in wq
+    k_norm: Any | None = None  # (head_dim,)
+
+
+FEWEST_PER_LAYER = len(LayerParams._fields) - len(LayerParams._field_defaults)
+"""Parameters that a block of every model has: those of LLaMA 2."""
+
 
 class Params(NamedTuple):
     """A whole model."""
@@ -40,27 +56,42 @@ class Params(NamedTuple):
     output: Any | None  # (V, D); None when the head is the token embedding
 
 
+def layer_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter of a block by its field of `LayerParams`, without what the model does not have."""
+    d, hidden = config.dim, config.hidden_dim
+    queries, keys = config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim
+    layer = LayerParams(
+        attention_norm=(d,),
+        wq=(queries, d),
+        wk=(keys, d),
+        wv=(keys, d),
+        wo=(d, queries),
+        ffn_norm=(d,),
+        w_gate=(hidden, d),
+        w_up=(hidden, d),
+        w_down=(d, hidden),
+    )
+    if config.qkv_bias:
+        layer = layer._replace(bq=(queries,), bk=(keys,), bv=(keys,))
+    if config.out_bias:
+        layer = layer._replace(bo=(d,))
+    if config.mlp_bias:
+        layer = layer._replace(b_gate=(hidden,), b_up=(hidden,), b_down=(d,))
+    if config.qk_norm:
+        layer = layer._replace(q_norm=(config.head_dim,), k_norm=(config.head_dim,))
+    return {field: shape for field, shape in layer._asdict().items() if shape is not None}
+
+
 def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """The shape of every parameter of `config` by its name, in the tree's order.
 
     The only list of shapes in the package: initialisation, the count of parameters,
     `minillama info` and every checkpoint reader follow it.
     """
-    d, h = config.dim, config.head_dim
-    layer = LayerParams(
-        attention_norm=(d,),
-        wq=(config.n_heads * h, d),
-        wk=(config.n_kv_heads * h, d),
-        wv=(config.n_kv_heads * h, d),
-        wo=(d, config.n_heads * h),
-        ffn_norm=(d,),
-        w_gate=(config.hidden_dim, d),
-        w_up=(config.hidden_dim, d),
-        w_down=(d, config.hidden_dim),
-    )
+    d, layer = config.dim, layer_shapes(config)
     shapes: dict[str, tuple[int, ...]] = {"token_embedding": (config.vocab_size, d)}
     for i in range(config.n_layers):
-        shapes.update({f"layers.{i}.{field}": shape for field, shape in layer._asdict().items()})
+        shapes.update({f"layers.{i}.{field}": shape for field, shape in layer.items()})
     shapes["final_norm"] = (d,)
     if not config.tied:
         shapes["output"] = (config.vocab_size, d)
@@ -71,7 +102,8 @@ def build_params(config: ModelConfig, get: Callable[[str, tuple[int, ...]], Any]
     """Assemble a tree from `get(name, shape)`, called once for each parameter in order."""
     arrays = {name: get(name, shape) for name, shape in expected_shapes(config).items()}
     layers = tuple(
-        LayerParams(*(arrays[f"layers.{i}.{field}"] for field in LayerParams._fields)) for i in range(config.n_layers)
+        LayerParams(**{field: arrays[f"layers.{i}.{field}"] for field in layer_shapes(config)})
+        for i in range(config.n_layers)
     )
     return Params(arrays["token_embedding"], layers, arrays["final_norm"], arrays.get("output"))
 
@@ -93,7 +125,7 @@ def init_params(config: ModelConfig, rng: np.random.Generator, dtype: DTypeLike 
     """Random parameters: N(0, 0.02), with the layers that write to the residual stream smaller.
 
     `wo` and `w_down` use 0.02 / sqrt(2 * n_layers), so that the residual stream keeps its
-    size at any depth; norms start at 1. Meta's initialisation of LLaMA 2 is not published
+    size at any depth; norms start at 1, biases at 0. Meta's initialisation of LLaMA 2 is not published
     (unconfirmed); this is the GPT-2 rule.
     """
     residual_std = 0.02 / np.sqrt(2 * config.n_layers)
@@ -101,6 +133,8 @@ def init_params(config: ModelConfig, rng: np.random.Generator, dtype: DTypeLike 
     def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
         if name.endswith("norm"):
             return np.ones(shape, dtype)
+        if len(shape) == 1:
+            return np.zeros(shape, dtype)  # biases
         std = residual_std if name.endswith(("wo", "w_down")) else 0.02
         return (std * rng.standard_normal(shape)).astype(dtype)
 

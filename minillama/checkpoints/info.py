@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
 from typing import Any
 
 from ..config import ModelConfig
-from ..params import LayerParams, Params, count_parameters, expected_shapes
+from ..params import Params, count_parameters, expected_shapes
 from ..quantization.formats import format_name
 from ..trees import named_leaves
 
@@ -27,7 +26,7 @@ def describe(config: ModelConfig) -> dict[str, Any]:
     outside = {name: shape for name, shape in shapes.items() if not name.startswith("layers.")}
     n_parameters = count_parameters(config)
     return {
-        "config": asdict(config),
+        "config": config.described(),
         "attention": config.attention_kind,
         "parameters": n_parameters,
         "bytes": {name: round(n_parameters * bits / 8) for name, bits in _BITS.items()},
@@ -79,6 +78,7 @@ def describe_text(config: ModelConfig, title: str) -> str:
         f"  attention       {heads}",
         f"  vocabulary      {c.vocab_size:,}{', output head tied to the embedding' if c.tied else ''}",
         f"  context         {c.max_seq_len:,} tokens, RoPE theta {c.rope_theta:g}, norm eps {c.norm_eps:g}",
+        *([f"  beyond LLaMA 2  {', '.join(c.beyond_llama2)}"] if c.beyond_llama2 else []),
         "",
         "  weights         " + ", ".join(f"{human_bytes(n)} as {name}" for name, n in d["bytes"].items()),
         f"  KV cache        {kv['bytes_per_token']:,} bytes per token at 16 bits{saving}",
@@ -88,7 +88,7 @@ def describe_text(config: ModelConfig, title: str) -> str:
     ]
     outside, layer = d["shapes"]["outside"], d["shapes"]["layer"]
     rows = [("token_embedding", outside["token_embedding"])]
-    rows += [(f"layers.*.{name}", layer[name]) for name in LayerParams._fields]
+    rows += [(f"layers.*.{name}", layer[name]) for name in layer]
     rows += [(name, shape) for name, shape in outside.items() if name != "token_embedding"]
     for name, shape in rows:
         times = f"  × {n_layers}" if name.startswith("layers") else ""

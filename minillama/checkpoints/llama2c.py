@@ -31,7 +31,7 @@ from ..files.mapped import MappedFile
 from ..params import LayerParams, Params, build_params, count_parameters, expected_shapes
 from ..quantization.formats import GroupedArray, Weight
 from ..trees import named_leaves
-from .common.checkpoint import Checkpoint, check_params, make_config
+from .common.checkpoint import Checkpoint, check_params, make_config, refuse_beyond_llama2
 from .common.weights import as_float32_bytes, float32_rows, stored_weight
 
 MAGIC = 0x616B3432  # "ak42"
@@ -240,6 +240,7 @@ def _check_writable(config: ModelConfig, version: int, group_size: int | None) -
         raise ValueError(f"version must be one of {VERSIONS} for a llama2.c file, got {version!r}")
     if version == 2 and group_size is not None and group_size < 1:
         raise ValueError(f"group_size must be at least 1, got {group_size}")
+    refuse_beyond_llama2(config, "llama2.c")
     if np.float32(config.norm_eps) != np.float32(NORM_EPS):
         raise ValueError(f"llama2.c computes with norm_eps {NORM_EPS}, the model needs {config.norm_eps}")
     if config.rope_theta != ROPE_THETA:

@@ -15,8 +15,7 @@ whoever converts a model without losing a bit of it; the tokenizer's files stand
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import ModelConfig
+from ..config import FAMILY_FIELDS, ModelConfig, RopeScaling
 from ..files.errors import CheckpointError
-from ..files.json_object import Fields, list_names, read_object
+from ..files.json_object import Fields, kind, list_names, read_object
 from ..params import Params, build_params
 from ..quantization.formats import FORMATS, GroupedArray, PackedArray, Weight, format_name
 from ..trees import named_leaves
@@ -89,14 +88,39 @@ def read_native(folder: str | os.PathLike[str]) -> Checkpoint:
 
 
 def _parse_config(fields: Fields) -> ModelConfig:
-    read: dict[str, Callable[[str], Any]] = {"int": fields.integer, "float": fields.number, "bool": fields.boolean}
-    known = {field.name: read[str(field.type)] for field in dataclass_fields(ModelConfig)}
-    if unknown := sorted(set(fields.values).difference(known)):
-        raise fields.error(unknown[0], f"is not a number of a configuration (unknown: {list_names(unknown)})")
-    values = {name: get(name) for name, get in known.items()}
+    """What LLaMA 2 has must be there; what only its relatives have is written where a model has it."""
+    values = _values(fields, ModelConfig, optional=FAMILY_FIELDS)
     for name in ("n_kv_heads", "head_dim"):
         fields.positive(name)  # 0 would stand for a default
+    if fields.has("rope_scaling"):
+        scaling = fields.object("rope_scaling")
+        given = _values(scaling, RopeScaling, optional={"factors"})
+        if scaling.has("factors"):
+            given["factors"] = _factors(scaling)
+        try:
+            values["rope_scaling"] = RopeScaling(**given)
+        except ValueError as error:
+            raise scaling.error("kind", str(error)) from error
     return make_config(fields.path, "config", **values)
+
+
+def _values(fields: Fields, described: type, optional: Collection[str]) -> dict[str, Any]:
+    """The simple values of a dataclass by the types of its fields."""
+    read: dict[str, Callable[[str], Any]] = {
+        "int": fields.integer, "float": fields.number, "bool": fields.boolean, "str": fields.text,
+    }  # fmt: skip
+    types = {field.name: str(field.type) for field in dataclass_fields(described)}
+    if unknown := sorted(set(fields.values).difference(types)):
+        raise fields.error(unknown[0], f"is not a number of a configuration (unknown: {list_names(unknown)})")
+    wanted = [name for name in types if types[name] in read and (name not in optional or fields.has(name))]
+    return {name: read[types[name]](name) for name in wanted}
+
+
+def _factors(scaling: Fields) -> tuple[float, ...]:
+    factors = scaling.values["factors"]
+    if not isinstance(factors, list) or not all(type(number) in (int, float) for number in factors):
+        raise scaling.error("factors", f"expected a list of numbers, found {kind(factors)}")
+    return tuple(map(float, factors))
 
 
 def _check_names(file: SafetensorsFile, tensors: Fields) -> None:
@@ -186,7 +210,7 @@ def write_native(
     description = {
         "format": "minillama",
         "format_version": FORMAT_VERSION,
-        "config": asdict(config),
+        "config": config.described(),
         "tensors": stored,
         "metadata": metadata or {},
     }

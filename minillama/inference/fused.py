@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from ..compute.array_types import Float32
 from ..compute.jit import helper, kernel_threads, threaded
 from ..compute.simd import load_floats, multiply_add, splat_float, store_floats, store_number
-from ..compute.simd_bytes import DOT4
 from ..compute.team import claim, finish, new_board
 from ..compute.threads import most_threads
 from ..config import ModelConfig
@@ -31,19 +30,7 @@ from ..layers.attention_kernels.few import SCRATCH, address_of_range, attend_ran
 from ..layers.rmsnorm import normalise_row
 from ..layers.rope import rotate_row
 from ..layers.swiglu import gate_range_float32
-from ..model import output_head
-from ..params import Params
-from ..quantization.formats import format_name
-from ..quantization.repacked import (
-    BLOCK,
-    ROWS,
-    RepackedMatrix,
-    aligned_bytes,
-    release_pages,
-    repack,
-    repacked_bytes,
-    round_up,
-)
+from ..quantization.repacked import BLOCK, ROWS, round_up
 from ..quantization.repacked_kernels import (
     BRAINS,
     KIND,
@@ -53,78 +40,16 @@ from ..quantization.repacked_kernels import (
     multiply_groups,
     quantize_row,
 )
+from .repacked_model import RepackedModel
 
-_MATRICES = ("wq", "wk", "wv", "wo", "w_gate", "w_up", "w_down")
 # Those that are multiplied with the same row, in one phase.
 _QKV, _OUT, _GATE_UP, _DOWN = (0, 3), (3, 4), (4, 6), (6, 7)
-# Bytes of float matrices up to which a model is copied; a larger one is read where it is mapped.
-_MOST_FLOATS = 1 << 30
 # Positions from which the threads also share those of one head, where heads alone do not divide evenly.
 _SPLIT_POSITIONS = 128
 # Bytes of weights from which a second thread saves more than it costs.
 _THREADED_BYTES = 1 << 20
+_NO_WINDOW = 1 << 62  # longer than any text
 _PHASES = 5  # of a layer: QKV, attention, OUT, GATE_UP, DOWN
-
-
-class RepackedModel(NamedTuple):
-    """A model whose matrices all lie repacked in one stretch of memory.
-
-    Attributes
-    ----------
-    params : Params
-        Of RepackedMatrix; `output` is there even when the head is tied, `token_embedding`
-        stays packed, because rows of it are looked up.
-    data : uint8 ndarray
-    layouts : int64 ndarray of shape (n_layers, 7, 8)
-        A `MatrixLayout` for each of wq, wk, wv, wo, w_gate, w_up, w_down.
-    head : int64 ndarray of shape (8,)
-    norms : float32 ndarray of shape (2 * n_layers + 1, dim)
-    quantized : bool
-        Whether any matrix has integer products.
-    """
-
-    params: Params
-    data: NDArray[np.uint8]
-    layouts: NDArray[np.int64]
-    head: NDArray[np.int64]
-    norms: Float32
-    quantized: bool
-
-
-def repack_model(params: Params, *, anyway: bool = False) -> RepackedModel | None:
-    """Rearrange every matrix of a model.
-
-    Returns None when one of them has another format, when quantised ones would need an
-    instruction that this CPU does not have (unpacking is faster then), or when float ones are so
-    large that a second copy may not fit in memory. `anyway` leaves the last two reasons aside.
-    """
-    matrices = [getattr(layer, name) for layer in params.layers for name in _MATRICES] + [output_head(params)]
-    sizes = [repacked_bytes(matrix) for matrix in matrices]
-    in_floats = [format_name(matrix) in ("F32", "F16", "BF16") for matrix in matrices]
-    if any(size is None for size in sizes):
-        return None
-    bytes_of_floats = sum(size or 0 for size, is_float in zip(sizes, in_floats) if is_float)
-    if not anyway and ((not all(in_floats) and DOT4 == "portable") or bytes_of_floats > _MOST_FLOATS):
-        return None
-    data = aligned_bytes(sum(size or 0 for size in sizes))
-    arrays: list[RepackedMatrix] = []
-    at = 0
-    for matrix, size in zip(matrices, sizes):
-        arrays.append(repack(matrix, data, at))
-        release_pages(matrix)
-        at += size or 0
-    rearranged = iter(arrays)
-    layers = [layer._replace(**{name: next(rearranged) for name in _MATRICES}) for layer in params.layers]
-    layouts = np.array([array.layout for array in arrays], np.int64)
-    norms = [norm for layer in params.layers for norm in (layer.attention_norm, layer.ffn_norm)]
-    return RepackedModel(
-        Params(params.token_embedding, tuple(layers), params.final_norm, arrays[-1]),
-        data,
-        layouts[:-1].reshape(len(layers), len(_MATRICES), -1),
-        layouts[-1],
-        np.stack([*norms, params.final_norm]).astype(np.float32),
-        any(array.is_quantized for array in arrays),
-    )
 
 
 class Decoder:
@@ -181,9 +106,9 @@ class Decoder:
         else:
             self._shared.x[: c.dim] = table.to_float32(slice(token, token + 1))[0]
         _decode(
-            n_threads, m.data, m.layouts, m.head[None], m.norms, self._products, address_of_range(stored[0].dtype),
-            m.quantized, *stored, *rope, position, np.float32(c.norm_eps), c.hidden_dim, *self._shared, *self._private,
-            board, size=m.data.size,
+            n_threads, m.data, m.layouts, m.head[None], m.norms, m.biases, m.head_norms, self._products,
+            address_of_range(stored[0].dtype), m.quantized, c.sliding_window or _NO_WINDOW, *stored, *rope, position,
+            np.float32(c.norm_eps), c.hidden_dim, *self._shared, *self._private, board, size=m.data.size,
         )  # fmt: skip
         return self._shared.logits[: c.vocab_size].copy()
 
@@ -206,9 +131,21 @@ class _Model(NamedTuple):
     layouts: NDArray[np.int64]
     head: NDArray[np.int64]  # (1, 8)
     norms: Float32
+    biases: Float32
+    head_norms: Float32
     products: NDArray[np.int64]  # for every kind of matrix the address of its kernel
     attend: int  # the address of `attend_range` for what the cache holds
     quantized: bool
+    window: int
+
+
+class _Place(NamedTuple):
+    """Where in its text the token stands."""
+
+    position: int
+    cos: Float32  # (S, head_dim / 2)
+    sin: Float32
+    eps: np.float32
 
 
 class _Turn(NamedTuple):
@@ -267,7 +204,14 @@ def _add_product(model, layout, first, last, x, planes, scratch, y):
 
 
 @helper
-def _multiply_phase(model, turn, layouts, x, mine, y):
+def _add_bias(bias, first, last, y):
+    """Those of groups first ... last - 1, added to y; a model without biases brings none."""
+    for i in range(16 * first, min(16 * last, bias.size)):
+        y[i] += bias[i]
+
+
+@helper
+def _multiply_phase(model, turn, layouts, bias, x, mine, y):
     """One phase: the products of a stack of matrices with a row, into y or added to it."""
     n_groups = 0
     for i in range(len(layouts)):
@@ -283,40 +227,54 @@ def _multiply_phase(model, turn, layouts, x, mine, y):
             _add_product(model, layouts[0], first, last, x, planes, mine.scratch, y)
         else:
             _multiply_stack(model, layouts, first, last, x, planes, y)
+        _add_bias(bias, first, last, y)
         n_done += 1
         chunk = claim(turn.board, turn.phase, turn.own, n_chunks)
     finish(turn.board, turn.phase, n_done, n_chunks)
 
 
 @helper(inline=True)
-def _attend(attend, shared, k, v, n_splits, chunk, cos, sin, position, heads, scratch):
+def _rotate_head(qkv, at, norm, place, head):
+    """One head of the token's queries or keys, normalised if the model does so, and rotated."""
+    numbers, cos, sin = qkv[at : at + head.size], place.cos[place.position], place.sin[place.position]
+    if norm.size:
+        normalise_row(numbers, norm, place.eps, head)
+        rotate_row(head, cos, sin, head)
+    else:
+        rotate_row(numbers, cos, sin, head)
+
+
+@helper(inline=True)
+def _attend(model, norms, shared, k, v, n_splits, chunk, place, heads, scratch):
     """One key head's queries over one part of the positions; the last part gets the new key first."""
-    n_kv_heads, head_dim = len(k), k.shape[2]
+    n_kv_heads, head_dim, position = len(k), k.shape[2], place.position
     qkv, n_heads = shared.qkv, shared.sums.shape[1]
     group, width = n_heads // n_kv_heads, n_heads * head_dim
     h, split = chunk // n_splits, chunk % n_splits
     for r in range(group):
         at = (h * group + r) * head_dim
-        rotate_row(qkv[at : at + head_dim], cos[position], sin[position], heads[r])
+        _rotate_head(qkv, at, norms[0], place, heads[r])
     if split == n_splits - 1:
         k_at = (width + 15) // 16 * 16 + h * head_dim
         v_at = k_at + (n_kv_heads * head_dim + 15) // 16 * 16
-        rotate_row(qkv[k_at : k_at + head_dim], cos[position], sin[position], heads[group])
+        _rotate_head(qkv, k_at, norms[1], place, heads[group])
         for j in range(head_dim):
             store_number(k[h, position], j, heads[group, j])
             store_number(v[h, position], j, qkv[v_at + j])
-    first, last = split * (position + 1) // n_splits, (split + 1) * (position + 1) // n_splits
+    start = max(0, position + 1 - model.window)
+    n_keys = position + 1 - start
+    first, last = start + split * n_keys // n_splits, start + (split + 1) * n_keys // n_splits
     own, weights = slice(h * group, (h + 1) * group), shared.weights
     sums, largest, total = shared.sums[split, own], weights[0, split, own], weights[1, split, own]
-    attend_range_at(attend, (heads[:group], k[h], v[h], first, last, sums, largest, total, scratch))
+    attend_range_at(model.attend, (heads[:group], k[h], v[h], first, last, sums, largest, total, scratch))
 
 
 @helper(inline=True)
-def _attention_phase(attend, shared, turn, k, v, n_splits, cos, sin, position, mine):
+def _attention_phase(model, norms, shared, turn, k, v, n_splits, place, mine):
     n_done, n_chunks = 0, len(k) * n_splits
     chunk = claim(turn.board, turn.phase, turn.own, n_chunks)
     while chunk >= 0:
-        _attend(attend, shared, k, v, n_splits, chunk, cos, sin, position, mine.heads, mine.scratch)
+        _attend(model, norms, shared, k, v, n_splits, chunk, place, mine.heads, mine.scratch)
         n_done += 1
         chunk = claim(turn.board, turn.phase, turn.own, n_chunks)
     finish(turn.board, turn.phase, n_done, n_chunks)
@@ -342,7 +300,7 @@ def _join_parts(sums, weights, n_splits, y):
 
 
 @helper(inline=True)
-def _walk(own, model, k_cache, v_cache, row, cos, sin, position, eps, hidden_dim, shared, mine, board):
+def _walk(own, model, k_cache, v_cache, row, place, hidden_dim, shared, mine, board):
     """A thread's way through the model: before each phase it prepares the activations for itself."""
     n_layers, _, n_kv_heads, _, head_dim = k_cache.shape
     norms, dim = model.norms, model.norms.shape[1]
@@ -351,43 +309,48 @@ def _walk(own, model, k_cache, v_cache, row, cos, sin, position, eps, hidden_dim
     attended, hidden = mine.activations[: n_heads * head_dim], mine.activations[:hidden_dim]
     padded = (hidden_dim + 15) // 16 * 16  # `up` begins at the first whole group after `gate`
     n_splits = 1
-    if position >= _SPLIT_POSITIONS and n_kv_heads % n_threads and n_kv_heads < 4 * n_threads:
+    if place.position >= _SPLIT_POSITIONS and n_kv_heads % n_threads and n_kv_heads < 4 * n_threads:
         n_splits = n_threads
+    qkv = shared.qkv.size  # where the biases of each phase end
+    out = qkv + shared.x.size
+    gate_up = out + shared.gate_up.size
     phase = 0
     for layer in range(n_layers):
-        m = model.layouts[layer]
-        normalise_row(x, norms[2 * layer], eps, normed)
-        _multiply_phase(model, _Turn(board, phase, own, False), m[_QKV[0] : _QKV[1]], normed, mine, shared.qkv)
+        m, bias = model.layouts[layer], model.biases[layer]
+        normalise_row(x, norms[2 * layer], place.eps, normed)
+        turn = _Turn(board, phase, own, False)
+        _multiply_phase(model, turn, m[_QKV[0] : _QKV[1]], bias[:qkv], normed, mine, shared.qkv)
         phase += 1
         k, v = k_cache[layer, row], v_cache[layer, row]
-        _attention_phase(
-            model.attend, shared, _Turn(board, phase, own, False), k, v, n_splits, cos, sin, position, mine
-        )
+        turn = _Turn(board, phase, own, False)
+        _attention_phase(model, model.head_norms[layer], shared, turn, k, v, n_splits, place, mine)
         phase += 1
         _join_parts(shared.sums, shared.weights, n_splits, attended)
-        _multiply_phase(model, _Turn(board, phase, own, True), m[_OUT[0] : _OUT[1]], attended, mine, shared.x)
+        turn = _Turn(board, phase, own, True)
+        _multiply_phase(model, turn, m[_OUT[0] : _OUT[1]], bias[qkv:out], attended, mine, shared.x)
         phase += 1
-        normalise_row(x, norms[2 * layer + 1], eps, normed)
-        _multiply_phase(
-            model, _Turn(board, phase, own, False), m[_GATE_UP[0] : _GATE_UP[1]], normed, mine, shared.gate_up
-        )
+        normalise_row(x, norms[2 * layer + 1], place.eps, normed)
+        turn = _Turn(board, phase, own, False)
+        _multiply_phase(model, turn, m[_GATE_UP[0] : _GATE_UP[1]], bias[out:gate_up], normed, mine, shared.gate_up)
         phase += 1
         gate_range_float32(shared.gate_up, shared.gate_up[padded:], hidden, 0, hidden_dim)
-        _multiply_phase(model, _Turn(board, phase, own, True), m[_DOWN[0] : _DOWN[1]], hidden, mine, shared.x)
+        turn = _Turn(board, phase, own, True)
+        _multiply_phase(model, turn, m[_DOWN[0] : _DOWN[1]], bias[gate_up:], hidden, mine, shared.x)
         phase += 1
-    normalise_row(x, norms[2 * n_layers], eps, normed)
-    _multiply_phase(model, _Turn(board, phase, own, False), model.head, normed, mine, shared.logits)
+    normalise_row(x, norms[2 * n_layers], place.eps, normed)
+    turn = _Turn(board, phase, own, False)
+    _multiply_phase(model, turn, model.head, model.biases[0, :0], normed, mine, shared.logits)
 
 
 @threaded(from_size=_THREADED_BYTES)
 def _decode(
-    first, last, data, layouts, head, norms, products, attend, quantized,
+    first, last, data, layouts, head, norms, biases, head_norms, products, attend, quantized, window,
     k_cache, v_cache, row, cos, sin, position, eps, hidden_dim,
     x, qkv, sums, weights, gate_up, logits, activations, high, low, d, total, scratch, heads, board,
 ):  # fmt: skip
     """Flat at the border: arrays cross it faster one by one than inside of tuples."""
-    model = _Model(data, layouts, head, norms, products, attend, quantized)
-    shared = _Shared(x, qkv, sums, weights, gate_up, logits)
+    model = _Model(data, layouts, head, norms, biases, head_norms, products, attend, quantized, window)
+    shared, place = _Shared(x, qkv, sums, weights, gate_up, logits), _Place(position, cos, sin, eps)
     for own in range(first, last):
         mine = _Private(activations[own], high[own], low[own], d[own], total[own], scratch[own], heads[own])
-        _walk(own, model, k_cache, v_cache, row, cos, sin, position, eps, hidden_dim, shared, mine, board)
+        _walk(own, model, k_cache, v_cache, row, place, hidden_dim, shared, mine, board)

@@ -24,12 +24,12 @@ from ..compute.array_types import Float
 from ..compute.threads import one_blas_thread
 from ..config import ModelConfig
 from ..kv_cache import KVCache
-from ..layers.rope import rope_table
-from ..model import extend_cached, output_head
+from ..model import extend_cached, output_head, rotation_table
 from ..ops import FAST, Ops
 from ..params import Params
 from ..quantization.repacked import RepackedMatrix
-from .fused import Decoder, RepackedModel, repack_model
+from .fused import Decoder
+from .repacked_model import RepackedModel, repack_model
 
 Ids = NDArray[np.int64]  # (B, T), every one in the vocabulary
 
@@ -86,13 +86,13 @@ class RopeTable:
 
     def __init__(self, config: ModelConfig) -> None:
         self._config = config
-        self._table = rope_table(config.head_dim, 0, config.rope_theta)
+        self._table = rotation_table(config, 0)
 
     def reach(self, n_positions: int) -> tuple[Float, Float]:
         """(cos, sin) with at least so many rows."""
         n_rows = len(self._table[0])
         if n_positions > n_rows:
-            self._table = rope_table(self._config.head_dim, max(n_positions, 2 * n_rows, 256), self._config.rope_theta)
+            self._table = rotation_table(self._config, max(n_positions, 2 * n_rows, 256))
         return self._table
 
 

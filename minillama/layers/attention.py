@@ -14,6 +14,9 @@ The mask is the positions themselves: a query at position m sees keys 0 ... m, w
 come from. One function thus serves training (positions 0 ... T - 1), a prompt that arrives in
 chunks, and decoding from a cache that is longer than what has been written to it.
 
+A relative of LLaMA 2, Mistral (arXiv:2310.06825, section 2), looks back over a *window* only: at
+position m keys m - window + 1 ... m. The functions take it as an argument; there is no gradient for it.
+
 The log of the softmax's denominator is kept for the backward pass: from it the probabilities
 can be computed again, tile by tile, without ever storing a T x S matrix. With p the
 probabilities and dy the gradient of y, for one head:
@@ -27,7 +30,7 @@ and a key or value head adds up what its query heads send back.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,6 +39,7 @@ from .attention_kernels.backward import backward_in_tiles
 from .attention_kernels.few import attend_few, softmax_rows
 from .attention_kernels.tiles import attend_in_tiles
 
+_NO_WINDOW = 1 << 62  # longer than any text
 # Up to here one pass over the keys for each query (of float32) is faster than products in tiles.
 _FEW_QUERIES = 4
 _TILE = 256  # queries of a tile: its scores (_TILE x S) stay in the cache of the CPU
@@ -67,7 +71,7 @@ def _check(q: Float, k: Float, v: Float, positions: Ints) -> None:
         )
 
 
-def attention_forward(q: Float, k: Float, v: Float, positions: Ints) -> tuple[Float, AttentionSaved]:
+def attention_forward(q: Float, k: Float, v: Float, positions: Ints, window: int = _NO_WINDOW) -> tuple[Float, Any]:
     """Let every query take a weighted mean of the values at and before its position.
 
     Parameters
@@ -78,11 +82,14 @@ def attention_forward(q: Float, k: Float, v: Float, positions: Ints) -> tuple[Fl
         Rotated keys and values; H is a multiple of K. Entries past every position are not read.
     positions : integer ndarray of shape (B, T)
         Position of every query in its sequence: it sees keys 0 ... positions[b, t].
+    window : int
+        The query sees the last so many of these keys, its own included; all of them by default.
 
     Returns
     -------
     y : ndarray of shape (B, H, T, head_dim), same dtype as `q`
     saved : AttentionSaved
+        None with a window, for which there is no backward pass.
 
     Raises
     ------
@@ -96,7 +103,8 @@ def attention_forward(q: Float, k: Float, v: Float, positions: Ints) -> tuple[Fl
     grouped = q.reshape(batch, k.shape[1], -1, n_tokens, head_dim)  # (B, K, H / K, T, head_dim)
 
     scores = grouped @ k_seen.swapaxes(-1, -2) / q.dtype.type(np.sqrt(head_dim))  # (B, K, H / K, T, S)
-    visible = np.arange(n_keys) <= positions[:, None, None, :, None]
+    distance = positions[:, None, None, :, None] - np.arange(n_keys)  # from the key to the query
+    visible = (distance >= 0) & (distance < window)
     scores = np.where(visible, scores, q.dtype.type(-np.inf))
 
     largest = scores.max(axis=-1, keepdims=True, initial=-np.inf)
@@ -104,7 +112,7 @@ def attention_forward(q: Float, k: Float, v: Float, positions: Ints) -> tuple[Fl
     total = exponentials.sum(axis=-1, keepdims=True)
     y = (exponentials / total @ v_seen).reshape(q.shape)
     logsumexp = (largest + np.log(total)).reshape(batch, n_heads, n_tokens)
-    return y, AttentionSaved(q, k, v, positions, y, logsumexp)
+    return y, None if window < _NO_WINDOW else AttentionSaved(q, k, v, positions, y, logsumexp)
 
 
 def attention_backward(dy: Float, saved: AttentionSaved) -> tuple[Float, Float, Float]:
@@ -141,7 +149,9 @@ def attention_backward(dy: Float, saved: AttentionSaved) -> tuple[Float, Float, 
 # --- fast: the same contract -----------------------------------------------------------
 
 
-def attention_forward_fast(q: Float, k: Float, v: Float, positions: Ints) -> tuple[Float, AttentionSaved]:
+def attention_forward_fast(
+    q: Float, k: Float, v: Float, positions: Ints, window: int = _NO_WINDOW
+) -> tuple[Float, Any]:
     """`attention_forward`, compiled: one pass over the keys for few queries, tiles of queries for many.
 
     No more than a tile's scores exist at a time. float64 and widths that are not a multiple of 4
@@ -152,19 +162,19 @@ def attention_forward_fast(q: Float, k: Float, v: Float, positions: Ints) -> tup
     y, logsumexp = np.empty(q.shape, q.dtype), np.empty(q.shape[:3], q.dtype)
     single = q.dtype == k.dtype == v.dtype == np.float32
     if single and q.shape[2] <= _FEW_QUERIES:
-        attend_few(q, k, v, positions, y, logsumexp)
+        attend_few(q, k, v, positions, window, y, logsumexp)
     elif single and q.shape[3] % 4 == 0:
-        attend_in_tiles(q, k, v, positions, y, logsumexp)
+        attend_in_tiles(q, k, v, positions, window, y, logsumexp)
     else:
-        _attend_with_blas(q, k, v, positions, y, logsumexp)
-    return y, AttentionSaved(q, k, v, positions, y, logsumexp)
+        _attend_with_blas(q, k, v, positions, window, y, logsumexp)
+    return y, None if window < _NO_WINDOW else AttentionSaved(q, k, v, positions, y, logsumexp)
 
 
 def _last_axis_contiguous(a: Float) -> Float:
     return a if a.strides[-1] == a.itemsize else np.ascontiguousarray(a)
 
 
-def _attend_with_blas(q: Float, k: Float, v: Float, positions: Ints, y: Float, logsumexp: Float) -> None:
+def _attend_with_blas(q: Float, k: Float, v: Float, positions: Ints, window: int, y: Float, logsumexp: Float) -> None:
     batch, n_heads, n_tokens, head_dim = q.shape
     group = n_heads // k.shape[1]
     scale = q.dtype.type(1 / np.sqrt(head_dim))
@@ -176,7 +186,7 @@ def _attend_with_blas(q: Float, k: Float, v: Float, positions: Ints, y: Float, l
             for j in range(n_heads):
                 keys, values = k[b, j // group, :n_keys], v[b, j // group, :n_keys]  # (S, head_dim)
                 scores = (q[b, j, tile] * scale) @ keys.T  # (tile, S)
-                softmax_rows(scores, rows, logsumexp[b, j, tile])
+                softmax_rows(scores, rows, window, logsumexp[b, j, tile])
                 np.matmul(scores, values, out=y[b, j, tile])
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ..compute.array_types import Float, Ints
 from ..compute.jit import kernel, threaded
@@ -30,7 +31,7 @@ class EmbeddingSaved(NamedTuple):
 def check_ids(tokens: Ints, vocab_size: int) -> None:
     """Refuse ids that are no rows of the table.
 
-    A model does so at its door (`model.checked_ids`). The layer does it again, because it can be called
+    A model does so at its door (`checked_ids`). The layer does it again, because it can be called
     by itself, and its kernel would read memory past the table.
 
     Raises
@@ -47,6 +48,35 @@ def check_ids(tokens: Ints, vocab_size: int) -> None:
 def unknown_id(token: int, vocab_size: int) -> ValueError:
     """The error that says which ids there are."""
     return ValueError(f"token ids must be in [0, {vocab_size}), the vocabulary of the model; got {token}")
+
+
+def as_tokens(tokens: ArrayLike) -> NDArray[np.int64]:
+    """Token ids as an int64 array (B, T); one sequence (T,) becomes a batch of one.
+
+    Raises
+    ------
+    ValueError
+        When they are not integers, not of one or two dimensions, or none.
+    """
+    array = np.asarray(tokens)
+    if array.size == 0:
+        raise ValueError("there are no tokens: the model needs at least one (BOS starts an empty text)")
+    if array.ndim not in (1, 2) or array.dtype.kind not in "iu":
+        raise ValueError(f"tokens must be integers of shape (T,) or (B, T), got {array.dtype} of shape {array.shape}")
+    return np.ascontiguousarray(np.atleast_2d(array), np.int64)
+
+
+def checked_ids(tokens: ArrayLike, vocab_size: int) -> NDArray[np.int64]:
+    """`as_tokens`, and every id in the vocabulary: the door through which ids come in.
+
+    Raises
+    ------
+    ValueError
+        As `as_tokens`; and when an id is outside the vocabulary.
+    """
+    ids = as_tokens(tokens)
+    check_ids(ids, vocab_size)
+    return ids
 
 
 def embedding_forward(tokens: Ints, weight: Weight) -> tuple[Float, EmbeddingSaved]:

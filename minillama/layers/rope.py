@@ -28,6 +28,8 @@ from ..compute.array_types import Float, Ints
 from ..compute.jit import helper, threaded
 from ..compute.simd import load_floats, multiply, multiply_add, store_floats
 from ..compute.simd_pairs import load_twice, turn_pairs
+from ..config import RopeScaling
+from .rope_scaling import scaled_frequencies
 
 # Numbers from which a second thread saves more than it costs.
 _THREADED_SIZE = 16_384
@@ -42,20 +44,32 @@ class RoPESaved(NamedTuple):
 
 
 def rope_table(
-    head_dim: int, n_positions: int, theta: float, dtype: DTypeLike = np.float32
+    head_dim: int,
+    n_positions: int,
+    theta: float,
+    dtype: DTypeLike = np.float32,
+    scaling: RopeScaling | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Cosine and sine of every angle for positions 0 ... n_positions - 1.
 
     The angles are computed in float64 and rounded once: at position 4000 a float32 angle
     would already be off by 1e-4.
 
+    Parameters
+    ----------
+    scaling : RopeScaling, optional
+        What a relative of LLaMA 2 changes for longer texts; see rope_scaling.py.
+
     Returns
     -------
     cos, sin : ndarray of shape (n_positions, head_dim / 2)
     """
     frequencies = theta ** (-np.arange(0, head_dim, 2, dtype=np.float64) / head_dim)
+    magnitude = 1.0
+    if scaling is not None:
+        frequencies, magnitude = scaled_frequencies(frequencies, theta, scaling)
     angles = np.arange(n_positions, dtype=np.float64)[:, None] * frequencies
-    return np.cos(angles).astype(dtype), np.sin(angles).astype(dtype)
+    return (magnitude * np.cos(angles)).astype(dtype), (magnitude * np.sin(angles)).astype(dtype)
 
 
 def _check(x: Float, cos: Float, positions: Ints) -> None:

@@ -22,7 +22,8 @@ import numpy as np
 from ..compute.array_types import Float, Ints
 from ..config import ModelConfig
 from ..layers.cross_entropy import IGNORED
-from ..model import as_tokens, backbone_backward, backbone_forward, output_head, with_head_gradient
+from ..layers.embedding import as_tokens
+from ..model import backbone_backward, backbone_forward, output_head, with_head_gradient
 from ..ops import FAST, Ops
 from ..params import Params
 from ..trees import Tree, map_tree

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class Initial:
 
         `max_seq_len` may differ: no weight depends on it.
         """
-        there, here = asdict(self.config), asdict(config)
+        there, here = self.config.described(), config.described()
         del there["max_seq_len"]
         wrong = [f"{name} {value} there, {here[name]} here" for name, value in there.items() if value != here[name]]
         if wrong:
@@ -66,7 +66,13 @@ def open_initial(source: str | os.PathLike[str]) -> Initial:
     Raises
     ------
     ValueError
-        When there is no such model. CheckpointError, one of them, when a file is damaged.
+        When there is no such model, or it has what LLaMA 2 does not have. CheckpointError, one of them, when a
+        file is damaged.
     """
     checkpoint, tokenizer = open_model(source)
+    if checkpoint.config.beyond_llama2:
+        raise ValueError(
+            f"[run] init_from {os.fspath(source)} has {' and '.join(checkpoint.config.beyond_llama2)}: it can be run "
+            "and converted; training is that of a LLaMA 2"
+        )
     return Initial(os.fspath(source), checkpoint.config, checkpoint.params, tokenizer)

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..compute.array_types import Ints
 from ..config import ModelConfig
-from ..model import as_tokens
+from ..layers.embedding import as_tokens
 from ..ops import FAST, Ops
 from ..params import Params
 from ..trees import Tree

@@ -151,7 +151,7 @@ def _with_shape(settings: TrainSettings, before: TrainSettings | None) -> TrainS
     source = settings.run.init_from
     if source is None or "size" in settings.model:
         return settings
-    known: dict[str, Any] = before.model if before is not None else dataclasses.asdict(open_initial(source).config)
+    known: dict[str, Any] = before.model if before is not None else open_initial(source).config.described()
     return dataclasses.replace(settings, model={**known, **settings.model})
 
 

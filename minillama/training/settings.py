@@ -12,7 +12,7 @@ the file is in settings_toml.py.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +197,8 @@ def model_config(settings: TrainSettings, tokenizer: Tokenizer) -> ModelConfig:
             raise ValueError(f"[model] needs {', '.join(missing)}, or size = a named size (minillama info lists them)")
         given.setdefault("hidden_dim", swiglu_hidden_dim(given["dim"], 32))
         config = ModelConfig(**given)
+    if config.beyond_llama2:
+        raise ValueError(f"[model] asks for {' and '.join(config.beyond_llama2)}; training is that of a LLaMA 2")
     if tokenizer.vocab_size > config.vocab_size:
         raise ValueError(
             f"[model] vocab_size is {config.vocab_size}, the tokenizer has {tokenizer.vocab_size} tokens: "
@@ -238,7 +240,7 @@ def resolve(settings: TrainSettings, config: ModelConfig, before: TrainSettings 
             "steps: shorten the warm-up (2 to 5 % is usual for short runs) or lengthen the run"
         )
     data = dataclasses.replace(settings.data, sources=_named(settings.data.sources))
-    return dataclasses.replace(settings, model=asdict(config), schedule=schedule, data=data)
+    return dataclasses.replace(settings, model=config.described(), schedule=schedule, data=data)
 
 
 def _named(sources: tuple[SourceSettings, ...]) -> tuple[SourceSettings, ...]:

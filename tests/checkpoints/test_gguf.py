@@ -106,16 +106,22 @@ def test_version_2_has_the_same_layout(path):
 
 
 REFUSED_KEYS = [
-    ({"llama.rope.scaling.type": "yarn"}, "llama.rope.scaling.type: expected 'none', found 'yarn'"),
     (
-        {"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 2.0},
-        r"rope.scaling.factor: expected 1.* found 2.0",
+        {"llama.rope.scaling.type": "longrope"},
+        "rope.scaling.type: expected 'none', 'linear' or 'yarn', found 'longrope'",
     ),
-    ({"llama.rope.scaling.factor": 2.0}, r"rope.scaling.factor: expected 1.* found 2.0"),
-    ({"llama.rope.scale_linear": 0.5}, r"rope.scale_linear: expected 1.* found 0.5"),
+    (
+        {"llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": -2.0},
+        "factor: factor .* positive number, got -2",
+    ),
+    (
+        {"llama.rope.scaling.type": "yarn", "llama.rope.scaling.yarn_beta_fast": 64.0},
+        "beta_fast: expected 32, found 64",
+    ),
+    ({"llama.rope.scaling.finetuned_on": 1}, "rope.scaling.finetuned_on: is not a key of a llama model"),
     ({"llama.rope.scaling.attn_factor": 2.0}, "attn_factor: expected 1, found 2.0"),
     ({"llama.rope.dimension_count": 4}, "rope.dimension_count: expected 8, the width of a head, found 4"),
-    ({"llama.rope.dimension_sections": [2, 2]}, "dimension_sections: is not a key of a LLaMA 2 model"),
+    ({"llama.rope.dimension_sections": [2, 2]}, "dimension_sections: is not a key of a llama model"),
     ({"llama.attention.value_length": 4}, "attention.value_length: expected 8, the width of a head, found 4"),
     ({"llama.expert_count": 8}, "llama.expert_count: expected 0, found 8"),
     ({"llama.attention.sliding_window": 4}, "sliding_window: expected 0, found 4"),
@@ -129,7 +135,7 @@ REFUSED_KEYS = [
     ({"llama.attention.head_count_kv": 3}, "n_heads 4 is not a multiple of n_kv_heads 3"),
     ({"llama.block_count": 3}, "llama.block_count: 3 layers have 27 tensors, the file has 20"),
     ({"llama.block_count": 4_000_000_000}, "llama.block_count: 4000000000 layers"),
-    ({"llama.block_count": 1}, r"tensors: not part of a LLaMA 2 model: blk.1.attn_k.weight, .* and 1 more"),
+    ({"llama.block_count": 1}, r"tensors: not part of such a model: blk.1.attn_k.weight, .* and 1 more"),
     ({"llama.embedding_length": "32"}, "embedding_length: expected a positive integer, found '32'"),
     (
         {"llama.embedding_length": 64, "llama.rope.dimension_count": 16},
@@ -157,8 +163,10 @@ def test_keys_of_other_models_are_refused(path, keys, message):
 
 
 REFUSED_TENSORS = [
-    ({"blk.0.attn_q.bias": np.zeros(32, np.float32)}, "not part of a LLaMA 2 model: blk.0.attn_q.bias"),
-    ({"rope_freqs.weight": np.full(4, 2, np.float32)}, "rope_freqs.weight: expected ones, found factors .* 2.0"),
+    ({"blk.0.attn_q.bias": np.zeros(32, np.float32)}, "blk.0.attn_k.bias: is missing"),
+    ({"blk.0.attn_qkv.bias": np.zeros(32, np.float32)}, "not part of such a model: blk.0.attn_qkv.bias"),
+    ({"output.bias": np.zeros(40, np.float32)}, "not part of such a model: output.bias"),
+    ({"rope_freqs.weight": np.full(4, -2, np.float32)}, "rope_freqs.weight: factors.* must be a positive number"),
     ({"rope_freqs.weight": np.ones(8, np.float32)}, r"rope_freqs.weight: expected shape \(4,\).*\(8,\)"),
     ({"blk.1.ffn_up.weight": None, "x": np.ones(1, np.float32)}, "blk.1.ffn_up.weight: is missing"),
     ({"token_embd.weight": np.ones(32, np.float32)}, "token_embd.weight: expected a matrix"),
@@ -175,8 +183,8 @@ def test_tensors_of_other_models_are_refused(path, tensors, message):
 
 
 def test_other_architectures_are_refused(path):
-    write_reference(path, architecture="qwen2")
-    with pytest.raises(CheckpointError, match=r"general.architecture: expected 'llama', found 'qwen2'"):
+    write_reference(path, architecture="gemma")
+    with pytest.raises(CheckpointError, match=r"general.architecture: expected one of 'llama', .* found 'gemma'"):
         read_gguf(path)
 
 

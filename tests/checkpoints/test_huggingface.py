@@ -15,12 +15,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from minillama.checkpoints.huggingface.reading import (
-    huggingface_name,
-    is_huggingface,
-    parse_config,
-    read_huggingface,
-)
+from minillama.checkpoints.huggingface.configuration import parse_config
+from minillama.checkpoints.huggingface.names import huggingface_name
+from minillama.checkpoints.huggingface.reading import is_huggingface, read_huggingface
 from minillama.checkpoints.huggingface.writing import write_huggingface
 from minillama.config import ModelConfig
 from minillama.files.errors import CheckpointError
@@ -181,20 +178,20 @@ def test_what_changes_nothing_is_accepted(folder, changes):
 
 
 REFUSED = [
-    ({"model_type": "mistral"}, "model_type", "llama", "mistral"),
+    ({"model_type": "mixtral"}, "model_type", "llama", "mistral"),
     ({"model_type": ...}, "model_type", "missing"),
     ({"architectures": ["LlamaForSequenceClassification"]}, "architectures", "LlamaForSequenceClassification"),
     ({"architectures": "LlamaForCausalLM"}, "architectures"),
-    ({"attention_bias": True}, "attention_bias"),
-    ({"mlp_bias": True}, "mlp_bias"),
+    ({"attention_bias": True}, "q_proj.bias", "missing"),
+    ({"mlp_bias": True}, "gate_proj.bias", "missing"),
     ({"mlp_bias": 0}, "mlp_bias"),
     ({"hidden_act": "gelu"}, "hidden_act", "silu", "gelu"),
     ({"quantization_config": {"bits": 4}}, "quantization_config"),
-    ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_scaling.factor", "2.0"),
-    ({"rope_scaling": {"type": "dynamic", "factor": 1.0}}, "rope_scaling.rope_type", "dynamic"),
-    ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "rope_scaling.rope_type", "llama3"),
+    ({"rope_scaling": {"type": "linear", "factor": -2.0}}, "rope_scaling.rope_type", "-2.0"),
+    ({"rope_scaling": {"type": "su", "factor": 1.0}}, "rope_scaling.rope_type", "su"),
+    ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "rope_scaling.low_freq_factor", "missing"),
     ({"rope_scaling": "linear"}, "rope_scaling", "object"),
-    ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "rope_parameters.rope_type", "yarn"),
+    ({"rope_parameters": {"rope_type": "longrope", "factor": 4.0}}, "rope_parameters.rope_type", "longrope"),
     ({"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}}, "partial_rotary_factor", "0.5"),
     ({"rope_parameters": {"full_attention": {"rope_type": "default"}}}, "rope_parameters.rope_type"),
     ({"partial_rotary_factor": 0.25}, "partial_rotary_factor", "0.25"),

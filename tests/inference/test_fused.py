@@ -8,8 +8,9 @@ import pytest
 from minillama.compute.jit import kernel_threads
 from minillama.compute.threads import most_threads, set_threads
 from minillama.config import ModelConfig
-from minillama.inference import fused
-from minillama.inference.fused import Decoder, repack_model
+from minillama.inference import fused, repacked_model
+from minillama.inference.fused import Decoder
+from minillama.inference.repacked_model import repack_model
 from minillama.inference.runner import FusedRunner, LayerRunner
 from minillama.inference.session import Session
 from minillama.kv_cache import KVCache
@@ -144,9 +145,9 @@ def test_models_that_do_not_fit_stay_as_they_are(monkeypatch):
     assert isinstance(LLM(mixed, config, None).runner, LayerRunner)
     plain = map_tree(lambda a: a if isinstance(a, np.ndarray) else a.to_float32(), params)
     assert repack_model(plain) is not None
-    monkeypatch.setattr(fused, "_MOST_FLOATS", 1000)
+    monkeypatch.setattr(repacked_model, "_MOST_FLOATS", 1000)
     assert repack_model(plain) is None
-    monkeypatch.setattr(fused, "DOT4", "portable")
+    monkeypatch.setattr(repacked_model, "DOT4", "portable")
     assert repack_model(params) is None
 
 

@@ -9,8 +9,8 @@ import pytest
 import minillama
 from minillama.config import ModelConfig
 from minillama.inference import fused, runner
-from minillama.inference.fused import repack_model
 from minillama.inference.generate import TokenStream, generate_batch
+from minillama.inference.repacked_model import repack_model
 from minillama.inference.runner import FusedRunner, LayerRunner, runner_for
 from minillama.inference.sampling import Sampling
 from minillama.inference.session import Session

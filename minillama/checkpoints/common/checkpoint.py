@@ -9,7 +9,7 @@ from typing import Any
 
 from ...config import ModelConfig
 from ...files.errors import CheckpointError
-from ...params import LayerParams, Params, expected_shapes
+from ...params import FEWEST_PER_LAYER, Params, expected_shapes
 from ...trees import named_leaves
 
 
@@ -55,11 +55,10 @@ def check_names(path: Path, config: ModelConfig, found: Collection[str], name_of
         The file's name of a parameter from the package's.
     """
     # Before the names are listed: a damaged n_layers must not make a list longer than the file.
-    if config.n_layers * len(LayerParams._fields) > len(found):
+    per_layer = FEWEST_PER_LAYER
+    if config.n_layers * per_layer > len(found):
         raise CheckpointError(
-            path,
-            "n_layers",
-            f"{config.n_layers} layers have {len(LayerParams._fields)} tensors each, found {len(found)} in all",
+            path, "n_layers", f"{config.n_layers} layers have {per_layer} tensors each, found {len(found)} in all"
         )
     wanted = [name_of(name) for name in expected_shapes(config)]
     missing = [name for name in wanted if name not in found]
@@ -84,3 +83,12 @@ def check_params(config: ModelConfig, params: Params) -> None:
             raise ValueError(f"{name} must have shape {shape} by the configuration, the parameters differ")
     if found:
         raise ValueError(f"parameters that the configuration does not have: {', '.join(found)}")
+
+
+def refuse_beyond_llama2(config: ModelConfig, format_name: str) -> None:
+    """Raise ValueError for a writer whose format holds LLaMA 2 and none of its relatives."""
+    if config.beyond_llama2:
+        raise ValueError(
+            f"{format_name} cannot hold {' and '.join(config.beyond_llama2)}; "
+            "write a minillama or Hugging Face folder, or GGUF"
+        )

@@ -1,4 +1,4 @@
-"""The names of a Llama's tensors in a GGUF file (llama.cpp's, for the architecture "llama")."""
+"""The names of a Llama's tensors in a GGUF file (llama.cpp's, for the architectures "llama", "qwen2", "qwen3")."""
 
 from __future__ import annotations
 
@@ -14,6 +14,15 @@ TENSOR_NAMES = {
     "w_gate": "ffn_gate.weight",
     "w_up": "ffn_up.weight",
     "w_down": "ffn_down.weight",
+    "bq": "attn_q.bias",
+    "bk": "attn_k.bias",
+    "bv": "attn_v.bias",
+    "bo": "attn_output.bias",
+    "b_gate": "ffn_gate.bias",
+    "b_up": "ffn_up.bias",
+    "b_down": "ffn_down.bias",
+    "q_norm": "attn_q_norm.weight",
+    "k_norm": "attn_k_norm.weight",
     "final_norm": "output_norm.weight",
     "output": "output.weight",
 }
@@ -25,3 +34,8 @@ def gguf_tensor_name(name: str) -> str:
         return TENSOR_NAMES[name]
     _, layer, field = name.split(".")
     return f"blk.{layer}.{TENSOR_NAMES[field]}"
+
+
+ROPE_FREQS = "rope_freqs.weight"  # divisors of RoPE's frequencies, (head_dim / 2,)
+# Architectures whose files keep RoPE's halves, as Hugging Face has them; those of "llama" hold neighbours.
+IN_HALVES = ("qwen2", "qwen3")

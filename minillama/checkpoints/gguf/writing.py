@@ -17,12 +17,14 @@ import numpy as np
 from ...config import ModelConfig
 from ...files.atomic import atomic_write
 from ...params import Params
-from ...quantization.formats import FORMATS, PackedArray, Weight, head_format, quantize
+from ...quantization.formats import FORMATS, PackedArray, Weight, head_format, quantize, to_float32
 from ...trees import named_leaves
 from ..common.checkpoint import check_params
+from ..common.rows import is_rotated, order_in_halves
 from ..common.weights import as_float32_bytes, float32_rows
 from .container import DEFAULT_ALIGNMENT, MAGIC
-from .names import gguf_tensor_name
+from .describing import architecture_of, frequency_divisors, model_metadata
+from .names import IN_HALVES, ROPE_FREQS, gguf_tensor_name
 from .values import NUMBERS, ValueType
 
 VERSION = 3
@@ -97,15 +99,20 @@ def write_gguf(
     ------
     ValueError
         When the parameters do not fit the configuration, the vocabulary has another size,
-        the format is unknown, or it cannot hold a value (float16 ends at 65504).
+        the format is unknown, or it cannot hold a value (float16 ends at 65504) or what the model has.
     """
     check_params(config, params)
     _check_target(to)
-    tensors = [
-        _Tensor(gguf_tensor_name(key), weight, _target_format(weight, head_format(key, to)))
-        for key, weight in named_leaves(params)
-    ]
-    metadata = {**(general_metadata or {}), **_metadata(config, tensors, name, tokenizer_metadata)}
+    architecture = architecture_of(config)
+    tensors = []
+    for key, weight in named_leaves(params):
+        if architecture in IN_HALVES and is_rotated(key):
+            weight = _in_halves(key, weight, config.head_dim)
+        tensors.append(_Tensor(gguf_tensor_name(key), weight, _target_format(weight, head_format(key, to))))
+    if (divisors := frequency_divisors(config)) is not None:
+        tensors.append(_Tensor(ROPE_FREQS, divisors, "F32"))
+    keys = model_metadata(config, architecture)
+    metadata = {**(general_metadata or {}), **_metadata(config, keys, tensors, name, tokenizer_metadata)}
     header = _encode_header(metadata, tensors)
     with atomic_write(path) as file:
         file.write(_padded(header))
@@ -113,6 +120,14 @@ def write_gguf(
             for part in _encode_tensor(tensor):
                 file.write(part)
             file.write(bytes(-tensor.n_bytes % DEFAULT_ALIGNMENT))
+
+
+def _in_halves(name: str, weight: Weight, head_dim: int) -> Weight:
+    """A parameter with its rows in Hugging Face's order, in memory."""
+    rows = order_in_halves(name, weight.shape[0], head_dim)
+    if isinstance(weight, PackedArray):
+        return PackedArray(weight.data[rows], weight.format, weight.n_columns)
+    return weight[rows] if isinstance(weight, np.ndarray) else to_float32(weight)[rows]
 
 
 def _check_target(to: str | None) -> None:
@@ -153,30 +168,21 @@ def _encode_tensor(tensor: _Tensor) -> Iterator[memoryview]:
 
 
 def _metadata(
-    config: ModelConfig, tensors: list[_Tensor], name: str, tokenizer_metadata: dict[str, Any] | None
+    config: ModelConfig,
+    keys: dict[str, Any],
+    tensors: list[_Tensor],
+    name: str,
+    tokenizer_metadata: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """The key-values, in the order in which llama.cpp's own tools write them."""
     formats = Counter(tensor.format for tensor in tensors if len(tensor.weight.shape) == 2)
-    metadata: dict[str, Any] = {"general.architecture": "llama"}
+    metadata: dict[str, Any] = {"general.architecture": keys.pop("general.architecture")}
     if name:
         metadata["general.name"] = name
     metadata["general.file_type"] = _FILE_TYPES[formats.most_common(1)[0][0]]
     if formats.keys() - {"F32", "F16", "BF16"}:
         metadata["general.quantization_version"] = 2
-    metadata |= {
-        "llama.context_length": config.max_seq_len,
-        "llama.embedding_length": config.dim,
-        "llama.block_count": config.n_layers,
-        "llama.feed_forward_length": config.hidden_dim,
-        "llama.attention.head_count": config.n_heads,
-        "llama.attention.head_count_kv": config.n_kv_heads,
-        "llama.attention.key_length": config.head_dim,
-        "llama.attention.value_length": config.head_dim,
-        "llama.attention.layer_norm_rms_epsilon": float(config.norm_eps),
-        "llama.rope.dimension_count": config.head_dim,
-        "llama.rope.freq_base": float(config.rope_theta),
-        "llama.vocab_size": config.vocab_size,
-    }
+    metadata |= keys
     return metadata | _tokenizer_metadata(config, tokenizer_metadata)
 
 

@@ -1,4 +1,4 @@
-"""What transformers calls the files and tensors of a Llama."""
+"""What transformers calls the files and tensors of a Llama and its relatives."""
 
 from __future__ import annotations
 
@@ -19,6 +19,18 @@ _LAYER_NAMES = {
     "w_gate": "mlp.gate_proj",
     "w_up": "mlp.up_proj",
     "w_down": "mlp.down_proj",
+    "q_norm": "self_attn.q_norm",
+    "k_norm": "self_attn.k_norm",
+}
+# Of these names the matrix has the ending "weight", the bias "bias".
+_BIASES = {
+    "bq": "self_attn.q_proj",
+    "bk": "self_attn.k_proj",
+    "bv": "self_attn.v_proj",
+    "bo": "self_attn.o_proj",
+    "b_gate": "mlp.gate_proj",
+    "b_up": "mlp.up_proj",
+    "b_down": "mlp.down_proj",
 }
 
 
@@ -27,4 +39,6 @@ def huggingface_name(name: str) -> str:
     if name in _NAMES:
         return _NAMES[name]
     _, layer, field = name.split(".")
+    if field in _BIASES:
+        return f"model.layers.{layer}.{_BIASES[field]}.bias"
     return f"model.layers.{layer}.{_LAYER_NAMES[field]}.weight"

@@ -4,8 +4,7 @@ Hugging Face rotates the two halves of a head against each other, Meta its neigh
 rows of wq and wk stand in another order. They are reordered once, here, and the package knows
 one layout only (see layers/rope.py).
 
-Source: transformers' configuration_llama.py and convert_llama_weights_to_hf.py. A key of
-config.json that would make transformers compute something else is refused by name.
+Source: transformers' convert_llama_weights_to_hf.py; configuration.py has the sources for config.json.
 """
 
 from __future__ import annotations
@@ -19,11 +18,12 @@ import numpy as np
 from ...config import ModelConfig
 from ...files.errors import CheckpointError
 from ...files.json_object import Fields, kind, list_names, read_object
-from ...layers.rope import half_to_interleaved
 from ...params import build_params
-from ...quantization.formats import PackedArray, Weight
-from ..common.checkpoint import Checkpoint, check_names, check_shape, make_config
+from ...quantization.formats import Weight
+from ..common.checkpoint import Checkpoint, check_names, check_shape
+from ..common.rows import in_interleaved_order
 from ..common.safetensors import SafetensorsFile
+from .configuration import parse_config
 from .names import CONFIG_NAME, huggingface_name
 
 WEIGHTS_NAME = "model.safetensors"
@@ -67,84 +67,9 @@ def read_huggingface(folder: str | os.PathLike[str]) -> Checkpoint:
         stored = huggingface_name(name)
         file = files[stored]
         check_shape(file.path, stored, file.tensors[stored].shape, shape)
-        weight = file.weight(stored)
-        return _to_interleaved(weight, config.head_dim) if name.endswith((".wq", ".wk")) else weight
+        return in_interleaved_order(name, file.weight(stored), config.head_dim)
 
     return Checkpoint(folder, "Hugging Face safetensors", config, build_params(config, get), description)
-
-
-def parse_config(description: dict[str, Any], path: Path) -> ModelConfig:
-    """The `ModelConfig` of a config.json; absent keys take the defaults of transformers."""
-    fields = Fields(description, path)
-    _refuse_other_models(fields)
-    n_heads = fields.positive("num_attention_heads")
-    return make_config(
-        path,
-        "model sizes",
-        dim=fields.positive("hidden_size"),
-        n_layers=fields.positive("num_hidden_layers"),
-        n_heads=n_heads,
-        n_kv_heads=fields.positive("num_key_value_heads", n_heads),
-        head_dim=fields.positive("head_dim") if fields.has("head_dim") else 0,
-        hidden_dim=fields.positive("intermediate_size"),
-        vocab_size=fields.positive("vocab_size"),
-        max_seq_len=fields.positive("max_position_embeddings", 2048),
-        norm_eps=fields.number("rms_norm_eps", 1e-6),
-        rope_theta=_rope_theta(fields),
-        tied=fields.boolean("tie_word_embeddings", False),
-    )
-
-
-def _refuse_other_models(fields: Fields) -> None:
-    """Everything but RoPE that a Llama's config.json may say and Llama 2 does not compute."""
-    if fields.text("model_type") != "llama":
-        raise fields.error("model_type", f"expected 'llama', found {kind(fields.values['model_type'])}")
-    architectures = fields.values.get("architectures")
-    if architectures is not None and architectures != ["LlamaForCausalLM"]:
-        found = list_names([str(name) for name in architectures]) if isinstance(architectures, list) else "no list"
-        raise fields.error("architectures", f"expected ['LlamaForCausalLM'], found {found}")
-    for key in ("attention_bias", "mlp_bias"):
-        if fields.boolean(key, False):
-            raise fields.error(key, "expected false, found true: Llama 2 has no biases")
-    if fields.text("hidden_act", "silu") != "silu":
-        raise fields.error("hidden_act", f"expected 'silu', found {kind(fields.values['hidden_act'])}")
-    if fields.has("quantization_config"):
-        raise fields.error("quantization_config", "quantised safetensors are not supported; expected F32, F16 or BF16")
-
-
-def _rope_theta(fields: Fields) -> float:
-    """RoPE's base, from where transformers 4 writes it or from where 5 does; scaled RoPE is refused."""
-    found = []
-    if fields.has("rope_theta"):
-        found.append(fields.number("rope_theta"))
-    _refuse_partial_rope(fields)
-    for key in ("rope_parameters", "rope_scaling"):
-        if fields.has(key):
-            rope = fields.object(key)
-            _refuse_scaled_rope(rope)
-            if rope.has("rope_theta"):
-                found.append(rope.number("rope_theta"))
-    if any(theta != found[0] for theta in found):
-        raise fields.error("rope_theta", f"is given more than once, with different values: {found}")
-    return found[0] if found else 10000.0
-
-
-def _refuse_scaled_rope(rope: Fields) -> None:
-    if any(isinstance(value, dict) for value in rope.values.values()):
-        raise rope.error("rope_type", "expected one RoPE for all layers, found one for each kind of layer")
-    types = {rope.text(key) for key in ("rope_type", "type") if rope.has(key)} or {"default"}
-    if types - {"default", "linear"}:
-        raise rope.error("rope_type", f"expected 'default', found {list_names(sorted(types))}")
-    if rope.number("factor", 1.0) != 1:
-        raise rope.error("factor", f"expected unscaled RoPE, found a factor of {rope.number('factor')}")
-    if rope.number("attention_factor", 1.0) != 1:
-        raise rope.error("attention_factor", f"expected 1, found {rope.number('attention_factor')}")
-    _refuse_partial_rope(rope)
-
-
-def _refuse_partial_rope(fields: Fields) -> None:
-    if fields.number("partial_rotary_factor", 1.0) != 1:
-        raise fields.error("partial_rotary_factor", f"expected 1, found {fields.number('partial_rotary_factor')}")
 
 
 def _open_weights(folder: Path) -> dict[str, SafetensorsFile]:
@@ -212,11 +137,3 @@ def _check_tensors(path: Path, config: ModelConfig, files: dict[str, Safetensors
     unknown = [name for name in unknown if not name.endswith("rotary_emb.inv_freq")]
     if unknown:
         raise CheckpointError(path, unknown[0], f"is not a tensor of a Llama 2 (unknown: {list_names(unknown)})")
-
-
-def _to_interleaved(weight: Weight, head_dim: int) -> Weight:
-    """Rows of wq or wk in Meta's order; a packed row moves as its bytes."""
-    if isinstance(weight, PackedArray):
-        return PackedArray(half_to_interleaved(weight.data, head_dim), weight.format, weight.n_columns)
-    assert isinstance(weight, np.ndarray)  # `MappedFile.weight` makes no other kind
-    return half_to_interleaved(weight, head_dim)

@@ -203,7 +203,7 @@ attend_range_at = caller(_range_arguments(types.float32), _range_arguments(types
 
 
 @threaded(from_size=_THREADED_SIZE, borrows=False)
-def _attend(first, last, q, k, v, positions, y, logsumexp):
+def _attend(first, last, q, k, v, positions, window, y, logsumexp):
     _, n_heads, n_tokens, head_dim = q.shape
     group = n_heads // k.shape[1]
     for i in range(first, last):
@@ -211,39 +211,43 @@ def _attend(first, last, q, k, v, positions, y, logsumexp):
         heads = slice(h * group, (h + 1) * group)
         scores, largest, total = np.empty(SCRATCH, np.float32), np.empty(group, np.float32), np.empty(group, np.float32)
         for t in range(n_tokens):
-            own = y[b, heads, t]
-            attend_range(q[b, heads, t], k[b, h], v[b, h], 0, positions[b, t] + 1, own, largest, total, scores)
+            own, end = y[b, heads, t], positions[b, t] + 1
+            start = max(0, end - window)
+            attend_range(q[b, heads, t], k[b, h], v[b, h], start, end, own, largest, total, scores)
             for r in range(group):
                 for j in range(head_dim):
                     own[r, j] /= total[r]
                 logsumexp[b, h * group + r, t] = largest[r] + np.log(total[r])
 
 
-def attend_few(q, k, v, positions, y, logsumexp):
+def attend_few(q, k, v, positions, window, y, logsumexp):
     """Fill `y` (B, H, T, head_dim) and `logsumexp` (B, H, T) for a few queries T of float32."""
-    work = (int(positions.max(initial=0)) + 1) * q.shape[0] * q.shape[1] * q.shape[2]
-    _attend(k.shape[0] * k.shape[1], q, k, v, positions, y, logsumexp, size=work)
+    work = min(int(positions.max(initial=0)) + 1, window) * q.shape[0] * q.shape[1] * q.shape[2]
+    _attend(k.shape[0] * k.shape[1], q, k, v, positions, window, y, logsumexp, size=work)
 
 
 @threaded(from_size=_THREADED_SIZE)
-def _softmax(first, last, scores, positions, logsumexp):
+def _softmax(first, last, scores, positions, window, logsumexp):
     n_keys = scores.shape[1]
     for t in range(first, last):
         seen = positions[t] + 1
+        start = max(0, seen - window)
         largest = scores.dtype.type(-np.inf)
-        for s in range(seen):
+        for s in range(start, seen):
             largest = max(largest, scores[t, s])
         total = scores.dtype.type(0)
-        for s in range(seen):
+        for s in range(start, seen):
             scores[t, s] = np.exp(scores[t, s] - largest)
             total += scores[t, s]
-        for s in range(seen):
+        for s in range(start, seen):
             scores[t, s] /= total
+        for s in range(start):
+            scores[t, s] = 0
         for s in range(seen, n_keys):
             scores[t, s] = 0
         logsumexp[t] = largest + np.log(total)
 
 
-def softmax_rows(scores, positions, logsumexp):
-    """Masked softmax of every row of `scores` (T, S) in place; row t sees keys <= positions[t]."""
-    _softmax(len(scores), scores, positions, logsumexp, size=scores.size)
+def softmax_rows(scores, positions, window, logsumexp):
+    """Masked softmax of every row of `scores` (T, S) in place; row t sees the last `window` keys <= positions[t]."""
+    _softmax(len(scores), scores, positions, window, logsumexp, size=scores.size)

@@ -46,6 +46,19 @@ def score_block(queries, k, first, n, scores):
         store_floats(scores[i + 3], 16, d1)
 
 
+# Of a key before the window. Not infinite: a block may have nothing else, and exp(-inf + inf) is not a number.
+# Against the first score that is seen its weight is 0.
+_PAST = np.float32(-1e30)
+
+
+@helper
+def _hide_past(scores, first, n, positions, window):
+    for i in range(n):
+        for lane in range(LANES):
+            if first + i <= positions[lane] - window:
+                scores[i, lane] = _PAST
+
+
 @helper
 def hide_future(scores, first, n, positions):
     for i in range(n):
@@ -102,7 +115,7 @@ def add_block(p, v, first, n, correction, out):
 
 
 @helper
-def _attend_tile(q, k, v, positions, y, logsumexp, queries, scores, out, largest, total, correction, seen):
+def _attend_tile(q, k, v, positions, window, y, logsumexp, queries, scores, out, largest, total, correction, seen):
     """Up to LANES queries q (n, head_dim) of one head; what stands after logsumexp is scratch."""
     n_queries, head_dim = q.shape
     scale = np.float32(1) / np.sqrt(np.float32(head_dim))
@@ -115,9 +128,11 @@ def _attend_tile(q, k, v, positions, y, logsumexp, queries, scores, out, largest
         for j in range(head_dim):
             queries[j, lane] = q[t, j] * scale
             out[j, lane] = 0
-    for first in range(0, furthest + 1, KEYS):
+    for first in range(max(0, nearest - window + 1) // KEYS * KEYS, furthest + 1, KEYS):
         n = min(KEYS, furthest + 1 - first)
         score_block(queries, k, first, n, scores)
+        if first <= furthest - window:
+            _hide_past(scores, first, n, seen, window)
         if first + n - 1 > nearest:
             hide_future(scores, first, n, seen)
         _softmax_block(scores, n, largest, total, correction)
@@ -129,7 +144,7 @@ def _attend_tile(q, k, v, positions, y, logsumexp, queries, scores, out, largest
 
 
 @threaded(borrows=False)
-def _attend(first, last, q, k, v, positions, y, logsumexp, board):
+def _attend(first, last, q, k, v, positions, window, y, logsumexp, board):
     batch, n_heads, n_tokens, head_dim = q.shape
     group, n_tiles = n_heads // k.shape[1], (n_tokens + LANES - 1) // LANES
     n_chunks = batch * n_heads * n_tiles
@@ -146,16 +161,16 @@ def _attend(first, last, q, k, v, positions, y, logsumexp, board):
             b, h = chunk // n_tiles // n_heads, chunk // n_tiles % n_heads
             tile = slice(chunk % n_tiles * LANES, min((chunk % n_tiles + 1) * LANES, n_tokens))
             _attend_tile(
-                q[b, h, tile], k[b, h // group], v[b, h // group], positions[b, tile], y[b, h, tile],
-                logsumexp[b, h, tile], queries, scores, out, largest, total, correction, seen,
+                q[b, h, tile], k[b, h // group], v[b, h // group], positions[b, tile], window,
+                y[b, h, tile], logsumexp[b, h, tile], queries, scores, out, largest, total, correction, seen,
             )  # fmt: skip
             chunk = claim(board, 0, own, n_chunks)
 
 
-def attend_in_tiles(q, k, v, positions, y, logsumexp):
+def attend_in_tiles(q, k, v, positions, window, y, logsumexp):
     """Fill `y` (B, H, T, head_dim) and `logsumexp` (B, H, T) for queries of float32, head_dim a multiple of 4.
 
     k and v (B, K, S, head_dim) may be views; their last axis must be contiguous.
     """
     n_threads = kernel_threads()
-    _attend(n_threads, q, k, v, positions, y, logsumexp, new_board(1, n_threads))
+    _attend(n_threads, q, k, v, positions, window, y, logsumexp, new_board(1, n_threads))

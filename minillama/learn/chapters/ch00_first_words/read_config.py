@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ....checkpoints.huggingface.reading import parse_config
+from ....checkpoints.huggingface.configuration import parse_config
 from ...exercises.exercise import exercise
 
 
@@ -45,7 +45,15 @@ def make_json(
 
 
 def read(described):
-    return asdict(parse_config(described, Path("config.json")))
+    """Of a LLaMA 2; the fields of its relatives say nothing then."""
+    config = asdict(parse_config(described, Path("config.json")))
+    return {name: config[name] for name in _FIELDS}
+
+
+_FIELDS = (
+    "dim", "n_layers", "n_heads", "n_kv_heads", "head_dim", "hidden_dim", "vocab_size", "max_seq_len", "norm_eps",
+    "rope_theta", "tied",
+)  # fmt: skip
 
 
 def torch_read(described):
