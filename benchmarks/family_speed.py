@@ -48,8 +48,7 @@ def random_params(config: ModelConfig) -> Params:
 def plain(params: Params, config: ModelConfig) -> tuple[Params, ModelConfig]:
     """The same matrices in a LLaMA 2."""
     defaults = {name: ModelConfig.__dataclass_fields__[name].default for name in FAMILY_FIELDS}
-    layers = tuple(type(layer)(*layer[:9]) for layer in params.layers)
-    return params._replace(layers=layers), replace(config, **defaults)
+    return params._replace(extras=None), replace(config, **defaults)
 
 
 def main() -> None:

@@ -83,7 +83,7 @@ class LLM:
     @property
     def bytes_per_token(self) -> int:
         """Bytes of weights that decoding one token reads, as stored: every layer and the head."""
-        layers = sum(array.nbytes for _, array in named_leaves(self.params.layers))
+        layers = sum(array.nbytes for _, array in named_leaves((self.params.layers, self.params.extras)))
         return int(layers + self.params.final_norm.nbytes + output_head(self.params).nbytes)
 
     def session(self, max_seq_len: int | None = None) -> Session:

@@ -14,6 +14,7 @@ turns the gradient of its result into those of its arguments. Where a result goe
 residual stream, the input of wq, wk and wv) the gradients that come back are added. Everything
 above the last norm is an *objective*: whoever brings the gradient of the logits, or that of the
 hidden states to `backbone_backward`, gets those of all parameters.
+Biases, norms of heads and windows are those of relatives (`LayerExtras`), which have no gradients.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from .kv_cache import KVCache
 from .layers.embedding import checked_ids
 from .layers.rope import rope_table
 from .ops import FAST, Ops
-from .params import LayerParams, Params
+from .params import LayerExtras, LayerParams, Params, extras_of
 
 
 class Rotations(NamedTuple):
@@ -68,6 +69,7 @@ class RecomputedBlock(NamedTuple):
 
     x: Float  # (B, T, D)
     layer: LayerParams
+    extras: LayerExtras
     config: ModelConfig
     rotations: Rotations
 
@@ -82,7 +84,7 @@ class BackboneSaved(NamedTuple):
 
 
 class ForwardSaved(NamedTuple):
-    """What `backward` needs: what every layer call saved."""
+    """What `backward` needs."""
 
     backbone: BackboneSaved
     output: Any
@@ -106,23 +108,29 @@ def rotation_table(config: ModelConfig, n_positions: int, dtype: DTypeLike = np.
 
 
 def _window(config: ModelConfig, positions: Ints) -> tuple[int, ...]:
-    """The last argument of attention, where a sliding window hides a key; an own function sees it then alone."""
-    reaches = config.sliding_window and int(positions.max(initial=0)) >= config.sliding_window
-    return (config.sliding_window,) if reaches else ()
+    """The last argument of attention, where a sliding window hides a key: only then need a function take one."""
+    hides = config.sliding_window and int(positions.max(initial=0)) >= config.sliding_window
+    return (config.sliding_window,) if hides else ()
 
 
 def _attention_block(
-    x: Float, layer: LayerParams, config: ModelConfig, rotations: Rotations, ops: Ops, kv: tuple[KVCache, int] | None
+    x: Float,
+    layer: LayerParams,
+    extras: LayerExtras,
+    config: ModelConfig,
+    rotations: Rotations,
+    ops: Ops,
+    kv: tuple[KVCache, int] | None = None,
 ) -> tuple[Float, AttentionBlockSaved]:
     """x + wo attention(...); with `kv`, keys and values go through that layer of the cache."""
     normed, norm_saved = ops.rmsnorm_forward(x, layer.attention_norm, config.norm_eps)
-    q, q_saved = _linear(normed, layer.wq, layer.bq, ops)
-    k, k_saved = _linear(normed, layer.wk, layer.bk, ops)
-    v, v_saved = _linear(normed, layer.wv, layer.bv, ops)
+    q, q_saved = _linear(normed, layer.wq, extras.bq, ops)
+    k, k_saved = _linear(normed, layer.wk, extras.bk, ops)
+    v, v_saved = _linear(normed, layer.wv, extras.bv, ops)
     q, k, v = _heads(q, config.n_heads), _heads(k, config.n_kv_heads), _heads(v, config.n_kv_heads)
     if config.qk_norm:
-        q, _ = ops.rmsnorm_forward(q, layer.q_norm, config.norm_eps)
-        k, _ = ops.rmsnorm_forward(k, layer.k_norm, config.norm_eps)
+        q, _ = ops.rmsnorm_forward(q, extras.q_norm, config.norm_eps)
+        k, _ = ops.rmsnorm_forward(k, extras.k_norm, config.norm_eps)
     q, q_rope = ops.rope_forward(q, *rotations)  # (B, H, T, h)
     k, k_rope = ops.rope_forward(k, *rotations)  # (B, K, T, h)
     if kv is not None:
@@ -130,31 +138,33 @@ def _attention_block(
         k, v = cache.write(index, k, v, rotations.positions)  # (B, K, S, h)
     y, attention_saved = ops.attention_forward(q, k, v, rotations.positions, *_window(config, rotations.positions))
     y = y.swapaxes(1, 2).reshape(*x.shape[:2], -1)  # (B, T, H * h)
-    y, wo_saved = _linear(y, layer.wo, layer.bo, ops)
+    y, wo_saved = _linear(y, layer.wo, extras.bo, ops)
     saved = AttentionBlockSaved(norm_saved, q_saved, k_saved, v_saved, q_rope, k_rope, attention_saved, wo_saved)
     return x + y, saved
 
 
-def _ffn_block(x: Float, layer: LayerParams, config: ModelConfig, ops: Ops) -> tuple[Float, FFNBlockSaved]:
+def _ffn_block(
+    x: Float, layer: LayerParams, extras: LayerExtras, config: ModelConfig, ops: Ops
+) -> tuple[Float, FFNBlockSaved]:
     """x + w_down swiglu(w_gate m, w_up m)."""
     normed, norm_saved = ops.rmsnorm_forward(x, layer.ffn_norm, config.norm_eps)
-    gate, gate_saved = _linear(normed, layer.w_gate, layer.b_gate, ops)
-    up, up_saved = _linear(normed, layer.w_up, layer.b_up, ops)
+    gate, gate_saved = _linear(normed, layer.w_gate, extras.b_gate, ops)
+    up, up_saved = _linear(normed, layer.w_up, extras.b_up, ops)
     hidden, swiglu_saved = ops.swiglu_forward(gate, up)
-    y, down_saved = _linear(hidden, layer.w_down, layer.b_down, ops)
+    y, down_saved = _linear(hidden, layer.w_down, extras.b_down, ops)
     return x + y, FFNBlockSaved(norm_saved, gate_saved, up_saved, swiglu_saved, down_saved)
 
 
 def output_head(params: Params) -> Any:
-    """The matrix that turns the last hidden state into logits; the embedding when it is tied."""
+    """The matrix that makes the logits; the embedding when it is tied."""
     return params.token_embedding if params.output is None else params.output
 
 
 def _block(
-    x: Float, layer: LayerParams, config: ModelConfig, rotations: Rotations, ops: Ops
+    x: Float, layer: LayerParams, extras: LayerExtras, config: ModelConfig, rotations: Rotations, ops: Ops
 ) -> tuple[Float, tuple[AttentionBlockSaved, FFNBlockSaved]]:
-    x, attention_saved = _attention_block(x, layer, config, rotations, ops, None)
-    x, ffn_saved = _ffn_block(x, layer, config, ops)
+    x, attention_saved = _attention_block(x, layer, extras, config, rotations, ops)
+    x, ffn_saved = _ffn_block(x, layer, extras, config, ops)
     return x, (attention_saved, ffn_saved)
 
 
@@ -189,10 +199,10 @@ def backbone_forward(
     positions = np.broadcast_to(np.arange(n_tokens), (batch, n_tokens)).copy()
     rotations = Rotations(*rotation_table(config, n_tokens, x.dtype), positions)
     blocks: list[Any] = []
-    for layer in params.layers:
+    for layer, extras in zip(params.layers, extras_of(params)):
         block_input = x
-        x, block_saved = _block(x, layer, config, rotations, ops)
-        blocks.append(RecomputedBlock(block_input, layer, config, rotations) if recompute else block_saved)
+        x, block_saved = _block(x, layer, extras, config, rotations, ops)
+        blocks.append(RecomputedBlock(block_input, layer, extras, config, rotations) if recompute else block_saved)
     h, norm_saved = ops.rmsnorm_forward(x, params.final_norm, config.norm_eps)
     return h, BackboneSaved(config, embedding_saved, blocks, norm_saved)
 
@@ -337,8 +347,6 @@ def forward_cached(
 ) -> Float:
     """Continue every sequence of the cache by T tokens; the cache then holds them too.
 
-    Room is reserved, the layers run, the cache advances.
-
     Parameters
     ----------
     tokens : integer array of shape (B, T) or (T,)
@@ -382,9 +390,9 @@ def extend_cached(
     cache.reserve(n_tokens)
     x, _ = ops.embedding_forward(ids, params.token_embedding)  # (B, T, D)
     rotations = Rotations(*rope, cache.lengths[:, None] + np.arange(n_tokens))
-    for i, layer in enumerate(params.layers):
-        x, _ = _attention_block(x, layer, config, rotations, ops, (cache, i))
-        x, _ = _ffn_block(x, layer, config, ops)
+    for i, (layer, extras) in enumerate(zip(params.layers, extras_of(params))):
+        x, _ = _attention_block(x, layer, extras, config, rotations, ops, (cache, i))
+        x, _ = _ffn_block(x, layer, extras, config, ops)
     x = x if all_logits else x[:, -1:]
     x, _ = ops.rmsnorm_forward(x, params.final_norm, config.norm_eps)
     logits, _ = ops.linear_forward(x, output_head(params))

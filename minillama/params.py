@@ -30,8 +30,13 @@ class LayerParams(NamedTuple):
     w_up: Any  # (hidden_dim, D)           feed_forward.w3
     w_down: Any  # (D, hidden_dim)         feed_forward.w2
 
-    # What relatives of LLaMA 2 have, and LLaMA 2 has not (`ModelConfig.beyond_llama2`). Added to the product of
-    # the matrix of the same letters; the norms belong to one head.
+
+class LayerExtras(NamedTuple):
+    """What a block of a relative has and one of LLaMA 2 has not (`ModelConfig.beyond_llama2`); None where it has none.
+
+    A bias is added to the product of the matrix of the same letters; the norms belong to one head.
+    """
+
     bq: Any | None = None  # (n_heads * head_dim,), in the order of wq's rows
     bk: Any | None = None  # (n_kv_heads * head_dim,)
     bv: Any | None = None  # (n_kv_heads * head_dim,)
@@ -43,10 +48,6 @@ class LayerParams(NamedTuple):
     k_norm: Any | None = None  # (head_dim,)
 
 
-FEWEST_PER_LAYER = len(LayerParams._fields) - len(LayerParams._field_defaults)
-"""Parameters that a block of every model has: those of LLaMA 2."""
-
-
 class Params(NamedTuple):
     """A whole model."""
 
@@ -54,32 +55,7 @@ class Params(NamedTuple):
     layers: tuple[LayerParams, ...]
     final_norm: Any  # (D,)
     output: Any | None  # (V, D); None when the head is the token embedding
-
-
-def layer_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """The shape of every parameter of a block by its field of `LayerParams`, without what the model does not have."""
-    d, hidden = config.dim, config.hidden_dim
-    queries, keys = config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim
-    layer = LayerParams(
-        attention_norm=(d,),
-        wq=(queries, d),
-        wk=(keys, d),
-        wv=(keys, d),
-        wo=(d, queries),
-        ffn_norm=(d,),
-        w_gate=(hidden, d),
-        w_up=(hidden, d),
-        w_down=(d, hidden),
-    )
-    if config.qkv_bias:
-        layer = layer._replace(bq=(queries,), bk=(keys,), bv=(keys,))
-    if config.out_bias:
-        layer = layer._replace(bo=(d,))
-    if config.mlp_bias:
-        layer = layer._replace(b_gate=(hidden,), b_up=(hidden,), b_down=(d,))
-    if config.qk_norm:
-        layer = layer._replace(q_norm=(config.head_dim,), k_norm=(config.head_dim,))
-    return {field: shape for field, shape in layer._asdict().items() if shape is not None}
+    extras: tuple[LayerExtras, ...] | None = None  # for each layer; None in a LLaMA 2
 
 
 def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
@@ -88,24 +64,61 @@ def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     The only list of shapes in the package: initialisation, the count of parameters,
     `minillama info` and every checkpoint reader follow it.
     """
-    d, layer = config.dim, layer_shapes(config)
+    d, h = config.dim, config.head_dim
+    layer = LayerParams(
+        attention_norm=(d,),
+        wq=(config.n_heads * h, d),
+        wk=(config.n_kv_heads * h, d),
+        wv=(config.n_kv_heads * h, d),
+        wo=(d, config.n_heads * h),
+        ffn_norm=(d,),
+        w_gate=(config.hidden_dim, d),
+        w_up=(config.hidden_dim, d),
+        w_down=(d, config.hidden_dim),
+    )
     shapes: dict[str, tuple[int, ...]] = {"token_embedding": (config.vocab_size, d)}
     for i in range(config.n_layers):
-        shapes.update({f"layers.{i}.{field}": shape for field, shape in layer.items()})
+        shapes.update({f"layers.{i}.{field}": shape for field, shape in layer._asdict().items()})
     shapes["final_norm"] = (d,)
     if not config.tied:
         shapes["output"] = (config.vocab_size, d)
+    for i in range(config.n_layers):
+        shapes.update({f"extras.{i}.{field}": shape for field, shape in _extra_shapes(config).items()})
+    return shapes
+
+
+def _extra_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Those of a layer's `LayerExtras`, without what the model does not have."""
+    queries, keys = config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim
+    shapes: dict[str, tuple[int, ...]] = {}
+    if config.qkv_bias:
+        shapes |= {"bq": (queries,), "bk": (keys,), "bv": (keys,)}
+    if config.out_bias:
+        shapes |= {"bo": (config.dim,)}
+    if config.mlp_bias:
+        shapes |= {"b_gate": (config.hidden_dim,), "b_up": (config.hidden_dim,), "b_down": (config.dim,)}
+    if config.qk_norm:
+        shapes |= {"q_norm": (config.head_dim,), "k_norm": (config.head_dim,)}
     return shapes
 
 
 def build_params(config: ModelConfig, get: Callable[[str, tuple[int, ...]], Any]) -> Params:
     """Assemble a tree from `get(name, shape)`, called once for each parameter in order."""
     arrays = {name: get(name, shape) for name, shape in expected_shapes(config).items()}
-    layers = tuple(
-        LayerParams(**{field: arrays[f"layers.{i}.{field}"] for field in layer_shapes(config)})
-        for i in range(config.n_layers)
+    each = range(config.n_layers)
+    layers = tuple(LayerParams(*(arrays[f"layers.{i}.{field}"] for field in LayerParams._fields)) for i in each)
+    extras = tuple(
+        LayerExtras(**{field: arrays[f"extras.{i}.{field}"] for field in _extra_shapes(config)}) for i in each
     )
-    return Params(arrays["token_embedding"], layers, arrays["final_norm"], arrays.get("output"))
+    has_extras = bool(_extra_shapes(config))
+    return Params(
+        arrays["token_embedding"], layers, arrays["final_norm"], arrays.get("output"), extras if has_extras else None
+    )
+
+
+def extras_of(params: Params) -> tuple[LayerExtras, ...]:
+    """Those of every layer, empty ones for a LLaMA 2."""
+    return (LayerExtras(),) * len(params.layers) if params.extras is None else params.extras
 
 
 named_arrays = named_leaves  # the name that learners' files of chapter 14 import

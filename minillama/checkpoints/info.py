@@ -22,8 +22,8 @@ def describe(config: ModelConfig) -> dict[str, Any]:
         `shapes` of one layer and of the whole.
     """
     shapes = expected_shapes(config)
-    layer = {name.removeprefix("layers.0."): shape for name, shape in shapes.items() if name.startswith("layers.0.")}
-    outside = {name: shape for name, shape in shapes.items() if not name.startswith("layers.")}
+    layer = {name.split(".")[2]: shape for name, shape in shapes.items() if name.startswith(("layers.0.", "extras.0."))}
+    outside = {name: shape for name, shape in shapes.items() if "." not in name}
     n_parameters = count_parameters(config)
     return {
         "config": config.described(),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..compute.array_types import Float32
 from ..compute.simd_bytes import DOT4
 from ..model import output_head
-from ..params import LayerParams, Params
+from ..params import LayerExtras, LayerParams, Params, extras_of
 from ..quantization.formats import format_name
 from ..quantization.repacked import ROWS, RepackedMatrix, aligned_bytes, release_pages, repack, repacked_bytes, round_up
 
@@ -54,16 +54,16 @@ class RepackedModel(NamedTuple):
 
 def _stacked_biases(params: Params) -> Float32:
     """See `RepackedModel.biases`; zeros for a matrix that has none where another has one."""
-    if all(getattr(layer, name) is None for layer in params.layers for name in _BIASES):
+    if all(getattr(extras, name) is None for extras in extras_of(params) for name in _BIASES):
         return np.empty((len(params.layers), 0), np.float32)
-    return np.stack([_biases_of(layer) for layer in params.layers])
+    return np.stack([_biases_of(layer, extras) for layer, extras in zip(params.layers, extras_of(params))])
 
 
-def _biases_of(layer: LayerParams) -> Float32:
+def _biases_of(layer: LayerParams, extras: LayerExtras) -> Float32:
     parts = []
     for name, matrix in zip(_BIASES, MATRICES):
         part = np.zeros(round_up(getattr(layer, matrix).shape[0], ROWS), np.float32)
-        bias = getattr(layer, name)
+        bias = getattr(extras, name)
         if bias is not None:
             part[: len(bias)] = bias
         parts.append(part)
@@ -72,7 +72,7 @@ def _biases_of(layer: LayerParams) -> Float32:
 
 def _stacked_head_norms(params: Params) -> Float32:
     """See `RepackedModel.head_norms`."""
-    norms = [[layer.q_norm, layer.k_norm] for layer in params.layers]
+    norms = [[extras.q_norm, extras.k_norm] for extras in extras_of(params)]
     return np.array(norms, np.float32) if norms[0][0] is not None else np.empty((len(norms), 2, 0), np.float32)
 
 
@@ -103,7 +103,7 @@ def repack_model(params: Params, *, anyway: bool = False) -> RepackedModel | Non
     layouts = np.array([array.layout for array in arrays], np.int64)
     norms = [norm for layer in params.layers for norm in (layer.attention_norm, layer.ffn_norm)]
     return RepackedModel(
-        Params(params.token_embedding, tuple(layers), params.final_norm, arrays[-1]),
+        Params(params.token_embedding, tuple(layers), params.final_norm, arrays[-1], params.extras),
         data,
         layouts[:-1].reshape(len(layers), len(MATRICES), -1),
         layouts[-1],

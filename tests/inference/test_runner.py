@@ -8,7 +8,7 @@ import pytest
 
 import minillama
 from minillama.config import ModelConfig
-from minillama.inference import fused, runner
+from minillama.inference import repacked_model, runner
 from minillama.inference.generate import TokenStream, generate_batch
 from minillama.inference.repacked_model import repack_model
 from minillama.inference.runner import FusedRunner, LayerRunner, runner_for
@@ -161,7 +161,7 @@ def test_only_the_untouched_table_takes_the_fused_kernel():
 
 
 def test_what_cannot_be_repacked_runs_layer_by_layer(monkeypatch):
-    monkeypatch.setattr(fused, "_MOST_FLOATS", 1000)
+    monkeypatch.setattr(repacked_model, "_MOST_FLOATS", 1000)
     chosen = runner_for(PARAMS, CONFIG)
     assert isinstance(chosen, LayerRunner)
     assert chosen.params is PARAMS

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...config import ModelConfig
 from ...files.errors import CheckpointError
-from ...params import FEWEST_PER_LAYER, Params, expected_shapes
+from ...params import LayerParams, Params, expected_shapes
 from ...trees import named_leaves
 
 
@@ -55,7 +55,7 @@ def check_names(path: Path, config: ModelConfig, found: Collection[str], name_of
         The file's name of a parameter from the package's.
     """
     # Before the names are listed: a damaged n_layers must not make a list longer than the file.
-    per_layer = FEWEST_PER_LAYER
+    per_layer = len(LayerParams._fields)
     if config.n_layers * per_layer > len(found):
         raise CheckpointError(
             path, "n_layers", f"{config.n_layers} layers have {per_layer} tensors each, found {len(found)} in all"

@@ -18,7 +18,7 @@ import numpy as np
 
 from ...config import ModelConfig, RopeScaling
 from ...files.errors import CheckpointError
-from ...params import FEWEST_PER_LAYER
+from ...params import LayerParams
 from ..common.checkpoint import make_config
 from ..common.yarn import yarn_magnitude
 from .container import GGUFHeader
@@ -86,10 +86,10 @@ def gguf_config(header: GGUFHeader) -> ModelConfig:
     _check_keys(keys)
     rope_scaling = _rope_scaling(keys)
     n_layers = keys.integer("block_count")
-    if n_layers * FEWEST_PER_LAYER > len(header.tensors):
+    if n_layers * len(LayerParams._fields) > len(header.tensors):
         raise keys.error(
             "block_count",
-            f"{n_layers} layers have {n_layers * FEWEST_PER_LAYER} tensors, the file has {len(header.tensors)}",
+            f"{n_layers} layers have {n_layers * len(LayerParams._fields)} tensors, the file has {len(header.tensors)}",
         )
     n_heads, dim = keys.per_layer("attention.head_count", n_layers), keys.integer("embedding_length")
     has = {field: f"blk.0.{TENSOR_NAMES[field]}" in header.tensors for field in ("bq", "bk", "bv", "bo", "b_gate")}

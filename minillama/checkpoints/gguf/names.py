@@ -30,7 +30,7 @@ TENSOR_NAMES = {
 
 def gguf_tensor_name(name: str) -> str:
     """The GGUF name of a parameter: "layers.3.wq" is "blk.3.attn_q.weight"."""
-    if not name.startswith("layers."):
+    if not name.startswith(("layers.", "extras.")):
         return TENSOR_NAMES[name]
     _, layer, field = name.split(".")
     return f"blk.{layer}.{TENSOR_NAMES[field]}"
