@@ -75,7 +75,7 @@ def test_sums_and_lengths(model):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (lambda m: m.backbone, r"differ at the root: RewardModel of 2 in one, Params of 4 in another"),
+        (lambda m: m.backbone, r"differ at the root: RewardModel of 2 in one, Params of 5 in another"),
         (lambda m: m._replace(head=None), r"differ at head: a leaf \(ndarray\) in one, nothing in another"),
         (
             lambda m: m._replace(backbone=m.backbone._replace(layers=m.backbone.layers[:1])),
