@@ -14,8 +14,8 @@ from numpy.lib.stride_tricks import as_strided
 from ...files.errors import CheckpointError
 from ...files.mapped import MappedFile
 from ...quantization.formats import FORMATS, PackedArray, Weight
-from ..common.weights import stored_weight
 from .torch_pickle import MAX_PICKLE_BYTES, StoredTensor, read_state_dict
+from .weights import stored_weight
 
 # The archive's own list of members; an entry takes about 80 bytes, and 1 KB in memory.
 MAX_DIRECTORY_BYTES = 1 << 20
