@@ -6,6 +6,7 @@ import math
 import os
 from pathlib import Path
 
+from ..files.disguise import FIRST_BYTES, GGUF, LLAMA2C, refuse_disguise, what_it_is
 from ..files.errors import CheckpointError
 from ..files.json_object import Fields, read_object
 from ..tokenizers import Tokenizer, load_tokenizer, tokenizer_from_gguf
@@ -78,9 +79,9 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         path = path.parent
     if path.is_dir():
         return _load_folder(path)
-    if _begins_with(path, b"GGUF"):
-        return read_gguf(path)
-    return read_llama2c(path)
+    first_bytes = _first_bytes(path)
+    refuse_disguise(path, first_bytes, GGUF, LLAMA2C)
+    return read_gguf(path) if what_it_is(first_bytes) == GGUF else read_llama2c(path)
 
 
 def _load_folder(folder: Path) -> Checkpoint:
@@ -119,10 +120,10 @@ def checkpoint_of_run(folder: Path) -> Path | None:
     return rated[-1][1] if best == math.inf else next(path for loss, path in rated if loss == best)
 
 
-def _begins_with(path: Path, magic: bytes) -> bool:
+def _first_bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(len(magic)) == magic
+            return file.read(FIRST_BYTES)
     except OSError as error:
         raise CheckpointError(path, "file", f"cannot be read: {error.strerror}") from error
 

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from .disguise import refuse_disguise
 from .errors import CheckpointError
 
 # 2 MB describe 17,000 tensors; LLaMA 2 70B has 723. Parsed JSON takes up to
@@ -47,6 +48,7 @@ def read_object(path: Path) -> dict[str, Any]:
         raise CheckpointError(path, "file", f"cannot be read: {error}") from error
     if len(raw) > MAX_JSON_BYTES:
         raise CheckpointError(path, "file", f"expected at most {MAX_JSON_BYTES} bytes of JSON, found more")
+    refuse_disguise(path, raw, "JSON")
     return parse_object(raw, path, "file")
 
 

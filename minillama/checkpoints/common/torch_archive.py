@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ...files.disguise import ZIP
 from ...files.errors import CheckpointError
 from ...files.mapped import MappedFile
 from ...quantization.formats import FORMATS, PackedArray, Weight
@@ -57,6 +58,7 @@ class TorchArchive:
         self.tensors = read_state_dict(self._member("data.pkl", MAX_PICKLE_BYTES), self.path)
         # Tensors may share a storage, so a small file can ask for any number of large copies.
         self._bytes_left = 2 * self.file.size
+        self._counted: set[str] = set()
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a tensor, not yet compared with its storage."""
@@ -93,7 +95,9 @@ class TorchArchive:
                 f"does not fit in its storage of {n_elements}",
             )
         n_bytes = math.prod(shape) * _BITS[format_name].itemsize
-        self._bytes_left -= n_bytes
+        if name not in self._counted:  # the embedding is read twice where a tied head is compared with it
+            self._counted.add(name)
+            self._bytes_left -= n_bytes
         if self._bytes_left < 0:
             raise CheckpointError(self.path, name, "the tensors together are larger than the file: they overlap")
         start += offset * _BITS[format_name].itemsize
@@ -128,12 +132,7 @@ class TorchArchive:
         return start, n_elements
 
     def _read_directory(self) -> dict[str, zipfile.ZipInfo]:
-        if self.file.bytes[:2].tobytes() == b"\x80\x02":
-            raise CheckpointError(
-                self.path,
-                "file",
-                "is in the format of PyTorch before 1.6, which is not read; load it with torch.load and save it again",
-            )
+        self.file.expect(ZIP)
         try:
             with _BoundedReader(self.path) as file, zipfile.ZipFile(file) as archive:
                 members = archive.infolist()

@@ -16,6 +16,7 @@ import os
 import reprlib
 from typing import Any, NamedTuple
 
+from ...files.disguise import GGUF
 from ...files.errors import CheckpointError
 from ...files.mapped import MappedFile
 from ...quantization.formats import FORMATS
@@ -132,6 +133,7 @@ def _read_version(cursor: Cursor) -> int:
     start = cursor.take(4, "magic")
     magic = bytes(cursor.view[start : start + 4])
     if magic != MAGIC:
+        cursor.file.expect(GGUF)
         raise cursor.error("magic", f"expected {MAGIC!r}, found {magic!r}: this is not a GGUF file")
     version = cursor.u32("version")
     if version in VERSIONS:

@@ -1,4 +1,4 @@
-"""Llama folders of the Hugging Face Hub: config.json and safetensors, in one file or in shards.
+"""Llama folders of the Hugging Face Hub: config.json and the weights, as safetensors or as PyTorch saves them.
 
 Hugging Face rotates the two halves of a head against each other, Meta its neighbours, so the
 rows of wq and wk stand in another order. They are reordered once, here, and the package knows
@@ -21,9 +21,10 @@ from ...files.json_object import Fields, kind, list_names, read_object
 from ...layers.rope import half_to_interleaved
 from ...params import build_params
 from ...quantization.formats import PackedArray, Weight
-from ..common.checkpoint import Checkpoint, check_shape, make_config
+from ..common.checkpoint import Checkpoint, make_config
+from .base_model import as_causal_model
 from .names import CONFIG_NAME, huggingface_name
-from .weights import check_tensors, open_weights
+from .weights import find_tensors, open_weights
 
 
 def is_huggingface(folder: str | os.PathLike[str]) -> bool:
@@ -32,7 +33,7 @@ def is_huggingface(folder: str | os.PathLike[str]) -> bool:
 
 
 def read_huggingface(folder: str | os.PathLike[str]) -> Checkpoint:
-    """Read a Llama from a folder with config.json and safetensors.
+    """Read a Llama from a folder with config.json and its weights, which weights.py finds.
 
     16-bit matrices stay packed and stay views of the mapped files, except wq and wk, whose
     rows are reordered. A head that is stored although it is tied must equal the embedding.
@@ -55,18 +56,15 @@ def read_huggingface(folder: str | os.PathLike[str]) -> Checkpoint:
     folder = Path(folder)
     path = folder / CONFIG_NAME
     description = read_object(path)
-    config = parse_config(description, path)
-    files = open_weights(folder)
-    check_tensors(path, config, files)
+    config = parse_config(as_causal_model(description), path)
+    weights = open_weights(folder)
+    homes = find_tensors(path, config, weights)
 
     def get(name: str, shape: tuple[int, ...]) -> Weight:
-        stored = huggingface_name(name)
-        file = files[stored]
-        check_shape(file.path, stored, file.tensors[stored].shape, shape)
-        weight = file.weight(stored)
+        weight = homes[huggingface_name(name)].weight(shape)
         return _to_interleaved(weight, config.head_dim) if name.endswith((".wq", ".wk")) else weight
 
-    return Checkpoint(folder, "Hugging Face safetensors", config, build_params(config, get), description)
+    return Checkpoint(folder, f"Hugging Face {weights.format}", config, build_params(config, get), description)
 
 
 def parse_config(description: dict[str, Any], path: Path) -> ModelConfig:

@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ...files.disguise import refuse_disguise
 from ...files.errors import CheckpointError
 
 T = TypeVar("T")
@@ -32,9 +33,11 @@ def read_bounded(path: str | PathLike[str]) -> bytes:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise CheckpointError(path, "file", f"has {size} bytes, more than any tokenizer (limit {MAX_BYTES})")
-        return path.read_bytes()
+        data = path.read_bytes()
     except OSError as error:
         raise CheckpointError(path, "file", f"cannot be read: {error}") from error
+    refuse_disguise(path, data, "a tokenizer")
+    return data
 
 
 def read_json(data: bytes, path: str | PathLike[str]) -> dict[str, Any]:
