@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
 
 from ..files.disguise import FIRST_BYTES, GGUF, LLAMA2C, refuse_disguise, what_it_is
@@ -12,6 +13,7 @@ from ..files.json_object import Fields, read_object
 from ..tokenizers import Tokenizer, load_tokenizer, tokenizer_from_gguf
 from .common.checkpoint import Checkpoint
 from .gguf.reading import read_gguf
+from .gguf.split import one_of_each
 from .hub.models import DownloadProgress, resolve
 from .huggingface.reading import is_huggingface, read_huggingface
 from .llama2c import read_llama2c
@@ -19,7 +21,10 @@ from .meta.reading import is_meta, read_meta
 from .native import DESCRIPTION_NAME, is_native, read_native
 
 # A member of a folder stands for the folder.
-_FOLDER_MEMBERS = (".safetensors", ".safetensors.index.json", ".pth", "config.json", "params.json", "minillama.json")
+_FOLDER_MEMBER = re.compile(
+    r".*(\.safetensors|\.safetensors\.index\.json|\.pth|config\.json|params\.json|minillama\.json"
+    r"|pytorch_model(-.*)?\.bin(\.index\.json)?)"
+)
 
 
 def open_model(
@@ -75,7 +80,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         When nothing is there, or what is there is damaged or not supported.
     """
     path = Path(path)
-    if path.is_file() and path.name.endswith(_FOLDER_MEMBERS):
+    if path.is_file() and _FOLDER_MEMBER.fullmatch(path.name):
         path = path.parent
     if path.is_dir():
         return _load_folder(path)
@@ -93,14 +98,14 @@ def _load_folder(folder: Path) -> Checkpoint:
         return read_meta(folder)
     if (checkpoint := checkpoint_of_run(folder)) is not None:
         return read_native(checkpoint)
-    files = sorted(folder.glob("*.gguf"))
+    files = one_of_each(path for path in folder.iterdir() if path.suffix.lower() == ".gguf")
     if len(files) == 1:
         return read_gguf(files[0])
     raise CheckpointError(
         folder,
         "folder",
-        "holds no model: expected minillama.json (minillama), config.json and *.safetensors (Hugging Face), "
-        "params.json and consolidated.*.pth (Meta), a run of minillama train, or one .gguf file"
+        "holds no model: expected minillama.json (minillama), config.json and *.safetensors or pytorch_model*.bin "
+        "(Hugging Face), params.json and consolidated.*.pth (Meta), a run of minillama train, or one model as .gguf"
         + (f"; found {len(files)}" if files else ""),
     )
 

@@ -23,8 +23,9 @@ from ...params import LayerParams, build_params
 from ...quantization.formats import Weight
 from ..common.checkpoint import Checkpoint, check_names, check_shape, make_config
 from ..common.weights import stored_weight
-from .container import GGUFHeader, check_extents, read_gguf_header
+from .container import GGUFHeader, check_extents
 from .names import TENSOR_NAMES, gguf_tensor_name
+from .split import read_whole_header
 from .values import printable
 
 # Keys that scale, restrict or divide something, with the values that leave LLaMA 2 as it is.
@@ -66,7 +67,8 @@ def read_gguf(path: str | os.PathLike[str]) -> Checkpoint:
     """Read a Llama from a little-endian GGUF file of version 2 or 3.
 
     Tensors may be F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K or Q6_K, mixed
-    as they like. The model is tied when the file has no `output.weight`.
+    as they like. The model is tied when the file has no `output.weight`. Of a model that is
+    split over several files, any one of them stands for all.
 
     Returns
     -------
@@ -79,14 +81,15 @@ def read_gguf(path: str | os.PathLike[str]) -> Checkpoint:
     CheckpointError
         When the file is damaged, or when LLaMA 2's arithmetic is not what it asks for.
     """
-    header = read_gguf_header(path)
+    header = read_whole_header(path)
     config = gguf_config(header)
     _check_tensor_names(header, config)
     check_extents(header)
 
     params = build_params(config, lambda name, shape: _weight(header, gguf_tensor_name(name), shape))
     _check_rope_freqs(header, config)
-    return Checkpoint(header.file.path, f"GGUF v{header.version}", config, params, header.metadata)
+    parts = f" in {header.n_parts} parts" if header.n_parts > 1 else ""
+    return Checkpoint(header.file.path, f"GGUF v{header.version}{parts}", config, params, header.metadata)
 
 
 def gguf_config(header: GGUFHeader) -> ModelConfig:
@@ -239,10 +242,10 @@ def _check_tensor_names(header: GGUFHeader, config: ModelConfig) -> None:
 def _weight(header: GGUFHeader, name: str, shape: tuple[int, ...]) -> Weight:
     """The tensor `name`, which has to have this shape."""
     info = header.tensors[name]
-    check_shape(header.file.path, name, info.shape, shape)
+    check_shape(info.file.path, name, info.shape, shape)
     if len(shape) == 1 and info.type_name not in _VECTOR_TYPES:
-        raise header.error(name, f"expected a vector of {', '.join(_VECTOR_TYPES)}, found {info.type_name}")
-    return stored_weight(header.file, info.offset, info.type_name, shape, name)
+        raise info.error(f"expected a vector of {', '.join(_VECTOR_TYPES)}, found {info.type_name}")
+    return stored_weight(info.file, info.offset, info.type_name, shape, name)
 
 
 def _check_rope_freqs(header: GGUFHeader, config: ModelConfig) -> None:
