@@ -13,20 +13,16 @@ Source: llama.cpp's llama-model-loader.cpp and gguf-split.cpp.
 from __future__ import annotations
 
 import os
-import re
 import reprlib
 from collections.abc import Iterable
 from pathlib import Path
 
 from ...files.errors import CheckpointError
+from ...files.parts import MAX_PARTS, part_name, part_names
 from .container import GGUFHeader, TensorInfo, read_gguf_header
 from .values import printable
 
-MAX_PARTS = 999
 NO, COUNT, TENSORS = "split.no", "split.count", "split.tensors.count"
-_NAME = re.compile(
-    r"(?P<stem>.*)-(?P<number>[0-9]{5})-of-(?P<count>[0-9]{5})(?P<ending>\.gguf)", re.IGNORECASE | re.DOTALL
-)
 
 
 def read_whole_header(path: str | os.PathLike[str]) -> GGUFHeader:
@@ -49,26 +45,23 @@ def read_whole_header(path: str | os.PathLike[str]) -> GGUFHeader:
 
 def one_of_each(paths: Iterable[Path]) -> list[Path]:
     """Of the parts of each split model among `paths` only the first, and every other path."""
-    first: dict[tuple[str, ...], Path] = {}
+    first: dict[str, Path] = {}
     for path in sorted(paths):
-        found = _NAME.fullmatch(path.name)
-        first.setdefault((found["stem"], found["count"]) if found else (path.name,), path)
+        first.setdefault(part_names(path.name)[0], path)
     return list(first.values())
 
 
 def _part_paths(given: GGUFHeader, count: int) -> list[Path]:
     """Where the parts must be: beside the given one, whose name has to say what its keys say."""
-    path, number = given.file.path, _integer(given, NO)
-    ending = f"-{number + 1:05}-of-{count:05}"
-    found = _NAME.fullmatch(path.name)
-    if found is None or f"-{found['number']}-of-{found['count']}" != ending:
+    path, number = given.file.path, _integer(given, NO) + 1
+    if part_name(path.name, number, count) != path.name:
         raise given.error(
             NO,
-            f"this is part {number + 1} of {count} of a model: expected a name that ends in {ending}.gguf, by which "
-            "the others are found; give it that again (parts that were joined by cat are not a model, only "
-            "llama-gguf-split --merge joins them)",
+            f"this is part {number} of {count} of a model: expected a name that ends in "
+            f"-{number:05}-of-{count:05}.gguf, by which the others are found; give it that again (parts that were "
+            "joined by cat are not a model, only llama-gguf-split --merge joins them)",
         )
-    paths = [path.with_name(f"{found['stem']}-{i + 1:05}-of-{count:05}{found['ending']}") for i in range(count)]
+    paths = [path.with_name(name) for name in part_names(path.name)]
     missing = [part for part in paths if not part.exists()]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
