@@ -180,7 +180,7 @@ def _pickle(arrays: dict[str, np.ndarray], path: Path) -> None:
 
 
 def _huggingface_pickled(n_shards: int) -> Callable[[Path], None]:
-    """The weights as pytorch_model.bin, of a tied model; or in shards, of an untied one."""
+    """The weights as pytorch_model.bin, of a tied model; or in shards, of an untied one, with a head too many."""
 
     def write(folder: Path) -> None:
         config = replace(CONFIG, tied=n_shards == 1)
