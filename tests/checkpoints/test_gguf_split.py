@@ -187,6 +187,12 @@ def test_a_part_of_other_keys(tmp_path, expected, keys, words):
     refused(lambda: read_gguf(tmp_path / PARTS[0]), PARTS[1], *words)
 
 
+def test_an_alignment_that_only_the_first_part_tells_is_not_guessed(tmp_path):
+    """gguf-py aligns the other parts to it, too, but does not say so, and llama.cpp then reads them shifted."""
+    write_reference(tmp_path / "m.gguf", keys={"general.alignment": 64}, split_max_tensors=8)
+    refused(lambda: read_gguf(tmp_path / PARTS[0]), PARTS[1], "general.alignment", "expected 64")
+
+
 def test_a_part_that_is_cut_off(tmp_path, expected):
     path = tmp_path / PARTS[2]
     path.write_bytes(path.read_bytes()[:-100])

@@ -94,7 +94,9 @@ def _join(paths: list[Path]) -> GGUFHeader:
 
 
 def _check_same_model(first: GGUFHeader, part: GGUFHeader) -> None:
-    """Keys that a later part repeats are those of the first."""
+    """Keys that a later part repeats are those of the first; and so is the alignment, which it may not repeat."""
+    if part.alignment != first.alignment:  # gguf-py then aligns to the first, llama-gguf-split to the default
+        raise part.error("general.alignment", f"expected {first.alignment} as in the first part, found none or another")
     for key, value in part.metadata.items():
         if key.startswith("general.") and isinstance(value, str | int | float):
             expected = first.metadata.get(key)
