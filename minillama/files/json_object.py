@@ -46,9 +46,9 @@ def read_object(path: Path) -> dict[str, Any]:
             raw = file.read(MAX_JSON_BYTES + 1)
     except (OSError, ValueError) as error:
         raise CheckpointError(path, "file", f"cannot be read: {error}") from error
+    refuse_disguise(path, raw, "JSON")
     if len(raw) > MAX_JSON_BYTES:
         raise CheckpointError(path, "file", f"expected at most {MAX_JSON_BYTES} bytes of JSON, found more")
-    refuse_disguise(path, raw, "JSON")
     return parse_object(raw, path, "file")
 
 

@@ -220,6 +220,13 @@ def test_wrong_tensors_are_refused(tmp_path, change, words):
     refused(lambda: read_huggingface(folder), PICKLE, *words)
 
 
+@pytest.mark.parametrize("name", [PICKLE, SAFE])
+def test_weights_that_are_cut_off(tmp_path, name):
+    folder = saved(tmp_path, tiny(), None, name)
+    (folder / name).write_bytes((folder / name).read_bytes()[:-1000])
+    refused(lambda: read_huggingface(folder), name, "download or copy it again")
+
+
 def test_damaged_pickle(tmp_path, rng):
     folder = saved(tmp_path, tiny())
     check_damage(lambda: read_huggingface(folder), folder / PICKLE, rng, 100)
@@ -291,7 +298,7 @@ def test_an_index_names_only_files_beside_it(tmp_path, file_name):
 def test_very_many_shards_are_refused_before_one_is_opened(tmp_path):
     folder = in_shards(tmp_path, tiny())
     edit(folder / PICKLE_INDEX, weight_map={f"t{i}": f"{i}.bin" for i in range(300)})
-    refused(lambda: read_huggingface(folder), PICKLE_INDEX, "at most 256 files")
+    refused(lambda: read_huggingface(folder), PICKLE_INDEX, "at most 128 files")
 
 
 # --- base models -------------------------------------------------------------------------

@@ -129,6 +129,17 @@ def test_a_folder_says_what_it_is(tmp_path, file_name, own, name):
         say(lambda: load_checkpoint(tmp_path), (data, *words), tmp_path / file_name)
 
 
+def test_a_large_model_named_tokenizer(tmp_path):
+    """It is said what it is, not that it is large."""
+    for file_name in ("tokenizer.json", "tokenizer.model"):
+        (tmp_path / file_name).write_bytes(save({"a": np.ones(1 << 22, np.float32)}))
+        say(
+            lambda file_name=file_name: load_tokenizer(tmp_path / file_name),
+            FORMATS["safetensors"],
+            tmp_path / file_name,
+        )
+
+
 @pytest.mark.parametrize("name", ["PyTorch", "safetensors"])
 def test_other_formats_named_gguf(tmp_path, name):
     (tmp_path / "model.gguf").write_bytes(FORMATS[name][0])

@@ -163,8 +163,9 @@ class SafetensorsFile:
                 )
             position += info.n_bytes
         if position != self.file.size:
+            again = " and is not whole: download or copy it again" if position > self.file.size else ""
             raise CheckpointError(
-                self.path, "file", f"the header describes {position} bytes, the file has {self.file.size}"
+                self.path, "file", f"the header describes {position} bytes, the file has {self.file.size}{again}"
             )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from ...files.disguise import ZIP
+from ...files.disguise import FIRST_BYTES, ZIP, what_it_is
 from ...files.errors import CheckpointError
 from ...files.mapped import MappedFile
 from ...quantization.formats import FORMATS, PackedArray, Weight
@@ -137,7 +137,10 @@ class TorchArchive:
             with _BoundedReader(self.path) as file, zipfile.ZipFile(file) as archive:
                 members = archive.infolist()
         except Exception as error:  # zipfile lets out whatever a damaged directory provokes
-            raise CheckpointError(self.path, "file", f"expected a zip archive of torch.save: {error}") from error
+            problem = f"expected a zip archive of torch.save: {error}"
+            if what_it_is(self.file.bytes[:FIRST_BYTES].tobytes()) == ZIP:  # it begins as one
+                problem += "; it is not whole: download or copy it again"
+            raise CheckpointError(self.path, "file", problem) from error
         by_name = {member.filename: member for member in members}
         if len(by_name) != len(members):
             raise CheckpointError(self.path, "file", "two members of the archive have the same name")

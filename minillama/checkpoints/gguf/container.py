@@ -184,13 +184,13 @@ def check_extents(header: GGUFHeader) -> None:
         reaches past the end of the file, or two overlap.
     """
     previous, end = "", 0
-    file = header.file
+    file, cut_off = header.file, " and is not whole: download or copy it again"
     for info in sorted(header.tensors.values(), key=lambda info: (str(info.file.path), info.offset)):
         if info.file is not file:
             file, previous, end = info.file, "", 0
         name, n_bytes = printable(info.name), _tensor_bytes(info)
         if info.offset + n_bytes > file.size:
-            raise info.error(f"needs bytes {info.offset} to {info.offset + n_bytes}, the file has {file.size}")
+            raise info.error(f"needs bytes {info.offset} to {info.offset + n_bytes}, the file has {file.size}{cut_off}")
         if info.offset < end:
             raise info.error(f"begins at byte {info.offset}, inside of {previous}, which ends at {end}")
         previous, end = name, info.offset + n_bytes

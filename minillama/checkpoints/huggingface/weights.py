@@ -33,7 +33,7 @@ from .names import huggingface_name
 
 WEIGHTS_NAME, PICKLE_NAME = "model.safetensors", "pytorch_model.bin"
 INDEX_ENDING = ".index.json"
-MAX_SHARDS = 256  # LLaMA 1 65B came in 81
+MAX_SHARDS = 128  # LLaMA 1 65B came in 81
 # Buffers that old conversions stored: RoPE's tables, which follow from rope_theta, and masks.
 _BUFFER = re.compile(
     r"(^|\.)(rotary_emb\.(original_)?inv_freq|rotary_emb\.(cos|sin)_cached|self_attn\.(masked_)?bias|position_ids)$"

@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ...files.disguise import refuse_disguise
+from ...files.disguise import FIRST_BYTES, refuse_disguise
 from ...files.errors import CheckpointError
 
 T = TypeVar("T")
@@ -30,14 +30,14 @@ def read_bounded(path: str | PathLike[str]) -> bytes:
     """
     path = Path(path)
     try:
+        with path.open("rb") as file:
+            refuse_disguise(path, file.read(FIRST_BYTES), "a tokenizer")
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise CheckpointError(path, "file", f"has {size} bytes, more than any tokenizer (limit {MAX_BYTES})")
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise CheckpointError(path, "file", f"cannot be read: {error}") from error
-    refuse_disguise(path, data, "a tokenizer")
-    return data
 
 
 def read_json(data: bytes, path: str | PathLike[str]) -> dict[str, Any]:
