@@ -178,6 +178,16 @@ def test_a_shard_stands_for_the_folder(tmp_path, opened):
     assert load_checkpoint(tmp_path / opened).path == tmp_path
 
 
+def test_a_config_that_names_other_weights_is_refused(tmp_path):
+    """transformers then reads those, whatever else is there."""
+    tiny().save_pretrained(tmp_path)
+    edit(tmp_path / "config.json", transformers_weights=SAFE)
+    assert load_checkpoint(tmp_path).path == tmp_path
+    for name in ("other.safetensors", "../model.safetensors", 5, ["x"]):
+        edit(tmp_path / "config.json", transformers_weights=name)
+        refused(lambda: read_huggingface(tmp_path), "config.json", "transformers_weights")
+
+
 class Evil:
     def __init__(self, mark):
         self.mark = mark
@@ -271,6 +281,8 @@ def test_what_is_missing_is_reported_with_its_shard(tmp_path, kind):
     refused(lambda: read_huggingface(folder), f"{other}: model.norm.weight: is missing", index.name)
     edit(index, weight_map={key: file for key, file in weight_map.items() if key != "model.norm.weight"})
     refused(lambda: read_huggingface(folder), f"{home}: model.norm.weight: is in this file, but {index.name}")
+    edit(index, weight_map={key: file for key, file in weight_map.items() if key != "lm_head.weight"})
+    refused(lambda: read_huggingface(folder), "lm_head.weight: is in this file", weight_map["lm_head.weight"])
     edit(index, weight_map=weight_map | {"model.norm.weight": "other" + home})
     refused(lambda: read_huggingface(folder), f"other{home}: file: is missing", index.name)
     edit(index, weight_map=weight_map)

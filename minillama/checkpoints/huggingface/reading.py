@@ -57,7 +57,7 @@ def read_huggingface(folder: str | os.PathLike[str]) -> Checkpoint:
     path = folder / CONFIG_NAME
     description = read_object(path)
     config = parse_config(as_causal_model(description), path)
-    weights = open_weights(folder)
+    weights = open_weights(folder, description.get("transformers_weights"))
     homes = find_tensors(path, config, weights)
 
     def get(name: str, shape: tuple[int, ...]) -> Weight:

@@ -29,7 +29,7 @@ from ..common.checkpoint import check_names, check_shape
 from ..common.safetensors import SafetensorsFile
 from ..common.torch_archive import TorchArchive
 from .base_model import as_causal_names, is_base
-from .names import huggingface_name
+from .names import CONFIG_NAME, huggingface_name
 
 WEIGHTS_NAME, PICKLE_NAME = "model.safetensors", "pytorch_model.bin"
 INDEX_ENDING = ".index.json"
@@ -92,8 +92,14 @@ class StoredWeights(NamedTuple):
     unlisted: dict[str, Path]
 
 
-def open_weights(folder: Path) -> StoredWeights:
+def open_weights(folder: Path, named: Any = None) -> StoredWeights:
     """Open the weights of a folder. Of several kinds side by side the first of the list above counts.
+
+    Parameters
+    ----------
+    folder : Path
+    named : optional
+        What config.json says under "transformers_weights": the name of a file that would count instead.
 
     Raises
     ------
@@ -104,6 +110,9 @@ def open_weights(folder: Path) -> StoredWeights:
         (WEIGHTS_NAME, SafetensorsFile, "safetensors"),
         (PICKLE_NAME, TorchArchive, PICKLE_NAME),
     )
+    if named not in (None, WEIGHTS_NAME):
+        problem = f"expected none or {WEIGHTS_NAME}, found {kind(named)}, which is not supported: rename that file"
+        raise CheckpointError(folder / CONFIG_NAME, "transformers_weights", problem)
     for name, opener, label in openers:
         if os.path.lexists(folder / name):
             file = opener(folder / name)
@@ -175,7 +184,7 @@ def find_tensors(path: Path, config: ModelConfig, weights: StoredWeights) -> dic
     """
     homes = dict(weights.homes)
     head, embedding = huggingface_name("output"), huggingface_name("token_embedding")
-    if not config.tied and embedding in homes and head not in homes:
+    if not config.tied and embedding in homes and head not in homes | weights.unlisted:
         is_what = "is a base model, without a head" if weights.is_base else "has no head"
         raise CheckpointError(
             path,
