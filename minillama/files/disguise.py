@@ -50,9 +50,10 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
 )  # fmt: skip
 # The third byte is an instruction; 80 02 00 00 is how llama2.c writes that a model is 640 wide.
 _PICKLE = re.compile(rb"\x80[\x02-\x05][^\0]")
-_PAGE = re.compile(rb"<(!doctype\s+html|html|head|body|script)\b", re.IGNORECASE)
+_PAGE = re.compile(rb"(<!--.{0,500}?-->\s*)?<(!doctype\s+html|html|head|body|script)\b", re.IGNORECASE | re.DOTALL)
+_REDIRECT = re.compile(rb"(found|moved permanently|(temporary|permanent) redirect)\. redirecting to ", re.IGNORECASE)
 _REFUSAL = re.compile(
-    rb"<\?xml\b|\{\s*\"(error|errors|message|detail)\"\s*:"
+    rb"<\?xml\b|<error>|error code: \d|\{\s*\"(error|errors|message|detail)\"\s*:"
     rb"|(entry|file|repository|revision|not|page) ?(not)? found\b|404\b|403 forbidden|access to \w+ .{0,200}restricted"
     rb"|invalid (username|credentials|token)|unauthorized|forbidden|too many requests|bad gateway|internal server error"
     rb"|service unavailable|gateway time",
@@ -87,6 +88,8 @@ def what_it_is(first_bytes: bytes) -> str | None:
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     if _PAGE.match(text):
         return f"a web page: {_RESOLVE}, not from /blob/, which shows a page about it"
+    if _REDIRECT.match(text):
+        return "a server's word that the file is elsewhere: let the download follow it (curl needs -L)"
     if _REFUSAL.match(text):
         shown = text[:60].split(b"\n")[0].decode("ascii", "replace").strip()
         return f"a server's answer ({shown!r}), not the file: see that its address and your access to it are right"

@@ -54,6 +54,13 @@ DISGUISES = {
     "page": (b"<!DOCTYPE html>\n<html><title>model.gguf</title></html>", "web page", "/resolve/", "/blob/"),
     "page in small letters": (b"\n  <!doctype HTML><html>", "web page"),
     "page with a byte order mark": (b"\xef\xbb\xbf<html lang='en'>", "web page"),
+    "page after a comment": (b"<!-- saved from url=(0014)about:internet -->\n<html>", "web page"),
+    "redirect": (
+        b"Found. Redirecting to https://cdn-lfs.hf.co/repos/ab/cd?response-content",
+        "elsewhere",
+        "curl needs -L",
+    ),
+    "redirect of another kind": (b"Temporary Redirect. Redirecting to /api/resolve-cache/models/x", "elsewhere"),
     "missing on the Hub": (b"Entry not found", "server's answer", "Entry not found"),
     "missing on GitHub": (b"404: Not Found", "server's answer"),
     "gated on the Hub": (
@@ -64,6 +71,8 @@ DISGUISES = {
     "refused": (b"Invalid username or password.", "server's answer"),
     "refused in JSON": (b'{"error":"Repository not found"}', "server's answer"),
     "refused in XML": (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "server's answer"),
+    "refused in XML without its head": (b"<Error><Code>NoSuchKey</Code></Error>", "server's answer"),
+    "refused by a gateway": (b"error code: 502", "server's answer"),
     "empty": (b"", "empty"),
     "zeros": (bytes(5000), "zeros", "interrupted"),
     "link": (b"../../blobs/0123456789abcdef", "link", "Hub's cache"),
