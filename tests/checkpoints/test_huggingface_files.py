@@ -205,6 +205,15 @@ def test_nothing_runs(tmp_path):
     assert (tmp_path / "ran").exists()
 
 
+def test_numbers_that_are_stored_with_the_other_sign_are_refused(tmp_path):
+    """A lazy conjugate's imaginary part is a view of the numbers and a note to negate them."""
+    state = dict(tiny().state_dict())
+    state["model.norm.weight"] = torch.complex(torch.ones(32), torch.ones(32)).conj().imag
+    assert state["model.norm.weight"].is_neg()
+    folder = saved(tmp_path, tiny(), state)
+    refused(lambda: read_huggingface(folder), PICKLE, "negated")
+
+
 def test_the_format_of_before_is_named(tmp_path):
     folder = saved(tmp_path, tiny())
     torch.save(tiny().state_dict(), folder / PICKLE, _use_new_zipfile_serialization=False)

@@ -1,4 +1,4 @@
-"""The zip archive around the tensors of a .pth file; torch_pickle.py reads what they are."""
+"""The zip archive around the tensors of a file of torch.save; torch_pickle.py reads what they are."""
 
 from __future__ import annotations
 
