@@ -117,9 +117,9 @@ def max_rss() -> int:
 
 
 def print_table(formats: dict[str, dict[str, Any]]) -> None:
-    print(f"{'format':20}" + "".join(f"{title:>16}" for title in _TITLES))
+    print(f"{'format':28}" + "".join(f"{title:>16}" for title in _TITLES))
     for name, row in formats.items():
-        print(f"{name:20}" + "".join(f"{row[column]:>16}" for column in _COLUMNS))
+        print(f"{name:28}" + "".join(f"{row[column]:>16}" for column in _COLUMNS))
 
 
 def record(options: argparse.Namespace, formats: dict[str, dict[str, Any]], growth: float, seconds: float) -> None:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from ..config import ModelConfig
 from ..files.atomic import atomic_write
+from ..files.disguise import LLAMA2C
 from ..files.errors import CheckpointError
 from ..files.mapped import MappedFile
 from ..params import LayerParams, Params, build_params, count_parameters, expected_shapes
@@ -73,6 +74,7 @@ def read_llama2c(path: str | os.PathLike[str]) -> Checkpoint:
         exactly the size that follows from the header.
     """
     file = MappedFile(path)
+    file.expect(LLAMA2C)
     version = _read_version(file)
     config = _read_config(file, version)
     metadata = {"version": version}
@@ -109,11 +111,14 @@ def _read_config(file: MappedFile, version: int) -> ModelConfig:
         raise CheckpointError(file.path, "shared_classifier", f"expected 0 or 1, found {header[36]}")
     else:
         tied = header[36] == 1
+    # Version 0 has no magic, so any file may come as far as here.
+    unknown = f"is neither GGUF nor llama2.c: it begins with {header[:8]!r}, which as llama2.c's numbers would mean"
+    where = "header" if version else f"file: {unknown}"
     if n_kv_heads < 1:  # ModelConfig takes 0 for "not given"
-        raise CheckpointError(file.path, "header", f"n_kv_heads must be at least 1, found {n_kv_heads}")
+        raise CheckpointError(file.path, where, f"n_kv_heads must be at least 1, found {n_kv_heads}")
     return make_config(
         file.path,
-        "header" if version else "header (without magic, so read as version 0)",
+        where,
         dim=dim,
         hidden_dim=hidden_dim,
         n_layers=n_layers,

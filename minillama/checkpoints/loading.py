@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
 
+from ..files.disguise import FIRST_BYTES, GGUF, LLAMA2C, refuse_disguise, what_it_is
 from ..files.errors import CheckpointError
 from ..files.json_object import Fields, read_object
 from ..tokenizers import Tokenizer, load_tokenizer, tokenizer_from_gguf
 from .common.checkpoint import Checkpoint
 from .gguf.reading import read_gguf
+from .gguf.split import one_of_each
 from .hub.models import DownloadProgress, resolve
 from .huggingface.reading import is_huggingface, read_huggingface
 from .llama2c import read_llama2c
@@ -18,7 +21,10 @@ from .meta.reading import is_meta, read_meta
 from .native import DESCRIPTION_NAME, is_native, read_native
 
 # A member of a folder stands for the folder.
-_FOLDER_MEMBERS = (".safetensors", ".safetensors.index.json", ".pth", "config.json", "params.json", "minillama.json")
+_FOLDER_MEMBER = re.compile(
+    r".*(\.safetensors|\.safetensors\.index\.json|\.pth|config\.json|params\.json|minillama\.json"
+    r"|pytorch_model(-.*)?\.bin(\.index\.json)?)"
+)
 
 
 def open_model(
@@ -74,13 +80,13 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         When nothing is there, or what is there is damaged or not supported.
     """
     path = Path(path)
-    if path.is_file() and path.name.endswith(_FOLDER_MEMBERS):
+    if path.is_file() and _FOLDER_MEMBER.fullmatch(path.name):
         path = path.parent
     if path.is_dir():
         return _load_folder(path)
-    if _begins_with(path, b"GGUF"):
-        return read_gguf(path)
-    return read_llama2c(path)
+    first_bytes = _first_bytes(path)
+    refuse_disguise(path, first_bytes, GGUF, LLAMA2C)
+    return read_gguf(path) if what_it_is(first_bytes) == GGUF else read_llama2c(path)
 
 
 def _load_folder(folder: Path) -> Checkpoint:
@@ -92,14 +98,14 @@ def _load_folder(folder: Path) -> Checkpoint:
         return read_meta(folder)
     if (checkpoint := checkpoint_of_run(folder)) is not None:
         return read_native(checkpoint)
-    files = sorted(folder.glob("*.gguf"))
+    files = one_of_each(path for path in folder.iterdir() if path.suffix.lower() == ".gguf")
     if len(files) == 1:
         return read_gguf(files[0])
     raise CheckpointError(
         folder,
         "folder",
-        "holds no model: expected minillama.json (minillama), config.json and *.safetensors (Hugging Face), "
-        "params.json and consolidated.*.pth (Meta), a run of minillama train, or one .gguf file"
+        "holds no model: expected minillama.json (minillama), config.json and *.safetensors or pytorch_model*.bin "
+        "(Hugging Face), params.json and consolidated.*.pth (Meta), a run of minillama train, or one model as .gguf"
         + (f"; found {len(files)}" if files else ""),
     )
 
@@ -119,10 +125,10 @@ def checkpoint_of_run(folder: Path) -> Path | None:
     return rated[-1][1] if best == math.inf else next(path for loss, path in rated if loss == best)
 
 
-def _begins_with(path: Path, magic: bytes) -> bool:
+def _first_bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(len(magic)) == magic
+            return file.read(FIRST_BYTES)
     except OSError as error:
         raise CheckpointError(path, "file", f"cannot be read: {error.strerror}") from error
 

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from .disguise import refuse_disguise
 from .errors import CheckpointError
 
 # 2 MB describe 17,000 tensors; LLaMA 2 70B has 723. Parsed JSON takes up to
@@ -45,6 +46,7 @@ def read_object(path: Path) -> dict[str, Any]:
             raw = file.read(MAX_JSON_BYTES + 1)
     except (OSError, ValueError) as error:
         raise CheckpointError(path, "file", f"cannot be read: {error}") from error
+    refuse_disguise(path, raw, "JSON")
     if len(raw) > MAX_JSON_BYTES:
         raise CheckpointError(path, "file", f"expected at most {MAX_JSON_BYTES} bytes of JSON, found more")
     return parse_object(raw, path, "file")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .disguise import FIRST_BYTES, refuse_disguise, what_it_is
 from .errors import CheckpointError
 
 
@@ -27,8 +28,14 @@ class MappedFile:
         try:
             self.bytes: NDArray[np.uint8] = np.memmap(self.path, np.uint8, mode="r")
         except (OSError, ValueError) as error:
-            raise CheckpointError(self.path, "file", f"cannot be read: {error}") from error
+            empty = isinstance(error, ValueError) and self.path.is_file()  # what cannot be mapped but read
+            problem = f"is {what_it_is(b'')}" if empty else f"cannot be read: {error}"
+            raise CheckpointError(self.path, "file", problem) from error
         self.size = self.bytes.size
+
+    def expect(self, *kinds: str) -> None:
+        """Raise CheckpointError when the file begins as something that is known and none of `kinds`."""
+        refuse_disguise(self.path, self.bytes[:FIRST_BYTES].tobytes(), *kinds)
 
     def take(self, offset: int, n_bytes: int, what: str) -> NDArray[np.uint8]:
         """The bytes [offset, offset + n_bytes) as a view.

@@ -75,13 +75,15 @@ def write_reference(
     keys: dict[str, Any] | None = None,
     tensors: dict[str, np.ndarray | None] | None = None,
     architecture: str = "llama",
+    seed: int = 1,
+    **split: Any,
 ) -> dict[str, np.ndarray]:
     """Write a model; return its arrays in float32 by the package's names.
 
-    `keys` and `tensors` replace or add; None removes.
+    `keys` and `tensors` replace or add; None removes. `split` is for gguf-py, which then writes parts.
     """
-    rng = np.random.default_rng(1)
-    writer = gguf.GGUFWriter(path, architecture)
+    rng = np.random.default_rng(seed)
+    writer = gguf.GGUFWriter(path, architecture, **split)
     for key, value in (llama_keys(config) | (keys or {})).items():
         if value is not None:
             add_key(writer, key, value)

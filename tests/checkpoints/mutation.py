@@ -107,6 +107,13 @@ _STRUCTURED: dict[str, Mutation] = {
 }  # fmt: skip
 
 
+def _structured(name: str, data: bytes) -> Mutation | None:
+    """What knows the container of a file; .bin is PyTorch's or llama2.c's."""
+    if data.startswith(b"PK"):
+        return mutate_zip
+    return _STRUCTURED.get(Path(name).suffix)
+
+
 def mutate(name: str, model: Model, seed: int) -> dict[str, bytes]:
     """The files of a damaged copy of `model`; one or two things were done to them.
 
@@ -129,7 +136,7 @@ def mutate(name: str, model: Model, seed: int) -> dict[str, bytes]:
                 del files[target]
                 break
             continue
-        structured = _STRUCTURED.get(Path(target).suffix)
+        structured = _structured(target, files[target])
         mutation = structured if structured and rng.integers(2) else _BLIND[rng.integers(len(_BLIND))]
         if files[target]:
             files[target] = mutation(files[target], rng)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gguf
 import numpy as np
+from gguf_files import add_key
 
 from minillama.checkpoints.common.safetensors import SafetensorsFile, TensorToWrite, write_safetensors
+from minillama.checkpoints.gguf.container import read_gguf_header
 from minillama.checkpoints.gguf.writing import write_gguf
 from minillama.checkpoints.huggingface.writing import write_huggingface
 from minillama.checkpoints.llama2c import write_llama2c
@@ -160,6 +164,83 @@ def _huggingface_sharded(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
 
 
+def _pickle(arrays: dict[str, np.ndarray], path: Path) -> None:
+    """Save tensors as old transformers did: parameters, some transposed, some of 16 bits, a tied head twice."""
+    import torch  # a second that only these formats need
+
+    state = {name: torch.nn.Parameter(torch.tensor(array)) for name, array in arrays.items()}
+    for name in list(state)[::4]:
+        if state[name].ndim == 2:
+            state[name] = torch.nn.Parameter(state[name].detach().T.contiguous().T)
+    for name in list(state)[1::4]:
+        state[name] = torch.nn.Parameter(state[name].detach().half())
+    if "lm_head.weight" not in state and "model.embed_tokens.weight" in state:
+        state["lm_head.weight"] = state["model.embed_tokens.weight"]
+    torch.save(state, path)
+
+
+def _huggingface_pickled(n_shards: int) -> Callable[[Path], None]:
+    """The weights as pytorch_model.bin, of a tied model; or in shards, of an untied one, with a head too many."""
+
+    def write(folder: Path) -> None:
+        config = replace(CONFIG, tied=n_shards == 1)
+        save_tokenizer(byte_level(config.vocab_size), folder)
+        write_huggingface(folder, config, params_of(config, "F32"), bos_token_id=0)
+        whole = SafetensorsFile(folder / "model.safetensors")
+        arrays = {name: whole.array(name) for name in whole.tensors}
+        if n_shards == 1:
+            arrays["model.layers.0.self_attn.rotary_emb.inv_freq"] = np.ones(4, np.float32)
+            _pickle(arrays, folder / "pytorch_model.bin")
+        else:
+            weight_map = {}
+            for part in range(n_shards):
+                file_name = f"pytorch_model-{part + 1:05}-of-{n_shards:05}.bin"
+                names = list(arrays)[part::n_shards]
+                weight_map |= dict.fromkeys(names, file_name)
+                _pickle({name: arrays[name] for name in names}, folder / file_name)
+            index = {"metadata": {"total_size": whole.file.size}, "weight_map": weight_map}
+            (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+        (folder / "model.safetensors").unlink()
+
+    return write
+
+
+def _huggingface_base(folder: Path) -> None:
+    """A base model: no head, no prefix."""
+    config = replace(CONFIG, tied=True)
+    save_tokenizer(byte_level(config.vocab_size), folder)
+    write_huggingface(folder, config, params_of(config, "F32", "BF16"), bos_token_id=0)
+    whole = SafetensorsFile(folder / "model.safetensors")
+    tensors = {}
+    for name, info in whole.tensors.items():
+        array = whole.array(name).copy()
+        tensors[name.removeprefix("model.")] = TensorToWrite(info.dtype, info.shape, lambda array=array: [array])
+    write_safetensors(folder / "model.safetensors", tensors)
+    description = json.loads((folder / "config.json").read_text()) | {"architectures": ["LlamaModel"]}
+    (folder / "config.json").write_text(json.dumps(description))
+
+
+def _gguf_split(folder: Path) -> None:
+    """A model in three files, as gguf-py splits it."""
+    _gguf(folder)
+    whole = read_gguf_header(folder / "model.gguf")
+    writer = gguf.GGUFWriter(folder / "split.gguf", "llama", split_max_tensors=9)
+    for key, value in whole.metadata.items():
+        if not key.startswith("general."):
+            add_key(writer, key, value.tolist() if isinstance(value, np.ndarray) else value)
+    for info in whole.tensors.values():
+        kind = gguf.GGMLQuantizationType(info.type_number)
+        shape = gguf.quant_shape_to_byte_shape(info.shape, kind) if kind.name == "Q4_1" else info.shape
+        raw = whole.file.take(info.offset, math.prod(shape) * (1 if kind.name == "Q4_1" else 4), info.name)
+        data = raw.reshape(shape) if kind.name == "Q4_1" else raw.view("<f4").reshape(shape)
+        writer.add_tensor(info.name, data, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    (folder / "model.gguf").unlink()
+
+
 def _native(folder: Path) -> None:
     save_tokenizer(sentencepiece(), folder)
     write_native(folder, CONFIG, params_of(CONFIG, "F32", "Q8_0", "int8/32", "BF16", "Q4_0"), metadata={"step": 3})
@@ -191,11 +272,15 @@ def _meta(n_shards: int) -> Callable[[Path], None]:
 _BUILDERS: dict[str, tuple[Callable[[Path], None], str, bool]] = {
     "gguf": (_gguf, "model.gguf", False),
     "gguf-k": (_gguf_k, "model.gguf", False),
+    "gguf-split": (_gguf_split, "split-00002-of-00003.gguf", False),
     "llama2c-v0": (_llama2c(0), "model.bin", False),
     "llama2c-v1": (_llama2c(1), "model.bin", False),
     "llama2c-v2": (_llama2c(2), "model.bin", False),
     "huggingface": (_huggingface, "", False),
     "huggingface-sharded": (_huggingface_sharded, "", False),
+    "huggingface-base": (_huggingface_base, "", False),
+    "huggingface-pickled": (_huggingface_pickled(1), "", False),
+    "huggingface-pickled-sharded": (_huggingface_pickled(2), "", False),
     "native": (_native, "", False),
     "meta": (_meta(1), "", False),
     "meta-sharded": (_meta(2), "", False),

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from timing import within_seconds
 
-from minillama.checkpoints.gguf.reading import read_gguf, read_gguf_header
+from minillama.checkpoints.gguf.container import read_gguf_header
+from minillama.checkpoints.gguf.reading import read_gguf
 from minillama.checkpoints.loading import tokenizer_of
 from minillama.files.errors import CheckpointError
 

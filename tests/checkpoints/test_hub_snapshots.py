@@ -42,6 +42,24 @@ SHARDED = {
     "model-2-of-2.safetensors": BIG[700_000:],
     "pytorch_model-1-of-1.bin": b"not needed",
 }
+SMALL = {
+    "config.json": b"{}",
+    "generation_config.json": b"{}",
+    "tokenizer.model": b"pieces",
+    "added_tokens.json": b"{}",
+    "chat_template.jinja": b"{{ messages }}",
+}
+PICKLED = {**SMALL, "pytorch_model.bin": BIG, "model.gguf": b"not needed", "training_args.bin": b"not needed"}
+PICKLED_SHARDS = {
+    **SMALL,
+    "pytorch_model.bin.index.json": json.dumps(
+        {"weight_map": {"a": "pytorch_model-00001-of-00002.bin", "b": "pytorch_model-00002-of-00002.bin"}}
+    ).encode(),
+    "pytorch_model-00001-of-00002.bin": BIG[:700_000],
+    "pytorch_model-00002-of-00002.bin": BIG[700_000:],
+    "pytorch_model-00003-of-00003.safetensors": b"not needed",
+}
+BOTH = {**PICKLED_SHARDS, **PICKLED, **SHARDED}  # the safetensors count, in whatever form
 REPOS = {
     "karpathy/tinyllamas": {"stories260K/stories260K.bin": STORIES, "stories260K/tok512.model": b"p" * 7645},
     "HuggingFaceTB/SmolLM2-135M": FOLDER,
@@ -265,6 +283,70 @@ def test_folder_holds_what_is_needed(name, files, machine, fake_hub):
     downloading = [report[0] for report in found["seen"] if report[2] == f"downloading {name}"]
     assert downloading == sorted(downloading)
     assert downloading[-1] == n_bytes
+
+
+@pytest.mark.parametrize(
+    ("files", "others"),
+    [
+        (PICKLED, ["model.gguf", "training_args.bin"]),
+        (PICKLED_SHARDS, ["pytorch_model-00003-of-00003.safetensors"]),
+        ({**PICKLED_SHARDS, "pytorch_model.bin": BIG}, [name for name in PICKLED_SHARDS if name not in SMALL]),
+        (BOTH, [name for name in BOTH if name.startswith(("pytorch", "training")) or name == "model.gguf"]),
+        ({**BOTH, "model.safetensors": BIG}, [name for name in BOTH if name not in SMALL and name != "tokenizer.json"]),
+    ],
+    ids=["pickle", "pickled shards", "pickle before its shards", "safetensors before pickles", "whole before shards"],
+)
+def test_of_the_weights_only_the_kind_that_counts(machine, fake_hub, monkeypatch, files, others):
+    """In transformers' order; what nobody would read is not downloaded."""
+    monkeypatch.setitem(REPOS, "HuggingFaceTB/SmolLM2-135M", files)
+    found = machine.resolve("smollm2-135m")
+    assert {path.name for path in Path(found["path"]).iterdir()} == set(files).difference(others)
+    assert not set(fake_hub.got()).intersection(others)
+    assert fake_hub.got()[0] == "config.json"
+    assert machine.resolve("smollm2-135m", "offline")["located"] == found["path"]
+
+
+def test_a_pickled_shard_that_is_gone_makes_the_model_incomplete(machine, fake_hub, monkeypatch):
+    monkeypatch.setitem(REPOS, "HuggingFaceTB/SmolLM2-135M", PICKLED_SHARDS)
+    machine.resolve("smollm2-135m")
+    for path in (machine.home / "hf/hub").rglob("snapshots/*/pytorch_model-00002-of-00002.bin"):
+        path.unlink()
+    assert machine.resolve("smollm2-135m", "offline")["located"] is None
+
+
+def test_a_repository_without_weights_that_are_read(machine, fake_hub, monkeypatch):
+    monkeypatch.setitem(REPOS, "HuggingFaceTB/SmolLM2-135M", {**SMALL, "model.onnx": b"x", "flax_model.msgpack": b"x"})
+    assert "no config.json with weights as safetensors or pytorch_model.bin" in machine.resolve("smollm2-135m")["error"]
+
+
+SPLIT_SCRIPT = """
+import json, sys
+from minillama.checkpoints.hub.downloads import DownloadError
+from minillama.checkpoints.hub.registry import HubSource
+from minillama.checkpoints.hub.snapshots import fetch_from_hub, find_in_hub_cache
+
+source = HubSource("HuggingFaceTB/SmolLM2-135M", sys.argv[1])
+try:
+    path = str(fetch_from_hub(source, "x", lambda *_: None))
+except DownloadError as error:
+    path = str(error)
+print(json.dumps([path, str(find_in_hub_cache(source))]))
+"""
+
+
+def test_one_part_of_a_split_gguf_brings_the_others(machine, fake_hub, monkeypatch):
+    files = {f"q8/m-0000{i}-of-00003.gguf": BIG[: 1000 * i] for i in (1, 2, 3)}
+    monkeypatch.setitem(REPOS, "HuggingFaceTB/SmolLM2-135M", {**files, "q8/n-00001-of-00003.gguf": b"x", **SMALL})
+    monkeypatch.setattr(sys.modules[__name__], "SCRIPT", SPLIT_SCRIPT)
+    path, found = machine.resolve("q8/m-00002-of-00003.gguf")
+    assert path == found
+    assert path.endswith("/q8/m-00002-of-00003.gguf")
+    assert sorted(fake_hub.got()) == sorted(files)
+    (Path(path).parent / "m-00003-of-00003.gguf").unlink()
+    monkeypatch.setitem(REPOS, "HuggingFaceTB/SmolLM2-135M", dict(list(files.items())[:2]))
+    error, found = machine.resolve("q8/m-00001-of-00003.gguf")
+    assert "has no file q8/m-00003-of-00003.gguf" in error
+    assert found == "None"
 
 
 def test_tokenizer_alone_does_not_make_its_repository_a_model(machine, fake_hub):

@@ -285,7 +285,7 @@ def test_wrong_tensors_are_refused(folder, change, words):
 
 def test_a_folder_without_weights_says_what_to_do(folder):
     os.rename(folder / "model.safetensors", folder / "pytorch_model.bin")
-    refused(lambda: read_huggingface(folder), "pytorch_model.bin", "convert", "safetensors")
+    refused(lambda: read_huggingface(folder), "pytorch_model.bin", "zip archive", "found a safetensors file")
     (folder / "pytorch_model.bin").unlink()
     refused(lambda: read_huggingface(folder), "model.safetensors", "neither")
     (folder / "config.json").unlink()

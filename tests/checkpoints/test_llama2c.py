@@ -297,11 +297,11 @@ def header(version=1, seven=(32, 48, 2, 4, 2, 40, 16), shared=1, group_size=32):
 
 BIG = (1 << 31) - 1
 DAMAGED = {
-    "empty": (b"", "cannot be read"),
+    "empty": (b"", "empty file"),
     "short": (b"\1\0\0\0", "header: needs bytes 0 to 28, the file has 4"),
     "short v1": (header()[:100], "header: needs bytes 0 to 256, the file has 100"),
     "version": (header(version=3), "version: expected a known one .1 and 2 with this magic, 0 without., found 3"),
-    "text": (b"This is no model, but some text." * 9, "header .without magic, so read as version 0.: "),
+    "text": (b"This is no model, but some text." * 9, "neither GGUF nor llama2.c: it begins with b'This is '"),
     "flag": (header(shared=2), "shared_classifier: expected 0 or 1, found 2"),
     "group size": (header(version=2, group_size=5), "group_size: expected a divisor of dim 32, found 5"),
     "group size 0": (header(version=2, group_size=0), "group_size: expected a divisor of dim 32, found 0"),

@@ -15,8 +15,8 @@ import pytest
 import torch
 from damage import check_damage, refused, within_bounds
 
+from minillama.checkpoints.common.torch_archive import TorchArchive
 from minillama.checkpoints.meta.reading import is_meta, read_meta
-from minillama.checkpoints.meta.torch_archive import TorchArchive
 from minillama.config import ModelConfig, swiglu_hidden_dim
 from minillama.files.errors import CheckpointError
 from minillama.params import expected_shapes, init_params

@@ -1,1 +1,1 @@
-"""What every format shares: the checkpoint that reading gives, weights as stored, the safetensors container."""
+"""What every format shares: the checkpoint that is read, weights as stored, files of safetensors and torch.save."""

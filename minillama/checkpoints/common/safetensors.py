@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...files.atomic import atomic_write
+from ...files.disguise import SAFETENSORS
 from ...files.errors import CheckpointError
 from ...files.json_object import MAX_JSON_BYTES, kind, list_names, parse_object
 from ...files.mapped import MappedFile
@@ -85,6 +86,7 @@ class SafetensorsFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.file = MappedFile(path)
         self.path = self.file.path
+        self.file.expect(SAFETENSORS)
         n_bytes = int(self.file.array(0, "<u8", (1,), "header length")[0])
         if n_bytes > MAX_HEADER_BYTES:
             raise CheckpointError(
@@ -97,6 +99,10 @@ class SafetensorsFile:
         self.metadata = self._metadata(header.pop("__metadata__", {}))
         self.tensors = {name: self._entry(name, entry, 8 + n_bytes) for name, entry in header.items()}
         self._check_layout(8 + n_bytes)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor."""
+        return self.tensors[name].shape
 
     def weight(self, name: str) -> Weight:
         """A vector or matrix of floats, as `MappedFile.weight` gives it: 16-bit matrices stay packed."""
@@ -157,8 +163,9 @@ class SafetensorsFile:
                 )
             position += info.n_bytes
         if position != self.file.size:
+            again = " and is not whole: download or copy it again" if position > self.file.size else ""
             raise CheckpointError(
-                self.path, "file", f"the header describes {position} bytes, the file has {self.file.size}"
+                self.path, "file", f"the header describes {position} bytes, the file has {self.file.size}{again}"
             )
 
 

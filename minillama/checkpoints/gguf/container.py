@@ -16,6 +16,7 @@ import os
 import reprlib
 from typing import Any, NamedTuple
 
+from ...files.disguise import GGUF
 from ...files.errors import CheckpointError
 from ...files.mapped import MappedFile
 from ...quantization.formats import FORMATS
@@ -53,17 +54,24 @@ class TensorInfo(NamedTuple):
         ggml's number of the stored format.
     offset : int
         First byte, counted from the beginning of the file.
+    file : MappedFile
+        Where it lies: of a split model one of several.
     """
 
     name: str
     shape: tuple[int, ...]
     type_number: int
     offset: int
+    file: MappedFile
 
     @property
     def type_name(self) -> str:
         """ "Q4_1", "F32", … or "type 99" where the number means nothing here."""
         return _ALL_TYPE_NAMES.get(self.type_number, f"type {self.type_number}")
+
+    def error(self, problem: str) -> CheckpointError:
+        """The CheckpointError about this tensor."""
+        return CheckpointError(self.file.path, printable(self.name), problem)
 
 
 class GGUFHeader(NamedTuple):
@@ -79,6 +87,8 @@ class GGUFHeader(NamedTuple):
     tensors : dict of str to TensorInfo
     alignment : int
         Every tensor begins at a multiple of it.
+    n_parts : int
+        Over how many files the model is split; `file` is the first of them.
     """
 
     file: MappedFile
@@ -86,6 +96,7 @@ class GGUFHeader(NamedTuple):
     metadata: dict[str, Any]
     tensors: dict[str, TensorInfo]
     alignment: int
+    n_parts: int = 1
 
     def error(self, field: str, problem: str) -> CheckpointError:
         """The CheckpointError about `field` of this file."""
@@ -132,6 +143,7 @@ def _read_version(cursor: Cursor) -> int:
     start = cursor.take(4, "magic")
     magic = bytes(cursor.view[start : start + 4])
     if magic != MAGIC:
+        cursor.file.expect(GGUF)
         raise cursor.error("magic", f"expected {MAGIC!r}, found {magic!r}: this is not a GGUF file")
     version = cursor.u32("version")
     if version in VERSIONS:
@@ -150,7 +162,7 @@ def _read_tensor_info(cursor: Cursor, what: str) -> TensorInfo:
         raise cursor.error(what, f"has {n_dims} dimensions, at most {MAX_DIMS} are possible")
     dims = [cursor.u64(f"dimensions of {what}") for _ in range(n_dims)]
     type_number = cursor.u32(f"type of {what}")
-    return TensorInfo(name, tuple(reversed(dims)), type_number, cursor.u64(f"offset of {what}"))
+    return TensorInfo(name, tuple(reversed(dims)), type_number, cursor.u64(f"offset of {what}"), cursor.file)
 
 
 def _alignment(cursor: Cursor, metadata: dict[str, Any]) -> int:
@@ -172,29 +184,27 @@ def check_extents(header: GGUFHeader) -> None:
         reaches past the end of the file, or two overlap.
     """
     previous, end = "", 0
-    for info in sorted(header.tensors.values(), key=lambda info: info.offset):
-        name, n_bytes = printable(info.name), _tensor_bytes(header, info)
-        if info.offset + n_bytes > header.file.size:
-            raise header.error(
-                name, f"needs bytes {info.offset} to {info.offset + n_bytes}, the file has {header.file.size}"
-            )
+    file, cut_off = header.file, " and is not whole: download or copy it again"
+    for info in sorted(header.tensors.values(), key=lambda info: (str(info.file.path), info.offset)):
+        if info.file is not file:
+            file, previous, end = info.file, "", 0
+        name, n_bytes = printable(info.name), _tensor_bytes(info)
+        if info.offset + n_bytes > file.size:
+            raise info.error(f"needs bytes {info.offset} to {info.offset + n_bytes}, the file has {file.size}{cut_off}")
         if info.offset < end:
-            raise header.error(name, f"begins at byte {info.offset}, inside of {previous}, which ends at {end}")
+            raise info.error(f"begins at byte {info.offset}, inside of {previous}, which ends at {end}")
         previous, end = name, info.offset + n_bytes
 
 
-def _tensor_bytes(header: GGUFHeader, info: TensorInfo) -> int:
+def _tensor_bytes(info: TensorInfo) -> int:
     """Bytes of the tensor in the file."""
     if info.type_number == 0:
         return 4 * math.prod(info.shape)
     block = FORMATS.get(info.type_name)
     if block is None:
         known = ", ".join(TYPE_NAMES.values())
-        raise header.error(printable(info.name), f"is stored as {info.type_name}, which is not supported ({known})")
+        raise info.error(f"is stored as {info.type_name}, which is not supported ({known})")
     n_columns = info.shape[-1] if info.shape else 1
     if n_columns % block.block_size:
-        raise header.error(
-            printable(info.name),
-            f"{block.name} packs {block.block_size} elements, rows of {n_columns} do not divide",
-        )
+        raise info.error(f"{block.name} packs {block.block_size} elements, rows of {n_columns} do not divide")
     return math.prod(info.shape[:-1]) * block.row_bytes(n_columns)

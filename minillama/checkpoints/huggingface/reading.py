@@ -1,4 +1,4 @@
-"""Llama folders of the Hugging Face Hub: config.json and safetensors, in one file or in shards.
+"""Llama folders of the Hugging Face Hub: config.json and the weights, as safetensors or as PyTorch saves them.
 
 Hugging Face rotates the two halves of a head against each other, Meta its neighbours, so the
 rows of wq and wk stand in another order. They are reordered once, here, and the package knows
@@ -11,23 +11,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from ...config import ModelConfig
-from ...files.errors import CheckpointError
-from ...files.json_object import Fields, kind, list_names, read_object
+from ...files.json_object import read_object
 from ...params import build_params
 from ...quantization.formats import Weight
-from ..common.checkpoint import Checkpoint, check_names, check_shape
+from ..common.checkpoint import Checkpoint
 from ..common.rows import in_interleaved_order
-from ..common.safetensors import SafetensorsFile
+from .base_model import as_causal_model
 from .configuration import parse_config
 from .names import CONFIG_NAME, huggingface_name
-
-WEIGHTS_NAME = "model.safetensors"
-INDEX_NAME = "model.safetensors.index.json"
+from .weights import find_tensors, open_weights
 
 
 def is_huggingface(folder: str | os.PathLike[str]) -> bool:
@@ -36,7 +29,7 @@ def is_huggingface(folder: str | os.PathLike[str]) -> bool:
 
 
 def read_huggingface(folder: str | os.PathLike[str]) -> Checkpoint:
-    """Read a Llama from a folder with config.json and safetensors.
+    """Read a Llama from a folder with config.json and its weights, which weights.py finds.
 
     16-bit matrices stay packed and stay views of the mapped files, except wq and wk, whose
     rows are reordered. A head that is stored although it is tied must equal the embedding.
@@ -54,86 +47,16 @@ def read_huggingface(folder: str | os.PathLike[str]) -> Checkpoint:
     ------
     CheckpointError
         When a file is missing or damaged, when a tensor is missing, unknown or of another
-        shape, or when config.json asks for what a Llama 2 does not compute.
+        shape, or when config.json asks for what is not computed here.
     """
     folder = Path(folder)
     path = folder / CONFIG_NAME
     description = read_object(path)
-    config = parse_config(description, path)
-    files = _open_weights(folder)
-    _check_tensors(path, config, files)
+    config = parse_config(as_causal_model(description), path)
+    weights = open_weights(folder, description.get("transformers_weights"))
+    homes = find_tensors(path, config, weights)
 
     def get(name: str, shape: tuple[int, ...]) -> Weight:
-        stored = huggingface_name(name)
-        file = files[stored]
-        check_shape(file.path, stored, file.tensors[stored].shape, shape)
-        return in_interleaved_order(name, file.weight(stored), config.head_dim)
+        return in_interleaved_order(name, homes[huggingface_name(name)].weight(shape), config.head_dim)
 
-    return Checkpoint(folder, "Hugging Face safetensors", config, build_params(config, get), description)
-
-
-def _open_weights(folder: Path) -> dict[str, SafetensorsFile]:
-    """Which file holds each tensor. Of one file and shards side by side, the one file counts, as in transformers."""
-    if (folder / WEIGHTS_NAME).exists():
-        file = SafetensorsFile(folder / WEIGHTS_NAME)
-        return dict.fromkeys(file.tensors, file)
-    if (folder / INDEX_NAME).exists():
-        return _open_shards(folder, read_object(folder / INDEX_NAME))
-    pickles = sorted(path.name for path in folder.glob("pytorch_model*.bin"))
-    if pickles:
-        raise CheckpointError(
-            folder / pickles[0],
-            "file",
-            "pickled weights are not read; convert them: load the model with transformers and save_pretrained() it "
-            "as safetensors",
-        )
-    raise CheckpointError(folder, "file", f"expected {WEIGHTS_NAME} or {INDEX_NAME}, found neither")
-
-
-def _open_shards(folder: Path, index: dict[str, Any]) -> dict[str, SafetensorsFile]:
-    """Open the files of an index, and check that index and files name the same tensors."""
-    path = folder / INDEX_NAME
-    weight_map = Fields(index, path).object("weight_map").values
-    shards: dict[str, set[str]] = {}
-    for name, file_name in weight_map.items():
-        # Only files beside the index: a path could lead anywhere on the reader's disk.
-        if not isinstance(file_name, str) or not _is_plain_name(file_name):
-            raise CheckpointError(
-                path,
-                f"weight_map of {list_names([name])}",
-                f"expected the name of a .safetensors file in the same folder, found {kind(file_name)}",
-            )
-        shards.setdefault(file_name, set()).add(name)
-    files: dict[str, SafetensorsFile] = {}
-    for file_name, names in shards.items():
-        if not os.path.exists(folder / file_name):  # Path.exists raises on a name that is too long
-            raise CheckpointError(folder / file_name, "file", f"is missing; {INDEX_NAME} lists it")
-        file = SafetensorsFile(folder / file_name)
-        if lacking := sorted(names.difference(file.tensors)):
-            raise CheckpointError(file.path, lacking[0], f"is missing; {INDEX_NAME} says that it is in this file")
-        if extra := sorted(set(file.tensors).difference(names)):
-            raise CheckpointError(file.path, extra[0], f"is in this file, but {INDEX_NAME} does not say so")
-        files.update(dict.fromkeys(names, file))
-    return files
-
-
-def _is_plain_name(name: str) -> bool:
-    return name.endswith(".safetensors") and name.isprintable() and not any(c in name for c in '/\\:"')
-
-
-def _check_tensors(path: Path, config: ModelConfig, files: dict[str, SafetensorsFile]) -> None:
-    """The tensors are those of the configuration, and a tied head is the embedding itself."""
-    head, embedding = huggingface_name("output"), huggingface_name("token_embedding")
-    if not config.tied and embedding in files and head not in files:
-        raise CheckpointError(path, "tie_word_embeddings", f"expected {head} because it is false, found none")
-    unknown = check_names(path, config, files, huggingface_name)
-    if config.tied and head in files:
-        tables = [files[name] for name in (head, embedding)]
-        shapes = [file.tensors[name][:2] for file, name in zip(tables, (head, embedding))]
-        if shapes[0] != shapes[1] or not np.array_equal(tables[0].raw(head), tables[1].raw(embedding)):
-            raise CheckpointError(path, "tie_word_embeddings", f"is true, but {head} differs from {embedding}")
-        unknown.remove(head)
-    # Old conversions store RoPE's frequencies, which follow from rope_theta.
-    unknown = [name for name in unknown if not name.endswith("rotary_emb.inv_freq")]
-    if unknown:
-        raise CheckpointError(path, unknown[0], f"is not a tensor of a Llama 2 (unknown: {list_names(unknown)})")
+    return Checkpoint(folder, f"Hugging Face {weights.format}", config, build_params(config, get), description)

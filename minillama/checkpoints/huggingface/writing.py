@@ -75,7 +75,7 @@ def _description(config: ModelConfig, dtype: str) -> dict[str, Any]:
     """config.json with the keys of transformers 4 (`rope_theta`, `torch_dtype`) and 5 both."""
     rope_theta, family, scaling = float(config.rope_theta), _family(config), _rope_scaling(config)
     description = {
-        "architectures": [ARCHITECTURES[family][0]],
+        "architectures": [ARCHITECTURES[family]],
         "model_type": family,
         "hidden_size": config.dim,
         "intermediate_size": config.hidden_dim,

@@ -24,7 +24,7 @@ from ...files.json_object import Fields, list_names, read_object
 from ...params import build_params
 from ...quantization.formats import PackedArray, Weight, format_name
 from ..common.checkpoint import Checkpoint, check_names, check_shape, make_config
-from .torch_archive import TorchArchive
+from ..common.torch_archive import TorchArchive
 
 PARAMS_NAME = "params.json"
 _SHARD_NAME = re.compile(r"consolidated\.(\d\d)\.pth")

@@ -42,6 +42,7 @@ def read_llama2c_tokenizer(path: str | os.PathLike[str], vocab_size: int | None 
         When the file is damaged, has another number of pieces, or is not laid out like LLaMA's.
     """
     file = MappedFile(path)
+    file.expect("a tokenizer.bin of llama2.c")
     file.take(0, 4, "max_token_length")
     pieces: list[Piece] = []
     at = 4

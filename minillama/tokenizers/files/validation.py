@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ...files.disguise import FIRST_BYTES, refuse_disguise
 from ...files.errors import CheckpointError
 
 T = TypeVar("T")
@@ -29,6 +30,8 @@ def read_bounded(path: str | PathLike[str]) -> bytes:
     """
     path = Path(path)
     try:
+        with path.open("rb") as file:
+            refuse_disguise(path, file.read(FIRST_BYTES), "a tokenizer")
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise CheckpointError(path, "file", f"has {size} bytes, more than any tokenizer (limit {MAX_BYTES})")

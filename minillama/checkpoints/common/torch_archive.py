@@ -1,4 +1,4 @@
-"""The zip archive around the tensors of a .pth file; torch_pickle.py reads what they are."""
+"""The zip archive around the tensors of a file of torch.save; torch_pickle.py reads what they are."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ...files.disguise import FIRST_BYTES, ZIP, what_it_is
 from ...files.errors import CheckpointError
 from ...files.mapped import MappedFile
 from ...quantization.formats import FORMATS, PackedArray, Weight
-from ..common.weights import stored_weight
 from .torch_pickle import MAX_PICKLE_BYTES, StoredTensor, read_state_dict
+from .weights import stored_weight
 
 # The archive's own list of members; an entry takes about 80 bytes, and 1 KB in memory.
 MAX_DIRECTORY_BYTES = 1 << 20
@@ -57,6 +58,7 @@ class TorchArchive:
         self.tensors = read_state_dict(self._member("data.pkl", MAX_PICKLE_BYTES), self.path)
         # Tensors may share a storage, so a small file can ask for any number of large copies.
         self._bytes_left = 2 * self.file.size
+        self._counted: set[str] = set()
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a tensor, not yet compared with its storage."""
@@ -93,7 +95,9 @@ class TorchArchive:
                 f"does not fit in its storage of {n_elements}",
             )
         n_bytes = math.prod(shape) * _BITS[format_name].itemsize
-        self._bytes_left -= n_bytes
+        if name not in self._counted:  # the embedding is read twice where a tied head is compared with it
+            self._counted.add(name)
+            self._bytes_left -= n_bytes
         if self._bytes_left < 0:
             raise CheckpointError(self.path, name, "the tensors together are larger than the file: they overlap")
         start += offset * _BITS[format_name].itemsize
@@ -128,17 +132,15 @@ class TorchArchive:
         return start, n_elements
 
     def _read_directory(self) -> dict[str, zipfile.ZipInfo]:
-        if self.file.bytes[:2].tobytes() == b"\x80\x02":
-            raise CheckpointError(
-                self.path,
-                "file",
-                "is in the format of PyTorch before 1.6, which is not read; load it with torch.load and save it again",
-            )
+        self.file.expect(ZIP)
         try:
             with _BoundedReader(self.path) as file, zipfile.ZipFile(file) as archive:
                 members = archive.infolist()
         except Exception as error:  # zipfile lets out whatever a damaged directory provokes
-            raise CheckpointError(self.path, "file", f"expected a zip archive of torch.save: {error}") from error
+            problem = f"expected a zip archive of torch.save: {error}"
+            if what_it_is(self.file.bytes[:FIRST_BYTES].tobytes()) == ZIP:  # it begins as one
+                problem += "; it is not whole: download or copy it again"
+            raise CheckpointError(self.path, "file", problem) from error
         by_name = {member.filename: member for member in members}
         if len(by_name) != len(members):
             raise CheckpointError(self.path, "file", "two members of the archive have the same name")

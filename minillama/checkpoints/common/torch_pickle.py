@@ -1,4 +1,4 @@
-"""PyTorch's .pth files, read without PyTorch and without running anything that they contain.
+"""PyTorch's .pth and .bin files, read without PyTorch and without running anything that they contain.
 
 Since 1.6 `torch.save` writes a zip archive of uncompressed members:
 
@@ -163,6 +163,8 @@ class _Machine:
             raise ValueError("calls something that is not a function")
         if function == _ORDERED_DICT and not arguments:
             self.push({})
+        elif function == _TENSOR and len(arguments) > 6 and arguments[6]:
+            raise ValueError("has a tensor whose numbers are to be negated or conjugated, which is not supported")
         elif function == _TENSOR and len(arguments) >= 4 and type(arguments[0]) is Storage:
             self.push(StoredTensor(*arguments[:4]))
         elif function == _PARAMETER and arguments and type(arguments[0]) is StoredTensor:
