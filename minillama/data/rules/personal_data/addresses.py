@@ -31,7 +31,9 @@ _QUOTED_LOCAL = re.compile(r'(?<![^\s<(\[{,;:=>|])"(?:[^"\\$\n]|\\[^\n]){1,62}$'
 _REMOTE_PATH = re.compile(
     r"::?(?![0-9]{2,5}(?![\w.-]))(?:[~/]|\.{1,2}/|[\w.+-]{1,64}/|[\w.+-]{1,64}\.(?:git|tar|gz|tgz|zip|txt|sh|py|sql)(?!\w))"
 )
-_FORGE = re.compile(r"(?:[\w-]+\.){0,3}(?:github|gitlab|bitbucket|codeberg|gitee|sourcehut|sr|azure)\.[a-z]{2,4}", re.IGNORECASE)
+_FORGE = re.compile(
+    r"(?:[\w-]+\.){0,3}(?:github|gitlab|bitbucket|codeberg|gitee|sourcehut|sr|azure)\.[a-z]{2,4}", re.IGNORECASE
+)
 _SSH_BEFORE = re.compile(r"(?:ssh|git|sftp|scp|rsync)://$", re.IGNORECASE)
 _FILE_SUFFIXES = set(re.findall(r"\w+", "png jpg jpeg gif svg webp css js ts py json html htm xml yaml yml txt md pdf"))
 _BRACKETED = re.compile(
@@ -89,12 +91,13 @@ def emails(text: str) -> Iterator[Span]:
 
 def _quoted_emails(text: str) -> Iterator[Span]:
     """Addresses whose local part stands in quotation marks and may hold blanks."""
+    last = 0
     if '"@' in text:
         for at in _QUOTED_AT.finditer(text):
             local = _QUOTED_LOCAL.search(text, max(0, at.start() - 64), at.start())
-            if local:
-                stop = at.end() + len(at[1])
-                yield Span("EMAIL_ADDRESS", local.start(), stop, text[local.start() : stop])
+            if local and local.start() >= last:
+                last = at.end() + len(at[1])
+                yield Span("EMAIL_ADDRESS", local.start(), last, text[local.start() : last])
 
 
 def _of_machine(text: str, start: int, at: re.Match[str], stop: int) -> bool:

@@ -9,8 +9,9 @@
   counts only as somebody's mistyped one ("my card …"); groups cut out of a longer row of groups are no card.
 - IBAN: country, its length, modulus 97. Beside a word such as "IBAN" the checksum may be wrong (generators of
   test data and people with typing errors make such), if it is written without blanks or in groups of four.
-- US SSN: 3-2-4 digits that the Social Security Administration could have issued. With dashes that
-  is enough unless a word says otherwise (an order, an article right in front: "SKU 123-45-6789"); with blanks, dots or nothing between, "SSN" or "social security" must be near.
+- US SSN: 3-2-4 digits that the Social Security Administration could have issued. With dashes that is enough unless
+  a word says otherwise (an order; an article right in front, as in "SKU 123-45-6789"); with blanks, dots or nothing
+  between, "SSN" or "social security" must be near.
 - ITIN, bank account and routing numbers, passports and driver's licences only beside their words.
 """
 

@@ -31,7 +31,8 @@ PHONE_WORDS = words(
     (?:left|leave|leaving|gave|give|took) (?:(?:me|us|him|her|them|you) )?(?:the|a|this|that|its) numbers?;
     numbers? to (?:call|ring|dial);
     toll[ -]free; emergency; hang up; hung up; rufnummer; telefonnummer; téléphone; numéro; telefoon;
-    telefoonnummer; puhelinnumero; 手机(?:号码?)?; 手機; 携帯; 電話番号; 휴대폰; 전화번호; телефон; тел; моб; τηλ; τηλέφωνο; κιν; 電話; 电话; 전화; text(?=[ :]*$);
+    telefoonnummer; puhelinnumero; телефон; тел; моб; τηλ; τηλέφωνο; κιν; 電話; 电话; 전화; text(?=[ :]*$);
+    手机(?:号码?)?; 手機; 携帯; 電話番号; 휴대폰; 전화번호;
     give (?:me|us|him|her|them) a (?:ring|bell|shout|call); available (?:at|on)(?= ?$);
     get (?:a )?hold of; (?:bookings|reservations|appointments|enquiries|inquiries|questions)(?=[ ]?[:?!]? ?$)
     """
