@@ -222,7 +222,7 @@ def guessed_language(text: str) -> str | None:
     hit = unique[at] == stops
     present = np.bincount(owners[hit], minlength=len(codes))
     counts = np.bincount(owners[hit], weights=times[at[hit]], minlength=len(codes))
-    best = int(np.lexsort((counts, present))[-1])
+    best = int(np.lexsort((-np.arange(len(codes)), counts, present))[-1])
     return codes[best] if present[best] >= 3 else UNKNOWN
 
 

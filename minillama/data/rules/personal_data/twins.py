@@ -19,8 +19,10 @@ What is found in a twin is claimed in the text with its whole spelling.
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from bisect import bisect_left, bisect_right
+from functools import cache
 from html.entities import html5
 from typing import NamedTuple
 
@@ -41,18 +43,30 @@ _ESCAPES = (
     r"|(?<=%)(?:25)*[0-9A-Fa-f]{2}(?:%(?:25)*[0-9A-Fa-f]{2})*+"
     r"|(?<=\\)u[0-9A-Fa-f]{4}"
 )
-# Everything begins with one class of characters, so that `re` skips to it quickly.
+# Everything begins with one class of characters without categories, so that `re` skips to it quickly.
 _IN_ASCII = re.compile(rf"[&%\\](?:{_ESCAPES})")
-_ANYWHERE = re.compile(
-    rf"[&%\\\d{_BLANKS}{_HYPHENS}{_INVISIBLE}{_WIDE}{_AT_OR_DOT}{_WITHOUT_BLANKS}](?:{_ESCAPES}"
-    rf"|(?<=[{_WITHOUT_BLANKS}])(?:(?<=[!-~\d\uff01-\uff5e].)|(?=[!-~\d\uff01-\uff5e]))"
-    rf"|(?<![&%\\0-9{_WITHOUT_BLANKS}]))"
-)
 _LETTER_WITHOUT_BLANKS = re.compile(f"[{_WITHOUT_BLANKS}]")
 _HIDDEN = re.compile(f"[{_INVISIBLE}]+")
 _BLANK = re.compile(f"[{_BLANKS}]")
 _PERCENT = re.compile("%(?:25)*([0-9A-Fa-f]{2})")
 _SPELT = frozenset("@.-_+()/:'\" <>\t\n\r")  # marks that mean something to the rules
+
+
+@cache
+def _anywhere(astral: bool) -> re.Pattern[str]:
+    """What may differ in texts that are not ASCII: escapes, and the characters above.
+
+    Characters past U+FFFF make `re` a third slower, so they are looked for only in texts that may have some.
+    """
+    zeros = [chr(point) for point in range(0x100, 0xFF20) if unicodedata.decimal(chr(point), None) == 0]
+    digits = "".join(f"{zero}-{chr(ord(zero) + 9)}" for zero in zeros)
+    if astral:
+        digits += "\U000104a0-\U0001fbf9"  # few are digits there
+    single = f"{digits}{_BLANKS}{_HYPHENS}{_INVISIBLE}{_WIDE}{_AT_OR_DOT}"
+    return re.compile(
+        rf"[&%\\{single}{_WITHOUT_BLANKS}](?:{_ESCAPES}|(?<=[{single}])"
+        rf"|(?<=[{_WITHOUT_BLANKS}])(?:(?<=[!-~{digits}\uff01-\uff5e].)|(?=[!-~{digits}\uff01-\uff5e])))"
+    )
 
 
 class Twin(NamedTuple):
@@ -87,7 +101,7 @@ def twins(text: str) -> list[Twin]:
             return []
         pattern = _IN_ASCII
     else:
-        pattern = _ANYWHERE
+        pattern = _anywhere(sys.getsizeof(text) >= 4 * len(text))  # CPython stores such texts in four bytes each
     changes = [change for match in pattern.finditer(text) for change in _changes(match)]
     if not changes:
         return []
