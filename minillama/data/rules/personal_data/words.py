@@ -99,10 +99,10 @@ NOT_SSN_WORDS = words(
 # What labels an article or a range: right in front of a number it is neither a person's nor a telephone's.
 ARTICLE_WORDS = words(
     r"""
-    skus?; upc; ean; gtin; asin; mpn; nsn; p/n; articles?; art; artikel\w*; artículo; articolo; artigo; artikelnr; items?;
+    skus?; upc; ean; gtin; asin; mpn; nsn; p/n; articles?; art; artikel\w*; artículo; articolo; artigo; items?;
     models?; products?; produkt\w*; produits?; prodotto; producto; codes?; código; codice; catalog(?:ue)?; cat; stock;
-    pn; styles?; réf(?:érence)?; referencia; references?; bestell\w*; lots?; batch; versions?; releases?; builds?; rooms?;
-    forms?; ranges?; ranging; bereich; intervals?; steps?; sizes?; values?; samples?; specimen; policy; docket;
+    styles?; réf(?:érence)?; referencia; references?; bestell\w*; lots?; batch; versions?; releases?; builds?; rooms?;
+    pn; forms?; ranges?; ranging; bereich; intervals?; steps?; sizes?; values?; samples?; specimen; policy; docket;
     part(?:s| ?no| ?number)?
     """
 )
