@@ -235,6 +235,33 @@ def made_texts(count: int = 2000, seed: int = 0) -> list[Text]:
     return texts
 
 
+WRITERS = (
+    lambda value: "".join(f"&#{ord(c)};" if not c.isalnum() else c for c in value),
+    lambda value: value.replace("@", "%40").replace(" ", "%20"),
+    lambda value: value.replace(" ", "\u00a0").replace("-", "\u2011"),
+    lambda value: value.replace(" ", "\u2009"),
+    lambda value: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" and c not in "'%" else c for c in value),
+    lambda value: "".join(chr(0x660 + int(c)) if c in "0123456789" else c for c in value),
+    lambda value: value[:2] + "".join(c if c.isalnum() else f"\u200b{c}" for c in value[2:]),
+)
+
+
+def in_other_writing(texts: list[Text], seed: int = 0) -> list[Text]:
+    """The same texts with every marked value escaped, in other digits, or with other blanks."""
+    rng = random.Random(seed)
+    found: list[Text] = []
+    for text, spans in texts:
+        written, moved, position = "", [], 0
+        for kind, start, stop in spans:
+            value = rng.choice(WRITERS)(text[start:stop])
+            written += text[position:start]
+            moved.append((kind, len(written), len(written) + len(value)))
+            written += value
+            position = stop
+        found.append((written + text[position:], moved))
+    return found
+
+
 def presidio_texts(path: Path) -> list[Text]:
     """presidio-research's synthetic texts with the kinds that are measured."""
     records = json.loads(path.read_text(encoding="utf-8"))
@@ -296,6 +323,7 @@ def main() -> None:
     parser.add_argument("--show", type=int, default=0, help="mistakes to print for each kind")
     arguments = parser.parse_args()
     sets = {f"made here, seed {arguments.seed}": made_texts(5000, arguments.seed)}
+    sets["the same in other writing"] = in_other_writing(made_texts(5000, arguments.seed), arguments.seed)
     if (arguments.data / "filters" / "pii_synth.json").exists():
         sets["presidio's synthetic texts"] = presidio_texts(arguments.data / "filters" / "pii_synth.json")
     for title, texts in sets.items():

@@ -20,7 +20,8 @@ from minillama.data.duplicates.clusters import text_hash
 from minillama.data.duplicates.minhash import MinHash
 from minillama.data.rules.c4 import C4Quality
 from minillama.data.rules.contamination import NgramOverlap
-from minillama.data.rules.gopher import FineWebQuality, GopherQuality
+from minillama.data.rules.fineweb import FineWebQuality
+from minillama.data.rules.gopher import GopherQuality
 from minillama.data.rules.repetition import GopherRepetition
 from minillama.data.rules.words import normal_words, words_of
 

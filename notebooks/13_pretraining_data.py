@@ -190,7 +190,8 @@ def gopher_figures(text):
 
 # %%
 from minillama.data.rules.c4 import C4Quality
-from minillama.data.rules.gopher import FineWebQuality, GopherQuality
+from minillama.data.rules.fineweb import FineWebQuality
+from minillama.data.rules.gopher import GopherQuality
 from minillama.data.rules.repetition import GopherRepetition
 
 gopher = GopherQuality()

@@ -15,6 +15,7 @@ from .output import compile_notice, note, stderr, write
 
 if TYPE_CHECKING:
     from ..data.pipeline.run import PipelineProgress, PipelineSettings
+    from ..data.pipeline.settings import Config
 
 data_app = typer.Typer(
     help="Prepare training data: filter texts, train a tokenizer, write tokens.",
@@ -51,6 +52,9 @@ def filter_(
     ] = None,
     without: Annotated[str | None, typer.Option("--without", help="Rules to leave out: harmful,minhash")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="A filters.toml with thresholds; see below.")] = None,
+    language: Annotated[
+        str | None, typer.Option("--language", help="Of the texts, English if not given: de or de,fr (ISO 639-1).")
+    ] = None,
     word_list: Annotated[
         Path | None, typer.Option("--word-list", help="Words for the rule harmful, one a line.")
     ] = None,
@@ -81,11 +85,12 @@ def filter_(
 
     A filters.toml may hold a list `rules`, and a table named after a rule with what differs from its
     published thresholds: min_words = 20 in the table gopher, or min_words = false to switch it off.
+    language = "de" there is the same as --language de.
     """
     from ..data.documents import TextLayout
     from ..data.pipeline.run import PipelineSettings, work_folder
 
-    named, options = _configured(config)
+    named, languages, options = _configured(config)
     settings = PipelineSettings(
         inputs=tuple(inputs),
         out=out,
@@ -93,6 +98,7 @@ def filter_(
         options=options,
         layout=TextLayout(None if whole_files else separator, field, max_document_mb << 20),
         ending="." + format_.removeprefix("."),
+        languages=languages if language is None else tuple(language.replace(",", " ").split()),
         word_list=word_list,
         eval_files=() if "contamination" in (without or "") else tuple(eval_files or ()),
         strict=strict,
@@ -106,6 +112,7 @@ def filter_(
 
 
 def _run(settings: PipelineSettings, stem: Path, resume: bool, force: bool) -> None:
+    from ..data.pipeline.notices import language_notices
     from ..data.pipeline.report import write_report
     from ..data.pipeline.run import run_pipeline
 
@@ -124,6 +131,8 @@ def _run(settings: PipelineSettings, stem: Path, resume: bool, force: bool) -> N
     read, kept = result.tally["read"], result.tally["written"]
     for kind, found in result.tally.get("problems", {}).items():
         note(f"left out: {kind}, {found['times']} times, first: {found['examples'][0]}")
+    for notice in language_notices(result.tally, settings):
+        note(notice)
     share = 100 * kept["documents"] / max(read["documents"], 1)
     speed = read["bytes"] / 1e6 / max(result.tally["seconds"], 1e-9)
     note(
@@ -147,11 +156,11 @@ def _plot(stem: Path, tally: dict[str, Any]) -> list[Path]:
     return [path]
 
 
-def _configured(config: Path | None) -> tuple[tuple[str, ...] | None, dict[str, dict[str, Any]]]:
-    from ..data.pipeline.settings import read_config
+def _configured(config: Path | None) -> Config:
+    from ..data.pipeline.settings import Config, read_config
 
     _check_files([config])
-    return (None, {}) if config is None else read_config(config)
+    return Config(None, (), {}) if config is None else read_config(config)
 
 
 def _chosen(

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minillama.data.rules.c4 import C4Quality, count_sentences
-from minillama.data.rules.gopher import FineWebQuality, GopherQuality
+from minillama.data.rules.fineweb import FineWebQuality
+from minillama.data.rules.gopher import GopherQuality
 from minillama.data.rules.word_kernels import LETTER, WORD
 from minillama.data.rules.words import character_classes, normal_words, word_hash, words_of
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..rules.languages import LANGUAGES
+from .notices import language_notices
 from .settings import OF_COLLECTIONS, PipelineSettings
 from .tally import Tally
 
@@ -43,6 +45,8 @@ def report_json(tally: Tally, settings: PipelineSettings) -> dict[str, Any]:
         "inputs": [str(path) for path in settings.inputs],
         "output": str(settings.out),
         "rules": list(settings.in_order),
+        "languages": list(settings.languages),
+        "notices": language_notices(tally, settings),
         "options": {rule: dict(table) for rule, table in settings.options.items()},
         "workers": settings.workers,
         **tally,
@@ -82,6 +86,7 @@ def _summary(tally: Tally, settings: PipelineSettings) -> Iterator[str]:
     processes = "one process" if settings.workers == 1 else f"{settings.workers} processes"
     if "harmful" in settings.in_order and settings.word_list is None:
         yield "The rule harmful has no word list (--word-list FILE), so it only uses its classifier."
+    yield from (f"Note: {notice}." for notice in language_notices(tally, settings))
     yield f"{seconds:.1f} seconds with {processes}{speed}, reading and compressing included. Output: {settings.out}"
 
 
@@ -120,6 +125,9 @@ def _rules(name: str, part: Tally) -> Iterator[str]:
         return
     yield f"## {name}"
     yield f"{part['documents']:,} documents in, {part['dropped']:,} dropped. A document may break several rules."
+    if part.get("languages"):
+        listed = (f"{LANGUAGES[c].name if c in LANGUAGES else c} {n:,}" for c, n in sorted(part["languages"].items()))
+        yield f"Languages of what rules bound to a language dropped: {', '.join(listed)}."
     if name in OF_COLLECTIONS:
         yield "Documents are counted from 0 where the filters of duplicates begin; the first is kept."
     rows = ["| rule | documents | times | of these dropped |", "|---|---:|---:|---:|"]

@@ -11,13 +11,14 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...files.suggestions import did_you_mean
 from ..decision import Filter
 from ..documents import Document, TextLayout, read_documents, text_files
 from ..duplicates.minhash import MinHash
 from ..rules import RULES
+from ..rules.languages import defaults_for, known_languages
 
 OF_COLLECTIONS = ("exact", "minhash")
 """Rules that look at all documents together."""
@@ -38,6 +39,8 @@ class PipelineSettings:
     layout: TextLayout = field(default_factory=TextLayout)
     ending: str = ".jsonl.gz"
     """Of the shards of a folder."""
+    languages: tuple[str, ...] = ()
+    """Codes of the languages of the texts; none is English, with the thresholds as published."""
     word_list: Path | None = None
     eval_files: tuple[Path, ...] = ()
     strict: bool = False
@@ -54,6 +57,7 @@ class PipelineSettings:
             at = min(later, default=len(self.rules))
             object.__setattr__(self, "rules", (*self.rules[:at], "contamination", *self.rules[at:]))
         _check_rules(self.rules or (), self.options)
+        known_languages(self.languages)
         if "contamination" in self.in_order and not self.eval_files:
             raise ValueError("the rule contamination needs texts of evaluation sets: give --eval FILE")
         if self.ending not in ENDINGS:
@@ -115,11 +119,12 @@ def _check_rules(rules: tuple[str, ...], options: Mapping[str, Mapping[str, Any]
 def build_filter(rule: str, settings: PipelineSettings) -> Filter:
     """The filter of a rule of single documents."""
     table = dict(settings.options.get(rule, {}))
+    if rule == "harmful" and settings.word_list is not None:
+        table["word_list"] = settings.word_list
+    table = {**defaults_for(rule, known_languages(settings.languages), table), **table}
     if rule == "harmful":
         from ..rules.harmful.filter import HarmfulContentFilter
 
-        if settings.word_list is not None:
-            table["word_list"] = settings.word_list
         return configured(HarmfulContentFilter, table, rule)
     if rule == "personal-data":
         from ..rules.personal_data.filter import PersonalDataFilter
@@ -148,7 +153,8 @@ def check_filters(settings: PipelineSettings) -> dict[str, Filter]:
 
 def _quality_class(rule: str, table: dict[str, Any]) -> Callable[..., Any]:
     from ..rules.c4 import C4Quality
-    from ..rules.gopher import FineWebQuality, GopherQuality
+    from ..rules.fineweb import FineWebQuality
+    from ..rules.gopher import GopherQuality
     from ..rules.repetition import GopherRepetition
 
     if rule == "c4":
@@ -203,8 +209,16 @@ def _typed(value: Any, type_: str, name: str) -> Any:
     return value
 
 
-def read_config(path: Path) -> tuple[tuple[str, ...] | None, dict[str, dict[str, Any]]]:
-    """The rules and tables of a filters.toml: `rules = [...]`, and a table named after each rule."""
+class Config(NamedTuple):
+    """What a filters.toml says."""
+
+    rules: tuple[str, ...] | None
+    languages: tuple[str, ...]
+    options: dict[str, dict[str, Any]]
+
+
+def read_config(path: Path) -> Config:
+    """A filters.toml: `rules = [...]`, `language = "de"` or a list, and a table named after each rule."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -212,6 +226,10 @@ def read_config(path: Path) -> tuple[tuple[str, ...] | None, dict[str, dict[str,
     rules = content.pop("rules", None)
     if rules is not None and (not isinstance(rules, list) or not all(isinstance(rule, str) for rule in rules)):
         raise ValueError(f"{path}: rules must be a list of names, got {rules!r}")
+    language = content.pop("language", [])
+    languages = [language] if isinstance(language, str) else language
+    if not isinstance(languages, list) or not all(isinstance(code, str) for code in languages):
+        raise ValueError(f'{path}: language must be a code such as "de", or a list of them, got {language!r}')
     for name, table in content.items():
         if name not in RULES:
             raise ValueError(
@@ -219,7 +237,7 @@ def read_config(path: Path) -> tuple[tuple[str, ...] | None, dict[str, dict[str,
             )
         if not isinstance(table, dict):
             raise ValueError(f"{path}: {name} must be a table [{name}], got {table!r}")
-    return (None if rules is None else tuple(rules)), content
+    return Config(None if rules is None else tuple(rules), tuple(languages), content)
 
 
 def evaluation_texts(path: Path) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..decision import Decision
+from ..rules.languages import BOUND, guessed_language
 from ..rules.words import n_bytes
 
 MAX_EXAMPLES = 5
@@ -52,6 +53,14 @@ def count(tally: Tally, name: str, text: str, decision: Decision, seconds: float
         counts["in_dropped"] += decision.text is None
         if rule in decision.examples and len(counts["examples"]) < MAX_EXAMPLES:
             counts["examples"].append(decision.examples[rule])
+
+
+def count_language(tally: Tally, name: str, text: str, decision: Decision) -> None:
+    """Add the language of a text that a rule bound to some languages dropped."""
+    if decision.text is None and BOUND.get(name, {}).keys() & decision.findings.keys():
+        code = guessed_language(text)
+        if code is not None:
+            merge(filter_tally(tally, name), {"languages": {code: 1}})
 
 
 def count_problem(tally: Tally, kind: str, message: str) -> None:

@@ -21,7 +21,7 @@ from ..duplicates.clusters import text_hash
 from ..duplicates.minhash import MinHash
 from ..rules.words import excerpt, n_bytes
 from .settings import PipelineSettings, build_filter, build_minhash
-from .tally import Tally, count, count_documents, filter_tally
+from .tally import Tally, count, count_documents, count_language, filter_tally
 
 
 class Batch(NamedTuple):
@@ -115,6 +115,7 @@ def _apply(filters: Sequence[tuple[str, Filter]], documents: Sequence[Document],
             start = time.perf_counter()
             decision = filter_(current)
             count(tally, rule, current, decision, time.perf_counter() - start)
+            count_language(tally, rule, current, decision)
             current = decision.text
             if current is None:
                 break

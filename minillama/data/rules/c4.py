@@ -27,7 +27,8 @@ POLICY_PHRASES = (
     "use cookies",
 )
 _CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
-_SENTENCE_END = re.compile(r"[.!?]+[\"'”’)\]]*(?=\s+[^\sa-z]|\s*$)")
+# Other scripts have marks of their own, which need no blank behind them.
+_SENTENCE_END = re.compile(r"[.!?]+[\"'”’)\]]*(?=\s+[^\sa-z]|\s*$)|[。！？｡।॥؟۔։።፧။។]+[\"'”’)\]」』】]*")
 _ABBREVIATION = re.compile(r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|jr|sr|vs|no|fig|gen|col|[a-z])\.$", re.IGNORECASE)
 
 

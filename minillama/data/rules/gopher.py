@@ -1,8 +1,8 @@
-"""Quality rules of Gopher and FineWeb: documents that do not look like prose.
+"""Gopher's quality rules: documents that do not look like prose.
 
-Sources: Gopher, Rae et al. 2021 (arXiv:2112.11446), appendix A.1.1, and FineWeb's own rules
-(arXiv:2406.17557), both with the readings of datatrove's `gopher_quality_filter.py` and
-`fineweb_quality_filter.py`. What a word is, is in `words.py`. The thresholds are for English.
+Source: Rae et al. 2021 (arXiv:2112.11446), appendix A.1.1, with the readings of datatrove's
+`gopher_quality_filter.py`. What a word is, is in `words.py`. The thresholds and stop words are for English;
+`languages.py` has those of others.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from typing import ClassVar
 import numpy as np
 
 from ..decision import Decision
-from .repetition import duplicates
+from .languages import STOP_WORDS
 from .word_kernels import count_present
-from .words import Hashes, failed, word_hash, words_of
+from .words import Hashes, decide, word_hash, words_of
 
-STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 _BULLETS = ("•", "-")
 _ELLIPSES = ("...", "…")
 
@@ -53,7 +52,7 @@ class GopherQuality:
 
     def __call__(self, text: str) -> Decision:
         """Drop the text when one of its figures is outside its threshold."""
-        return _decide(self, text)
+        return decide(self, text)
 
     def figures(self, text: str) -> Iterator[tuple[str, float]]:
         """The figure that each rule compares with its threshold; shares are missing where there is nothing."""
@@ -75,68 +74,6 @@ class GopherQuality:
             yield "max_bullet_lines", sum(line.lstrip().startswith(_BULLETS) for line in lines) / len(lines)
             yield "max_ellipsis_lines", sum(line.rstrip().endswith(_ELLIPSES) for line in lines) / len(lines)
         yield "min_stop_words", int(count_present(words.hashes, _hashes_of(tuple(self.stop_words))))
-
-
-@dataclass(frozen=True)
-class FineWebQuality:
-    """FineWeb's additional rules over the lines that are not empty; None switches a rule off.
-
-    The code's default for duplicated lines is 0.01; the FineWeb text is usually quoted as 0.1.
-    """
-
-    min_terminal_lines: float | None = 0.12
-    """Share of the lines whose last character ends a sentence (Unicode's Sentence_Terminal)."""
-    max_short_lines: float | None = 0.67
-    """Share of the lines of at most `short_line` characters."""
-    max_duplicate_line_characters: float | None = 0.01
-    """Share of the characters without line ends."""
-    max_newlines_per_word: float | None = 0.3
-    short_line: int = 30
-
-    name: ClassVar[str] = "fineweb"
-
-    def __call__(self, text: str) -> Decision:
-        """Drop the text when it is empty or one of its figures is outside its threshold."""
-        if not text.strip():
-            return Decision(None, {"empty": 1}, {"empty": "no line that is not empty"})
-        return _decide(self, text)
-
-    def figures(self, text: str) -> Iterator[tuple[str, float]]:
-        """The figure that each rule compares with its threshold; none for an empty text."""
-        lines = [line for line in text.split("\n") if line and not line.isspace()]
-        if not lines:
-            return
-        terminal = sentence_terminals()
-        yield "min_terminal_lines", sum(line[-1] in terminal for line in lines) / len(lines)
-        yield "max_short_lines", sum(len(line) <= self.short_line for line in lines) / len(lines)
-        n_newlines = text.count("\n")
-        yield "max_duplicate_line_characters", duplicates(lines)[1] / (len(text) - n_newlines)
-        yield "max_newlines_per_word", n_newlines / max(len(words_of(text).hashes), 1)
-
-
-def _decide(rules: GopherQuality | FineWebQuality, text: str) -> Decision:
-    figures = {}
-    for rule, figure in rules.figures(text):
-        threshold = getattr(rules, rule)
-        if threshold is None:
-            continue
-        if rule.startswith("min_") and figure < threshold:
-            figures[rule] = f"{_number(figure)} < {threshold}"
-        if rule.startswith("max_") and figure > threshold:
-            figures[rule] = f"{_number(figure)} > {threshold}"
-    return failed(text, figures)
-
-
-def _number(figure: float) -> str:
-    return str(figure) if isinstance(figure, int) else f"{figure:.4g}"
-
-
-@cache
-def sentence_terminals() -> frozenset[str]:
-    """The characters that end a sentence in any script (Unicode's Sentence_Terminal)."""
-    import regex
-
-    return frozenset(regex.findall(r"\p{Sentence_Terminal}", "".join(map(chr, range(0x20000)))))
 
 
 @cache

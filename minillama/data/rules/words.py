@@ -4,16 +4,16 @@ A word is a run of letters, digits and combining marks, an apostrophe with the l
 "'t" of "don't"), or a run of one and the same other character ("...", "-", "##"). The published code
 cuts with spaCy, which is slower by orders of magnitude; it gives as many words ("do" + "n't"), and
 differs in abbreviations, addresses and the like. As there, punctuation is words: a story with much
-dialogue has many words without a letter. Texts of languages without spaces are one long word: the
-rules are for languages with spaces.
+dialogue has many words without a letter. Texts of languages without spaces are long words, from mark to mark:
+`languages.py` says which rules are off for them.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -111,6 +111,28 @@ def failed(text: str, figures: Mapping[str, str]) -> Decision:
     beginning = excerpt(text, 60)
     examples = {rule: f"{figure}: {beginning}" for rule, figure in figures.items()}
     return Decision(None, dict.fromkeys(figures, 1), examples)
+
+
+class Thresholds(Protocol):
+    """Rules that compare figures: a threshold under the name of each figure, None where the rule is off."""
+
+    def figures(self, text: str) -> Iterator[tuple[str, float]]:
+        """The figure that each rule compares; "min_" and "max_" in its name say how."""
+
+
+def decide(rules: Thresholds, text: str) -> Decision:
+    """Drop the text when one of its figures is outside its threshold."""
+    figures = {}
+    for rule, figure in rules.figures(text):
+        threshold = getattr(rules, rule)
+        if threshold is None:
+            continue
+        written = str(figure) if isinstance(figure, int) else f"{figure:.4g}"
+        if rule.startswith("min_") and figure < threshold:
+            figures[rule] = f"{written} < {threshold}"
+        if rule.startswith("max_") and figure > threshold:
+            figures[rule] = f"{written} > {threshold}"
+    return failed(text, figures)
 
 
 def n_bytes(text: str) -> int:

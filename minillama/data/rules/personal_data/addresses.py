@@ -5,7 +5,9 @@ the time grows with the length of the text and no faster.
 
 E-mail: a local part of letters (of any alphabet), digits and ``.+_%&'-`` of at most 64 characters, and a
 domain with a dot whose last label is not a file suffix (`logo@2x.png`) and is not called
-(`a@b.mean()`); also "name [at] example [dot] org", and without brackets before the commonest top levels.
+(`a@b.mean()`); also a quoted local part (``"john doe"@example.org``), "name [at] example [dot] org", and without
+brackets before the commonest top levels. What ssh and git write with an @ is a place on a machine and not claimed:
+``git@github.com:user/repo.git``, ``deploy@web.example.org:/srv``; an address with a colon after it is.
 
 IP: `ipaddress` decides what is well formed. Four small numbers are also what versions and sections
 look like, so "1.2.3.4" counts only with a word such as "server" near it, a port or a prefix length.
@@ -24,6 +26,15 @@ from .words import IP_WORDS, MAC_WORDS, NOT_IP_WORDS
 _DOMAIN = r"((?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}(?:[^\W\d_]{2,24}|xn--[a-z0-9-]{2,58}))"
 _AT = re.compile(r"@(?<=[\w+%&'-]@)(?=" + _DOMAIN + r"(?!_{0,2}[^\W_]|[(@]|-\w))")
 _LOCAL = re.compile(r"[\w.+%&'-]{1,64}$")
+_QUOTED_AT = re.compile(r'"@(?=' + _DOMAIN + r"(?!_{0,2}[^\W_]|[(@]|-\w))")
+_QUOTED_LOCAL = re.compile(r'(?<![^\s<(\[{,;:=>|])"(?:[^"\\$\n]|\\[^\n]){1,62}$')
+_REMOTE_PATH = re.compile(
+    r"::?(?![0-9]{2,5}(?![\w.-]))(?:[~/]|\.{1,2}/|[\w.+-]{1,64}/|[\w.+-]{1,64}\.(?:git|tar|gz|tgz|zip|txt|sh|py|sql)(?!\w))"
+)
+_FORGE = re.compile(
+    r"(?:[\w-]+\.){0,3}(?:github|gitlab|bitbucket|codeberg|gitee|sourcehut|sr|azure)\.[a-z]{2,4}", re.IGNORECASE
+)
+_SSH_BEFORE = re.compile(r"(?:ssh|git|sftp|scp|rsync)://$", re.IGNORECASE)
 _FILE_SUFFIXES = set(re.findall(r"\w+", "png jpg jpeg gif svg webp css js ts py json html htm xml yaml yml txt md pdf"))
 _BRACKETED = re.compile(
     r"[\[({] ?(?:at|AT|@) ?[\])}] ?[\w-]{1,63}"
@@ -68,13 +79,34 @@ def emails(text: str) -> Iterator[Span]:
                 continue
             stop = at.end() + len(domain)
             start = _local_start(text, local.start(), at.start(), stop)
-            if start < at.start() and ".." not in text[start : at.start()]:
+            if start < at.start() and ".." not in text[start : at.start()] and not _of_machine(text, start, at, stop):
                 yield Span("EMAIL_ADDRESS", start, stop, text[start:stop])
+        yield from _quoted_emails(text)
     for pattern in (_BRACKETED, _SPOKEN):
         for spelt in pattern.finditer(text):
             local = _SPELT_LOCAL.search(text, max(0, spelt.start() - 65), spelt.start())
             if local:
                 yield Span("EMAIL_ADDRESS", local.start(), spelt.end(), text[local.start() : spelt.end()])
+
+
+def _quoted_emails(text: str) -> Iterator[Span]:
+    """Addresses whose local part stands in quotation marks and may hold blanks."""
+    last = 0
+    if '"@' in text:
+        for at in _QUOTED_AT.finditer(text):
+            local = _QUOTED_LOCAL.search(text, max(0, at.start() - 64), at.start())
+            if local and local.start() >= last:
+                last = at.end() + len(at[1])
+                yield Span("EMAIL_ADDRESS", local.start(), last, text[local.start() : last])
+
+
+def _of_machine(text: str, start: int, at: re.Match[str], stop: int) -> bool:
+    """Whether user and host are those of ssh or git: a path behind a colon, a scheme, or git's own account."""
+    if _REMOTE_PATH.match(text, stop) or _SSH_BEFORE.search(text, max(0, start - 8), start):
+        return True
+    if text[start : at.start()].lower() not in ("git", "hg"):
+        return False
+    return text[stop : stop + 1] in (":", "/") or _FORGE.fullmatch(at[1]) is not None
 
 
 def _local_start(text: str, start: int, at: int, stop: int) -> int:

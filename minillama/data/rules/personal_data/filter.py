@@ -10,7 +10,8 @@ What is here is therefore not LLaMA 2's filter but what others have published, a
   neutral ones in rotation.
 - ``style="checked"`` (default): the kinds of `KINDS`, with checksums, numbering rules and the words around.
   Each rule is explained where it is: `addresses`, `numbers`,
-  `phones`, `phone_shapes`, `secrets`.
+  `phones`, `phone_shapes`, `secrets`. They read plain text; `twins` makes such of escapes, other digits and
+  invisible characters.
 
 Names and postal addresses are not found: that takes a tagger of entities, not rules. Finding is
 linear in the length of the text. Numbers without a word near them are ambiguous; measured
@@ -30,6 +31,7 @@ from .numbers import Run, bank_numbers, cards, ibans, number_runs, papers, socia
 from .phones import phones
 from .secrets import crypto_addresses, secrets
 from .styles import DOLMA_KINDS, FINEWEB_KINDS, dolma_spans, fineweb_replacements, fineweb_spans
+from .twins import twins
 
 # Best first: where two kinds claim the same characters, the earlier one gets them.
 KINDS = (
@@ -50,6 +52,7 @@ KINDS = (
 )
 ACTIONS = ("redact", "drop", "redact-or-drop")
 STYLES = {"checked": KINDS, "dolma": DOLMA_KINDS, "fineweb": FINEWEB_KINDS}
+_ATS = "@\uff20\ufe6b"
 _BY_NUMBERS: dict[str, Callable[[str, list[Run]], Iterator[Span]]] = {
     "CREDIT_CARD": cards,
     "US_SSN": social_security_numbers,
@@ -92,6 +95,14 @@ def find_personal_data(text: str, kinds: Iterable[str] = KINDS) -> list[Span]:
     [Span(kind='PHONE_NUMBER', start=5, stop=17, text='555-123-4567')]
     """
     wanted = _known(kinds, KINDS, "find_personal_data")
+    plain = twins(text)
+    if not plain:
+        return _best(_find(text, wanted))
+    return _best(twin.spelling(span, text) for twin in plain for span in _find(twin.text, wanted))
+
+
+def _find(text: str, wanted: set[str]) -> list[Span]:
+    """What the rules of the wanted kinds find in a plain text; spans may overlap."""
     found: list[Span] = []
     lower = text.lower() if wanted & {"SECRET", "US_PASSPORT", "US_DRIVER_LICENSE"} else ""
     if "SECRET" in wanted:
@@ -104,7 +115,7 @@ def find_personal_data(text: str, kinds: Iterable[str] = KINDS) -> list[Span]:
     if runs:
         finders = dict.fromkeys(_BY_NUMBERS[kind] for kind in KINDS if kind in wanted and kind in _BY_NUMBERS)
         found += chain.from_iterable(finder(text, runs) for finder in finders)
-    return _best(span for span in found if span.kind in wanted)
+    return [span for span in found if span.kind in wanted]
 
 
 def _known(kinds: Iterable[str], allowed: tuple[str, ...], who: str) -> set[str]:
@@ -229,5 +240,5 @@ class PersonalDataFilter:
 def _excerpt(text: str, span: Span) -> str:
     """What stands around a span, with the span and all other digits and signs of addresses masked."""
     before, after = text[max(0, span.start - 30) : span.start], text[span.stop : span.stop + 20]
-    masked = ["".join("*" if c.isdigit() or c == "@" else c for c in part) for part in (before, after)]
+    masked = ["".join("*" if c.isdigit() or c in _ATS else c for c in part) for part in (before, after)]
     return f"{masked[0]}[{span.kind}]{masked[1]}"[:100]

@@ -5,12 +5,13 @@
 - Card: 12 to 19 digits, bare or grouped as printed on cards, Luhn-valid, and of a known issuer unless a
   word such as "card" is near (generators know more issuers than there are).
   16-digit (and 14- and 15-digit) numbers need no more; the lengths that other things share (12, 13, 17 to 19)
-  need a word such as "card" or no word against it and a grouping. Right after the word "card" a
-  number of a known issuer counts even without the checksum: synthetic and mistyped numbers are not all Luhn-valid.
+  need a word such as "card" or no word against it and a grouping. Without the checksum a number of a known issuer
+  counts only as somebody's mistyped one ("my card …"); groups cut out of a longer row of groups are no card.
 - IBAN: country, its length, modulus 97. Beside a word such as "IBAN" the checksum may be wrong (generators of
   test data and people with typing errors make such), if it is written without blanks or in groups of four.
-- US SSN: 3-2-4 digits that the Social Security Administration could have issued. With dashes that
-  is enough unless a word says otherwise; with blanks, dots or nothing between, "SSN" or "social security" must be near.
+- US SSN: 3-2-4 digits that the Social Security Administration could have issued. With dashes that is enough unless
+  a word says otherwise (an order; an article right in front, as in "SKU 123-45-6789"); with blanks, dots or nothing
+  between, "SSN" or "social security" must be near.
 - ITIN, bank account and routing numbers, passports and driver's licences only beside their words.
 """
 
@@ -30,8 +31,17 @@ from .checks import (
     routing_valid,
     ssn_valid,
 )
-from .context import ESCAPED, Span, emphasised, follows, last_end, near, nearest
-from .words import CARD_WORDS, IBAN_WORDS, NOT_CARD_WORDS, NOT_SSN_WORDS, SSN_WORDS, WEAK_CARD_WORDS, words
+from .context import ESCAPED, Span, emphasised, follows, last_end, near, nearest, plain_before
+from .words import (
+    ARTICLE_WORDS,
+    CARD_WORDS,
+    IBAN_WORDS,
+    NOT_CARD_WORDS,
+    NOT_SSN_WORDS,
+    SSN_WORDS,
+    WEAK_CARD_WORDS,
+    words,
+)
 
 # A class of characters at the beginning of an expression lets `re` skip to it quickly.
 _RUN = re.compile(
@@ -39,6 +49,7 @@ _RUN = re.compile(
 )
 _GROUP = re.compile("[0-9]+")
 _MOST_GROUPS = 14  # longer rows of numbers are tables
+_SOMEBODYS = re.compile(r"(?<![^\W_])(?:my|your|ur|his|her|their|our)(?![^\W_])[^.;!?\n]{0,40}$", re.IGNORECASE)
 _CARD_SHAPES = {
     (4, 4, 4, 4),
     (4, 6, 5),
@@ -179,11 +190,21 @@ def cards(text: str, runs: list[Run]) -> Iterator[Span]:
         for first, last in _windows(text, run, _CARD_SHAPES, (12, 19)):
             start, stop = run.groups[first][0], run.groups[last][1]
             digits = joined(text, run, first, last)
+            if len(digits) < 14 and _cut_out(text, run, first, last):
+                continue
             if (card_issuer_known(digits) or luhn_valid(digits)) and not _joined_to_word(text, start, stop):
                 verdict = nearest(text, start, CARD_WORDS, NOT_CARD_WORDS)
                 if _is_card(text, (start, stop), digits, first == last, verdict):
                     yield Span("CREDIT_CARD", start, stop, text[start:stop])
                     break
+
+
+def _cut_out(text: str, run: Run, first: int, last: int) -> bool:
+    """Whether more groups of a card's width stand beside these groups, with the same separator."""
+    if first == last:
+        return False
+    beside = [i for i in (first - 1, last + 1) if 0 <= i < len(run.lengths) and run.lengths[i] >= 3]
+    return any(len(separators(text, run, min(i, first), max(i, last))) == 1 for i in beside)
 
 
 def _is_card(text: str, place: tuple[int, int], digits: str, bare: bool, verdict: int) -> bool:
@@ -192,7 +213,8 @@ def _is_card(text: str, place: tuple[int, int], digits: str, bare: bool, verdict
     if (verdict == 0 or (valid and verdict < 0)) and follows(text, stop, CARD_WORDS):
         verdict = 1
     if not valid:
-        return verdict > 0 and len(digits) >= 15
+        owned = _SOMEBODYS.search(text, max(0, start - 50), start) is not None
+        return verdict > 0 and owned and len(digits) >= 15
     if verdict > 0:
         return True
     if verdict < 0 or not card_issuer_known(digits):
@@ -239,7 +261,9 @@ def _is_ssn(text: str, start: int, stop: int, between: set[str]) -> bool:
     verdict = nearest(text, start, SSN_WORDS, NOT_SSN_WORDS)
     if verdict == 0 and follows(text, stop, SSN_WORDS):
         verdict = 1
-    return verdict > 0 or (verdict == 0 and bool(between & {"-", "\u2011", "\u2010", "\u2013"}))
+    if verdict != 0 or not between & {"-", "\u2013"}:
+        return verdict > 0
+    return last_end(plain_before(text, start, 30), ARTICLE_WORDS) < 0
 
 
 def bank_numbers(text: str, runs: list[Run]) -> Iterator[Span]:

@@ -1,7 +1,8 @@
 """The shapes of telephone numbers that need no word near them, and of numbers that are not telephone numbers.
 
 - With a country code that exists: +46 (0)8 928 571 38, 0044 20 7946 0958.
-- North American 3-3-4; with blanks only where area and exchange are possible ones.
+- North American 3-3-4, neither of an area 1xx nor of round numbers that rise (100-200-3000 is a range); with blanks
+  only where area and exchange are possible ones.
 - An area code in brackets; several groups or area and number after a national 0 (01.84.17.61.18,
   030 1234567, 0316 / 123456); Russian 8-916-123-45-67 and Chinese 138 1234 5678.
 
@@ -127,7 +128,7 @@ def strong(text: str, run: Run, first: int, last: int) -> bool:
         return False
     american = american and (len(lengths) == 3 or head in ("1", "001", "00", "011"))
     if american and _north_american(written, joined_groups(text, run, last)):
-        return True
+        return not _round_and_rising(text, run, last)
     if written[0] == "(" and _TRUNK.fullmatch(written) is None:
         year = len(head) == 4 and head[:2] in ("19", "20")
         closed = written[len(head) + 1 : len(head) + 2] == ")"
@@ -154,10 +155,16 @@ def _north_american(written: str, parts: tuple[str, str]) -> bool:
     """3-3-4: any area with dashes, dots or brackets, only a possible one with blanks."""
     area, exchange = parts
     if any(mark in written for mark in "-("):
-        return area[0] != "0"
+        return area[0] not in "01"
     if "." in written:
         return area[0] not in "01"
     return area[0] not in "01" and exchange[0] not in "01"
+
+
+def _round_and_rising(text: str, run: Run, last: int) -> bool:
+    """Whether a number 3-3-4 is three multiples of a hundred, each larger than the one before."""
+    numbers = [int(text[a:b]) for a, b in run.groups[last - 2 : last + 1]]
+    return all(number % 100 == 0 for number in numbers) and numbers == sorted(set(numbers))
 
 
 def _national(text: str, run: Run, first: int, last: int, written: str) -> bool:

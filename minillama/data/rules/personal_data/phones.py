@@ -35,8 +35,9 @@ _HARD = re.compile(
     r"(?:^|[^A-Za-z])(?:order|invoice|isbn|issn|doi|tracking|serial|account|acct|ref|reference|sku|part|version"
     r"|ssn|iban|id|ticket|case|policy|patent|imei|transaction|confirmation|booking|upc|ean|asin|model|item|build"
     r"|release|hash|pmid|licen[cs]e|passport|social security|member|product|lot|batch|vat|ein"
-    r"|parcel|lottery|lotto|bingo)"
-    r"(?:[ ]?(?:no\.?|number|nr\.?|num|id|code|is|was|of|[:#=(\-]))*[ ]*[+(]*$",
+    r"|parcel|lottery|lotto|bingo|gtin|p/n|pn|mpn|nsn|catalog(?:ue)?|stock|style|article|art|artikel(?:nummer|nr)?"
+    r"|ranges?|ranging|intervals?|sizes?|steps?|values?)"
+    r"(?:[ ]?(?:no\.?|number|nr\.?|num|id|code|is|was|of|from|[:#=(.\-]))*[ ]*[+(]*$",
     re.IGNORECASE,
 )
 _MONEY = tuple("$€£¥₹#=")

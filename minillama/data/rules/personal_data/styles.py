@@ -98,7 +98,7 @@ def fineweb_spans(text: str, kinds: Iterable[str] = FINEWEB_KINDS) -> list[Span]
 def _fineweb_start(text: str, at: int) -> int | None:
     """Where the local part begins: at the first edge of a word in the characters that it may hold."""
     least = max(0, at - _LONGEST_LOCAL)
-    local = _FW_ANY.search(text, least, at)
+    local = _FW_ANY.search(text, max(least, text.rfind("@", least, at) + 1), at)
     if local is None:
         return None
     for edge in _EDGE.finditer(text, local.start(), at):

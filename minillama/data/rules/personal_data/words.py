@@ -32,6 +32,7 @@ PHONE_WORDS = words(
     numbers? to (?:call|ring|dial);
     toll[ -]free; emergency; hang up; hung up; rufnummer; telefonnummer; téléphone; numéro; telefoon;
     telefoonnummer; puhelinnumero; телефон; тел; моб; τηλ; τηλέφωνο; κιν; 電話; 电话; 전화; text(?=[ :]*$);
+    手机(?:号码?)?; 手機; 携帯; 電話番号; 휴대폰; 전화번호;
     give (?:me|us|him|her|them) a (?:ring|bell|shout|call); available (?:at|on)(?= ?$);
     get (?:a )?hold of; (?:bookings|reservations|appointments|enquiries|inquiries|questions)(?=[ ]?[:?!]? ?$)
     """
@@ -93,6 +94,16 @@ NOT_SSN_WORDS = words(
     r"""
     phone; tel; fax; mobile; orders?; invoices?; isbn; itin; tracking; serial; part; ref; ticket; call; ids?; user;
     seed; customer; case; commit; account (?:no|number|id)
+    """
+)
+# What labels an article or a range: right in front of a number it is neither a person's nor a telephone's.
+ARTICLE_WORDS = words(
+    r"""
+    skus?; upc; ean; gtin; asin; mpn; nsn; p/n; articles?; art; artikel\w*; artículo; articolo; artigo; items?;
+    models?; products?; produkt\w*; produits?; prodotto; producto; codes?; código; codice; catalog(?:ue)?; cat; stock;
+    styles?; réf(?:érence)?; referencia; references?; bestell\w*; lots?; batch; versions?; releases?; builds?; rooms?;
+    pn; forms?; ranges?; ranging; bereich; intervals?; steps?; sizes?; values?; samples?; specimen; policy; docket;
+    part(?:s| ?no| ?number)?
     """
 )
 IP_WORDS = words(
