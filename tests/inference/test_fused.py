@@ -7,7 +7,7 @@ import pytest
 
 from minillama.compute.jit import kernel_threads
 from minillama.compute.threads import most_threads, set_threads
-from minillama.config import ModelConfig
+from minillama.config import ModelConfig, RopeScaling
 from minillama.inference import fused, repacked_model
 from minillama.inference.fused import Decoder
 from minillama.inference.repacked_model import repack_model
@@ -16,8 +16,8 @@ from minillama.inference.session import Session
 from minillama.kv_cache import KVCache
 from minillama.layers.rope import rope_table
 from minillama.llm import LLM
-from minillama.model import forward_cached
-from minillama.ops import FAST
+from minillama.model import forward, forward_cached
+from minillama.ops import FAST, REFERENCE
 from minillama.params import init_params
 from minillama.quantization.formats import GroupedArray, quantize
 from minillama.trees import map_tree
@@ -70,6 +70,25 @@ def test_a_token_equals_the_layers_one_by_one(model, threads):
         expected = forward_cached(repacked.params, config, [token], other, rope)
         np.testing.assert_allclose(logits, expected[0], atol=1e-3 * np.abs(expected).max())
     np.testing.assert_allclose(one.k[:, :, :, :120], other.k[:, :, :, :120], atol=1e-3)
+
+
+def test_what_relatives_of_llama2_have(threads):
+    """Biases of odd widths, norms of heads, a window across the positions that threads share; all numbers random."""
+    config = ModelConfig(
+        dim=60, n_layers=2, n_heads=3, n_kv_heads=1, head_dim=20, hidden_dim=43, vocab_size=101, max_seq_len=300,
+        sliding_window=50, qkv_bias=True, out_bias=True, mlp_bias=True, qk_norm=True,
+        rope_scaling=RopeScaling(kind="linear", factor=3.0),
+    )  # fmt: skip
+    rng = np.random.default_rng(4)
+    random = map_tree(lambda a: rng.normal(0, 0.3, a.shape).astype(np.float32), init_params(config, rng))
+    params = map_tree(lambda a: quantize(a, "F16") if a.ndim == 2 else a, random)
+    ids = rng.integers(0, 101, 200)
+    expected = forward(params, config, ids, REFERENCE)[0][0]
+    runner, cache = fused_runner(params, config), KVCache(config)
+    found = np.concatenate([runner.extend(np.array([[token]]), cache) for token in ids])
+    error = np.abs(found - expected).max() / np.abs(expected).max()
+    print(f"largest error {error:.1e}")
+    assert error < 1e-4
 
 
 def test_close_to_exact_arithmetic():

@@ -111,3 +111,28 @@ def test_shapes_are_checked(forward, rng):
         forward(q, k, v, positions + 1)
     with pytest.raises(ValueError, match="positions must be \\(B, T\\)"):
         forward(q, k, v, positions[:, :2])
+
+
+@pytest.mark.parametrize("window", [1, 5, 31, 33, 64, 100])
+@pytest.mark.parametrize(
+    ("dtype", "head_dim", "first"),
+    [(np.float32, 16, 0), (np.float32, 20, 0), (np.float32, 6, 0), (np.float64, 8, 0), (np.float32, 16, 67)],
+    ids=["tiles", "tiles of 20", "BLAS", "float64", "few queries"],
+)
+def test_a_window_hides_what_lies_further_back(rng, window, dtype, head_dim, first):
+    """Mistral's sliding window, against PyTorch's attention under the same mask."""
+    n_keys, H, K = 70, 4, 2
+    q = rng.normal(size=(2, H, n_keys, head_dim)).astype(dtype)
+    k, v = (rng.normal(size=(2, K, n_keys, head_dim)).astype(dtype) for _ in range(2))
+    distance = np.arange(n_keys)[:, None] - np.arange(n_keys)
+    mask = torch.tensor((distance >= 0) & (distance < window))
+    tensors = [torch.tensor(a, dtype=torch.float64) for a in (q, np.repeat(k, H // K, 1), np.repeat(v, H // K, 1))]
+    expected = torch.nn.functional.scaled_dot_product_attention(*tensors, attn_mask=mask).numpy()[:, :, first:]
+    positions = np.broadcast_to(np.arange(first, n_keys), (2, n_keys - first)).copy()
+    for attend in (attention_forward, attention_forward_fast):
+        y, saved = attend(q[:, :, first:], k, v, positions, window)
+        error = np.abs(y - expected).max()
+        print(f"largest error {error:.1e}")
+        assert error < (1e-12 if dtype == np.float64 else 2e-6)
+        assert y.dtype == dtype
+        assert saved is None
