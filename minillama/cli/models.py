@@ -136,7 +136,7 @@ def convert(
         )
     for path in written:
         write(f"{path}\n")
-    if target.suffix == ".gguf" and _strips_spaces(target):
+    if target.suffix.lower() == ".gguf" and _strips_spaces(target):
         note("the tokenizer of this model removes extra spaces; llama.cpp does not, and gives other ids there")
 
 
