@@ -110,7 +110,7 @@ def read_stdin() -> str:
     try:
         text = decode_text(raw) if isinstance(raw, bytes) else raw
     except ValueError as error:
-        raise ValueError(f"stdin is not UTF-8 text: {error}") from None
+        raise ValueError(f"stdin cannot be read as text: {error}") from None
     return text.replace("\r\n", "\n").rstrip("\n")
 
 
