@@ -96,7 +96,8 @@ def _note_lost(error: OSError) -> None:
 def _reason(error: OSError) -> str:
     if isinstance(error, HomeError):
         return str(error)
-    return f"they cannot be kept in {kernel_folder()} ({error.strerror or error}); MINILLAMA_HOME names another folder"
+    variable = "NUMBA_CACHE_DIR" if os.environ.get("NUMBA_CACHE_DIR") else "MINILLAMA_HOME"
+    return f"they cannot be kept in {kernel_folder()} ({error.strerror or error}); set {variable} to another folder"
 
 
 def keep_on_disk(dispatcher: Any, folder: Path | None = None) -> None:
@@ -112,6 +113,8 @@ def keep_on_disk(dispatcher: Any, folder: Path | None = None) -> None:
     if hasattr(dispatcher, "_cache") and _file_of(dispatcher.py_func) is not None:
         _read_sources(dispatcher.py_func.__module__)
         dispatcher._cache = KernelCache(dispatcher.py_func, folder)
+    else:
+        _Lost.first = "they have no file of source code"
 
 
 class KernelCache:
