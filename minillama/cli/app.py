@@ -60,11 +60,18 @@ def _run() -> int:
     except typer.Exit as exit_:
         return exit_.exit_code
     except (ValueError, DownloadError, OSError, MemoryError) as error:
-        return fail(str(error) or type(error).__name__)
+        return fail(_sentence(error))
     except Exception as error:
         if not hasattr(error, "format_message"):  # a wrong option: typer's own
             raise
         return fail(error.format_message() + " (see --help)", getattr(error, "exit_code", 2))
+
+
+def _sentence(error: Exception) -> str:
+    """What an error says; one of the operating system without its number."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    return str(error) or type(error).__name__
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from __future__ import annotations
 import codecs
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from ..files.text import decode_text
@@ -75,6 +77,21 @@ codecs.register_error("minillama.replace", _replaced)
 codecs.register_error("minillama.escape", _escaped)
 
 
+class _Answer:
+    stream: Any = None  # where it goes while `sys.stdout` belongs to others
+
+
+@contextmanager
+def prints_to_stderr() -> Iterator[None]:
+    """What a learner's code prints is no part of the answer: it goes to stderr, `send` to stdout as before."""
+    _Answer.stream = sys.stdout
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _Answer.stream = None
+
+
 def send(text: str) -> None:
     """Write to stdout at once; end without a word when nobody reads it any more.
 
@@ -82,20 +99,21 @@ def send(text: str) -> None:
     ------
     OutputError
     """
+    stream = _Answer.stream or sys.stdout
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        stream.write(text)
+        stream.flush()
     except BrokenPipeError:
-        _drop_stdout()
+        _drop(stream)
         sys.exit(0)
     except OSError as error:
-        _drop_stdout()
+        _drop(stream)
         raise OutputError(f"the output cannot be written: {error.strerror}") from error
 
 
-def _drop_stdout() -> None:
+def _drop(stream: Any) -> None:
     """Python flushes stdout once more at its end, and would complain there."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def read_stdin() -> str:
