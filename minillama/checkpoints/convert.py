@@ -85,7 +85,7 @@ def convert_checkpoint(
 
 
 def _kind_of_target(target: Path, force: bool) -> str:
-    """".gguf", ".bin", or "" for a folder."""
+    """What the name says: ".gguf", ".bin", or nothing for a folder."""
     kind = next((ending for ending in (".gguf", ".bin") if target.name.lower().endswith(ending)), "")
     if not kind and (ending := foreign_ending(target)):
         raise ValueError(

@@ -84,9 +84,10 @@ class LearnersModel:
         watched = thread or current_thread()
 
         def say() -> None:
-            place = self._place_of(watched)
-            doing = f"your functions have been running for {_PATIENCE:g} seconds{place}"
-            note(f"{doing}; Ctrl-C stops a loop without end" if place else f"{doing}; each check ends by itself")
+            if place := self._place_of(watched):
+                note(f"your functions take more than {_PATIENCE:g} seconds, {place}; Ctrl-C stops a loop without end")
+            else:
+                note("your functions are still being checked; each is stopped where it takes too long")
 
         timer = Timer(_PATIENCE, say)
         timer.daemon = True
@@ -97,12 +98,12 @@ class LearnersModel:
             timer.cancel()
 
     def _place_of(self, thread: Thread) -> str:
-        """ ", now in line 12 of 05_rope.py" where the thread is in the learner's code; "" in a check's own process."""
+        """ "now f in line 12 of 05_rope.py" where the thread is in the learner's code; "" in a check's own process."""
         frame = sys._current_frames().get(thread.ident or 0)
         while frame is not None:
             path = Path(frame.f_code.co_filename)
             if self._workspace.folder.resolve() in path.resolve().parents:
-                return f", now {frame.f_code.co_name} in line {frame.f_lineno} of {path.name}"
+                return f"now {frame.f_code.co_name} in line {frame.f_lineno} of {path.name}"
             frame = frame.f_back
         return ""
 

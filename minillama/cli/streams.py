@@ -31,11 +31,11 @@ def prepare_streams() -> None:
     _occupy_closed()
     if sys.stderr is None:
         sys.stderr = _nowhere()
-    _say_everything(sys.stderr, "minillama.escape")
+    _say_everything(sys.stderr, "minillama-escape")
     if sys.stdout is None:
         sys.stdout = _nowhere()
         raise OutputError("there is nowhere to write: stdout is closed; send it to a file, or to /dev/null")
-    _say_everything(sys.stdout, "minillama.replace")
+    _say_everything(sys.stdout, "minillama-replace")
 
 
 def _occupy_closed() -> None:
@@ -48,7 +48,7 @@ def _occupy_closed() -> None:
 
 
 def _nowhere() -> Any:
-    return open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - stays open as long as the process
+    return open(os.devnull, "w", encoding="utf-8")
 
 
 def _say_everything(stream: Any, errors: str) -> None:
@@ -73,8 +73,8 @@ def _as_given(error: UnicodeError) -> tuple[bytes, int] | None:
     return (bytes([code - 0xDC00]), error.start + 1) if 0xDC80 <= code <= 0xDCFF else None
 
 
-codecs.register_error("minillama.replace", _replaced)
-codecs.register_error("minillama.escape", _escaped)
+codecs.register_error("minillama-replace", _replaced)
+codecs.register_error("minillama-escape", _escaped)
 
 
 class _Answer:

@@ -87,7 +87,7 @@ def text_files(inputs: Sequence[Path]) -> list[Path]:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """Files at any depth, hidden ones left out. Links to folders are followed, each folder once: a link may point up."""
+    """Files at any depth, hidden ones left out. Links to folders are followed, each folder once: one may point up."""
 
     def fail(error: OSError) -> None:
         raise error

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 class HomeError(OSError):
-    """There is no home folder; the message says what to set or write instead. An OSError, like a folder that is lost."""
+    """There is no home folder; the message says what to do. An OSError, as for any folder that is not there."""
 
 
 def cache_dir() -> Path:
@@ -20,7 +20,7 @@ def cache_dir() -> Path:
     try:
         return Path(given or "~/.cache/minillama").expanduser()
     except RuntimeError:
-        found = f"MINILLAMA_HOME is {given}, and there is no such home folder" if given else "this user has no home folder"
+        found = f"MINILLAMA_HOME is {given}, and nobody has that home" if given else "this user has no home folder"
         raise HomeError(f"{found}: set MINILLAMA_HOME to a folder that can be written") from None
 
 

@@ -27,5 +27,5 @@ def decode_text(raw: bytes) -> str:
     try:
         return raw.removeprefix(_UTF8).decode("utf-8")
     except UnicodeDecodeError as error:
-        place = error.start + len(_UTF8) * raw.startswith(_UTF8)
-        raise ValueError(f"byte 0x{raw[place]:02x} at position {place} is not UTF-8; save or send it as UTF-8") from None
+        at = error.start + len(_UTF8) * raw.startswith(_UTF8)
+        raise ValueError(f"byte 0x{raw[at]:02x} at position {at} is not UTF-8; save or send it as UTF-8") from None

@@ -161,7 +161,7 @@ def test_without_a_home_folder_kernels_still_work(copy):
     _, names, warned = run(*copy, MINILLAMA_HOME="~nobodyatall/x")
     assert "_normalise" in names
     assert len(warned) == 1
-    assert "MINILLAMA_HOME is ~nobodyatall/x, and there is no such home folder" in warned[0]
+    assert "MINILLAMA_HOME is ~nobodyatall/x, and nobody has that home" in warned[0]
 
 
 def test_a_folder_that_is_deleted_during_the_run_is_made_again(copy):

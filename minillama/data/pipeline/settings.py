@@ -239,7 +239,8 @@ def evaluation_texts(path: Path) -> Iterator[str]:
         yield from _strings(json.loads(decode_text(path.read_bytes())))
         return
     if ".jsonl" in path.suffixes:
-        with gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix == ".gz" else path.open(encoding="utf-8-sig") as handle:
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rt", encoding="utf-8-sig") as handle:
             for line in handle:
                 if line.strip():
                     yield from _strings(json.loads(line))

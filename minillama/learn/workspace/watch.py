@@ -127,7 +127,7 @@ def single_keys() -> Iterator[Callable[[float], str]]:
 
 
 class _PipedKeys:
-    """Keys from a pipe or a file, read beside the watching. Where stdin is nothing (/dev/null, closed) there are none."""
+    """Keys from a pipe or a file, read beside the watching. Where stdin is nothing (/dev/null, closed) none come."""
 
     def __init__(self) -> None:
         self._keys = queue.SimpleQueue[str]()
