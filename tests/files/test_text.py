@@ -15,7 +15,9 @@ from minillama.training.settings_toml import SettingsError, format_preset, read_
 
 WITH_MARK = {
     "UTF-8": lambda text: codecs.BOM_UTF8 + text.encode(),
-    "UTF-16, as PowerShell writes it": lambda text: codecs.BOM_UTF16_LE + text.replace("\n", "\r\n").encode("utf-16-le"),
+    "UTF-16, as PowerShell writes it": lambda text: (
+        codecs.BOM_UTF16_LE + text.replace("\n", "\r\n").encode("utf-16-le")
+    ),
     "UTF-16, the other way round": lambda text: codecs.BOM_UTF16_BE + text.encode("utf-16-be"),
 }
 NO_TEXT = {
