@@ -58,7 +58,7 @@ def write(text: str) -> None:
     """Show a piece of the answer at once; end without a word when nobody reads it any more."""
     if _Compiling.is_shown:
         _rewrite("")
-    _Compiling.may_rewrite = False
+    _Compiling.may_rewrite = text.endswith(("\n", "\r"))
     send(text)
 
 

@@ -97,7 +97,7 @@ def _reason(error: OSError) -> str:
     if isinstance(error, HomeError):
         return str(error)
     variable = "NUMBA_CACHE_DIR" if os.environ.get("NUMBA_CACHE_DIR") else "MINILLAMA_HOME"
-    return f"they cannot be kept in {kernel_folder()} ({error.strerror or error}); set {variable} to another folder"
+    return f"cannot write to {kernel_folder()} ({error.strerror or error}); set {variable} to another folder"
 
 
 def keep_on_disk(dispatcher: Any, folder: Path | None = None) -> None:

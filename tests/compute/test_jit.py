@@ -153,7 +153,7 @@ def test_where_nothing_can_be_written_kernels_still_work(copy, tmp_path):
     folder, names, warned = run(copy[0], tmp_path / "file")
     assert "_normalise" in names
     assert len(warned) == 1
-    assert f"compiled for this run only: they cannot be kept in {folder} (" in warned[0]
+    assert f"compiled for this run only: cannot write to {folder} (" in warned[0]
     assert "set MINILLAMA_HOME to another folder" in warned[0]
 
 
@@ -188,7 +188,7 @@ def test_a_full_disk_only_means_compiling_again(copy, tmp_path):
     _, names, warned = run(code, home)
     assert "_normalise" in names
     assert len(warned) == 1
-    assert f"cannot be kept in {home / 'kernels'} (No space left on device)" in warned[0]
+    assert f"cannot write to {home / 'kernels'} (No space left on device)" in warned[0]
     assert not (home / "kernels").exists()
 
 
@@ -245,3 +245,10 @@ def test_the_package_counts_where_pip_installs_it(monkeypatch):
     is_installed = kernel_cache._is_installed.__wrapped__
     assert not is_installed(str(package / "layers" / "rope.py"))
     assert is_installed(str(package.parent / "another.py"))
+
+
+def test_importing_makes_no_folder(tmp_path):
+    code = "import minillama.ops, minillama.inference.fused"
+    environment = {**os.environ, "MINILLAMA_HOME": str(tmp_path / "home"), "NUMBA_CACHE_DIR": ""}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    assert not (tmp_path / "home").exists()
