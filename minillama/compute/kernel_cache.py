@@ -17,6 +17,7 @@ for the process, which says so once.
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import inspect
@@ -183,9 +184,15 @@ class KernelCache:
 def _read_own(path: Path) -> bytes:
     """A file's content, if it is a plain one of this user or of root: another one could have put any program there."""
     status = path.stat()
-    if not stat.S_ISREG(status.st_mode) or (hasattr(os, "getuid") and status.st_uid not in (0, os.getuid())):
-        raise PermissionError(f"{path} is not a file of this user")
+    if not stat.S_ISREG(status.st_mode):
+        raise FileNotFoundError(path)
+    _check_owner(status)
     return path.read_bytes()
+
+
+def _check_owner(status: os.stat_result) -> None:
+    if hasattr(os, "getuid") and status.st_uid not in (0, os.getuid()):
+        raise PermissionError(errno.EPERM, "its files are another user's")
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -195,6 +202,7 @@ def _write(path: Path, content: bytes) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
+            _check_owner(os.fstat(handle))  # on a foreign disk every file is somebody else's: never read again
             file.write(content)
         os.replace(name, path)
     except BaseException:
