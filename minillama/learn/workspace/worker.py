@@ -15,6 +15,7 @@ import json
 import linecache
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -106,6 +107,9 @@ def main() -> None:
         answers.flush()
 
     from ... import ops  # noqa: F401  what most exercises import takes longest
+    from ...compute.kernel_cache import KernelCacheWarning
+
+    warnings.simplefilter("ignore", KernelCacheWarning)  # it would be shown as a print of the learner's
 
     say({"ready": True})
     _limit_memory()
