@@ -89,8 +89,8 @@ class Conversation:
     """Turns of a chat over one session, whose cache keeps what was said."""
 
     HELP = (
-        "Alt-Enter begins a new line, /reset starts over, /quit ends (as does Ctrl-D), a space in front sends "
-        "such a word as a message, Ctrl-C stops an answer"
+        "Alt-Enter or a backslash at the end begins a new line, /reset starts over, /quit ends (as does Ctrl-D), "
+        "a space in front sends such a word as a message, Ctrl-C stops an answer"
     )
     COMMANDS = ("/reset", "/quit", "/exit", "/help")
 

@@ -7,6 +7,7 @@ line is read, as bytes. Either way what is not UTF-8 becomes U+FFFD, and the con
 from __future__ import annotations
 
 import os
+import select
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ CONTINUED = "  "
 # What is there so soon after the prompt was typed during the answer, line by line; later, several lines at once are
 # pasted: not every terminal marks them.
 _TYPED_AHEAD_SECONDS = 0.1
+_SLOW_MACHINE_SECONDS = 1.0  # more, where something is seen to wait
 
 
 def terminal_reader() -> Reader:
@@ -77,7 +79,8 @@ def _editing_reader() -> Reader:
     )
 
     def start() -> None:
-        began[0] = time.monotonic()
+        waits = os.name != "nt" and bool(select.select([sys.stdin], [], [], 0)[0])
+        began[0] = time.monotonic() + (_SLOW_MACHINE_SECONDS if waits else 0.0)
 
     def read() -> str:
         write(f"{PROMPT}\r")  # prompt_toolkit draws over it; a program at the other end may wait for just this
