@@ -90,7 +90,7 @@ def measure_quality(
     if n_tokens < 1:
         raise ValueError(f"tokens must be 1 or more, got {n_tokens}")
     try:
-        words = text.read_text(encoding="utf-8")
+        words = text.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{text} cannot be read as UTF-8 text: {error}") from error
     exact, fast = (load(model, tokenizer=tokenizer, threads=threads, exact=flag) for flag in (True, False))

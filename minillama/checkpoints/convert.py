@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..files.names import foreign_ending
 from ..params import Params
 from ..quantization.formats import FORMATS, format_name, head_format, quantize, to_float32
 from ..tokenizers import (
@@ -21,7 +22,7 @@ from .gguf import write_gguf
 from .hub.models import DownloadProgress
 from .huggingface import write_huggingface
 from .llama2c import write_llama2c
-from .loading import open_model
+from .loading import open_model, tokenizer_beside
 from .native import write_native
 
 FOLDER_FORMATS = ("minillama", "huggingface")
@@ -41,7 +42,7 @@ def convert_checkpoint(
 ) -> list[Path]:
     """Write `source` as `target`; the ending of the target decides the format.
 
-    NAME.gguf is GGUF, NAME.bin is llama2.c, anything else a folder.
+    NAME.gguf is GGUF, NAME.bin is llama2.c, in capitals, too; a name without an ending is a folder.
 
     Parameters
     ----------
@@ -66,22 +67,37 @@ def convert_checkpoint(
     Raises
     ------
     ValueError
-        When the target exists, or the format cannot say what the model is.
+        When the target exists or ends in something else, or the format cannot say what the model is.
     """
     target = Path(target)
-    if target.exists() and not force:
-        raise ValueError(f"{target} exists; give --force to replace it")
+    kind = _kind_of_target(target, force)
     if to is not None and to not in _PLAIN and (to not in FORMATS or FORMATS[to].quantize is None):
         writable = [*_PLAIN, *(f.name for f in FORMATS.values() if f.quantize and f.name not in _PLAIN)]
         raise ValueError(f"cannot write the precision {to!r}; possible: {', '.join(writable)}")
     if folder_format not in FOLDER_FORMATS:
         raise ValueError(f"a folder can be {' or '.join(FOLDER_FORMATS)}, got {folder_format!r}")
     checkpoint, found = open_model(source, tokenizer, progress=progress)
-    if target.suffix == ".gguf":
+    if kind == ".gguf":
         return _to_gguf(checkpoint, found, target, to)
-    if target.suffix == ".bin":
+    if kind == ".bin":
         return _to_llama2c(checkpoint, found, target, to, version)
     return _to_folder(checkpoint, found, target, to, folder_format)
+
+
+def _kind_of_target(target: Path, force: bool) -> str:
+    """What the name says: ".gguf", ".bin", or nothing for a folder."""
+    kind = next((ending for ending in (".gguf", ".bin") if target.name.lower().endswith(ending)), "")
+    if not kind and (ending := foreign_ending(target)):
+        raise ValueError(
+            f"cannot write {target}: a target ends in .gguf or .bin (llama2.c), not {ending}, or is a folder; "
+            "for a folder of that name, make it first"
+        )
+    if target.exists() and target.is_dir() == bool(kind):
+        found, expected = ("a folder", "file") if kind else ("a file", "folder")
+        raise ValueError(f"{target} is {found}: choose another name for the {expected}")
+    if target.exists() and not force and (kind or any(target.iterdir())):
+        raise ValueError(f"{target} exists; give --force to replace it")
+    return kind
 
 
 def _to_gguf(checkpoint: Checkpoint, tokenizer: Tokenizer | None, target: Path, to: str | None) -> list[Path]:
@@ -110,10 +126,12 @@ def _to_llama2c(
 ) -> list[Path]:
     if to not in (None, "F32"):
         raise ValueError(f"llama2.c holds float32 (--version 0 or 1) or its own int8 (--version 2), not {to}")
+    beside, replaces = tokenizer_beside(target), target.exists()
     write_llama2c(target, checkpoint.config, checkpoint.params, version=version)
     if not isinstance(tokenizer, SentencePieceBPE):
+        if replaces:
+            beside.unlink(missing_ok=True)  # it was the tokenizer of the model that was here
         return [target]
-    beside = target.with_name(f"{target.stem}.tokenizer.bin")
     write_llama2c_tokenizer(beside, tokenizer)
     return [target, beside]
 

@@ -133,6 +133,11 @@ def _first_bytes(path: Path) -> bytes:
         raise CheckpointError(path, "file", f"cannot be read: {error.strerror}") from error
 
 
+def tokenizer_beside(path: Path) -> Path:
+    """Where `convert` keeps the tokenizer of a llama2.c file, whose format has no place for one."""
+    return path.with_name(f"{path.stem}.tokenizer.bin")
+
+
 def tokenizer_of(checkpoint: Checkpoint) -> Tokenizer | None:
     """The tokenizer that a checkpoint brings along; None where its format carries none.
 
@@ -147,7 +152,8 @@ def tokenizer_of(checkpoint: Checkpoint) -> Tokenizer | None:
             return None
         return tokenizer_from_gguf(checkpoint.metadata, checkpoint.path)
     if not checkpoint.path.is_dir():
-        return None
+        beside = tokenizer_beside(checkpoint.path)
+        return load_tokenizer(beside, vocab_size=checkpoint.config.vocab_size) if beside.is_file() else None
     if not any((checkpoint.path / name).is_file() for name in ("tokenizer.json", "tokenizer.model")):
         return None
     return load_tokenizer(checkpoint.path, vocab_size=checkpoint.config.vocab_size)

@@ -30,6 +30,8 @@ from .options import (
     load_llm,
 )
 from .output import compile_notice, fail, note, write
+from .prompt import Reader, terminal_reader, without_echo
+from .streams import is_terminal
 from .timed import Timed
 
 if TYPE_CHECKING:
@@ -62,9 +64,15 @@ def chat(
     kv_cache: KVOption = KVName.float32,
     quiet: Quiet = False,
 ) -> None:
-    """Talk with a chat model; a single answer when a message is given or stdin is a pipe."""
+    """Talk with a chat model; a single answer when a message is given or stdin is a pipe.
+
+    In a conversation Enter sends the message and Alt-Enter begins a new line (as does a backslash at the end of one);
+    several pasted lines are one message. The arrow keys edit it and bring back earlier ones. Ctrl-C stops an answer
+    and keeps the conversation; at an empty prompt it leaves, like Ctrl-D and /quit. /reset starts over. Any other
+    message may begin with a slash; with a space in front so may /quit, as a message.
+    """
     sampling = chosen_sampling(temperature, top_k, top_p, min_p, repetition_penalty)
-    once = message if message is not None else (None if sys.stdin.isatty() else given_text(None, None))
+    once = message if message is not None else (None if is_terminal(sys.stdin) else given_text(None, None))
     with compile_notice():
         llm = load_llm(model, tokenizer, threads, ops, kv_cache)
         llm.chat_template(template)  # an unknown format is reported before the person types
@@ -74,13 +82,17 @@ def chat(
         if once is not None:
             talk.answer(once)
         else:
-            talk.run()
+            talk.run(terminal_reader())
 
 
 class Conversation:
     """Turns of a chat over one session, whose cache keeps what was said."""
 
-    HELP = "/reset starts over, /quit ends (as does Ctrl-D), Ctrl-C stops an answer"
+    HELP = (
+        "Alt-Enter or a backslash at the end begins a new line, /reset starts over, /quit ends (as does Ctrl-D), "
+        "a space in front sends such a word as a message, Ctrl-C stops an answer"
+    )
+    COMMANDS = ("/reset", "/quit", "/exit", "/help")
 
     def __init__(self, llm: LLM, system: str | None, quiet: bool, **options: Any) -> None:
         self.llm, self.quiet, self.options = llm, quiet, options
@@ -98,17 +110,17 @@ class Conversation:
         try:
             timed.show()
         finally:
-            write("\n")
             self.messages = [*asked, {"role": "assistant", "content": timed.stream.result.text}]
+            write("\n")
         if not self.quiet:
             note(timed.figures())
 
-    def run(self) -> None:
+    def run(self, read: Reader) -> None:
         """Read and answer until the person leaves."""
         note(f"{self.llm.name}: {self.HELP}")
         while True:
             try:
-                text = input("> ").strip()
+                text = read().rstrip()
             except (EOFError, KeyboardInterrupt):
                 write("\n")
                 return
@@ -117,15 +129,25 @@ class Conversation:
             if text == "/reset":
                 self.reset()
                 note("a new conversation")
-            elif text.startswith("/"):
+            elif text == "/help":
                 note(self.HELP)
-            elif text:
-                self._answer_safely(text)
+            elif meant := _misspelt(text, self.COMMANDS):
+                note(f"there is no command {text}: {meant}to send it as a message, begin with a space")
+            elif text.strip():
+                self._answer_safely(text.strip())
 
     def _answer_safely(self, text: str) -> None:
         try:
-            self.answer(text)
+            with without_echo():
+                self.answer(text)
         except KeyboardInterrupt:
             note("stopped")
         except ValueError as error:  # the context is full, or the text is not allowed
             fail(f"{error} (/reset starts over)")
+
+
+def _misspelt(text: str, commands: tuple[str, ...]) -> str:
+    """ "did you mean /reset? " for a word like a command; "" for a question that begins with a slash."""
+    from ..files.suggestions import did_you_mean
+
+    return did_you_mean(text, commands, most=1) if text.startswith("/") and text[1:].isalpha() else ""

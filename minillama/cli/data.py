@@ -38,10 +38,10 @@ def register(app: typer.Typer) -> None:
 def filter_(
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="IN...", help='.txt, .jsonl or .jsonl.gz files ({"text": …}), or folders of these.'),
+        typer.Argument(metavar="IN...", help='.txt or .jsonl ({"text": …}) files, also .gz; or folders of these.'),
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="A folder of shards; or one file, ending in .txt, .jsonl, .jsonl.gz.")
+        Path, typer.Option("--out", "-o", help="A folder of shards; or one file, ending in .txt or .jsonl, also .gz.")
     ],
     report: Annotated[
         Path | None, typer.Option("--report", help="REPORT.json, .md and .png; beside the output if not given.")
@@ -68,7 +68,7 @@ def filter_(
     whole_files: Annotated[bool, typer.Option("--whole-files", help="Each .txt file is one document.")] = False,
     field: Annotated[str, typer.Option("--field", help="In .jsonl files: the key of the text.")] = "text",
     format_: Annotated[
-        str, typer.Option("--format", help="Of the shards in a folder: jsonl.gz, jsonl or txt.")
+        str, typer.Option("--format", help="Of the shards in a folder: jsonl.gz, jsonl, txt.gz or txt.")
     ] = "jsonl.gz",
     shard_mb: Annotated[int, typer.Option("--shard-mb", min=1, help="Largest size of a shard.")] = 256,
     max_document_mb: Annotated[
@@ -201,7 +201,7 @@ def filter_bar() -> Iterator[Callable[[PipelineProgress], None]]:
     from rich.progress import Progress as Bar
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.fields[megabytes]}"),
         TransferSpeedColumn(),

@@ -107,21 +107,20 @@ def _threading_layer() -> Finding:
 
 
 def _kernel_cache() -> Finding:
-    from ..compute.kernel_cache import kernel_folder
+    from ..compute.kernel_cache import kernel_folder, obstacle
 
-    folder = kernel_folder()
-    if folder is None:
-        advice = (
-            "every start compiles everything again: set MINILLAMA_HOME or NUMBA_CACHE_DIR to a folder you may write to"
-        )
-        return Finding("kernel cache", "nowhere to write", False, advice)
-    return Finding("kernel cache", str(folder))
+    if reason := obstacle():
+        return Finding("kernel cache", "every start compiles everything again", False, reason)
+    return Finding("kernel cache", str(kernel_folder()))
 
 
 def _model_cache() -> Finding:
-    from ..files.home import cache_dir
+    from ..files.home import HomeError, cache_dir
 
-    folder = cache_dir()
+    try:
+        folder = cache_dir()
+    except HomeError as error:
+        return Finding("model cache", "there is none", False, str(error))
     nearest = _nearest_existing(folder)
     writable = nearest.is_dir() and os.access(nearest, os.W_OK)
     advice = "" if writable else "set MINILLAMA_HOME to a folder you may write to"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,7 @@ from .options import (
 )
 from .output import compile_notice, note, write
 from .own import LearnersModel
+from .streams import prints_to_stderr
 from .timed import Timed
 
 
@@ -69,17 +71,20 @@ def generate(
     sampling = chosen_sampling(temperature, top_k, top_p, min_p, repetition_penalty)
     if own is None and (only or unchecked or trace):
         raise ValueError("--only, --unchecked and --trace go with --with FOLDER")
-    learner = None if own is None else LearnersModel(own, only=only, unchecked=unchecked, trace=trace)
-    with compile_notice():
+    with compile_notice(), nullcontext() if own is None else prints_to_stderr():
+        learner = None if own is None else LearnersModel(own, only=only, unchecked=unchecked, trace=trace)
         llm = load_llm(model, tokenizer, threads, ops, kv_cache)
         if learner is not None:
             learner.run_on(llm)
-        stream = Timed(lambda: llm.stream(start, max_tokens=max_tokens, stop=stop or (), seed=seed, sampling=sampling))
+        with nullcontext() if learner is None else learner.patience():
+            stream = Timed(
+                lambda: llm.stream(start, max_tokens=max_tokens, stop=stop or (), seed=seed, sampling=sampling)
+            )
         if echo:
             write(start)
         stream.show()
-    write("\n")
-    if not quiet:
-        note(stream.figures())
-    if learner is not None:
-        learner.report(llm.encode_prompt(start), quiet=quiet)
+        write("\n")
+        if not quiet:
+            note(stream.figures())
+        if learner is not None:
+            learner.report(llm.encode_prompt(start), quiet=quiet)

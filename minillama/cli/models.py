@@ -55,10 +55,12 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Shapes, parameters, memory and KV cache of a model; a named size needs no weights."""
-    from ..checkpoints.hub.models import locate
+    from ..checkpoints.hub.models import KNOWN_MODELS, locate
+    from ..checkpoints.hub.registry import find_known
     from ..checkpoints.info import describe, describe_text, human_bytes, stored_formats
     from ..checkpoints.loading import load_checkpoint
     from ..config import NAMED_CONFIGS, named_config
+    from ..files.suggestions import did_you_mean
 
     path = Path(model) if Path(model).exists() else locate(model)
     if path is None and model.lower() in {name.lower() for name in NAMED_CONFIGS}:
@@ -66,9 +68,12 @@ def info(
         write(json.dumps(describe(config), indent=2) + "\n" if as_json else describe_text(config, model) + "\n")
         return
     if path is None:
+        if known := find_known(model):
+            raise ValueError(f"{known.name} is not on this machine yet: minillama pull {known.name}")
+        advice = did_you_mean(model, [*KNOWN_MODELS, *NAMED_CONFIGS])
         raise ValueError(
-            f"{model!r} is neither a file, nor a model that was fetched (minillama pull {model}), nor a size; "
-            f"sizes: {', '.join(NAMED_CONFIGS)}"
+            f"{model!r} is neither a file or folder, nor a model (see minillama models), nor a size; "
+            f"{advice}sizes: {', '.join(NAMED_CONFIGS)}"
         )
     checkpoint = load_checkpoint(path)
     formats = stored_formats(checkpoint.params)
@@ -136,7 +141,7 @@ def convert(
         )
     for path in written:
         write(f"{path}\n")
-    if target.suffix == ".gguf" and _strips_spaces(target):
+    if target.suffix.lower() == ".gguf" and _strips_spaces(target):
         note("the tokenizer of this model removes extra spaces; llama.cpp does not, and gives other ids there")
 
 

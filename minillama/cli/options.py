@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .output import download_bar
+from .streams import is_terminal, read_stdin
 
 if TYPE_CHECKING:
     from ..llm import LLM
@@ -52,13 +53,19 @@ def given_text(text: str | None, prompt: str | None) -> str:
         raise ValueError("the text was given twice: as an argument and with --prompt")
     given = text if text is not None else prompt
     if given is not None and given != "-":
-        return given
-    if given is None and sys.stdin.isatty():
+        return _checked(given)
+    if sys.stdin is None or (given is None and is_terminal(sys.stdin)):
         raise ValueError('there is no text: give it in quotes ("Once upon a time") or through a pipe')
+    return read_stdin()
+
+
+def _checked(given: str) -> str:
+    """A text of the command line, in which Python hides bytes that are not UTF-8."""
     try:
-        return sys.stdin.read().rstrip("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"stdin is not UTF-8 text: {error}") from error
+        given.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"the text given is not UTF-8: found {given[error.start : error.end]!a}") from None
+    return given
 
 
 def chosen_sampling(temperature: float, top_k: int, top_p: float, min_p: float, repetition_penalty: float) -> Any:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
+from threading import Thread, Timer, current_thread
 from typing import TYPE_CHECKING
 
 from .output import note
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
     from ..llm import LLM
 
 _PROMPT = 32  # tokens of the prompt that speeds are measured after
+_PATIENCE = 10.0  # seconds, after which it is said which function is running
 
 
 class LearnersModel:
@@ -60,7 +64,8 @@ class LearnersModel:
         """
         from ..learn.workspace.own_model import Tracer
 
-        self._checking.join()
+        with self.patience(self._checking):
+            self._checking.join()
         if isinstance(self._checked, Exception):
             raise self._checked
         assert self._checked is not None
@@ -72,6 +77,35 @@ class LearnersModel:
             note(f"{entry:<18} is your {id}")
         for id, reason in self.own.left_out.items():
             note(f"{id:<18} is left out: {reason}")
+
+    @contextmanager
+    def patience(self, thread: Thread | None = None) -> Iterator[None]:
+        """Say so when it takes long, and where a thread, by default this one, is: a loop may have no end."""
+        watched = thread or current_thread()
+
+        def say() -> None:
+            if place := self._place_of(watched):
+                note(f"your functions take more than {_PATIENCE:g} seconds, {place}; Ctrl-C stops a loop without end")
+            else:
+                note("your functions are still being checked; each is stopped where it takes too long")
+
+        timer = Timer(_PATIENCE, say)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _place_of(self, thread: Thread) -> str:
+        """ "now f in line 12 of 05_rope.py" where the thread is in the learner's code; "" in a check's own process."""
+        frame = sys._current_frames().get(thread.ident or 0)
+        while frame is not None:
+            path = Path(frame.f_code.co_filename)
+            if self._workspace.folder.resolve() in path.resolve().parents:
+                return f"now {frame.f_code.co_name} in line {frame.f_lineno} of {path.name}"
+            frame = frame.f_back
+        return ""
 
     def report(self, ids: list[int], *, quiet: bool) -> None:
         """After the text: how fast it was beside the package, and the first difference if traced."""

@@ -41,5 +41,8 @@ class Timed:
         ended = why.get(self.stream.result.finish_reason or "", "")
         compiling = compiling_seconds() - self._compiled_before
         if compiling > 0:
-            ended += f"; {compiling:.1f} s of it went into compiling, which the next run will not need"
+            from ..compute.kernel_cache import all_kept
+
+            later = ", which the next run will not need" if all_kept() else ""
+            ended += f"; {compiling:.1f} s of it went into compiling{later}"
         return f"prompt {self.prompt_tokens} tokens in {self.prompt_seconds:.2f} s; {n} tokens at {speed}{ended}"

@@ -199,7 +199,7 @@ class _Shown(_Silent):
         columns = (
             TextColumn("{task.completed}/{task.total}"),
             BarColumn(bar_width=6),
-            TextColumn("{task.fields[text]}", table_column=on_one_line),
+            TextColumn("{task.fields[text]}", table_column=on_one_line, markup=False),
         )
         with Progress(*columns, console=stderr) as self._bar:
             yield
@@ -238,7 +238,7 @@ class _Shown(_Silent):
 
     def note(self, text: str) -> None:
         if self._bar is not None:
-            self._bar.console.print(text, style="dim", markup=False)
+            self._bar.console.print(text, style="dim")
         else:
             note(text)
 

@@ -11,21 +11,25 @@ Here a file is named after
 so it either fits exactly or is not there. An edit compiles the kernels that reach the edited file, and
 no others; where the source lies, and when it was written, does not matter. A file is written under
 another name first and begins with a checksum: several processes may share a folder, and what is
-damaged is compiled again.
+damaged is compiled again. Where nothing can be kept (a full disk, no home folder) kernels are compiled
+for the process, which says so once.
 """
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import inspect
 import os
 import pickle
 import shutil
+import stat
 import sys
 import tempfile
 import time
 import types
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -38,7 +42,7 @@ from llvmlite import ir
 from numba.core import serialize, sigutils
 from numba.core.compiler import CompileResult
 
-from ..files.home import cache_dir
+from ..files.home import HomeError, cache_dir
 
 _PACKAGE = __name__.partition(".")[0]
 # Kernels that were not used for so long are deleted, when others are compiled.
@@ -47,25 +51,71 @@ _DAY = 86_400
 _CHECKSUM = hashlib.sha256().digest_size
 
 
-@functools.cache
-def kernel_folder() -> Path | None:
-    """Where compiled kernels are kept; None where nothing can be written."""
+class KernelCacheWarning(UserWarning):
+    """Compiled kernels cannot be kept; the message names the folder and the reason."""
+
+
+def kernel_folder() -> Path:
+    """Where compiled kernels are looked for and kept; it need not exist.
+
+    Raises
+    ------
+    HomeError
+        When there is no home folder and no other was named.
+    """
     given = os.environ.get("NUMBA_CACHE_DIR")
-    folder = Path(given) / "minillama" if given else cache_dir() / "kernels"
+    return Path(given) / "minillama" if given else cache_dir() / "kernels"
+
+
+def obstacle() -> str:
+    """Why kernels cannot be kept, found out by writing a file; "" where they can."""
     try:
+        folder = kernel_folder()
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return None
-    return folder if os.access(folder, os.W_OK) else None
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(4096))
+    except OSError as error:
+        return _reason(error)
+    return ""
 
 
-def keep_on_disk(dispatcher: Any) -> None:
-    """Let a function that Numba has not compiled yet look on disk first, and leave its results there."""
-    folder = kernel_folder()
+def all_kept() -> bool:
+    """Whether every kernel that this process compiled was kept so far."""
+    return not _Lost.first
+
+
+class _Lost:
+    first = ""  # the reason why the first kernel that could not be kept was not
+
+
+def _note_lost(error: OSError) -> None:
+    if not _Lost.first:
+        _Lost.first = _reason(error)
+        warnings.warn(f"kernels are compiled for this run only: {_Lost.first}", KernelCacheWarning, stacklevel=2)
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, HomeError):
+        return str(error)
+    variable = "NUMBA_CACHE_DIR" if os.environ.get("NUMBA_CACHE_DIR") else "MINILLAMA_HOME"
+    return f"cannot write to {kernel_folder()} ({error.strerror or error}); set {variable} to another folder"
+
+
+def keep_on_disk(dispatcher: Any, folder: Path | None = None) -> None:
+    """Let a function that Numba has not compiled yet look on disk first, and leave its results there.
+
+    Parameters
+    ----------
+    dispatcher : Dispatcher
+    folder : Path, optional
+        By default `kernel_folder()`, which is looked for when the function is first called.
+    """
     # A name of Numba's inside; where a version does not have it, kernels are compiled in every process.
-    if folder is not None and hasattr(dispatcher, "_cache") and _file_of(dispatcher.py_func) is not None:
+    if hasattr(dispatcher, "_cache") and _file_of(dispatcher.py_func) is not None:
         _read_sources(dispatcher.py_func.__module__)
         dispatcher._cache = KernelCache(dispatcher.py_func, folder)
+    else:
+        _Lost.first = "they have no file of source code"
 
 
 class KernelCache:
@@ -74,42 +124,45 @@ class KernelCache:
     Parameters
     ----------
     function : function
-    folder : Path
+    folder : Path, optional
+        By default `kernel_folder()`.
     """
 
-    def __init__(self, function: Callable[..., Any], folder: Path) -> None:
+    def __init__(self, function: Callable[..., Any], folder: Path | None = None) -> None:
         self._function, self._folder = function, folder
         self._enabled = True
 
     @property
     def cache_path(self) -> str:
-        return str(self._folder)
+        return str(self._folder or kernel_folder())
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled function for these types, or None."""
         target_context.refresh()  # registers what Numba knows, which unpickling needs
         if not self._enabled:
             return None
-        path = self._path(sig, target_context.codegen())
         try:
-            content = path.read_bytes()
+            path = self._path(sig, target_context.codegen())
+            content = _read_own(path)
             if hashlib.sha256(content[_CHECKSUM:]).digest() != content[:_CHECKSUM]:
                 return None
             _mark_as_used(path)
             return CompileResult._rebuild(target_context, *pickle.loads(content[_CHECKSUM:]))
-        except FileNotFoundError:
-            return None
         except Exception:  # whatever is wrong with a file, compiling again puts it right
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep a compiled function; without a word where that is not possible."""
+        """Keep a compiled function; the first that cannot be kept is a warning."""
         if not self._enabled or data.lifted or data.library.has_dynamic_globals:
             return
         content = serialize.dumps(data._reduce())
-        with suppress(OSError):  # a full disk: the kernel is compiled once more next time
-            _write(self._path(sig, data.codegen), hashlib.sha256(content).digest() + content)
-            _forget_old(self._folder)
+        try:
+            path = self._path(sig, data.codegen)
+            _write(path, hashlib.sha256(content).digest() + content)
+        except OSError as error:
+            _note_lost(error)
+        else:
+            _forget_old(path.parent)
 
     def enable(self) -> None:
         self._enabled = True
@@ -125,13 +178,31 @@ class KernelCache:
         name = f"{self._function.__module__}.{self._function.__qualname__}"
         key = repr((name, source_digest(self._function), [str(kind) for kind in arguments], codegen.magic_tuple()))
         readable = "".join(c for c in name.removeprefix(f"{_PACKAGE}.") if c.isalnum() or c in "._")
-        return self._folder / f"{readable[-60:]}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
+        return (self._folder or kernel_folder()) / f"{readable[-60:]}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
+
+
+def _read_own(path: Path) -> bytes:
+    """A file's content, if it is a plain one of this user or of root: another one could have put any program there."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise FileNotFoundError(path)
+    _check_owner(status)
+    return path.read_bytes()
+
+
+def _check_owner(status: os.stat_result) -> None:
+    if hasattr(os, "getuid") and status.st_uid not in (0, os.getuid()):
+        raise PermissionError(errno.EPERM, "its files are another user's")
 
 
 def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)  # it may have been deleted during the run
+    if path.is_dir():
+        shutil.rmtree(path)  # under the name of a kernel nothing else is kept
     handle, name = tempfile.mkstemp(dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
+            _check_owner(os.fstat(handle))  # on a foreign disk every file is somebody else's: never read again
             file.write(content)
         os.replace(name, path)
     except BaseException:
@@ -148,7 +219,10 @@ def _mark_as_used(path: Path) -> None:
 
 @functools.cache  # once in a process
 def _forget_old(folder: Path) -> None:
-    for path in folder.iterdir():
+    paths: list[Path] = []
+    with suppress(OSError):
+        paths = list(folder.iterdir())
+    for path in paths:
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > _KEEP_DAYS * _DAY:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()

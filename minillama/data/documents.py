@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -72,8 +73,7 @@ def text_files(inputs: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in inputs:
         if path.is_dir():
-            inside = [file for file in sorted(path.rglob("*")) if file.is_file() and _is_text(file)]
-            inside = [file for file in inside if not any(p.startswith(".") for p in file.relative_to(path).parts)]
+            inside = sorted(file for file in _files_below(path) if _is_text(file))
             if not inside:
                 raise ValueError(f"{path} holds no file that ends in {', '.join(SUFFIXES)}")
             found += inside
@@ -86,8 +86,32 @@ def text_files(inputs: Sequence[Path]) -> list[Path]:
     return found
 
 
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Files at any depth, hidden ones left out. Links to folders are followed, each folder once: one may point up."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    seen = {_identity(folder)}
+    for where, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        yield from (path for name in names if not name.startswith(".") and (path := Path(where, name)).is_file())
+        visible = [name for name in folders if not name.startswith(".")]
+        folders.clear()
+        for name in sorted(visible, key=lambda name: (Path(where, name).is_symlink(), name)):
+            identity = _identity(Path(where, name))
+            if identity not in seen:
+                seen.add(identity)
+                folders.append(name)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    """The same for a folder and for every link to it."""
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
 def _is_text(path: Path) -> bool:
-    return path.name.endswith(SUFFIXES)
+    return path.name.lower().endswith(SUFFIXES)
 
 
 def read_documents(path: Path, layout: TextLayout | None = None, *, offset: int = 0, line: int = 1) -> Iterator[Read]:
@@ -101,9 +125,9 @@ def read_documents(path: Path, layout: TextLayout | None = None, *, offset: int 
     layout = layout or TextLayout()
     with path.open("rb") as raw:
         handle: IO[bytes] = raw
-        if path.name.endswith(".gz"):
+        if path.name.lower().endswith(".gz"):
             handle = gzip.open(raw)  # type: ignore[assignment]  # noqa: SIM115 - `raw` is closed
-        reader = _json_lines if ".jsonl" in path.suffixes else _parted
+        reader = _json_lines if ".jsonl" in Path(path.name.lower()).suffixes else _parted
         try:
             handle.seek(offset)
             for item, n_bytes, after in reader(handle, layout, line, offset == 0):

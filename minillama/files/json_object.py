@@ -9,6 +9,7 @@ from typing import Any
 
 from .disguise import refuse_disguise
 from .errors import CheckpointError
+from .text import decode_text
 
 # 2 MB describe 17,000 tensors; LLaMA 2 70B has 723. Parsed JSON takes up to
 # 25 times the memory of its text, so a higher limit would let a small file fill the memory.
@@ -16,7 +17,7 @@ MAX_JSON_BYTES = 2 << 20
 
 
 def parse_object(raw: bytes, path: Path, field: str) -> dict[str, Any]:
-    """Parse UTF-8 JSON that must be one object, without repeated keys, NaN or Infinity.
+    """Parse JSON that must be one object, without repeated keys, NaN or Infinity.
 
     Raises
     ------
@@ -24,7 +25,7 @@ def parse_object(raw: bytes, path: Path, field: str) -> dict[str, Any]:
         About `field` of the file `path`.
     """
     try:
-        found = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        found = json.loads(decode_text(raw), object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         reason = "is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise CheckpointError(path, field, f"expected JSON: {reason}") from error

@@ -127,7 +127,7 @@ def _train(lines: _Lines, settings: dict[str, Any]) -> bytes:
     try:
         import sentencepiece
     except ImportError as error:
-        raise ImportError("training a tokenizer needs sentencepiece: pip install 'minillama[train]'") from error
+        raise ImportError("training a tokenizer needs sentencepiece: pip install sentencepiece") from error
     out = io.BytesIO()
     quiet = {"minloglevel": 3, "max_sentence_length": _LONGEST_LINE}
     try:

@@ -41,7 +41,7 @@ def draw_curves(folder: Path, *, clip_norm: float = 0.0, title: str = "") -> Pat
         When matplotlib is missing, or the run has no rows.
     """
     if not can_plot():
-        raise ValueError("curves are drawn by matplotlib, which is missing: pip install 'minillama[train]'")
+        raise ValueError("curves are drawn by matplotlib, which is missing: pip install matplotlib")
     rows = read_metrics(folder)
     if not rows:
         raise ValueError(f"{folder} has no metrics to draw yet")

@@ -15,7 +15,9 @@ from typing import Any
 
 from ..checkpoints.hub.registry import find_known
 from ..config import NAMED_CONFIGS
+from ..files.home import without_tilde
 from ..files.suggestions import did_you_mean
+from ..files.text import decode_text
 from .presets import Preset, preset
 from .settings import MODEL_FIELDS, TABLES, SourceSettings, TrainSettings
 
@@ -61,7 +63,7 @@ def read_settings(path: str | os.PathLike[str], base: Mapping[str, Any] | None =
     if len(raw) > _MAX_BYTES:
         raise SettingsError(f"{path} has {len(raw)} bytes; settings take at most {_MAX_BYTES}")
     try:
-        tables = tomllib.loads(raw.decode())
+        tables = tomllib.loads(decode_text(raw))
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path} is not TOML: {error}") from error
     return parse_settings(tables, str(path), path.parent, base)
@@ -145,7 +147,7 @@ def _parse(kind: str, value: Any, limits: Mapping[str, float], at: str, folder: 
     if kind in ("text", "path", "checkpoint"):
         if not isinstance(value, str) or not value.strip() or "\0" in value:
             raise wrong
-        path = folder / Path(value).expanduser()
+        path = folder / without_tilde(value)
         is_name = kind == "checkpoint" and not path.exists() and find_known(value) is not None
         return value if kind == "text" or is_name else path
     if kind == "switch":

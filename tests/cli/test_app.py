@@ -86,6 +86,9 @@ def test_options_reach_the_sampler(run, stories):
         (["generate", "Hi", "--tempreature", "1"], 2, "--temperature"),
         (["generate", "Hi", "--ops", "quick"], 2, "quick"),
         (["info", "8B"], 1, "sizes: 7B, 13B, 34B, 70B"),
+        (["info", "nonsuch"], 1, "nor a model (see minillama models)"),
+        (["info", "~nobodyatall/x"], 1, "'~nobodyatall/x' is neither a file"),
+        (["generate", "Hi", "--model", "~nobodyatall/x"], 1, "'~nobodyatall/x' is not a file"),
         (["pull", "smolm2-135m-instruct"], 1, "smollm2-135m-instruct"),
         (["tokenize", "--decode", "1 two"], 1, "'two' is not a token id"),
         (["frobnicate"], 2, "frobnicate"),
@@ -156,14 +159,14 @@ def test_doctor(run):
     assert all(word in result.out for word in ("Python", "numba", "CPU", "threading layer", "model cache", "torch"))
 
 
-@pytest.mark.parametrize("target", ["out.gguf", "out.bin", "folder", "hf"])
+@pytest.mark.parametrize("target", ["out.gguf", "OUT.GGUF", "out.bin", "s.Bin", "folder", "SmolLM2-1.7B", "v1.0", "hf"])
 def test_convert_keeps_the_story(run, stories, target, tmp_path):
     options = ["--format", "huggingface"] if target == "hf" else []
     result = run("convert", stories[1], tmp_path / target, *stories[2:], *options)
     assert result.code == 0, result.err
     assert result.out.splitlines()[0] == str(tmp_path / target)
-    tokenizer = ["--tokenizer", result.out.splitlines()[1]] if target == "out.bin" else []
-    text = run("generate", "", "--model", tmp_path / target, *tokenizer, *GREEDY, "-n", 60).out
+    assert (tmp_path / target).is_file() == target.lower().endswith((".gguf", ".bin"))
+    text = run("generate", "", "--model", tmp_path / target, *GREEDY, "-n", 60).out
     assert text.startswith(BEGINNING)
     again = run("convert", stories[1], tmp_path / target, *stories[2:], *options)
     assert again.code == 1
@@ -177,6 +180,9 @@ def test_convert_keeps_the_story(run, stories, target, tmp_path):
         (["out.gguf", "--to", "Q9"], "cannot write the precision 'Q9'; possible: F32, F16, BF16, Q8_0"),
         (["out.gguf", "--to", "Q6_K"], "cannot write the precision 'Q6_K'"),
         (["out.bin", "--to", "F16"], "llama2.c holds float32"),
+        (["out.foo"], "a target ends in .gguf or .bin (llama2.c), not .foo, or is a folder"),
+        (["model.safetensors"], "not .safetensors"),
+        (["model.gguf.gz"], "not .gz"),
         (["folder", "--format", "tar"], "a folder can be minillama or huggingface"),
         (["hf", "--format", "huggingface", "--to", "Q8_0"], "holds F32, F16 or BF16"),
     ],
@@ -186,6 +192,24 @@ def test_convert_says_what_is_possible(run, stories, args, message, tmp_path):
     assert result.code == 1
     assert message in result.err
     assert not (tmp_path / args[0]).exists()
+
+
+def test_convert_takes_a_file_for_a_file_and_a_folder_for_a_folder(run, stories, tmp_path):
+    for name in ("a.gguf", "b.foo"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "c").write_text("")
+    assert "a.gguf is a folder" in run("convert", *stories[1:2], tmp_path / "a.gguf", "--force").err
+    assert "c is a file" in run("convert", *stories[1:2], tmp_path / "c", "--force").err
+    assert run("convert", *stories[1:], tmp_path / "b.foo").code == 0  # a folder that is there is meant
+
+
+def test_the_tokenizer_of_a_replaced_file_goes_with_it(run, stories, tmp_path):
+    bare = tmp_path / "bare.bin"
+    assert run("convert", *stories[1:], tmp_path / "a.bin").code == 0
+    assert (tmp_path / "a.tokenizer.bin").is_file()
+    bare.write_bytes((tmp_path / "a.bin").read_bytes())
+    assert run("convert", bare, tmp_path / "a.bin", "--force").code == 0
+    assert not (tmp_path / "a.tokenizer.bin").exists()
 
 
 def test_convert_quantises(run, smollm2_path, tmp_path):
@@ -207,15 +231,14 @@ def test_chat_with_a_base_model_says_what_is_missing(run, stories):
     assert run("chat", "Hello", *stories, "--template", "llama-2", "-n", 5, *GREEDY).code == 0
 
 
-def test_conversation_remembers(smollm2, capsys, monkeypatch):
+def test_conversation_remembers(smollm2, capsys):
     """Typed lines, as on a terminal: memory, commands, the end of the context."""
     from minillama.cli.chat import Conversation
     from minillama.inference.sampling import GREEDY as greedy
 
     lines = iter(["What is the capital of France?", "/help", "What did I ask you about?", "/reset", "", "/quit"])
-    monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
     talk = Conversation(smollm2, None, quiet=False, sampling=greedy, max_tokens=40)
-    talk.run()
+    talk.run(lambda: next(lines))
     captured = capsys.readouterr()
     first, second = captured.out.strip().split("\n", 1)
     assert first == "The capital of France is Paris."
@@ -224,13 +247,13 @@ def test_conversation_remembers(smollm2, capsys, monkeypatch):
     assert "a new conversation" in captured.err
 
 
-def test_conversation_survives_a_full_context(stories260k, capsys, monkeypatch):
+def test_conversation_survives_a_full_context(stories260k, capsys):
     from minillama.cli.chat import Conversation
     from minillama.inference.sampling import GREEDY as greedy
 
     lines = iter(["word " * 600, "/quit"])
-    monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
-    Conversation(stories260k, None, quiet=True, sampling=greedy, template="llama-2").run()
+    talk = Conversation(stories260k, None, quiet=True, sampling=greedy, template="llama-2")
+    talk.run(lambda: next(lines))
     assert "/reset starts over" in capsys.readouterr().err
 
 

@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import time
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ SCRIPT = """
 import numpy as np
 from numba.core import event
 from minillama.compute.kernel_cache import kernel_folder
+from minillama.files.home import HomeError
 from minillama.layers.rmsnorm import rmsnorm_forward_fast
 from minillama.layers.rope import rope_forward_fast, rope_table
 
@@ -34,18 +37,24 @@ event.register("numba:compile", Compiled())
 y, _ = rmsnorm_forward_fast(np.ones((2, 16), np.float32), np.ones(16, np.float32), 0.0)
 cos, sin = rope_table(16, 4, 1e4)
 rope_forward_fast(np.ones((1, 1, 4, 16), np.float32), cos, sin, np.arange(4)[None])
-print(y[0, 0], kernel_folder(), *Compiled.names)
+try:
+    folder = kernel_folder()
+except HomeError:
+    folder = "none"
+print(y[0, 0], folder, *Compiled.names)
 """
 
 
 def run(package, home, **environment):
-    """A fresh process that runs two layers: a result, the folder of kernels, and what was compiled."""
+    """A fresh process that runs two layers: the folder of kernels, what was compiled, and warnings about the folder."""
     given = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "NUMBA_DISABLE_JIT", "MINILLAMA_SIMD")}
     environment = {**given, "PYTHONPATH": str(package), "MINILLAMA_HOME": str(home), **environment}
     options = {"env": environment, "cwd": package, "capture_output": True, "text": True, "check": True}
-    value, folder, *compiled = subprocess.run([sys.executable, "-c", SCRIPT], **options).stdout.split()
-    assert float(value) == 1.0
-    return folder, {name for name in compiled if name != "impl"}  # those of Numba's own
+    ended = subprocess.run([sys.executable, "-c", SCRIPT], **options)
+    value, folder, *compiled = ended.stdout.split()
+    assert abs(float(value) - 1) < 1e-6
+    warned = [line for line in ended.stderr.splitlines() if "KernelCacheWarning: " in line]
+    return folder, {name for name in compiled if name != "impl"}, warned  # "impl" is one of Numba's own
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +62,8 @@ def compiled(tmp_path_factory):
     """A copy of the package whose kernels are in `home`, both to be copied again and edited."""
     folder = tmp_path_factory.mktemp("compiled")
     shutil.copytree(Path(minillama.__file__).parent, folder / "code" / "minillama")
-    kernels, names = run(folder / "code", folder / "home")
+    kernels, names, warned = run(folder / "code", folder / "home")
+    assert warned == []
     assert Path(kernels) == folder / "home" / "kernels"
     assert {"normalise_row", "_normalise", "_rotate_in_vectors", "_launch"} <= names
     return folder
@@ -85,19 +95,40 @@ def test_a_copy_elsewhere_and_a_newer_date_compile_nothing(copy):
     assert run(code, home)[1] == set()
 
 
-@pytest.mark.parametrize("damage", ["cut off", "a bit flipped", "empty", "not a file"])
-def test_what_is_damaged_is_compiled_again(copy, damage):
+def flipped(content):
+    content = bytearray(content)
+    content[len(content) // 2] ^= 1
+    return bytes(content)
+
+
+DAMAGES = {
+    "cut off": lambda path, content: path.write_bytes(content[:-100]),
+    "a bit flipped": lambda path, content: path.write_bytes(flipped(content)),
+    "empty": lambda path, content: path.touch(),
+    "garbage": lambda path, content: path.write_bytes(b"\x80\x04garbage" * 1000),
+    "a folder": lambda path, content: (path.mkdir(), (path / "file").write_bytes(content)),
+    "a pipe": lambda path, content: os.mkfifo(path),
+    "a link to itself": lambda path, content: path.symlink_to(path.name),
+    "somebody else's": lambda path, content: (path.write_bytes(content), os.chown(path, 12345, 12345)),
+}
+
+
+@pytest.mark.parametrize("kinds", [list(DAMAGES)[:4], list(DAMAGES)[4:]], ids=" and ".join)
+def test_what_is_damaged_is_compiled_again_and_replaced(copy, kinds):
+    """Every file is damaged, one way or another."""
     code, home = copy
-    for path in (home / "kernels").glob("layers.rmsnorm.*"):
-        content = bytearray(path.read_bytes())
-        content[len(content) // 2] ^= 1
+    kinds = [kind for kind in kinds if kind != "somebody else's" or os.getuid() == 0]  # only root gives files away
+    damaged = sorted((home / "kernels").iterdir())
+    assert len(damaged) >= len(kinds)
+    for kind, path in zip(cycle(kinds), damaged):
+        content = path.read_bytes()
         path.unlink()
-        if damage == "not a file":
-            path.mkdir()
-        else:
-            path.write_bytes({"cut off": content[:-100], "a bit flipped": content, "empty": b""}[damage])
-    assert run(code, home)[1] == {"normalise_row", "_normalise"}
-    assert run(code, home)[1] == ({"normalise_row", "_normalise"} if damage == "not a file" else set())
+        DAMAGES[kind](path, content)
+    _, names, warned = run(code, home)
+    assert names == {path.name.rpartition("-")[0].rpartition(".")[2] for path in damaged}
+    assert warned == []
+    assert all(stat.S_ISREG(path.lstat().st_mode) and path.lstat().st_uid == os.getuid() for path in damaged)
+    assert run(code, home)[1:] == (set(), [])
 
 
 def test_what_nobody_used_for_long_is_deleted(copy):
@@ -119,9 +150,31 @@ def test_what_nobody_used_for_long_is_deleted(copy):
 
 def test_where_nothing_can_be_written_kernels_still_work(copy, tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    folder, names = run(copy[0], tmp_path / "file")
-    assert folder == "None"
+    folder, names, warned = run(copy[0], tmp_path / "file")
     assert "_normalise" in names
+    assert len(warned) == 1
+    assert f"compiled for this run only: cannot write to {folder} (" in warned[0]
+    assert "set MINILLAMA_HOME to another folder" in warned[0]
+
+
+def test_without_a_home_folder_kernels_still_work(copy):
+    _, names, warned = run(*copy, MINILLAMA_HOME="~nobodyatall/x")
+    assert "_normalise" in names
+    assert len(warned) == 1
+    assert "MINILLAMA_HOME is ~nobodyatall/x, and nobody has that home" in warned[0]
+
+
+def test_a_folder_that_is_deleted_during_the_run_is_made_again(copy):
+    code, home = copy
+    with open(code / "minillama" / "compute" / "kernel_cache.py", "a") as file:
+        file.write(
+            "\n\n_really_write = _write\n\n\ndef _write(path, content):\n"
+            "    shutil.rmtree(path.parent)\n    _really_write(path, content)\n"
+        )
+    with open(code / "minillama" / "layers" / "rmsnorm.py", "a") as file:
+        file.write("# edited\n")
+    assert run(code, home)[2] == []
+    assert len(list((home / "kernels").iterdir())) == 1
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
@@ -132,12 +185,15 @@ def test_a_full_disk_only_means_compiling_again(copy, tmp_path):
         file.write(
             "\n\ndef _write(path, content):\n    with open('/dev/full', 'wb') as file:\n        file.write(content)\n"
         )
-    assert "_normalise" in run(code, home)[1]
-    assert list((home / "kernels").iterdir()) == []
+    _, names, warned = run(code, home)
+    assert "_normalise" in names
+    assert len(warned) == 1
+    assert f"cannot write to {home / 'kernels'} (No space left on device)" in warned[0]
+    assert not (home / "kernels").exists()
 
 
 def test_the_folder_of_numba_is_used_where_it_is_set(copy, tmp_path):
-    folder, _ = run(*copy, NUMBA_CACHE_DIR=str(tmp_path / "theirs"))
+    folder, *_ = run(*copy, NUMBA_CACHE_DIR=str(tmp_path / "theirs"))
     assert Path(folder) == tmp_path / "theirs" / "minillama"
 
 
@@ -189,3 +245,10 @@ def test_the_package_counts_where_pip_installs_it(monkeypatch):
     is_installed = kernel_cache._is_installed.__wrapped__
     assert not is_installed(str(package / "layers" / "rope.py"))
     assert is_installed(str(package.parent / "another.py"))
+
+
+def test_importing_makes_no_folder(tmp_path):
+    code = "import minillama.ops, minillama.inference.fused"
+    environment = {**os.environ, "MINILLAMA_HOME": str(tmp_path / "home"), "NUMBA_CACHE_DIR": ""}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    assert not (tmp_path / "home").exists()

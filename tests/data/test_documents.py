@@ -29,11 +29,11 @@ def items(path, layout=None, **where):
     return [read.item for read in read_documents(path, layout, **where)]
 
 
-@pytest.mark.parametrize("ending", [".txt", ".jsonl", ".jsonl.gz"])
+@pytest.mark.parametrize("ending", [".txt", ".txt.gz", ".jsonl", ".jsonl.gz", ".JSONL", ".TXT.GZ"])
 def test_what_is_written_is_read(tmp_path, ending):
     documents = [Document("One.\nTwo.", {}), Document("Ünï – 漢字 😀\u2028x", {}), Document("a", {})]
     path = tmp_path / f"x{ending}"
-    path.write_bytes(b"".join(encode_documents([d], ending, TextLayout()) for d in documents))
+    path.write_bytes(b"".join(encode_documents([d], ending.lower(), TextLayout()) for d in documents))
     assert items(path) == documents
 
 
@@ -168,3 +168,38 @@ def test_files_of_folders(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="holds no file"):
         text_files([tmp_path / "empty"])
+
+
+def test_linked_folders_are_followed_once(tmp_path):
+    """A folder of links, as tools make it: to one beside it, to one inside it, up to itself, and to nothing."""
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    (tmp_path / "real" / "x.txt").write_text("one")
+    (tmp_path / "real" / "deep" / "y.txt").write_text("two")
+    folder = tmp_path / "folder"
+    (folder / "own").mkdir(parents=True)
+    (folder / "own" / "z.TXT").write_text("three")
+    for name, target in (("a", "../real"), ("again", "../real"), ("b", "own"), ("own/up", ".."), ("c", "nothing")):
+        (folder / name).symlink_to(target, target_is_directory=True)
+    (folder / "file.txt").symlink_to("../real/x.txt")
+    found = [str(path.relative_to(folder)) for path in text_files([folder])]
+    assert found == ["a/deep/y.txt", "a/x.txt", "file.txt", "own/z.TXT"]
+    (tmp_path / "link").symlink_to("folder")
+    assert len(text_files([tmp_path / "link"])) == 4
+
+
+def test_a_folder_that_cannot_be_read_is_not_left_out(tmp_path, monkeypatch):
+    """Root may read everything: the refusal is put in the place of the system's."""
+    import os
+
+    (tmp_path / "a.txt").write_text("one")
+    (tmp_path / "closed").mkdir()
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(PermissionError, match="closed"):
+        text_files([tmp_path])

@@ -255,7 +255,22 @@ def test_inputs_and_output_stay_apart(source, tmp_path):
             run_pipeline(PipelineSettings((inputs,), out, rules=()))
 
 
-@pytest.mark.parametrize("ending", [".txt", ".jsonl", ".jsonl.gz"])
+@pytest.mark.parametrize("name", ["out.csv", "out.json", "out.txt.zst", "OUT.gz"])
+def test_an_output_of_another_ending_is_refused(source, tmp_path, name):
+    with pytest.raises(ValueError, match=rf"a file ends in \.jsonl\.gz, .*, not \.{name.rpartition('.')[2]}; "):
+        settings_for(source, tmp_path / name)
+    (tmp_path / name).mkdir()  # a folder of that name is a folder
+    assert not settings_for(source, tmp_path / name).single_file
+
+
+def test_endings_in_capitals(source, tmp_path):
+    assert run_pipeline(settings_for(source, tmp_path / "OUT.TXT.GZ")).files == [tmp_path / "OUT.TXT.GZ"]
+    run_pipeline(settings_for(source, tmp_path / "out.txt.gz"))
+    assert (tmp_path / "OUT.TXT.GZ").read_bytes() == (tmp_path / "out.txt.gz").read_bytes()
+    assert settings_for(source, tmp_path / "v1.0").single_file is False
+
+
+@pytest.mark.parametrize("ending", [".txt", ".txt.gz", ".jsonl", ".jsonl.gz"])
 def test_endings(source, tmp_path, ending):
     one = tmp_path / f"one{ending}"
     assert run_pipeline(settings_for(source, one)).files == [one]
@@ -421,7 +436,7 @@ def test_without_matplotlib_only_the_plot_is_missing(run, source, tmp_path, monk
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     code, out, err = run(source, "--out", tmp_path / "out", "--rules", "gopher")
     assert (code, "report.md" in out, "report.png" in out) == (0, True, False)
-    assert "pip install 'minillama[train]'" in err
+    assert "pip install matplotlib" in err
 
 
 def test_ctrl_c_says_how_to_go_on(run, source, tmp_path, monkeypatch):

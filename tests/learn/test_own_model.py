@@ -166,3 +166,26 @@ def test_a_model_on_own_functions_trains(id, rng):
     assert found[0] == pytest.approx(expected[0], rel=1e-5)
     for (name, a), (_, b) in zip(named_arrays(found[1]), named_arrays(expected[1]), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 * np.abs(b).max(), err_msg=name)
+
+
+def test_prints_are_no_part_of_the_answer_and_a_long_loop_is_named(tmp_path, monkeypatch):
+    from minillama.cli import own
+
+    monkeypatch.setattr(own, "_PATIENCE", 0.2)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(Path.home() / ".cache" / "minillama" / "tests"))
+    monkeypatch.setenv("MINILLAMA_HOME", str(tmp_path))
+    start(tmp_path / "mine")
+    (tmp_path / "mine" / "04_rmsnorm.py").write_text(
+        "import time\nimport numpy as np\n\nprint('loaded')\nbegin = time.monotonic()\n\n\n"
+        "def rmsnorm_forward(x, weight, eps):\n    print('called')\n    while time.monotonic() < begin + 1:\n"
+        "        pass\n    return x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * weight\n"
+    )
+    arguments = ["generate", "Once", "-n", "2", "-t", "0", "-q"]
+    expected = CliRunner().invoke(app, arguments).stdout
+    only = ["--with", str(tmp_path / "mine"), "--unchecked", "--only", "rmsnorm_forward"]
+    found = CliRunner().invoke(app, [*arguments, *only], catch_exceptions=False)
+    assert found.stdout == expected
+    assert "loaded" in found.stderr
+    assert "called" in found.stderr
+    assert found.stderr.count("more than 0.2 seconds, now rmsnorm_forward in line 1") == 1
+    assert "Ctrl-C stops a loop without end" in found.stderr

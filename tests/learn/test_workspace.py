@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -16,6 +17,7 @@ from minillama.learn.workspace import folder as module
 from minillama.learn.workspace.checker import check_in_process
 from minillama.learn.workspace.folder import WorkspaceError, find_workspace, function_text, start
 from minillama.learn.workspace.watch import Watcher
+from minillama.learn.workspace.worker import load_file
 
 ROPE = get_exercise("rope_interleaved")
 
@@ -216,6 +218,27 @@ def test_watch_checks_what_was_saved(folder):
         assert len(shown) == 2
     finally:
         watcher.close()
+
+
+@pytest.mark.parametrize(("keys", "shown"), [(b"q", "waiting for a save"), (b"hn", "hint 1 of"), (b"", "waiting")])
+def test_watching_ends_with_its_pipe(folder, keys, shown):
+    """`echo q | minillama learn watch`: keys are read, and nobody is left who could press another."""
+    command = [sys.executable, "-m", "minillama", "learn", "watch", "--dir", str(folder)]
+    ended = subprocess.run(command, input=keys, capture_output=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert shown in ended.stdout.decode()
+
+
+def test_the_kernels_of_a_learner_are_kept_and_damage_does_no_harm(tmp_path, monkeypatch):
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    path = tmp_path / "01_numpy_to_numba.py"
+    path.write_text("from numba import njit\n\n\n@njit\ndef twice(x):\n    return 2 * x\n")
+    for hits, damage in ((0, None), (1, None), (0, b""), (0, b"garbage"), (1, None)):
+        for kept in (tmp_path / "home" / "kernels").glob("learner-*/*") if damage is not None else ():
+            kept.write_bytes(damage)
+        twice = load_file(path).twice
+        assert twice(21) == 42
+        assert sum(twice.stats.cache_hits.values()) == hits
 
 
 def test_the_speed_card_has_a_line_for_every_version(folder, monkeypatch):

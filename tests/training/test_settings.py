@@ -111,7 +111,7 @@ def test_wrong_models_are_named(model, message):
         parse(**{"dim = 16\nn_layers = 1\nn_heads = 2": model})
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe", b"a = ", b"[a]\n[a]\n"])
+@pytest.mark.parametrize("content", [b"\xff\xfea", b"\xe9", b"a = ", b"[a]\n[a]\n"])
 def test_files_that_are_no_toml(tmp_path, content):
     (tmp_path / "bad.toml").write_bytes(content)
     with pytest.raises(SettingsError, match=r"bad\.toml is not TOML"):

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ...files.home import cache_dir
+from ...files.home import HomeError, cache_dir, without_tilde
 from .downloads import DownloadError, DownloadProgress, disk_errors, has_size, no_progress, place_verified
 from .registry import (
     KNOWN_MODELS,
@@ -147,7 +147,9 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path | None:
 
 def cached_models() -> list[CachedModel]:
     """The known models that are on this machine, in the order of KNOWN_MODELS."""
-    found = []
+    found, own = [], None
+    with suppress(HomeError):
+        own = _models_dir()
     for model in KNOWN_MODELS.values():
         path = _find(model)
         if path is not None:
@@ -155,7 +157,7 @@ def cached_models() -> list[CachedModel]:
             if not model.is_single_file:
                 files = [path / name for name in needed_files(file.name for file in path.iterdir())]
             n_bytes = sum(file.stat().st_size for file in files)
-            in_hub = isinstance(model.source, HubSource) and path != _own_path(model)
+            in_hub = isinstance(model.source, HubSource) and path.parent != own
             found.append(CachedModel(model, path, n_bytes, in_hub))
     return found
 
@@ -184,7 +186,7 @@ def import_file(path: str | os.PathLike[str], name: str, *, progress: DownloadPr
     DownloadError
         The files are not the right ones; nothing was kept.
     """
-    model, source = get_known(name), Path(path).expanduser()
+    model, source = get_known(name), without_tilde(path)
     if isinstance(model.source, PackageSource):
         raise ValueError(f"{model.name} ships inside minillama: there is nothing to import")
     wanted = "file" if model.is_single_file else "folder"
@@ -199,7 +201,10 @@ def import_file(path: str | os.PathLike[str], name: str, *, progress: DownloadPr
 def _existing(name_or_path: str | os.PathLike[str]) -> Path | None:
     """The path when something is there; an empty string is not the current folder."""
     given = os.fspath(name_or_path)
-    path = Path(given).expanduser()
+    try:
+        path = without_tilde(given)
+    except HomeError:
+        return None
     return path if given.strip() and path.exists() else None
 
 
@@ -220,7 +225,9 @@ def _find(model: KnownModel) -> Path | None:
     """The model in minillama's cache or in the Hub's, whole, or None."""
     if isinstance(model.source, PackageSource):
         return Path(__file__).parents[2] / model.source.member
-    candidates: list[Path | None] = [_own_path(model)]
+    candidates: list[Path | None] = []
+    with suppress(HomeError):  # a user without a home folder has nothing in it
+        candidates.append(_own_path(model))
     if isinstance(model.source, HubSource):
         candidates.append(find_in_hub_cache(model.source))
     for path in candidates:
@@ -233,8 +240,11 @@ def _find_tokenizer(model: KnownModel) -> Path | None:
     """The separate tokenizer of `model` where it is on disk, or None."""
     if model.tokenizer is None:
         return None
-    own = _own_tokenizer_path(model)
-    return own if has_size(own, model.tokenizer.n_bytes) else find_in_hub_cache(model.tokenizer.source)
+    with suppress(HomeError):
+        own = _own_tokenizer_path(model)
+        if has_size(own, model.tokenizer.n_bytes):
+            return own
+    return find_in_hub_cache(model.tokenizer.source)
 
 
 def _fetch(model: KnownModel, progress: DownloadProgress, offline: bool) -> ResolvedModel:

@@ -78,7 +78,7 @@ def is_complete(folder: Path) -> bool:
         return bool(weights)
     index = folder / weights[0]
     try:
-        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        shards = set(json.loads(index.read_text(encoding="utf-8-sig"))["weight_map"].values())
         return bool(shards) and all((folder / shard).is_file() for shard in shards)
     except (ValueError, KeyError, TypeError, AttributeError, OSError):
         return False

@@ -18,7 +18,7 @@ def draw_filters(tally: Tally, path: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("the plot of the filters needs matplotlib: pip install 'minillama[train]'") from error
+        raise ImportError("the plot of the filters needs matplotlib: pip install matplotlib") from error
     filters = tally["filters"]
     names = list(filters)
     n_documents = max(tally["read"]["documents"], 1)

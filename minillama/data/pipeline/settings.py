@@ -13,7 +13,9 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...files.names import foreign_ending
 from ...files.suggestions import did_you_mean
+from ...files.text import decode_text
 from ..decision import Filter
 from ..documents import Document, TextLayout, read_documents, text_files
 from ..duplicates.minhash import MinHash
@@ -22,7 +24,7 @@ from ..rules.languages import defaults_for, known_languages
 
 OF_COLLECTIONS = ("exact", "minhash")
 """Rules that look at all documents together."""
-ENDINGS = (".jsonl.gz", ".jsonl", ".txt")
+ENDINGS = (".jsonl.gz", ".jsonl", ".txt.gz", ".txt")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class PipelineSettings:
 
     inputs: tuple[Path, ...]
     out: Path
-    """A folder of shards; or one file, when it ends in .txt, .jsonl or .jsonl.gz."""
+    """A folder of shards; or one file, when it ends in one of `ENDINGS`, in capitals, too."""
     rules: tuple[str, ...] | None = None
     """Of `RULES`, in the order they run; None takes all for which there is what they need."""
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -62,6 +64,11 @@ class PipelineSettings:
             raise ValueError("the rule contamination needs texts of evaluation sets: give --eval FILE")
         if self.ending not in ENDINGS:
             raise ValueError(f"shards end in {', '.join(ENDINGS)}; got {self.ending!r}")
+        if not self.single_file and (ending := foreign_ending(self.out)):
+            raise ValueError(
+                f"cannot write {self.out}: a file ends in {', '.join(ENDINGS)}, not {ending}; "
+                "for a folder of that name, make it first"
+            )
         if self.workers < 1:
             raise ValueError(f"workers must be at least 1, got {self.workers}")
 
@@ -78,12 +85,12 @@ class PipelineSettings:
     @property
     def single_file(self) -> bool:
         """The output is one file."""
-        return self.out.name.endswith(ENDINGS)
+        return self.out.name.lower().endswith(ENDINGS)
 
     @property
     def out_ending(self) -> str:
         """The ending of what is written."""
-        return next((e for e in ENDINGS if self.out.name.endswith(e)), self.ending)
+        return next((e for e in ENDINGS if self.out.name.lower().endswith(e)), self.ending)
 
     def before_and_after(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The rules of single documents before and after those of duplicates."""
@@ -220,8 +227,8 @@ class Config(NamedTuple):
 def read_config(path: Path) -> Config:
     """A filters.toml: `rules = [...]`, `language = "de"` or a list, and a table named after each rule."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = tomllib.loads(decode_text(path.read_bytes()))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not TOML: {error}") from error
     rules = content.pop("rules", None)
     if rules is not None and (not isinstance(rules, list) or not all(isinstance(rule, str) for rule in rules)):
@@ -247,10 +254,11 @@ def evaluation_texts(path: Path) -> Iterator[str]:
             yield from (cell for row in csv.reader(handle) for cell in row)
         return
     if path.suffix == ".json":
-        yield from _strings(json.loads(path.read_text(encoding="utf-8")))
+        yield from _strings(json.loads(decode_text(path.read_bytes())))
         return
     if ".jsonl" in path.suffixes:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as handle:
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rt", encoding="utf-8-sig") as handle:
             for line in handle:
                 if line.strip():
                     yield from _strings(json.loads(line))
@@ -263,7 +271,7 @@ def evaluation_texts(path: Path) -> Iterator[str]:
 def _evaluation_texts(path: Path) -> list[str]:
     try:
         return list(evaluation_texts(path))
-    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error, EOFError) as error:
+    except (ValueError, csv.Error, EOFError) as error:
         raise ValueError(f"the evaluation file {path} cannot be read: {error}") from error
 
 

@@ -7,7 +7,11 @@ come from network disks or from Windows into WSL. A process that has done its im
 from __future__ import annotations
 
 import hashlib
+import os
+import queue
+import stat
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -101,10 +105,10 @@ class Watcher:
 def single_keys() -> Iterator[Callable[[float], str]]:
     """A function that waits for a key for some seconds and returns it, or nothing.
 
-    Without a terminal it only waits.
+    Without a terminal the keys are what a pipe sends; when it ends, so does the watching, as with "q".
     """
-    if not sys.stdin.isatty():
-        yield lambda seconds: time.sleep(seconds) or ""  # type: ignore[func-returns-value]
+    if sys.stdin is None or not sys.stdin.isatty():
+        yield _PipedKeys().next
         return
     try:
         import select
@@ -120,6 +124,32 @@ def single_keys() -> Iterator[Callable[[float], str]]:
         yield lambda seconds: sys.stdin.read(1) if select.select([sys.stdin], [], [], seconds)[0] else ""
     finally:
         termios.tcsetattr(handle, termios.TCSADRAIN, before)
+
+
+class _PipedKeys:
+    """Keys from a pipe or a file, read beside the watching. Where stdin is nothing (/dev/null, closed) none come."""
+
+    def __init__(self) -> None:
+        self._keys = queue.SimpleQueue[str]()
+        try:
+            handle = sys.stdin.fileno()
+            is_nothing = stat.S_ISCHR(os.fstat(handle).st_mode)
+        except (AttributeError, OSError, ValueError):
+            return
+        if not is_nothing:
+            threading.Thread(target=self._read, args=(handle,), daemon=True).start()
+
+    def _read(self, handle: int) -> None:
+        while piece := os.read(handle, 1024):
+            for key in piece.decode("utf-8", "replace"):
+                self._keys.put(key)
+        self._keys.put("q")
+
+    def next(self, seconds: float) -> str:
+        try:
+            return self._keys.get(timeout=seconds)
+        except queue.Empty:
+            return ""
 
 
 def _windows_key(seconds: float) -> str:

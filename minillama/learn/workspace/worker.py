@@ -15,12 +15,13 @@ import json
 import linecache
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ...files.home import cache_dir
+from ...files.home import HomeError
 from ..chapters.catalogue import get_exercise
 from ..diagnosis.check import check_function
 from ..diagnosis.exceptions import explain_loading, reported
@@ -46,7 +47,7 @@ def load_file(path: Path) -> ModuleType:
 
 
 def _keep_kernels(module: ModuleType, text: str) -> None:
-    """Let Numba keep what it compiles for a file, in a folder named after the file's text.
+    """Keep what is compiled for a file, in a folder named after the file's text.
 
     The model runs on functions that another process has just checked: they are not compiled twice. A file that
     calls compiled functions of another one is left alone, because nobody would notice an edit there.
@@ -57,17 +58,14 @@ def _keep_kernels(module: ModuleType, text: str) -> None:
     compiled = [value for value in vars(module).values() if isinstance(value, numba.core.dispatcher.Dispatcher)]
     if any(function.py_func.__globals__ is not vars(module) for function in compiled):
         return
-    folder = cache_dir() / "kernels" / f"learner-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    before = numba.config.CACHE_DIR
+    from ...compute.kernel_cache import keep_on_disk, kernel_folder
+
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        numba.config.CACHE_DIR = str(folder)
-        for function in compiled:
-            function.enable_caching()
-    except (OSError, RuntimeError):
-        pass  # nowhere to write: compiled again in every process
-    finally:
-        numba.config.CACHE_DIR = before
+        folder = kernel_folder() / f"learner-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    except HomeError:
+        return  # compiled again in every process
+    for function in compiled:
+        keep_on_disk(function, folder)
 
 
 def check_file(
@@ -109,6 +107,9 @@ def main() -> None:
         answers.flush()
 
     from ... import ops  # noqa: F401  what most exercises import takes longest
+    from ...compute.kernel_cache import KernelCacheWarning
+
+    warnings.simplefilter("ignore", KernelCacheWarning)  # it would be shown as a print of the learner's
 
     say({"ready": True})
     _limit_memory()

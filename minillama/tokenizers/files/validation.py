@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from ...files.disguise import FIRST_BYTES, refuse_disguise
 from ...files.errors import CheckpointError
+from ...files.text import decode_text
 
 T = TypeVar("T")
 # Enough for every vocabulary of LLaMA's kind (SmolLM2's tokenizer.json has 2 to 4 MB), and little enough
@@ -43,7 +44,7 @@ def read_bounded(path: str | PathLike[str]) -> bytes:
 def read_json(data: bytes, path: str | PathLike[str]) -> dict[str, Any]:
     """The object in a JSON file, or a CheckpointError."""
     try:
-        root = json.loads(data.decode("utf-8"))
+        root = json.loads(decode_text(data))
     except (ValueError, RecursionError) as error:
         raise CheckpointError(path, "JSON", f"cannot be read: {error}") from error
     return expect(root, dict, path, "JSON")

@@ -53,7 +53,7 @@ def load_word_list(path: str | Path) -> frozenset[str]:
         The file cannot be read or lists nothing.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(
             f"word list {path} cannot be read ({error}); expected UTF-8 text with one word a line"
