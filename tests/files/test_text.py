@@ -63,7 +63,7 @@ def test_settings_of_training(marked, tmp_path):
 
 def test_settings_of_filters(marked, tmp_path):
     (tmp_path / "filters.toml").write_bytes(marked('rules = ["gopher"]\n[gopher]\nmin_words = 20\n'))
-    assert read_config(tmp_path / "filters.toml") == (("gopher",), {"gopher": {"min_words": 20}})
+    assert read_config(tmp_path / "filters.toml") == (("gopher",), (), {"gopher": {"min_words": 20}})
 
 
 def test_json(marked, tmp_path):
