@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..tokenizers import Tokenizer
+from .arguments import stop_strings
 from .generate import FinishReason, GeneratedToken, TokenStream
 
 
@@ -42,10 +43,8 @@ class StopStrings:
     back until the next piece decides.
     """
 
-    def __init__(self, stop: Sequence[str]) -> None:
-        if any(not s for s in stop):
-            raise ValueError("a stop string must not be empty")
-        self._stop = list(stop)
+    def __init__(self, stop: str | Iterable[str] | None) -> None:
+        self._stop = stop_strings(stop)
         self._held = ""
         self.found = False
 
@@ -78,7 +77,11 @@ class TextStream:
     """
 
     def __init__(
-        self, tokens: TokenStream, tokenizer: Tokenizer, before: Sequence[int] = (), stop: Sequence[str] = ()
+        self,
+        tokens: TokenStream,
+        tokenizer: Tokenizer,
+        before: Sequence[int] = (),
+        stop: str | Iterable[str] | None = None,
     ) -> None:
         self.tokens, self.result = tokens, Generation()
         self._decoder = tokenizer.stream()

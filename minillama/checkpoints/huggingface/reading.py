@@ -24,6 +24,7 @@ from ...params import build_params
 from ...quantization.formats import PackedArray, Weight
 from ..common.checkpoint import Checkpoint, check_names, check_shape, make_config
 from ..common.safetensors import SafetensorsFile
+from .generation import read_stop_ids
 from .names import CONFIG_NAME, huggingface_name
 
 WEIGHTS_NAME = "model.safetensors"
@@ -70,7 +71,8 @@ def read_huggingface(folder: str | os.PathLike[str]) -> Checkpoint:
         weight = file.weight(stored)
         return _to_interleaved(weight, config.head_dim) if name.endswith((".wq", ".wk")) else weight
 
-    return Checkpoint(folder, "Hugging Face safetensors", config, build_params(config, get), description)
+    stop_ids = read_stop_ids(folder, description)
+    return Checkpoint(folder, "Hugging Face safetensors", config, build_params(config, get), description, stop_ids)
 
 
 def parse_config(description: dict[str, Any], path: Path) -> ModelConfig:
