@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -246,13 +246,12 @@ class LLM:
             When the continuation is empty, or has no token of its own: no log-probabilities add up to 0, which would
             beat every real answer.
         """
-        texts = [isinstance(part, str) for part in (context, continuation)]
-        if all(texts):
-            before, after = self._encode_pair(str(context), str(continuation))
-        elif any(texts):
-            raise ValueError("give context and continuation both as text or both as ids")
-        else:
+        if isinstance(context, str) and isinstance(continuation, str):
+            before, after = self._encode_pair(context, continuation)
+        elif _are_ids(context) and _are_ids(continuation):
             before, after = list(context), list(continuation)
+        else:
+            raise ValueError("give context and continuation both as text or both as ids")
         return sequence_logprobs(session or self.session(), before, after)
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
@@ -289,6 +288,10 @@ class LLM:
         with session.held:
             session.continue_with(ids)
             return TokenStream(session, chosen, rng, max_tokens=limit, stop_ids=stop_ids, n_ids=n_ids), texts
+
+
+def _are_ids(tokens: object) -> TypeGuard[Iterable[int]]:
+    return isinstance(tokens, Iterable) and not isinstance(tokens, str | bytes | bytearray)
 
 
 def _start_id(tokenizer: Tokenizer) -> int:

@@ -4,8 +4,9 @@ A fork copies the memory of a process and one of its threads. What the others he
 
 * Numba's OpenMP threads do not exist in the child, and GNU OpenMP ends a child that asks for them. There a kernel
   runs on one thread.
-* A lock that another thread held would stay locked for ever. The child gets a new lock. The fork waits until no
-  kernel is being compiled, because a compiler in the middle of its work cannot be copied; compiling ends by itself.
+* A lock that another thread held would stay locked for ever, and what it was doing half done: compiling, importing.
+  A fork therefore waits for the kernel, or the compiler, that is running. It does not wait for ever; the child
+  gets new locks.
 
 Other processes ("spawn", "forkserver") begin afresh and are not concerned.
 """
@@ -18,45 +19,54 @@ import threading
 from contextlib import AbstractContextManager
 from typing import Any
 
+# No kernel takes that long, short of a very long prompt to a very large model.
+_PATIENCE = 60.0
+
 
 class _State:
-    """What a child has to replace."""
+    """What a child has to replace, and what a fork holds while it is under way."""
 
-    # Numba's simplest threading layer aborts the process when two threads launch kernels at once.
-    kernels = threading.RLock()
-    has_threads = True
-    compiler: Any = None  # Numba's lock, while a fork is under way
+    def __init__(self) -> None:
+        # Numba's simplest threading layer aborts the process when two threads launch kernels at once.
+        self.kernels = threading.RLock()
+        self.has_threads = True
+        self.held: list[Any] = []
+
+
+_STATE = _State()
 
 
 def one_at_a_time() -> AbstractContextManager[Any]:
     """The lock to hold while a model runs."""
-    return _State.kernels
+    return _STATE.kernels
 
 
 def has_threads() -> bool:
     """Whether kernels can have more than one thread in this process."""
-    return _State.has_threads
+    return _STATE.has_threads
 
 
 def _before_fork() -> None:
-    module = sys.modules.get("numba.core.compiler_lock")
-    lock = None if module is None else module.global_compiler_lock
-    if lock is not None:
-        lock.acquire()
-    _State.compiler = lock
+    held = []
+    if _STATE.kernels.acquire(timeout=_PATIENCE):
+        held.append(_STATE.kernels)
+    if (module := sys.modules.get("numba.core.compiler_lock")) is not None:
+        module.global_compiler_lock.acquire()
+        held.append(module.global_compiler_lock)
+    _STATE.held = held
 
 
 def _after_in_parent() -> None:
-    lock, _State.compiler = _State.compiler, None
-    if lock is not None:
+    held, _STATE.held = _STATE.held, []
+    for lock in reversed(held):
         lock.release()
 
 
 def _after_in_child() -> None:
     _after_in_parent()
-    _State.kernels = threading.RLock()
+    _STATE.kernels = threading.RLock()
     if _openmp_has_started():
-        _State.has_threads = False
+        _STATE.has_threads = False
 
 
 def _openmp_has_started() -> bool:

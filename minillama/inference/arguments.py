@@ -32,7 +32,7 @@ def number(name: str, value: Any, allowed: str, is_allowed: Callable[[float], bo
     except OverflowError:  # an int beyond float64
         found = math.inf
     if not is_allowed(found):
-        raise ValueError(f"{name} must be {allowed}, got {value!r}")
+        raise ValueError(f"{name} must be {allowed}, got {value!r:.80}")
     return found
 
 
@@ -41,7 +41,7 @@ def whole_number(name: str, value: Any, allowed: str, least: int = 0) -> int:
     value = _real(name, value, allowed)
     is_whole = isinstance(value, Integral) or (math.isfinite(value) and value == int(value))
     if not is_whole or value < least:
-        raise ValueError(f"{name} must be {allowed}, got {value!r}")
+        raise ValueError(f"{name} must be {allowed}, got {value!r:.80}")
     return int(value)
 
 
