@@ -134,7 +134,7 @@ def _to_llama2c(
     if not isinstance(tokenizer, SentencePieceBPE):
         return [target]
     beside = target.with_name(f"{target.stem}.tokenizer.bin")
-    write_llama2c_tokenizer(beside, tokenizer)
+    write_llama2c_tokenizer(beside, tokenizer, checkpoint.config.vocab_size)
     return [target, beside]
 
 

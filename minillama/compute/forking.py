@@ -29,44 +29,39 @@ class _State:
     def __init__(self) -> None:
         # Numba's simplest threading layer aborts the process when two threads launch kernels at once.
         self.kernels = threading.RLock()
-        self.has_threads = True
+        self.has_threads = True  # whether kernels can have more than one in this process
         self.held: list[Any] = []
 
 
-_STATE = _State()
+STATE = _State()
 
 
 def one_at_a_time() -> AbstractContextManager[Any]:
     """The lock to hold while a model runs."""
-    return _STATE.kernels
-
-
-def has_threads() -> bool:
-    """Whether kernels can have more than one thread in this process."""
-    return _STATE.has_threads
+    return STATE.kernels
 
 
 def _before_fork() -> None:
     held = []
-    if _STATE.kernels.acquire(timeout=_PATIENCE):
-        held.append(_STATE.kernels)
+    if STATE.kernels.acquire(timeout=_PATIENCE):
+        held.append(STATE.kernels)
     if (module := sys.modules.get("numba.core.compiler_lock")) is not None:
         module.global_compiler_lock.acquire()
         held.append(module.global_compiler_lock)
-    _STATE.held = held
+    STATE.held = held
 
 
 def _after_in_parent() -> None:
-    held, _STATE.held = _STATE.held, []
+    held, STATE.held = STATE.held, []
     for lock in reversed(held):
         lock.release()
 
 
 def _after_in_child() -> None:
     _after_in_parent()
-    _STATE.kernels = threading.RLock()
+    STATE.kernels = threading.RLock()
     if _openmp_has_started():
-        _STATE.has_threads = False
+        STATE.has_threads = False
 
 
 def _openmp_has_started() -> bool:

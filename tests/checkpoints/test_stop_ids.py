@@ -189,6 +189,29 @@ def test_a_padded_model_becomes_gguf(tmp_path):
     np.testing.assert_allclose(llm.logits(ids), before.logits(ids), atol=1e-4)
 
 
+def test_a_padded_model_becomes_llama2c(tmp_path):
+    plain = SentencePieceBPE(PIECES[:FIRST_END], bos_id=1, eos_id=2)
+    config, params = model(vocab_size=FIRST_END + 8)
+    write_native(tmp_path / "padded", config, params)
+    save_tokenizer(plain, tmp_path / "padded")
+    model_file, vocabulary = convert_checkpoint(tmp_path / "padded", tmp_path / "m.bin")
+    llm = minillama.load(model_file, tokenizer=vocabulary)
+    assert llm.tokenizer.vocab_size == config.vocab_size
+    for text in ("hello hello oh", f"[PAD{FIRST_END}] hello"):
+        assert llm.encode_prompt(text) == plain.encode(text)
+
+
+@pytest.mark.parametrize("target", ["m.gguf", "m.bin"])
+def test_a_format_with_a_row_for_each_token_refuses_more_tokens(tmp_path, target):
+    config, params = model(vocab_size=FIRST_END - 2)
+    write_native(tmp_path / "model", config, params)
+    save_tokenizer(SentencePieceBPE(PIECES[:FIRST_END], bos_id=1, eos_id=2), tmp_path / "model")
+    with pytest.raises(
+        ValueError, match=rf"{FIRST_END - 2}.*{FIRST_END}|{FIRST_END} tokens, the model {FIRST_END - 2}"
+    ):
+        convert_checkpoint(tmp_path / "model", tmp_path / target)
+
+
 def test_more_tokens_than_the_model_has(tmp_path):
     """It loads; a text that needs one of them is refused, others are not."""
     path = hf_folder(tmp_path, [262], vocab_size=N_PIECES - len(ENDS))
