@@ -19,7 +19,7 @@ from .inference.generate import TokenStream, generate_batch
 from .inference.runner import runner_for
 from .inference.sampling import Sampling
 from .inference.session import Session, sequence_logprobs
-from .inference.text import Generation, TextStream, ends_of
+from .inference.text import Generation, TextStream, ends_of, text_of
 from .model import output_head
 from .ops import FAST, Ops
 from .params import Params
@@ -186,7 +186,7 @@ class LLM:
             decoder = self.tokenizer.stream()
             for id_ in prompt:
                 decoder.feed(id_)
-            text = "".join([decoder.feed(id_) for id_ in row.ids]) + decoder.flush()
+            text = "".join([text_of(id_, decoder, self.tokenizer) for id_ in row.ids]) + decoder.flush()
             out.append(Generation(text, row.ids, row.logprobs, row.finish_reason))
         return out
 

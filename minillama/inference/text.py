@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ..tokenizers import Tokenizer
+from ..tokenizers import StreamDecoder, Tokenizer, TokenType
 from .arguments import stop_strings
 from .generate import FinishReason, GeneratedToken, TokenStream
 
@@ -13,6 +13,15 @@ from .generate import FinishReason, GeneratedToken, TokenStream
 def ends_of(tokenizer: Tokenizer) -> frozenset[int]:
     """The tokens that end a text. A BOS begins the next one: the TinyStories models end with it."""
     return tokenizer.stop_ids | ({tokenizer.bos_id} if tokenizer.bos_id is not None else set())
+
+
+def text_of(id_: int, decoder: StreamDecoder, tokenizer: Tokenizer) -> str:
+    """The text that a generated token completes.
+
+    Padding has none, neither rows beyond the vocabulary nor the unused tokens that GGUF files have for them.
+    """
+    is_padding = id_ >= tokenizer.vocab_size or tokenizer.types[id_] == TokenType.UNUSED
+    return "" if is_padding else decoder.feed(id_)
 
 
 @dataclass
@@ -84,7 +93,7 @@ class TextStream:
         stop: str | Iterable[str] | None = None,
     ) -> None:
         self.tokens, self.result = tokens, Generation()
-        self._decoder = tokenizer.stream()
+        self._tokenizer, self._decoder = tokenizer, tokenizer.stream()
         for id_ in before:  # so that a first " word" keeps its space after a prompt
             self._decoder.feed(id_)
         self._stop = StopStrings(stop)
@@ -92,7 +101,7 @@ class TextStream:
     def __iter__(self) -> Iterator[str]:
         for token in self.tokens:
             self._note(token)
-            if piece := self._show(self._decoder.feed(token.id)):
+            if piece := self._show(text_of(token.id, self._decoder, self._tokenizer)):
                 yield piece
             if self._stop.found:
                 self.result.finish_reason = "stop"

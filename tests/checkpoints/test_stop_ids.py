@@ -14,6 +14,11 @@ from minillama.checkpoints.loading import load_checkpoint, open_model
 from minillama.checkpoints.native import write_native
 from minillama.config import ModelConfig
 from minillama.files.errors import CheckpointError
+from minillama.inference.generate import TokenStream
+from minillama.inference.runner import runner_for
+from minillama.inference.sampling import GREEDY
+from minillama.inference.session import Session
+from minillama.inference.text import TextStream
 from minillama.llm import LLM
 from minillama.ops import FAST, REFERENCE
 from minillama.params import init_params
@@ -187,6 +192,27 @@ def test_a_padded_model_becomes_gguf(tmp_path):
         assert llm.encode_prompt(text) == before.encode_prompt(text)
     ids = before.encode_prompt("hello")
     np.testing.assert_allclose(llm.logits(ids), before.logits(ids), atol=1e-4)
+
+
+def test_the_unused_tokens_of_a_gguf_file_have_no_text(tmp_path):
+    """llama.cpp chooses them, and writes nothing."""
+    path = hf_folder(tmp_path / "hf", range(N_PIECES, N_PIECES + 8), vocab_size=N_PIECES + 8)
+    convert_checkpoint(path, tmp_path / "m.gguf")
+    llm = minillama.load(tmp_path / "m.gguf")
+    for found in (llm.generate("hello", max_tokens=6, temperature=0), *llm.generate_batch(["h", "e"], max_tokens=6)):
+        assert len(found.ids) == 6
+        assert min(found.ids) >= N_PIECES
+        assert found.text == ""
+
+
+def test_a_stream_of_any_ids_is_shown(tmp_path):
+    """Where the caller sets no limit, ids beyond the tokenizer come, and have no text."""
+    config, params = model(vocab_size=N_PIECES + 8, favoured=range(N_PIECES, N_PIECES + 8))
+    session = Session(runner_for(params, config))
+    session.feed([1, 5])
+    tokens = TokenStream(session, GREEDY, np.random.default_rng(0), max_tokens=6)
+    found = TextStream(tokens, tokenizer()).run()
+    assert (len(found.ids), found.text, found.finish_reason) == (6, "", "length")
 
 
 def test_a_padded_model_becomes_llama2c(tmp_path):
