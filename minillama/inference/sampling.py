@@ -146,18 +146,18 @@ def keep_min_p(logits: Logits, min_p: float) -> Logits:
 
 
 def scaled_logits(logits: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
-    """The logits (V,) divided by the temperature, after the largest was subtracted from all.
+    """The logits (V,) divided by the temperature.
 
-    Softmax gives the same, and the largest stays 0 at any temperature: the smaller it is, the nearer to -inf are all
-    others, where the quotients of the logits themselves would all be infinite.
+    Where a tiny temperature makes the largest infinite, it is subtracted from all first: softmax gives the same, the
+    largest stays 0, and the others go to -inf as in the limit.
     """
     with np.errstate(over="ignore"):
-        scaled: NDArray[np.float64] = (logits - logits.max()) / temperature
-    return scaled
+        scaled: NDArray[np.float64] = logits / temperature
+        return scaled if np.isfinite(scaled.max()) else (logits - logits.max()) / temperature
 
 
 def filtered_logits(logits: Logits, settings: Sampling, previous: Iterable[int] = ()) -> NDArray[np.float64]:
-    """The logits (V,) that a token is drawn from: every filter in order, -inf for dropped tokens; the largest is 0.
+    """The logits (V,) that a token is drawn from: every filter in order, -inf for dropped tokens.
 
     Not for temperature 0, which draws nothing.
     """
@@ -237,8 +237,10 @@ def _drop_outside_nucleus(weights, logits, total, top_p, strict):
 @kernel(exact=True)
 def _draw(logits, temperature, top_k, top_p, min_p, strict, u):
     """The token at which the cumulative distribution passes `u` in [0, 1)."""
-    scaled = (logits - logits.max()) / temperature
-    weights = np.exp(scaled)
+    scaled = logits / temperature
+    if not np.isfinite(scaled.max()):
+        scaled = (logits - logits.max()) / temperature
+    weights = np.exp(scaled - scaled.max())
     if 0 < top_k < scaled.size:
         kth_largest = np.partition(scaled, scaled.size - top_k)[scaled.size - top_k]
         for i in range(scaled.size):
