@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .config import ModelConfig, named_config
     from .files.errors import CheckpointError
     from .inference.sampling import GREEDY, Sampling
-    from .inference.session import Session
+    from .inference.session import Session, SessionInUseError
     from .inference.text import Generation
     from .kv_cache import ContextFullError
     from .llm import LLM, load
@@ -30,6 +30,7 @@ _HOME = {
     "ModelConfig": "config",
     "named_config": "config",
     "Session": "inference.session",
+    "SessionInUseError": "inference.session",
     "ContextFullError": "kv_cache",
     "LLM": "llm",
     "Generation": "inference.text",
@@ -54,6 +55,7 @@ __all__ = [
     "Ops",
     "Sampling",
     "Session",
+    "SessionInUseError",
     "load",
     "named_config",
     "replace_layer",

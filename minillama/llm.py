@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -13,12 +13,13 @@ from .checkpoints.hub.models import DownloadProgress
 from .checkpoints.loading import open_model
 from .compute.threads import set_threads
 from .config import ModelConfig
+from .inference.arguments import prompt_text, prompt_texts, random_seed, stop_strings, token_limit
 from .inference.chat import ChatTemplate, template_for
 from .inference.generate import TokenStream, generate_batch
 from .inference.runner import runner_for
 from .inference.sampling import Sampling
 from .inference.session import Session, sequence_logprobs
-from .inference.text import Generation, TextStream, ends_of
+from .inference.text import Generation, TextStream, ends_of, text_of
 from .model import output_head
 from .ops import FAST, Ops
 from .params import Params
@@ -38,6 +39,8 @@ class LLM:
         What runs it: sessions and batches hold the same.
     name : str
         What it was loaded as.
+    stop_ids : frozenset of int
+        The tokens that end a text or an answer, as the model's files and its tokenizer name them.
     """
 
     def __init__(
@@ -50,17 +53,14 @@ class LLM:
         exact: bool = False,
         kv_dtype: DTypeLike = np.float32,
         name: str = "model",
+        stop_ids: Iterable[int] = (),
     ) -> None:
-        if tokenizer is not None and tokenizer.vocab_size > config.vocab_size:
-            raise ValueError(
-                f"{name}: the tokenizer has {tokenizer.vocab_size} tokens, the model {config.vocab_size}: "
-                "they do not belong together"
-            )
         self.params, self.config, self.name = params, config, name
         if np.dtype(kv_dtype) not in (np.float32, np.float16):
             raise ValueError(f"keys and values are kept in float32 or float16, not {np.dtype(kv_dtype)}")
         self._tokenizer, self._kv_dtype, self._exact = tokenizer, np.dtype(kv_dtype), exact
         self.runner = runner_for(params, config, ops, exact=exact)
+        self.stop_ids = frozenset(stop_ids) | (frozenset() if tokenizer is None else tokenizer.stop_ids)
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -94,16 +94,34 @@ class LLM:
         """The ids of a prompt as generation starts from it: BOS where the model expects one.
 
         An empty prompt becomes BOS (EOS for a vocabulary without one).
+
+        Raises
+        ------
+        TypeError
+            When it is not a text.
+        ValueError
+            When it needs a token that the model does not have.
         """
-        ids = self.tokenizer.encode(prompt)
-        return ids or [_start_id(self.tokenizer)]
+        ids = self.tokenizer.encode(prompt_text(prompt))
+        return self._of_the_model(ids or [_start_id(self.tokenizer)])
+
+    def _of_the_model(self, ids: list[int]) -> list[int]:
+        """`ids`, all of which have a row in the model; a tokenizer may have more."""
+        n_rows = self.config.vocab_size
+        if beyond := [id_ for id_ in ids if id_ >= n_rows]:
+            raise ValueError(
+                f"the text has the token {self.tokenizer.token_text(beyond[0])!r} (id {beyond[0]}), which {self.name} "
+                f"lacks: the tokenizer has {self.tokenizer.vocab_size} tokens, the model {n_rows}; leave it out, or "
+                "give the tokenizer that belongs to the model"
+            )
+        return ids
 
     def stream(
         self,
         prompt: str,
         *,
         max_tokens: int | None = 256,
-        stop: Sequence[str] = (),
+        stop: str | Iterable[str] | None = None,
         seed: int | None = None,
         session: Session | None = None,
         sampling: Sampling | None = None,
@@ -116,7 +134,7 @@ class LLM:
         prompt : str
         max_tokens : int or None
             None continues to the end of the context.
-        stop : sequence of str
+        stop : str or list of str, optional
             Generation ends before any of these; they are not shown.
         seed : int, optional
             The same seed gives the same text; without one it differs each time.
@@ -124,9 +142,16 @@ class LLM:
             Reuses what its cache shares with the prompt.
         sampling : Sampling, optional
             Or its fields by name: temperature, top_k, top_p, min_p, repetition_penalty.
+
+        Raises
+        ------
+        ValueError
+            When an option or the prompt is not possible. TypeError when it is of another kind.
+        SessionInUseError
+            When another thread generates in the session; see `Session`.
         """
-        ids = self.encode_prompt(prompt)
-        tokens = self._start_tokens(ids, max_tokens, seed, session, sampling, settings, ends_of(self.tokenizer))
+        ids, stop_ids = self.encode_prompt(prompt), self.stop_ids | ends_of(self.tokenizer)
+        tokens, stop = self._start_tokens(ids, stop_ids, max_tokens, stop, seed, session, sampling, settings)
         return TextStream(tokens, self.tokenizer, before=ids, stop=stop)
 
     def generate(self, prompt: str, **options: Any) -> Generation:
@@ -135,21 +160,24 @@ class LLM:
 
     def generate_batch(
         self,
-        prompts: Sequence[str],
+        prompts: Iterable[str],
         *,
-        max_tokens: int = 256,
-        seed: int = 0,
+        max_tokens: int | None = 256,
+        seed: int | None = 0,
         sampling: Sampling | None = None,
         **settings: Any,
     ) -> list[Generation]:
-        """Continue several prompts together; row b as it would go alone with seed + b."""
-        ids = [self.encode_prompt(prompt) for prompt in prompts]
+        """Continue several prompts together; row b as it would go alone with seed + b.
+
+        Options and errors as in `stream`; seed None gives other texts each time.
+        """
+        ids = [self.encode_prompt(prompt) for prompt in prompt_texts(prompts)]
         rows = generate_batch(
             self.runner,
             ids,
             _chosen_sampling(sampling, settings),
             max_tokens=max_tokens,
-            stop_ids=ends_of(self.tokenizer),
+            stop_ids=self.stop_ids | ends_of(self.tokenizer),
             n_ids=self.tokenizer.vocab_size,
             seed=seed,
             kv_dtype=self._kv_dtype,
@@ -159,7 +187,7 @@ class LLM:
             decoder = self.tokenizer.stream()
             for id_ in prompt:
                 decoder.feed(id_)
-            text = "".join([decoder.feed(id_) for id_ in row.ids]) + decoder.flush()
+            text = "".join([text_of(id_, decoder, self.tokenizer) for id_ in row.ids]) + decoder.flush()
             out.append(Generation(text, row.ids, row.logprobs, row.finish_reason))
         return out
 
@@ -172,7 +200,7 @@ class LLM:
         messages: Sequence[Mapping[str, str]],
         *,
         max_tokens: int | None = None,
-        stop: Sequence[str] = (),
+        stop: str | Iterable[str] | None = None,
         seed: int | None = None,
         session: Session | None = None,
         template: str | None = None,
@@ -190,8 +218,9 @@ class LLM:
             A chat format by name, when the model does not say which it was trained with.
         """
         chat = self.chat_template(template)
-        ids = chat.encode(messages, self.tokenizer)
-        tokens = self._start_tokens(ids, max_tokens, seed, session, sampling, settings, chat.stop_ids(self.tokenizer))
+        ids, stop_ids = chat.encode(messages, self.tokenizer), self.stop_ids | chat.stop_ids(self.tokenizer)
+        ids = self._of_the_model(ids)
+        tokens, stop = self._start_tokens(ids, stop_ids, max_tokens, stop, seed, session, sampling, settings)
         return TextStream(tokens, self.tokenizer, stop=stop)
 
     def chat(self, messages: Sequence[Mapping[str, str]], **options: Any) -> Generation:
@@ -207,41 +236,63 @@ class LLM:
     ) -> NDArray[np.float64]:
         """log p of each token of `continuation` after `context`.
 
-        Texts are tokenised together and divided afterwards, spaces at the end of the context
-        going to the continuation, as evaluation harnesses do; ids are taken as they are.
+        Texts are divided as lm-evaluation-harness does it: white space at the end of the context goes to the
+        continuation; both together are tokenised; the continuation has the tokens of the whole from the number on
+        that the context has by itself. Where a token of the whole crosses the border these are not the
+        continuation's letters exactly, and there may be none. Ids are taken as they are.
+
+        Raises
+        ------
+        ValueError
+            When the continuation is empty, or has no token of its own: no log-probabilities add up to 0, which would
+            beat every real answer.
         """
         if isinstance(context, str) and isinstance(continuation, str):
             before, after = self._encode_pair(context, continuation)
-        elif isinstance(context, str) or isinstance(continuation, str):
-            raise ValueError("give context and continuation both as text or both as ids")
-        else:
+        elif _are_ids(context) and _are_ids(continuation):
             before, after = list(context), list(continuation)
+        else:
+            raise ValueError("give context and continuation both as text or both as ids")
         return sequence_logprobs(session or self.session(), before, after)
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        if not continuation:
+            raise ValueError("the continuation is empty: give a text whose probability is wanted")
         stripped = context.rstrip()
-        continuation = context[len(stripped) :] + continuation
-        whole, before = self.tokenizer.encode(stripped + continuation), self.tokenizer.encode(stripped)
+        moved = context[len(stripped) :] + continuation
+        whole, before = self.tokenizer.encode(stripped + moved), self.tokenizer.encode(stripped)
         if not before:
             before = [_start_id(self.tokenizer)]
             whole = before + whole
-        return before, whole[len(before) :]
+        if len(whole) <= len(before):
+            raise ValueError(
+                f"{continuation!r:.60} has no token of its own after this context: both together have {len(whole)} "
+                f"tokens, the context alone {len(before)}; divide the text between two words"
+            )
+        return self._of_the_model(before), self._of_the_model(whole[len(before) :])
 
     def _start_tokens(
         self,
         ids: list[int],
+        stop_ids: frozenset[int],
         max_tokens: int | None,
+        stop: str | Iterable[str] | None,
         seed: int | None,
         session: Session | None,
         sampling: Sampling | None,
         settings: Mapping[str, Any],
-        stop_ids: frozenset[int],
-    ) -> TokenStream:
-        chosen = _chosen_sampling(sampling, settings)
-        session = session or self.session()
-        session.continue_with(ids)
-        rng, n_ids = np.random.default_rng(seed), self.tokenizer.vocab_size
-        return TokenStream(session, chosen, rng, max_tokens=max_tokens, stop_ids=stop_ids, n_ids=n_ids)
+    ) -> tuple[TokenStream, tuple[str, ...]]:
+        """Run a prompt; the stream of tokens that follow, and the texts to stop at. All options are checked before."""
+        limit, texts, chosen = token_limit(max_tokens), stop_strings(stop), _chosen_sampling(sampling, settings)
+        rng, n_ids = np.random.default_rng(random_seed(seed)), self.tokenizer.vocab_size
+        session = self.session() if session is None else session
+        with session.held:
+            session.continue_with(ids)
+            return TokenStream(session, chosen, rng, max_tokens=limit, stop_ids=stop_ids, n_ids=n_ids), texts
+
+
+def _are_ids(tokens: object) -> TypeGuard[Iterable[int]]:
+    return isinstance(tokens, Iterable) and not isinstance(tokens, str | bytes | bytearray)
 
 
 def _start_id(tokenizer: Tokenizer) -> int:
@@ -255,11 +306,10 @@ def _start_id(tokenizer: Tokenizer) -> int:
 def _chosen_sampling(sampling: Sampling | None, settings: Mapping[str, Any]) -> Sampling:
     if sampling is not None and settings:
         raise ValueError(f"give either sampling= or its fields, not both: {', '.join(settings)}")
-    try:
-        return sampling or Sampling(**settings)
-    except TypeError as error:
+    if unknown := [name for name in settings if name not in Sampling.__dataclass_fields__]:
         fields = ", ".join(Sampling.__dataclass_fields__)
-        raise TypeError(f"unknown option among {', '.join(settings)}; sampling takes {fields}") from error
+        raise TypeError(f"unknown option {', '.join(unknown)}; sampling takes {fields}")
+    return sampling or Sampling(**settings)
 
 
 def load(
@@ -312,4 +362,5 @@ def load(
         exact=exact,
         kv_dtype=kv_dtype,
         name=str(model),
+        stop_ids=checkpoint.stop_ids,
     )

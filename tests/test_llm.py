@@ -1,5 +1,7 @@
 """The Python interface: text in, text out."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -98,8 +100,41 @@ def test_logprobs_of_text_and_ids(llm):
     np.testing.assert_array_equal(llm.logprobs(context + " ", "time"), expected)
     assert llm.logprobs(context, " time").sum() > llm.logprobs(context, " ball").sum()
     assert llm.logprobs("", "Once").size == len(llm.tokenizer.encode("Once")) - 1
-    with pytest.raises(ValueError, match="both as text or both as ids"):
-        llm.logprobs("a", [1])
+    for wrong in (("a", [1]), ([1], "a"), (b"a", b"b"), (None, [1])):
+        with pytest.raises(ValueError, match="both as text or both as ids"):
+            llm.logprobs(*wrong)
+
+
+def lm_eval_ids(tokenizer, context, continuation):
+    """How lm-evaluation-harness divides the tokens of two texts (`_encode_pair` of its API)."""
+    n_spaces = len(context) - len(context.rstrip())
+    if n_spaces > 0:
+        context, continuation = context[:-n_spaces], context[-n_spaces:] + continuation
+    whole, before = tokenizer.encode(context + continuation), tokenizer.encode(context)
+    return before, whole[len(before) :]
+
+
+def test_logprobs_where_the_border_is_inside_a_word(llm):
+    """As the harness has it, and an error where that leaves the continuation without any token: 0.0 is no score."""
+    context, n_merged, n_scored = "Once upon a time there was a lit", 0, 0
+    for cut in range(1, len(context)):
+        for continuation in (context[cut:] + "tle girl", "s"):
+            before, after = lm_eval_ids(llm.tokenizer, context[:cut], continuation)
+            if after:
+                np.testing.assert_array_equal(llm.logprobs(context[:cut], continuation), llm.logprobs(before, after))
+                n_scored += 1
+            else:
+                with pytest.raises(ValueError, match="has no token of its own after this context: both together have"):
+                    llm.logprobs(context[:cut], continuation)
+                n_merged += 1
+    assert n_merged > 0
+    assert n_scored > 50
+
+
+@pytest.mark.parametrize("context", ["Once", "Once ", "", [1, 2]], ids=repr)
+def test_an_empty_continuation_has_no_score(llm, context):
+    with pytest.raises(ValueError, match="the continuation is empty"):
+        llm.logprobs(context, "" if isinstance(context, str) else [])
 
 
 def test_batch_equals_alone(llm):
@@ -107,6 +142,43 @@ def test_batch_equals_alone(llm):
     for b, row in enumerate(llm.generate_batch(prompts, max_tokens=25, seed=9)):
         alone = llm.generate(prompts[b], max_tokens=25, seed=9 + b)
         assert (row.ids, row.text, row.finish_reason) == (alone.ids, alone.text, alone.finish_reason)
+
+
+def test_threads_with_sessions_of_their_own(llm):
+    prompts = ["Once upon a time", "The dog", "A big red", ""]
+    tell = lambda prompt: llm.generate(prompt, max_tokens=30, temperature=0, session=llm.session()).text
+    alone = [tell(prompt) for prompt in prompts]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(tell, prompts * 3)) == alone * 3
+
+
+def test_threads_on_one_session_get_an_answer_or_an_error(llm):
+    """Never words of both."""
+    prompts, session = ["Once upon a time", "The dog", "A big red"], llm.session()
+    tell = lambda prompt, **more: llm.generate(prompt, max_tokens=30, temperature=0, **more).text
+    alone = [tell(prompt) for prompt in prompts]
+
+    def tell_together(prompt):
+        try:
+            return tell(prompt, session=session)
+        except minillama.SessionInUseError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(tell_together, prompts * 5))
+    assert {text for text in found if not text.startswith("the session is in use")} <= set(alone)
+    assert tell(prompts[0], session=session) == alone[0]
+
+
+def test_two_answers_in_turns_on_one_session(llm):
+    session = llm.session()
+    first = llm.stream("Once upon a time", temperature=0, session=session)
+    pieces = iter(first)
+    next(pieces)
+    second = llm.stream("The dog", max_tokens=10, temperature=0, session=session)
+    with pytest.raises(minillama.SessionInUseError):
+        next(pieces)
+    assert second.run().text == llm.generate("The dog", max_tokens=10, temperature=0).text
 
 
 def test_a_session_can_be_driven_by_hand(llm):
@@ -144,8 +216,11 @@ def test_errors_say_what_to_do(llm, shared_data, tmp_path):
     bare = minillama.load(path)
     with pytest.raises(ValueError, match="carries no tokenizer: pass tokenizer=FILE"):
         bare.generate("Once")
-    with pytest.raises(ValueError, match="has 32000 tokens, the model 512: they do not belong together"):
-        minillama.load(path, tokenizer=shared_data / "llama2_tokenizer" / "tokenizer.model")
+    of_another = minillama.load(path, tokenizer=shared_data / "llama2_tokenizer" / "tokenizer.model")
+    with pytest.raises(
+        ValueError, match=r"the token '▁Once' \(id 9038\).* the tokenizer has 32000 tokens, the model 512"
+    ):
+        of_another.generate("Once")
     with pytest.raises(ValueError, match="choose one with --template"):
         llm.chat([{"role": "user", "content": "Hi"}])
     with pytest.raises(TypeError, match="sampling takes temperature"):

@@ -6,12 +6,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..files.names import foreign_ending
 from ..params import Params
 from ..quantization.formats import FORMATS, format_name, head_format, quantize, to_float32
 from ..tokenizers import (
     SentencePieceBPE,
     Tokenizer,
+    TokenType,
     gguf_metadata,
     save_tokenizer,
     write_llama2c_tokenizer,
@@ -23,7 +26,7 @@ from .hub.models import DownloadProgress
 from .huggingface import write_huggingface
 from .llama2c import write_llama2c
 from .loading import open_model, tokenizer_beside
-from .native import write_native
+from .native import STOP_IDS, write_native
 
 FOLDER_FORMATS = ("minillama", "huggingface")
 _PLAIN = ("F32", "F16", "BF16")
@@ -101,7 +104,7 @@ def _kind_of_target(target: Path, force: bool) -> str:
 
 
 def _to_gguf(checkpoint: Checkpoint, tokenizer: Tokenizer | None, target: Path, to: str | None) -> list[Path]:
-    metadata = None if tokenizer is None else gguf_metadata(tokenizer)
+    metadata = None if tokenizer is None else _padded(gguf_metadata(tokenizer), checkpoint.config.vocab_size)
     described = {key: value for key, value in checkpoint.metadata.items() if _describes(key)}
     write_gguf(
         target,
@@ -113,6 +116,23 @@ def _to_gguf(checkpoint: Checkpoint, tokenizer: Tokenizer | None, target: Path, 
         to=to,
     )
     return [target]
+
+
+def _padded(metadata: dict[str, Any], vocab_size: int) -> dict[str, Any]:
+    """The vocabulary with a token for every row of the model, as GGUF wants it and llama.cpp's converter makes it."""
+    tokens = metadata["tokenizer.ggml.tokens"]
+    more = range(len(tokens), vocab_size)
+    padded = {
+        "tokenizer.ggml.tokens": [*tokens, *(f"[PAD{id_}]" for id_ in more)],
+        "tokenizer.ggml.token_type": np.append(
+            metadata["tokenizer.ggml.token_type"], np.full(len(more), TokenType.UNUSED, np.int32)
+        ),
+    }
+    if "tokenizer.ggml.scores" in metadata:
+        padded["tokenizer.ggml.scores"] = np.append(
+            metadata["tokenizer.ggml.scores"], np.full(len(more), -1000, np.float32)
+        )
+    return metadata | padded
 
 
 def _describes(key: str) -> bool:
@@ -132,7 +152,7 @@ def _to_llama2c(
         if replaces:
             beside.unlink(missing_ok=True)  # it was the tokenizer of the model that was here
         return [target]
-    write_llama2c_tokenizer(beside, tokenizer)
+    write_llama2c_tokenizer(beside, tokenizer, checkpoint.config.vocab_size)
     return [target, beside]
 
 
@@ -142,13 +162,22 @@ def _to_folder(
     if tokenizer is not None:
         target.mkdir(parents=True, exist_ok=True)
         save_tokenizer(tokenizer, target)
+    stops = sorted(checkpoint.stop_ids)
     if folder_format == "minillama":
-        write_native(target, checkpoint.config, _in_precision(checkpoint.params, to))
+        metadata = {STOP_IDS: stops} if stops else None
+        write_native(target, checkpoint.config, _in_precision(checkpoint.params, to), metadata=metadata)
     else:
         if to not in (None, *_PLAIN):
             raise ValueError(f"a Hugging Face folder holds F32, F16 or BF16, not {to}")
-        ids = {} if tokenizer is None else {"bos_token_id": tokenizer.bos_id, "eos_token_id": tokenizer.eos_id}
-        write_huggingface(target, checkpoint.config, checkpoint.params, dtype=to, **ids)
+        bos, eos = (None, None) if tokenizer is None else (tokenizer.bos_id, tokenizer.eos_id)
+        ends = [
+            *([] if eos is None else [eos]),
+            *(id_ for id_ in stops if id_ != eos),
+        ]  # transformers pads with the first
+        eos_token_id = ends if len(ends) > 1 else next(iter(ends), None)
+        write_huggingface(
+            target, checkpoint.config, checkpoint.params, dtype=to, bos_token_id=bos, eos_token_id=eos_token_id
+        )
     return [target]
 
 

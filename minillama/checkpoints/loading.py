@@ -48,7 +48,8 @@ def open_model(
     -------
     checkpoint : Checkpoint
     tokenizer : Tokenizer or None
-        The one that was given, else that of the catalogue of known models, else what the checkpoint brings.
+        The one that was given, else that of the catalogue of known models, else what the checkpoint brings; its
+        stop ids are also those of the checkpoint.
 
     Raises
     ------
@@ -61,10 +62,10 @@ def open_model(
     checkpoint = load_checkpoint(found.path)
     chosen = found.tokenizer if tokenizer is None else tokenizer
     if chosen is None:
-        return checkpoint, tokenizer_of(checkpoint)
-    if isinstance(chosen, str | os.PathLike):
-        return checkpoint, load_tokenizer(Path(chosen), vocab_size=checkpoint.config.vocab_size)
-    return checkpoint, chosen
+        chosen = tokenizer_of(checkpoint)
+    elif isinstance(chosen, str | os.PathLike):
+        chosen = load_tokenizer(Path(chosen), vocab_size=checkpoint.config.vocab_size)
+    return checkpoint, None if chosen is None else chosen.stopping_at(checkpoint.stop_ids)
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:

@@ -29,13 +29,14 @@ from ..files.json_object import Fields, kind, list_names, read_object
 from ..params import Params, build_params
 from ..quantization.formats import FORMATS, GroupedArray, PackedArray, Weight, format_name
 from ..trees import named_leaves
-from .common.checkpoint import Checkpoint, check_names, check_params, check_shape, make_config
+from .common.checkpoint import Checkpoint, check_names, check_params, check_shape, make_config, token_ids
 from .common.safetensors import SafetensorsFile, TensorToWrite, write_model_folder
 from .common.weights import PLAIN_FLOATS
 
 DESCRIPTION_NAME = "minillama.json"
 WEIGHTS_NAME = "model.safetensors"
 FORMAT_VERSION = 1
+STOP_IDS = "stop_ids"  # in the metadata: the tokens that end a text, where the tokenizer's files do not say all
 
 
 def is_native(folder: str | os.PathLike[str]) -> bool:
@@ -84,7 +85,9 @@ def read_native(folder: str | os.PathLike[str]) -> Checkpoint:
         return _weight(file, name, entry.text("format"), shape)
 
     params = build_params(config, get)
-    return Checkpoint(folder, f"minillama v{FORMAT_VERSION}", config, params, fields.object("metadata", {}).values)
+    metadata = fields.object("metadata", {})
+    stop_ids = token_ids(metadata, STOP_IDS)
+    return Checkpoint(folder, f"minillama v{FORMAT_VERSION}", config, params, metadata.values, stop_ids)
 
 
 def _parse_config(fields: Fields) -> ModelConfig:

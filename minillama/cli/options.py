@@ -29,18 +29,40 @@ class KVName(StrEnum):
     float16 = "float16"
 
 
+def _limit(value: int | None) -> int | None:
+    from ..inference.arguments import token_limit
+
+    return token_limit(value)
+
+
+def _seed(value: int | None) -> int | None:
+    from ..inference.arguments import random_seed
+
+    return random_seed(value)
+
+
+def _stop(value: list[str] | None) -> list[str] | None:
+    from ..inference.arguments import stop_strings
+
+    return list(stop_strings(value))
+
+
 Model = Annotated[str, typer.Option("--model", "-m", help="A known name (see `minillama models`), a file or a folder.")]
 TokenizerFile = Annotated[
     Path | None, typer.Option("--tokenizer", help="Tokenizer file, where the model's format carries none.")
 ]
-MaxTokens = Annotated[int | None, typer.Option("--max-tokens", "-n", min=0, help="The most tokens to generate.")]
+MaxTokens = Annotated[
+    int | None, typer.Option("--max-tokens", "-n", callback=_limit, help="The most tokens to generate.")
+]
 Temperature = Annotated[float, typer.Option("--temperature", "-t", help="0 takes the most probable token each time.")]
 TopK = Annotated[int, typer.Option("--top-k", help="Only the k most probable tokens; 0 is off.")]
 TopP = Annotated[float, typer.Option("--top-p", help="Only the most probable tokens up to this mass; 1 is off.")]
 MinP = Annotated[float, typer.Option("--min-p", help="The least share of the best token's probability; 0 is off.")]
 Penalty = Annotated[float, typer.Option("--repetition-penalty", help="Above 1 repeats less; 1 is off.")]
-Stop = Annotated[list[str] | None, typer.Option("--stop", help="End before this text; may be given several times.")]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="The same seed gives the same text.")]
+Stop = Annotated[
+    list[str] | None, typer.Option("--stop", callback=_stop, help="End before this text; may be given several times.")
+]
+Seed = Annotated[int | None, typer.Option("--seed", callback=_seed, help="The same seed gives the same text.")]
 Threads = Annotated[int | None, typer.Option("--threads", help="Cores to use; all by default.")]
 OpsOption = Annotated[OpsName, typer.Option("--ops", help="Compiled kernels, or the plain NumPy that checks them.")]
 KVOption = Annotated[KVName, typer.Option("--kv-cache", help="float16 halves the memory of long conversations.")]

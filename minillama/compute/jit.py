@@ -20,6 +20,7 @@ from numba.core import cgutils
 from numba.core.registry import CPUDispatcher
 from numba.extending import intrinsic
 
+from .forking import STATE
 from .kernel_cache import keep_on_disk
 from .pointers import address_of, call_address
 
@@ -105,8 +106,8 @@ def _compiled(function: Any, *, exact: bool = False, borrows: bool = False, **op
 
 
 def kernel_threads() -> int:
-    """Threads that kernels use now, in this thread of Python."""
-    return int(get_num_threads())
+    """Threads that kernels use now, in this thread of Python; one in a child whose fork lost them."""
+    return int(get_num_threads()) if STATE.has_threads else 1
 
 
 def threaded(*, from_size: int = 0, borrows: bool = True) -> Callable[[Callable[..., Any]], Threaded]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from contextlib import AbstractContextManager
+from numbers import Integral
 from typing import Any
 
 
@@ -51,7 +52,7 @@ def set_threads(n: int) -> None:
     import threadpoolctl
 
     most = most_threads()
-    if not 1 <= n <= most:
-        raise ValueError(f"threads must be between 1 and {most}, the cores of this machine; got {n}")
-    numba.set_num_threads(n)
-    threadpoolctl.threadpool_limits(n)
+    if not isinstance(n, Integral) or isinstance(n, bool) or not 1 <= n <= most:
+        raise ValueError(f"threads must be between 1 and {most}, the cores of this machine; got {n!r}")
+    numba.set_num_threads(int(n))
+    threadpoolctl.threadpool_limits(int(n))

@@ -15,9 +15,10 @@ from numpy.typing import DTypeLike
 from ..compute.array_types import Float
 from ..kv_cache import ContextFullError, KVCache
 from ..model import checked_ids
+from .arguments import random_seed, token_limit
 from .runner import Ids, Runner
 from .sampling import Sampling, sample_fast
-from .session import PREFILL_CHUNK, Session
+from .session import PREFILL_CHUNK, Session, SessionInUseError
 
 FinishReason = Literal["stop", "length", "context"]
 
@@ -53,7 +54,13 @@ class TokenStream:
     Parameters
     ----------
     n_ids : int, optional
-        The tokens that the tokenizer has: rows of a padded vocabulary from there on are never chosen.
+        The tokens that the tokenizer has: rows of a padded vocabulary from there on are never chosen,
+        stop ids among them excepted.
+
+    Raises
+    ------
+    SessionInUseError
+        From `next`, when something else uses the session, or has fed or rewound it since.
     """
 
     def __init__(
@@ -68,18 +75,31 @@ class TokenStream:
     ) -> None:
         if session.logits is None:
             raise ValueError("feed the session a prompt before generating from it")
-        if max_tokens is not None and max_tokens < 0:
-            raise ValueError(f"max_tokens must be 0 or more, got {max_tokens}")
         self.session, self.sampling, self.rng = session, sampling, rng
-        self.max_tokens, self.stop_ids, self._n_ids = max_tokens, stop_ids, n_ids
+        self.max_tokens, self.stop_ids, self._n_ids = token_limit(max_tokens), stop_ids, n_ids
         self.finish_reason: FinishReason | None = None
         self.ids: list[int] = []
-        self._start = session.position
+        self._start, self._changes = session.position, session.changes
 
     def __iter__(self) -> Iterator[GeneratedToken]:
         return self
 
     def __next__(self) -> GeneratedToken:
+        if self.finish_reason is not None:
+            raise StopIteration
+        with self.session.held:
+            self._check_session()
+            return self._next()
+
+    def _check_session(self) -> None:
+        """Nobody else has fed or rewound the session: it holds the tokens of this answer, maybe but the last."""
+        session, n_ids = self.session, len(self.ids)
+        n_fed = session.position - self._start
+        alone = session.changes - self._changes == n_fed and n_ids - 1 <= n_fed <= n_ids
+        if not alone or (0 < n_ids == n_fed and session.tokens[-1] != self.ids[-1]):
+            raise SessionInUseError
+
+    def _next(self) -> GeneratedToken:
         if self.finish_reason is None and self.max_tokens is not None and len(self.ids) >= self.max_tokens:
             self.finish_reason = "length"
         if self.finish_reason is None and self.session.position < self._start + len(self.ids):
@@ -88,7 +108,8 @@ class TokenStream:
             raise StopIteration
         logits = self.session.logits
         assert logits is not None
-        token = sample_fast(logits[: self._n_ids], self.sampling, self.rng, self.session.tokens)
+        choices = with_a_text(logits, self._n_ids, self.stop_ids)
+        token = sample_fast(choices, self.sampling, self.rng, self.session.tokens)
         if token in self.stop_ids:
             self.finish_reason = "stop"
             raise StopIteration
@@ -100,6 +121,18 @@ class TokenStream:
             self.session.step(self.ids[-1])
         except ContextFullError:
             self.finish_reason = "context"
+
+
+def with_a_text(logits: Float, n_ids: int | None, stop_ids: frozenset[int]) -> Float:
+    """The logits (V,) that a token is chosen from: of ids below `n_ids`, and of stop ids wherever they are."""
+    if n_ids is None or n_ids >= logits.size:
+        return logits
+    beyond = [id_ for id_ in stop_ids if n_ids <= id_ < logits.size]
+    if not beyond:
+        return logits[:n_ids]
+    choices = np.full_like(logits, -np.inf)
+    choices[:n_ids], choices[beyond] = logits[:n_ids], logits[beyond]
+    return choices
 
 
 def _logprob(logits: Float, token: int) -> float:
@@ -121,10 +154,10 @@ def generate_batch(
     prompts: Sequence[Sequence[int]],
     sampling: Sampling,
     *,
-    max_tokens: int,
+    max_tokens: int | None,
     stop_ids: frozenset[int] = frozenset(),
     n_ids: int | None = None,
-    seed: int = 0,
+    seed: int | None = 0,
     kv_dtype: DTypeLike = np.float32,
 ) -> list[GeneratedSequence]:
     """Continue several prompts of any lengths together, one pass over the weights a step.
@@ -137,8 +170,10 @@ def generate_batch(
     runner : Runner
         What runs the model; `runner_for(params, config)` chooses one.
     prompts : sequence of sequences of int
-    max_tokens : int
-        For each row; a row also ends at the end of the context.
+    max_tokens : int or None
+        For each row; a row also ends at the end of the context, with None only there.
+    seed : int or None
+        None gives other texts each time.
     kv_dtype : numpy dtype
         See `Session`.
     n_ids : int, optional
@@ -155,18 +190,21 @@ def generate_batch(
     ValueError
         When a prompt is empty or has ids outside the vocabulary; nothing has run then.
     """
+    config, limit, seed = runner.config, token_limit(max_tokens), random_seed(seed)
     if not prompts:
         return []
-    config = runner.config
+    if limit is None:
+        limit = config.max_seq_len + 1  # more than any row has room for
     checked = [_checked_prompt(b, prompt, config.vocab_size) for b, prompt in enumerate(prompts)]
     cache = KVCache(config, len(checked), dtype=kv_dtype)
     cache.reserve(max(ids.shape[1] for ids in checked))  # for all, since a row cannot grow by itself
     now = np.concatenate([_feed_row(runner, ids, cache.row(b)) for b, ids in enumerate(checked)])
-    rows = [_Row(np.random.default_rng(seed + b), list(prompt)) for b, prompt in enumerate(prompts)]
+    seeds = [None if seed is None else seed + b for b in range(len(checked))]
+    rows = [_Row(np.random.default_rng(own), ids[0].tolist()) for own, ids in zip(seeds, checked)]
     active = rows
     while True:
         for row_state, row_logits in zip(active, now):
-            row_state.draw(row_logits, n_ids, sampling, max_tokens, stop_ids, config.max_seq_len)
+            row_state.draw(row_logits, n_ids, sampling, limit, stop_ids, config.max_seq_len)
         going = np.array([i for i, row_state in enumerate(active) if row_state.finish_reason is None], np.intp)
         if going.size == 0:
             return [GeneratedSequence(r.ids, r.logprobs, r.finish_reason or "length") for r in rows]
@@ -210,7 +248,8 @@ class _Row:
     ) -> None:
         """Choose the next token, and note why it is the last or why none comes."""
         if max_tokens > 0:
-            token = sample_fast(logits[:n_ids], sampling, self.rng, self.prompt + self.ids)
+            choices = with_a_text(logits, n_ids, stop_ids)
+            token = sample_fast(choices, sampling, self.rng, self.prompt + self.ids)
             if token in stop_ids:
                 self.finish_reason = "stop"
                 return

@@ -13,7 +13,6 @@ really runs.
 
 from __future__ import annotations
 
-import threading
 from contextlib import nullcontext
 from typing import Protocol
 
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compute.array_types import Float
+from ..compute.forking import one_at_a_time
 from ..compute.threads import one_blas_thread
 from ..config import ModelConfig
 from ..kv_cache import KVCache
@@ -35,9 +35,6 @@ Ids = NDArray[np.int64]  # (B, T), every one in the vocabulary
 
 # Up to this many tokens are decoded one by one: the layers as separate calls have not paid for themselves yet.
 _FEW_TOKENS = 6
-
-# Numba's simplest threading layer aborts the process when two threads launch kernels at once.
-_ONE_AT_A_TIME = threading.RLock()
 
 
 class Runner(Protocol):
@@ -117,7 +114,7 @@ class LayerRunner:
     def extend(self, ids: Ids, cache: KVCache, *, all_logits: bool = False) -> Float:
         """See `Runner.extend`."""
         end = min(max(cache.lengths.tolist()) + ids.shape[1], cache.max_seq_len)
-        with _ONE_AT_A_TIME:
+        with one_at_a_time():
             rope = self.rope.reach(end)
             return extend_cached(self.params, self.config, ids, cache, rope, self.ops, all_logits=all_logits)
 
@@ -140,7 +137,7 @@ class FusedRunner:
 
     def extend(self, ids: Ids, cache: KVCache, *, all_logits: bool = False) -> Float:
         """See `Runner.extend`."""
-        with _ONE_AT_A_TIME:
+        with one_at_a_time():
             if len(ids) == 1 and ids.shape[1] <= _FEW_TOKENS:
                 return self._one_by_one(ids[0].tolist(), cache, all_logits)
             with one_blas_thread() if self._in_integers else nullcontext():

@@ -22,7 +22,7 @@ arithmetic is float64: two runs that agree on the logits agree on the token.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,8 +30,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compute.jit import kernel
+from .arguments import number, whole_number
 
 Logits = NDArray[Any]  # of floats
+
+# What each number may be, and how a message says it.
+_RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "temperature": ("0 (greedy) or more", lambda t: 0 <= t < math.inf),
+    "top_p": ("between 0 and 1 (off)", lambda p: 0 <= p <= 1),
+    "min_p": ("between 0 (off) and 1", lambda p: 0 <= p <= 1),
+    "repetition_penalty": ("above 0; 1 is off", lambda r: 0 < r < math.inf),
+}
+# Beyond this, or its inverse, a penalty would take logits out of float64; the order of tokens is the same.
+_LARGEST_PENALTY = 1e200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +67,7 @@ class Sampling:
     Raises
     ------
     ValueError
-        When a number is out of range; the message says what is allowed.
+        When a number is out of range; the message says what is allowed. TypeError when it is not a number.
     """
 
     temperature: float = 0.6
@@ -67,17 +78,11 @@ class Sampling:
     boundary: Literal["meta", "hf"] = "meta"
 
     def __post_init__(self) -> None:
-        ranges = {
-            "temperature": (0 <= self.temperature < math.inf, "0 (greedy) or more"),
-            "top_k": (self.top_k >= 0, "0 (off) or more"),
-            "top_p": (0 <= self.top_p <= 1, "between 0 and 1 (off)"),
-            "min_p": (0 <= self.min_p <= 1, "between 0 (off) and 1"),
-            "repetition_penalty": (0 < self.repetition_penalty < math.inf, "above 0; 1 is off"),
-            "boundary": (self.boundary in ("meta", "hf"), "'meta' or 'hf'"),
-        }
-        for name, (is_valid, allowed) in ranges.items():
-            if not is_valid:
-                raise ValueError(f"{name} must be {allowed}, got {getattr(self, name)!r}")
+        for name, (allowed, is_allowed) in _RANGES.items():
+            object.__setattr__(self, name, number(name, getattr(self, name), allowed, is_allowed))
+        object.__setattr__(self, "top_k", whole_number("top_k", self.top_k, "a whole number, 0 (off) or more"))
+        if self.boundary not in ("meta", "hf"):
+            raise ValueError(f"boundary must be 'meta' or 'hf', got {self.boundary!r}")
 
 
 GREEDY = Sampling(temperature=0.0)
@@ -98,8 +103,13 @@ def softmax(logits: Logits) -> NDArray[np.float64]:
 
 
 def penalize_repetition(logits: Logits, ids: Iterable[int], penalty: float) -> Logits:
-    """Make every id of `ids`, prompt included, less likely; each once however often it occurs."""
+    """Make every id of `ids`, prompt included, less likely; each once however often it occurs.
+
+    Ids beyond the logits, which a padded vocabulary has, are passed over.
+    """
     seen = np.unique(np.fromiter(ids, np.int64))
+    seen = seen[seen < logits.size]
+    penalty = min(max(penalty, 1 / _LARGEST_PENALTY), _LARGEST_PENALTY)
     out = logits.copy()
     out[seen] = np.where(out[seen] < 0, out[seen] * penalty, out[seen] / penalty)
     return out
@@ -135,6 +145,17 @@ def keep_min_p(logits: Logits, min_p: float) -> Logits:
     return np.where(ratio >= min_p, logits, -np.inf)
 
 
+def scaled_logits(logits: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """The logits (V,) divided by the temperature.
+
+    Where a tiny temperature makes the largest infinite, it is subtracted from all first: softmax gives the same, the
+    largest stays 0, and the others go to -inf as in the limit.
+    """
+    with np.errstate(over="ignore"):
+        scaled: NDArray[np.float64] = logits / temperature
+        return scaled if np.isfinite(scaled.max()) else (logits - logits.max()) / temperature
+
+
 def filtered_logits(logits: Logits, settings: Sampling, previous: Iterable[int] = ()) -> NDArray[np.float64]:
     """The logits (V,) that a token is drawn from: every filter in order, -inf for dropped tokens.
 
@@ -143,7 +164,7 @@ def filtered_logits(logits: Logits, settings: Sampling, previous: Iterable[int] 
     out = logits.astype(np.float64)
     if settings.repetition_penalty != 1:
         out = penalize_repetition(out, previous, settings.repetition_penalty)
-    out = out / settings.temperature
+    out = scaled_logits(out, settings.temperature)
     out = keep_top_k(out, settings.top_k)
     out = keep_top_p(out, settings.top_p, settings.boundary)
     return keep_min_p(out, settings.min_p)
@@ -182,8 +203,10 @@ def sample(logits: Logits, settings: Sampling, rng: np.random.Generator, previou
         if settings.repetition_penalty != 1:
             logits = penalize_repetition(logits.astype(np.float64), previous, settings.repetition_penalty)
         return int(np.argmax(logits))
-    distribution = np.cumsum(softmax(filtered_logits(logits, settings, previous)))
-    return int(np.searchsorted(distribution, rng.random() * distribution[-1], side="right"))
+    probabilities = softmax(filtered_logits(logits, settings, previous))
+    distribution = np.cumsum(probabilities)
+    drawn = np.searchsorted(distribution, rng.random() * distribution[-1], side="right")
+    return int(min(drawn, np.flatnonzero(probabilities)[-1]))  # rounding: the product may be the whole mass
 
 
 # --- numba kernel: the same contract without sorting the whole vocabulary -----------------
@@ -215,6 +238,8 @@ def _drop_outside_nucleus(weights, logits, total, top_p, strict):
 def _draw(logits, temperature, top_k, top_p, min_p, strict, u):
     """The token at which the cumulative distribution passes `u` in [0, 1)."""
     scaled = logits / temperature
+    if not np.isfinite(scaled.max()):
+        scaled = (logits - logits.max()) / temperature
     weights = np.exp(scaled - scaled.max())
     if 0 < top_k < scaled.size:
         kth_largest = np.partition(scaled, scaled.size - top_k)[scaled.size - top_k]
@@ -246,5 +271,5 @@ def sample_fast(logits: Logits, settings: Sampling, rng: np.random.Generator, pr
     if settings.repetition_penalty != 1:
         wide = penalize_repetition(wide, previous, settings.repetition_penalty)
     strict = settings.boundary == "hf"
-    s = settings
-    return int(_draw(wide, float(s.temperature), s.top_k, float(s.top_p), float(s.min_p), strict, rng.random()))
+    s, top_k = settings, min(settings.top_k, wide.size)  # a kernel's ints have 64 bits
+    return int(_draw(wide, s.temperature, top_k, s.top_p, s.min_p, strict, rng.random()))

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ..tokenizers import Tokenizer
+from ..tokenizers import StreamDecoder, Tokenizer, TokenType
+from .arguments import stop_strings
 from .generate import FinishReason, GeneratedToken, TokenStream
 
 
 def ends_of(tokenizer: Tokenizer) -> frozenset[int]:
     """The tokens that end a text. A BOS begins the next one: the TinyStories models end with it."""
     return tokenizer.stop_ids | ({tokenizer.bos_id} if tokenizer.bos_id is not None else set())
+
+
+def text_of(id_: int, decoder: StreamDecoder, tokenizer: Tokenizer) -> str:
+    """The text that a generated token completes.
+
+    Padding has none, neither rows beyond the vocabulary nor the unused tokens that GGUF files have for them.
+    """
+    is_padding = id_ >= tokenizer.vocab_size or tokenizer.types[id_] == TokenType.UNUSED
+    return "" if is_padding else decoder.feed(id_)
 
 
 @dataclass
@@ -42,10 +52,8 @@ class StopStrings:
     back until the next piece decides.
     """
 
-    def __init__(self, stop: Sequence[str]) -> None:
-        if any(not s for s in stop):
-            raise ValueError("a stop string must not be empty")
-        self._stop = list(stop)
+    def __init__(self, stop: str | Iterable[str] | None) -> None:
+        self._stop = stop_strings(stop)
         self._held = ""
         self.found = False
 
@@ -78,10 +86,14 @@ class TextStream:
     """
 
     def __init__(
-        self, tokens: TokenStream, tokenizer: Tokenizer, before: Sequence[int] = (), stop: Sequence[str] = ()
+        self,
+        tokens: TokenStream,
+        tokenizer: Tokenizer,
+        before: Sequence[int] = (),
+        stop: str | Iterable[str] | None = None,
     ) -> None:
         self.tokens, self.result = tokens, Generation()
-        self._decoder = tokenizer.stream()
+        self._tokenizer, self._decoder = tokenizer, tokenizer.stream()
         for id_ in before:  # so that a first " word" keeps its space after a prompt
             self._decoder.feed(id_)
         self._stop = StopStrings(stop)
@@ -89,7 +101,7 @@ class TextStream:
     def __iter__(self) -> Iterator[str]:
         for token in self.tokens:
             self._note(token)
-            if piece := self._show(self._decoder.feed(token.id)):
+            if piece := self._show(text_of(token.id, self._decoder, self._tokenizer)):
                 yield piece
             if self._stop.found:
                 self.result.finish_reason = "stop"

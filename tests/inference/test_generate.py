@@ -1,5 +1,7 @@
 """Sessions and generation on ids: feeding, rewinding, interrupts, limits, batches."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from minillama.config import ModelConfig
 from minillama.inference.generate import TokenStream, generate_batch
 from minillama.inference.runner import LayerRunner
 from minillama.inference.sampling import GREEDY, Sampling, log_softmax
-from minillama.inference.session import Session, common_prefix, sequence_logprobs
+from minillama.inference.session import Session, SessionInUseError, common_prefix, sequence_logprobs
 from minillama.kv_cache import ContextFullError
 from minillama.model import forward
 from minillama.ops import FAST, Ops
@@ -225,7 +227,7 @@ def test_streaming_needs_a_prompt(session):
     with pytest.raises(ValueError, match="feed the session a prompt"):
         stream(session)
     session.feed(PROMPT)
-    with pytest.raises(ValueError, match="max_tokens must be 0 or more"):
+    with pytest.raises(ValueError, match="max_tokens must be a whole number, 0 or more"):
         stream(session, max_tokens=-1)
 
 
@@ -254,6 +256,128 @@ def test_batch_rows_end_at_the_context():
         generate_batch(LayerRunner(PARAMS, CONFIG), [[1], []], GREEDY, max_tokens=3)
 
 
+PADDED = [Sampling(temperature=1.5, top_p=1), Sampling(temperature=3, top_k=5, min_p=0.01), GREEDY]
+PADDED += [Sampling(temperature=1e-310), Sampling(temperature=1, top_p=0.5, repetition_penalty=1.3)]
+
+
+@pytest.mark.parametrize("settings", PADDED, ids=str)
+@pytest.mark.parametrize("n_ids", [1, 40, 99, 200, None])
+def test_ids_beyond_the_tokenizer_are_never_chosen(settings, n_ids):
+    """Whatever the prompt holds; the row of a batch likewise."""
+    session, prompt = Session(LayerRunner(PARAMS, CONFIG)), [5, 98, 41]
+    session.feed(prompt)
+    tokens = stream(session, sampling=settings, n_ids=n_ids, max_tokens=12)
+    ids = [token.id for token in tokens]
+    assert len(ids) == 12
+    assert max(ids) < min(n_ids or 99, 99)
+    (row,) = generate_batch(LayerRunner(PARAMS, CONFIG), [prompt], settings, max_tokens=12, n_ids=n_ids)
+    assert row.ids == ids
+
+
+@pytest.mark.parametrize("settings", [GREEDY, Sampling(temperature=2, top_p=1)], ids=["greedy", "sampled"])
+def test_a_stop_id_beyond_the_tokenizer_ends_the_text(settings):
+    """A padded row that the model's files call an end can be chosen; other padded rows cannot."""
+    session = Session(LayerRunner(PARAMS, CONFIG))
+    session.feed(PROMPT)
+    free = [token.id for token in stream(session, sampling=settings, max_tokens=40)]
+    end = max(free)
+    n_ids = sorted(free)[len(free) // 2]
+    session.continue_with(PROMPT)
+    tokens = stream(session, sampling=settings, n_ids=n_ids, stop_ids=frozenset([end, 10_000]), max_tokens=None)
+    ids = [token.id for token in tokens]
+    assert max(ids, default=0) < n_ids
+    (row,) = generate_batch(
+        LayerRunner(PARAMS, CONFIG), [PROMPT], settings, max_tokens=None, n_ids=n_ids, stop_ids=frozenset([end, 10_000])
+    )
+    assert (row.ids, row.finish_reason) == (ids, tokens.finish_reason)
+
+
+def test_the_most_probable_token_may_be_a_stop_id_beyond_the_tokenizer():
+    session = Session(LayerRunner(PARAMS, CONFIG))
+    best = int(session.feed(PROMPT).argmax())
+    assert best > 0
+    tokens = stream(session, n_ids=best, stop_ids=frozenset([best]))
+    assert [token.id for token in tokens] == []
+    assert tokens.finish_reason == "stop"
+
+
+# --- one session, one answer ---------------------------------------------------------------
+
+
+def test_an_answer_notices_that_its_session_was_used(session):
+    """Two answers in turns on one session would mix their words."""
+    changes = {
+        "another prompt": lambda: session.continue_with([1, 2, 3]),
+        "a token": lambda: session.step(3),
+        "rewound": lambda: session.rewind(2),
+        "there and back": lambda: session.continue_with([*session.tokens[:3], session.tokens[3]]),
+        "scored": lambda: sequence_logprobs(session, [5, 1], [2]),
+    }
+    for n_before in (0, 1, 3):
+        for name, change in changes.items():
+            session.rewind(0)
+            session.feed(PROMPT)
+            tokens = stream(session)
+            for _ in range(n_before):
+                next(tokens)
+            change()
+            with pytest.raises(SessionInUseError, match=r"the session is in use: .* a session of its own"):
+                next(tokens)
+            assert session.position == session.cache.lengths[0] == len(session.tokens), name
+
+
+def test_an_answer_that_was_left_does_not_hold_its_session(session):
+    session.feed(PROMPT)
+    left = stream(session)
+    next(left)
+    expected = greedy_by_full_forward([1, 2], 4)
+    session.continue_with([1, 2])
+    assert [token.id for token in stream(session, max_tokens=4)] == expected
+
+
+def test_a_second_thread_is_refused_and_does_no_harm():
+    """While a thread is inside the model with this session, every other use of it is refused at once."""
+    inside, go_on, found = threading.Event(), threading.Event(), []
+
+    def slow(*args):
+        inside.set()
+        assert go_on.wait(30)
+        return FAST.embedding_forward(*args)
+
+    session = Session(LayerRunner(PARAMS, CONFIG, FAST._replace(embedding_forward=slow)))
+    thread = threading.Thread(target=lambda: found.append(session.feed(PROMPT)))
+    thread.start()
+    assert inside.wait(30)
+    uses = [
+        lambda: session.feed([1]), lambda: session.feed_all([1]), lambda: session.step(1), lambda: session.rewind(0),
+        lambda: session.continue_with([1]), lambda: sequence_logprobs(session, [1], [2]),
+    ]  # fmt: skip
+    for use in uses:
+        with pytest.raises(SessionInUseError):
+            use()
+    go_on.set()
+    thread.join()
+    np.testing.assert_allclose(found[0], full_logits(PROMPT)[-1], atol=1e-4)
+    assert session.tokens == PROMPT
+    np.testing.assert_allclose(session.step(7), full_logits([*PROMPT, 7])[-1], atol=1e-4)
+
+
+def test_an_interrupt_does_not_leave_a_session_in_use():
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    session = Session(LayerRunner(PARAMS, CONFIG, FAST._replace(embedding_forward=interrupted)))
+    for use in (lambda: session.feed(PROMPT), lambda: session.step(1), lambda: session.continue_with([1])):
+        with pytest.raises(KeyboardInterrupt):
+            use()
+    session.runner = LayerRunner(PARAMS, CONFIG)
+    found = []
+    thread = threading.Thread(target=lambda: found.append(session.feed(PROMPT)))
+    thread.start()
+    thread.join()
+    np.testing.assert_allclose(found[0], full_logits(PROMPT)[-1], atol=1e-4)
+
+
 def test_sequence_logprobs(session):
     context, continuation = [5, 17, 3], [88, 41, 2]
     full = log_softmax(full_logits(context + continuation))
@@ -262,6 +386,10 @@ def test_sequence_logprobs(session):
     # Again with another continuation: the session keeps the context.
     other = log_softmax(full_logits([*context, 9]))[2, 9]
     np.testing.assert_allclose(sequence_logprobs(session, context, [9]), [other], atol=1e-4)
-    assert sequence_logprobs(session, context, []).shape == (0,)
+    with pytest.raises(ValueError, match="the continuation is empty"):
+        sequence_logprobs(session, context, [])
+    for wrong in (-1, 99):  # the last id is never fed, only looked up
+        with pytest.raises(ValueError, match=rf"token ids must be in \[0, 99\), .* got {wrong}"):
+            sequence_logprobs(session, context, [88, wrong])
     with pytest.raises(ValueError, match="the context is empty"):
         sequence_logprobs(session, [], [1])

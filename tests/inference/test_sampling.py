@@ -158,6 +158,97 @@ def test_fast_draws_the_token_of_the_reference(logits, temperature, top_k, top_p
     assert np.isfinite(filtered_logits(array, options)[tokens[0]])
 
 
+SPREAD = np.array([0.0, -3.5, 2.25, 2.0, -1e4, 1.0], np.float32)
+LARGEST = np.finfo(np.float32).max
+
+
+@SAMPLERS
+@pytest.mark.parametrize("temperature", [5e-324, 1e-310, 1e-300, 1e-200, 1e-45, 1e-38, 1e-12])
+@pytest.mark.parametrize(
+    "logits", [SPREAD, SPREAD * 1e30, SPREAD - LARGEST / 2, SPREAD.astype(np.float64)], ids=range(4)
+)
+@pytest.mark.parametrize(
+    "filters", [{}, {"top_p": 1}, {"top_k": 2, "top_p": 1}, {"min_p": 0.1}, {"top_p": 0}, {"boundary": "hf"}], ids=str
+)
+def test_a_tiny_temperature_takes_the_most_probable_token(sampler, temperature, logits, filters, rng):
+    """The limit for T -> 0, where logits / T would be infinite for several tokens; equal ones share."""
+    best = set(np.flatnonzero(logits == logits.max()).tolist())
+    settings = Sampling(temperature=temperature, **filters)
+    with np.errstate(all="raise", under="ignore"):
+        drawn = {sampler(logits, settings, rng) for _ in range(20)}
+    assert drawn <= best
+    assert best != {0}  # which is what overflow would give
+
+
+@SAMPLERS
+@pytest.mark.parametrize("temperature", [0, 1e-310, 1.0])
+@pytest.mark.parametrize("penalty", [5e-324, 1e-310, 1e-250, 1e-100])
+@pytest.mark.parametrize("scale", [1, 1e30, 1e-30])
+def test_a_tiny_penalty_takes_the_most_probable_of_what_was_there(sampler, temperature, penalty, scale, rng):
+    """s / r for r -> 0: of the tokens that occurred, the one with the largest positive logit."""
+    logits = np.array([3.0, 1.0, 2.5, 2.75, -1.0], np.float32) * np.float32(scale)
+    settings = Sampling(temperature=temperature, top_p=1, repetition_penalty=penalty)
+    with np.errstate(all="raise", under="ignore"):
+        assert sampler(logits, settings, rng, [4, 1, 3, 2]) == 3
+
+
+@SAMPLERS
+@pytest.mark.parametrize("temperature", [0, 1e-310, 1e-3])
+@pytest.mark.parametrize("penalty", [1e100, 1e250, 1e308])
+def test_a_huge_penalty_leaves_what_was_not_there(sampler, temperature, penalty, rng):
+    logits, settings = (
+        np.array([3.0, 1, -2, -1], np.float32),
+        Sampling(temperature=temperature, repetition_penalty=penalty),
+    )
+    with np.errstate(all="raise", under="ignore"):
+        assert sampler(logits, settings, rng, [0, 2, 3]) == 1
+        assert sampler(-logits, settings, rng, [0, 1]) == 2  # -3 and -1 times the penalty
+        assert 0 <= sampler(-np.abs(logits), settings, rng, [0, 1, 2, 3]) < 4
+
+
+def test_an_infinite_temperature_would_be_uniform_and_the_largest_is(rng):
+    logits = np.array([-1e30, 0, 1e30], np.float32)
+    settings = Sampling(temperature=1e308, top_p=1)
+    for sampler in (sample, sample_fast):
+        assert np.bincount([sampler(logits, settings, rng) for _ in range(300)], minlength=3).min() > 50
+
+
+class LargestDraw:
+    """A generator whose number is the last below 1."""
+
+    def random(self):
+        return np.nextafter(1.0, 0.0)
+
+
+@SAMPLERS
+@given(logits=st.lists(st.floats(-30, 30, width=32), min_size=1, max_size=60), top_k=st.integers(0, 4))
+def test_the_largest_draw_is_a_token_that_was_kept(sampler, logits, top_k):
+    """Rounding may make it the whole mass, which is beyond the last token."""
+    array, options = np.array(logits, np.float32), Sampling(temperature=0.7, top_k=top_k)
+    token = sampler(array, options, LargestDraw())
+    assert np.isfinite(filtered_logits(array, options)[token])
+
+
+@SAMPLERS
+def test_a_dropped_token_at_the_end_is_not_drawn(sampler):
+    probabilities = np.full(10, 0.1)
+    logits = np.append(np.log(probabilities), [-1e9, -1e9])
+    assert sampler(logits, Sampling(temperature=1, top_p=1), LargestDraw()) < 10
+
+
+@SAMPLERS
+def test_ids_beyond_the_logits_are_not_penalised(sampler, rng):
+    """A prompt may hold rows of a padded vocabulary, which are never chosen."""
+    settings = Sampling(temperature=0, repetition_penalty=2.0)
+    assert sampler(np.array([1.0, 3, 2.9]), settings, rng, [1, 3, 700]) == 2
+
+
+@SAMPLERS
+def test_more_than_a_kernel_can_count_is_all(sampler):
+    logits, settings = np.array([1.0, 2, 3]), Sampling(temperature=5, top_p=1, top_k=10**30)
+    assert {sampler(logits, settings, np.random.default_rng(seed)) for seed in range(50)} == {0, 1, 2}
+
+
 @SAMPLERS
 def test_seeded(sampler, rng):
     logits = rng.normal(size=1000).astype(np.float32)

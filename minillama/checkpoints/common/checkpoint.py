@@ -9,6 +9,7 @@ from typing import Any
 
 from ...config import ModelConfig
 from ...files.errors import CheckpointError
+from ...files.json_object import Fields, kind
 from ...params import LayerParams, Params, expected_shapes
 from ...trees import named_leaves
 
@@ -27,6 +28,8 @@ class Checkpoint:
     params : Params
     metadata : dict
         What else the format says: GGUF's key-value pairs, Hugging Face's config.json.
+    stop_ids : frozenset of int
+        The tokens that end a text by what the model's own files say, beside those that its tokenizer names.
     """
 
     path: Path
@@ -34,6 +37,22 @@ class Checkpoint:
     config: ModelConfig
     params: Params
     metadata: dict[str, Any] = field(default_factory=dict)
+    stop_ids: frozenset[int] = frozenset()
+
+
+def token_ids(fields: Fields, key: str) -> frozenset[int]:
+    """The ids under `key` of a JSON file, which says one, several or none; negative ones stand for none.
+
+    Raises
+    ------
+    CheckpointError
+        When the value is something else.
+    """
+    value = fields.values.get(key)
+    ids = [] if value is None else value if isinstance(value, list) else [value]
+    if wrong := [id_ for id_ in ids if type(id_) is not int]:
+        raise fields.error(key, f"expected a token id or a list of them, found {kind(wrong[0])}")
+    return frozenset(id_ for id_ in ids if id_ >= 0)
 
 
 def check_shape(path: Path, name: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:

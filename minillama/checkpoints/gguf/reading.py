@@ -63,7 +63,14 @@ def read_gguf(path: str | os.PathLike[str]) -> Checkpoint:
     params = build_params(config, get)
     config = _with_rope_freqs(header, config)
     parts = f" in {header.n_parts} parts" if header.n_parts > 1 else ""
-    return Checkpoint(header.file.path, f"GGUF v{header.version}{parts}", config, params, header.metadata)
+    stop_ids = _stop_ids(header)
+    return Checkpoint(header.file.path, f"GGUF v{header.version}{parts}", config, params, header.metadata, stop_ids)
+
+
+def _stop_ids(header: GGUFHeader) -> frozenset[int]:
+    """The ends of a text, of a turn and of a message; what is no id is reported by whoever reads the tokenizer."""
+    values = [header.metadata.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom")]
+    return frozenset(value for value in values if type(value) is int and 0 <= value < 0xFFFFFFFF)
 
 
 def _check_tensor_names(header: GGUFHeader, config: ModelConfig) -> None:

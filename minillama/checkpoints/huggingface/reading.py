@@ -19,6 +19,7 @@ from ..common.checkpoint import Checkpoint
 from ..common.rows import in_interleaved_order
 from .base_model import as_causal_model
 from .configuration import parse_config
+from .generation import read_stop_ids
 from .names import CONFIG_NAME, huggingface_name
 from .weights import find_tensors, open_weights
 
@@ -59,4 +60,5 @@ def read_huggingface(folder: str | os.PathLike[str]) -> Checkpoint:
     def get(name: str, shape: tuple[int, ...]) -> Weight:
         return in_interleaved_order(name, homes[huggingface_name(name)].weight(shape), config.head_dim)
 
-    return Checkpoint(folder, f"Hugging Face {weights.format}", config, build_params(config, get), description)
+    params, stop_ids = build_params(config, get), read_stop_ids(folder, description)
+    return Checkpoint(folder, f"Hugging Face {weights.format}", config, params, description, stop_ids)

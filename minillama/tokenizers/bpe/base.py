@@ -14,6 +14,7 @@ Two rules hold for every tokenizer here:
 
 from __future__ import annotations
 
+import copy
 import operator
 import re
 from abc import ABC, abstractmethod
@@ -108,6 +109,12 @@ class Tokenizer(ABC):
         self._special_pattern = longest_match(self.special_tokens)
         # The file this tokenizer was read from, as (name, bytes): `save_tokenizer` writes it back unchanged.
         self.source: tuple[str, bytes] | None = None
+
+    def stopping_at(self, ids: Iterable[int]) -> Tokenizer:
+        """The same tokenizer with further stop ids; those that the vocabulary does not have are left out."""
+        other = copy.copy(self)
+        other.stop_ids = self.stop_ids | {id_ for id_ in ids if 0 <= id_ < self.vocab_size}
+        return other
 
     def encode(
         self, text: str, *, bos: bool | None = None, eos: bool = False, allow_special: bool = False

@@ -92,8 +92,17 @@ def _byte_text(byte: int) -> str:
     return f"<0x{byte:02X}>"
 
 
-def write_llama2c_tokenizer(path: str | os.PathLike[str], tokenizer: SentencePieceBPE) -> None:
+def write_llama2c_tokenizer(
+    path: str | os.PathLike[str], tokenizer: SentencePieceBPE, vocab_size: int | None = None
+) -> None:
     """Write a `tokenizer.bin` that llama2.c runs with.
+
+    Parameters
+    ----------
+    path : path-like
+    tokenizer : SentencePieceBPE
+    vocab_size : int, optional
+        Rows of the model. llama2.c wants a piece for each: padding gets one that no text can make.
 
     Raises
     ------
@@ -101,16 +110,21 @@ def write_llama2c_tokenizer(path: str | os.PathLike[str], tokenizer: SentencePie
         When the tokenizer is not laid out like LLaMA's (byte pieces at 3 to 258, begin 1, end 2), does
         something that llama2.c cannot know about, or follows merge rules instead of scores.
     """
+    n_rows = tokenizer.vocab_size if vocab_size is None else vocab_size
     problem = _unwritable(tokenizer)
+    if tokenizer.vocab_size > n_rows:
+        problem = f"it has {tokenizer.vocab_size} tokens, the model {n_rows}"
     if problem:
         raise ValueError(f"{Path(path)}: llama2.c cannot use this tokenizer: {problem}")
     texts = [
         (CONTROL[id_][0] if id_ in CONTROL else text.replace(SPACE, " ")).encode()
         for id_, text in enumerate(tokenizer.pieces)
     ]
+    n_more = n_rows - len(texts)
+    texts += [f"[PAD{len(texts) + n}]".encode() for n in range(n_more)]
     with atomic_write(path) as file:
         file.write(struct.pack("<I", max(map(len, texts))))
-        for text, score in zip(texts, tokenizer.scores):
+        for text, score in zip(texts, [*tokenizer.scores, *[-1000.0] * n_more]):
             file.write(struct.pack("<fI", score, len(text)) + text)
 
 
