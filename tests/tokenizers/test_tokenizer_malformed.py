@@ -230,7 +230,7 @@ def test_an_unknown_word_pattern_lists_the_known_ones(byte_level_json, tmp_path)
     metadata["tokenizer.ggml.pre"] = "gpt-2"
     tokenizer = tokenizer_from_gguf(metadata)
     assert isinstance(tokenizer, ByteLevelBPE)
-    assert not tokenizer.split_digits
+    assert tokenizer.word_pattern == "gpt-2"
 
 
 GGUF_BASE = {"tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": ["<unk>", "<s>", "</s>"]}

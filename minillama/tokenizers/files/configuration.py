@@ -8,6 +8,8 @@ from typing import Any
 
 from ...files.errors import CheckpointError
 from ..bpe.base import Tokenizer
+from .beside import SPACES_KEY
+from .vocabulary import NAMED
 
 
 def begin_and_end(
@@ -69,11 +71,22 @@ def _template_text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
+# What a tokenizer.json or tokenizer.model does not say by itself, and so belongs to it wherever it is copied to.
+_KEPT = ("tokenizer_class", "legacy", "add_prefix_space", "added_tokens_decoder", SPACES_KEY, *NAMED)
+_KEPT_LISTS = ("additional_special_tokens", "extra_special_tokens")
+
+
+def kept_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings without which the same file would be another tokenizer."""
+    return {key: config[key] for key in (*_KEPT, *_KEPT_LISTS) if config.get(key) is not None}
+
+
 def tokenizer_config(tokenizer: Tokenizer, tokenizer_class: str) -> dict[str, Any]:
     """The content of a `tokenizer_config.json` for the tokenizer."""
     bos, eos = (None if id_ is None else tokenizer.pieces[id_] for id_ in (tokenizer.bos_id, tokenizer.eos_id))
     config = {
         "tokenizer_class": tokenizer_class,
+        **(tokenizer.source_settings if tokenizer.source is not None else {}),
         "bos_token": bos,
         "eos_token": eos,
         "add_bos_token": tokenizer.add_bos,
