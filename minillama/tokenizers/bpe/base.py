@@ -135,6 +135,7 @@ class Tokenizer(ABC):
         self.special_tokens = dict(reversed(self.special_tokens.items()))  # by id; of equal texts the first counts
         known = {token.id for token in self.added}
         unnamed = [AddedToken(id_, self.pieces[id_], special=True) for id_ in sorted(control - known)]
+        self._looks = {token.id: self._spelled(token.text) for token in self.added if token.normalized}
         self._finder = AddedTokens([*self.added, *unnamed], self._special_ids, self._normalize, self._spelled)
 
     def stopping_at(self, ids: Iterable[int]) -> Tokenizer:
@@ -275,6 +276,10 @@ class Tokenizer(ABC):
     def _token_bytes(self, id_: int) -> bytes:
         """`decode_bytes` without the range check."""
 
+    def _shown(self, id_: int) -> str:
+        """A piece as decoding shows it; of an added token what the normaliser made of it, with its spaces."""
+        return self._looks.get(id_, self.pieces[id_])
+
     def _merged_ids(self) -> dict[str, int]:
         """The pieces that merges may make, with their ids; of equal pieces the first counts."""
         outside = self._special_ids | {token.id for token in self.added if not token.in_vocabulary}
@@ -326,7 +331,7 @@ class StreamDecoder:
         index = tokenizer.check_id(id_)
         if index in tokenizer._special_ids:  # the text on the other side is another text
             self._at_start = self._at_start and (self._skip_special or not tokenizer.strips_only_first)
-            return self._utf8.flush() + ("" if self._skip_special else tokenizer.pieces[index])
+            return self._utf8.flush() + ("" if self._skip_special else tokenizer._shown(index))
         if self._at_start:
             raw, self._at_start = tokenizer._first_bytes(index)
         else:

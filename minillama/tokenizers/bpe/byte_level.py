@@ -155,7 +155,7 @@ class ByteLevelBPE(Tokenizer):
     def _token_bytes(self, id_: int) -> bytes:
         if id_ in self._special_ids:
             return b""
-        text = self.pieces[id_]
+        text = self._shown(id_)
         if self.types[id_] != TokenType.USER_DEFINED and all(character in CHARACTER_TO_BYTE for character in text):
             return bytes(map(CHARACTER_TO_BYTE.__getitem__, text))
         return text.encode()

@@ -253,7 +253,10 @@ class SentencePieceBPE(Tokenizer):
             return bytes([int(self.pieces[id_][3:5], 16)])
         if kind == TokenType.UNKNOWN:
             return self.unknown_text.encode()
-        return self.pieces[id_].replace(SPACE, " ").encode()
+        return self._shown(id_).encode()
+
+    def _shown(self, id_: int) -> str:
+        return super()._shown(id_).replace(SPACE, " ")
 
     def _first_bytes(self, id_: int) -> tuple[bytes, bool]:
         raw = self._token_bytes(id_)

@@ -23,8 +23,9 @@ from ...files.errors import CheckpointError
 from ..bpe.base import TOKEN_TYPES, TURN_ENDS, Tokenizer, TokenType
 from ..bpe.byte_level import ByteLevelBPE
 from ..bpe.sentencepiece import Piece, SentencePieceBPE
+from ..bpe.word_patterns import WORD_PATTERNS
 from .gguf_extra import EXTRA_KEY, extra_settings, read_extra
-from .validation import MAX_PIECES, blame
+from .validation import MAX_MERGES, MAX_PIECES, blame
 
 PathOrName = str | PathLike[str]
 # tokenizer.ggml.pre: the word pattern. llama.cpp knows these names (src/llama-vocab.cpp); of those that share a
@@ -70,12 +71,12 @@ class _Metadata:
             raise CheckpointError(self.path, key, f"id {value} is not one of the {n_tokens} tokens")
         return int(value)
 
-    def texts(self, key: str) -> list[str]:
+    def texts(self, key: str, most: int = MAX_PIECES) -> list[str]:
         value = self.values.get(key)
         if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
             raise CheckpointError(self.path, key, "expected a list of texts")
-        if len(value) > MAX_PIECES:
-            raise CheckpointError(self.path, key, f"expected at most {MAX_PIECES} texts, found {len(value)}")
+        if len(value) > most:
+            raise CheckpointError(self.path, key, f"expected at most {most} texts, found {len(value)}")
         return list(value)
 
     def numbers(self, key: str, n_tokens: int, kinds: str) -> list[Any] | None:
@@ -155,7 +156,7 @@ def _sentencepiece(data: _Metadata, tokens: list[str], types: list[int], setting
 
 def _merges(data: _Metadata) -> list[tuple[str, str]]:
     merges = []
-    for n, rule in enumerate(data.texts("tokenizer.ggml.merges")):
+    for n, rule in enumerate(data.texts("tokenizer.ggml.merges", MAX_MERGES)):
         left, _, right = rule.partition(" ")
         if not left or not right or " " in right:
             raise CheckpointError(data.path, f"tokenizer.ggml.merges[{n}]", f"expected two pieces, found {rule!r}")
@@ -167,8 +168,10 @@ def _word_pattern(data: _Metadata) -> str:
     """The name of the word pattern; llama.cpp's default one, with a warning, where the file names none."""
     pre = data.text("tokenizer.ggml.pre")
     if pre is not None and pre not in PRE:
-        known = ", ".join(map(repr, PRE))
-        raise CheckpointError(data.path, "tokenizer.ggml.pre", f"expected one of {known}, found {pre!r}")
+        known = ", ".join(map(repr, WORD_PATTERNS))
+        raise CheckpointError(
+            data.path, "tokenizer.ggml.pre", f"expected one of {known} (or a name for the same), found {pre!r}"
+        )
     if pre in (None, "default"):
         warnings.warn(
             f"{data.path}: tokenizer.ggml.pre {'is missing' if pre is None else repr(pre)}, so words are cut as "

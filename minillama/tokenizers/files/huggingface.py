@@ -13,6 +13,7 @@ from os import PathLike
 from typing import Any
 
 from ...files.errors import CheckpointError
+from ..bpe.added_tokens import AddedToken
 from ..bpe.base import Tokenizer, TokenType
 from ..bpe.byte_level import ByteLevelBPE
 from ..bpe.sentencepiece import Piece, SentencePieceBPE, is_byte_piece
@@ -26,8 +27,8 @@ from .huggingface_stages import (
     read_byte_level,
     read_spaces,
 )
-from .validation import blame, expect, read_json
-from .vocabulary import Vocabulary, add_configured, added_token
+from .validation import MAX_MERGES, MAX_PIECES, blame, expect, read_json
+from .vocabulary import NAMED, Vocabulary, add_configured, added_token
 
 PathOrName = str | PathLike[str]
 # Where no tokenizer_config.json says what begins and ends a text.
@@ -70,6 +71,11 @@ def parse_tokenizer_json(
     named = {**DEFAULTS.get(rebuilt, {}), **(config or {})}
     vocabulary = _vocabulary(root, model, path)
     add_configured(vocabulary, named)
+    if rebuilt == QWEN2:  # which adds its named tokens once more, without flags
+        for name in NAMED:
+            if named.get(name):
+                text = added_token(named[name], path, name).text
+                vocabulary.add(AddedToken(-1, text, special=True), name)
     prefix = post_processor_prefix(root.get("post_processor"))
     if prefix is not None or root.get("post_processor") is not None:
         named.pop("add_bos_token", None)  # as in `transformers`: the post-processor decides
@@ -102,6 +108,8 @@ def parse_tokenizer_json(
 def _vocabulary(root: dict[str, Any], model: dict[str, Any], path: PathOrName) -> Vocabulary:
     """The pieces in the order of their ids, and the added tokens that the file itself lists."""
     vocab = expect(model.get("vocab"), dict, path, "model.vocab")
+    if len(vocab) > MAX_PIECES:
+        raise CheckpointError(path, "model.vocab", f"expected at most {MAX_PIECES} pieces, found {len(vocab)}")
     pieces: list[str | None] = [None] * len(vocab)
     for text, id_ in vocab.items():
         if not 0 <= expect(id_, int, path, f"model.vocab[{text!r}]") < len(pieces):
@@ -124,11 +132,17 @@ def _vocabulary(root: dict[str, Any], model: dict[str, Any], path: PathOrName) -
 def _merges(model: dict[str, Any], path: PathOrName) -> list[tuple[str, str]]:
     """The rules, written as "left right" or as ["left", "right"]."""
     merges = []
-    for n, rule in enumerate(expect(model.get("merges"), list, path, "model.merges")):
+    rules = expect(model.get("merges"), list, path, "model.merges")
+    if len(rules) > MAX_MERGES:
+        raise CheckpointError(path, "model.merges", f"expected at most {MAX_MERGES} rules, found {len(rules)}")
+    for n, rule in enumerate(rules):
         pair = rule.split(" ") if isinstance(rule, str) else rule
-        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(part, str) and part for part in pair):
-            raise CheckpointError(path, f"model.merges[{n}]", f"expected two pieces, found {rule!r}")
-        merges.append((pair[0], pair[1]))
+        if isinstance(pair, list) and len(pair) == 2:  # a quarter of a million of them: no loop inside this one
+            left, right = pair
+            if isinstance(left, str) and isinstance(right, str) and left and right:
+                merges.append((left, right))
+                continue
+        raise CheckpointError(path, f"model.merges[{n}]", f"expected two pieces, found {rule!r}")
     return merges
 
 

@@ -104,8 +104,10 @@ def parse(
         text if text in control else None for text in (_text(trainer.get(46), "<s>"), _text(trainer.get(47), "</s>"))
     )
     as_llama = rebuilt_class(config, False) == LLAMA and config.get(SPACES_KEY) != "sentencepiece"
+    extra = config.get("extra_special_tokens") or config.get("additional_special_tokens")
     for token in _own_added(vocabulary, normalized=not as_llama):
-        vocabulary.added[token.id] = token
+        if token.special or not (as_llama and extra):  # `transformers` takes the one list or the other
+            vocabulary.added[token.id] = token
     add_configured(vocabulary, config)
     settings = begin_and_end(config, vocabulary.pieces, path, bos=bos, eos=eos, add_bos=bos is not None)
     scores = [piece.score for piece in pieces] + [0.0] * (len(vocabulary.pieces) - len(pieces))

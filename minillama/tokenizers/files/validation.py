@@ -19,6 +19,7 @@ MAX_BYTES = 32 << 20
 # it. LLaMA 3 has a million of them; two million empty lists take 150 MB.
 MAX_VALUES = 2 << 20
 MAX_PIECES = 1 << 18
+MAX_MERGES = 1 << 20  # LLaMA 3 has 280,147 rules
 KIND_NAMES = {dict: "an object", list: "a list", str: "a text", int: "a whole number", bool: "true or false"}
 
 
