@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "model": "compute config kv_cache layers ops params",
     "tokenizers/bpe": "",
     "tokenizers/files": "files tokenizers/bpe",
-    "tokenizers": "files tokenizers/bpe tokenizers/files",
+    "tokenizers": "checkpoints/gguf files tokenizers/bpe tokenizers/files",
     "checkpoints/common": "config files params quantization trees",
     "checkpoints/gguf": "checkpoints/common config files params quantization trees",
     "checkpoints/huggingface": "checkpoints/common config files layers params quantization trees",

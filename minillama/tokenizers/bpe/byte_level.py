@@ -22,12 +22,12 @@ encoding loses.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 
 from .added_tokens import AddedToken
 from .base import Tokenizer, TokenType
 from .merging import WordCache, merge_symbols
+from .normalization import compose
 from .word_patterns import WORD_PATTERNS, cut_words
 
 PRINTABLE = [*range(33, 127), *range(161, 173), *range(174, 256)]
@@ -126,7 +126,7 @@ class ByteLevelBPE(Tokenizer):
         return cut_words(self.word_pattern, text)
 
     def _normalize(self, text: str) -> str:
-        return unicodedata.normalize("NFC", text) if self.compose else text
+        return compose(text) if self.compose else text
 
     def _encode_text(self, text: str, first: bool) -> list[int]:
         ids: list[int] = []

@@ -60,8 +60,8 @@ def _byte_level_stages(tokenizer: ByteLevelBPE) -> dict[str, Any]:
     before: list[dict[str, Any]] = []
     pattern = tokenizer.word_pattern
     if pattern in SPLIT_PATTERNS:
-        split = {"type": "Split", "pattern": {"Regex": SPLIT_PATTERNS[pattern]}, "behavior": "Isolated", "invert": False}
-        before = [split]
+        how = {"behavior": "Isolated", "invert": False}
+        before = [{"type": "Split", "pattern": {"Regex": SPLIT_PATTERNS[pattern]}, **how}]
     elif pattern == "smollm":
         before = [{"type": "Digits", "individual_digits": True}]
     elif pattern != "gpt-2":

@@ -127,8 +127,9 @@ def add_configured(vocabulary: Vocabulary, config: Mapping[str, Any]) -> None:
         known = vocabulary.added.get(key)
         if known is None or as_object(known) != as_object(token):
             vocabulary.add(token, field, key)
-    for name, token in [*named.items(), *_extra(vocabulary, config)]:
-        if token is not None and vocabulary.ids.get(token.text) not in vocabulary.added:
+    present = [(name, token) for name, token in named.items() if token is not None]
+    for name, token in [*present, *_extra(vocabulary, config)]:
+        if vocabulary.ids.get(token.text) not in vocabulary.added:
             vocabulary.add(token._replace(special=True), name)
 
 
