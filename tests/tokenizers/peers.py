@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from functools import cache
 from pathlib import Path
 
 from corpus import random_texts, training_lines
@@ -60,6 +61,7 @@ def train_byte_level(pre_tokenizer, vocab_size: int = 600, normalizer=None):
     return _vocabulary_of(tokenizer)
 
 
+@cache
 def train_spaces(vocab_size: int = 300):
     """Vocabulary and merges of a BPE over characters with "▁", the three usual control tokens and all bytes first."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
