@@ -11,6 +11,7 @@ from __future__ import annotations
 import signal
 import time
 import traceback
+import warnings
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
@@ -220,7 +221,12 @@ def _read(model: Model, folder: Path, measure_memory: bool) -> Outcome:
         tracemalloc.start()
     start = time.perf_counter()
     try:
-        with alarm(MAX_SECONDS), np.errstate(over="ignore", invalid="ignore"):  # weights may be any numbers
+        with (
+            alarm(MAX_SECONDS),
+            np.errstate(over="ignore", invalid="ignore"),  # weights may be any numbers
+            warnings.catch_warnings(),
+        ):
+            warnings.filterwarnings("ignore", message=".*tokenizer.ggml.pre")  # the one warning of a reader
             read_everything(model, folder)
     except CheckpointError as error:
         kind, report = "refused", str(error)

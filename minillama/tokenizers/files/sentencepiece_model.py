@@ -144,7 +144,7 @@ def _own_added(vocabulary: Vocabulary, *, normalized: bool) -> list[AddedToken]:
 
 
 def _merges(pieces: list[str]) -> list[tuple[str, str]]:
-    """The rules that `transformers` makes of the pieces: each pair that makes a third, in the order of that one's id."""
+    """The rules that `transformers` makes of the pieces: pairs that make a third one, in the order of its id."""
     ids = {text: id_ for id_, text in enumerate(pieces)}
     rules = []
     for text, id_ in ids.items():
