@@ -11,8 +11,8 @@ from __future__ import annotations
 import signal
 import time
 import traceback
-import warnings
 import tracemalloc
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
