@@ -8,6 +8,7 @@ from typing import Any
 
 from ..files.errors import CheckpointError
 from .bpe.base import Tokenizer
+from .files.configuration import named_templates, named_tokens
 from .files.huggingface import parse_tokenizer_json
 from .files.llama2c import read_llama2c_tokenizer
 from .files.sentencepiece_model import parse
@@ -15,6 +16,7 @@ from .files.validation import read_bounded, read_json
 
 CONFIG = "tokenizer_config.json"
 TEMPLATE = "chat_template.jinja"  # where newer Hugging Face folders keep the template
+TEMPLATES = "additional_chat_templates"  # and the folder of further ones
 IN_FOLDER = ("tokenizer.json", "tokenizer.model", "tokenizer.bin")  # the first one there is read
 
 
@@ -45,13 +47,29 @@ def load_tokenizer(path: str | os.PathLike[str], *, vocab_size: int | None = Non
     data = read_bounded(path)
     config = _config(path.parent)
     if path.suffix == ".json" or data.lstrip()[:1] == b"{":
-        return parse_tokenizer_json(data, path, config)
-    return parse(data, path, config)
+        tokenizer = parse_tokenizer_json(data, path, config)
+    else:
+        tokenizer = parse(data, path, config)
+    tokenizer.named_tokens = {**named_tokens(config), **tokenizer.named_tokens}
+    tokenizer.named_templates = named_templates(config)
+    return tokenizer
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    """The content of `tokenizer_config.json`, with the chat template if that has its own file."""
+    """The content of `tokenizer_config.json`, with the chat templates in place of its own if they have their files."""
     config = read_json(read_bounded(folder / CONFIG), folder / CONFIG) if (folder / CONFIG).is_file() else {}
+    files = {path.stem: path for path in sorted((folder / TEMPLATES).glob("*.jinja"))}
     if (folder / TEMPLATE).is_file():
-        config["chat_template"] = read_bounded(folder / TEMPLATE).decode("utf-8", "replace")
+        files.setdefault("default", folder / TEMPLATE)
+    if files:
+        config["chat_template"] = [{"name": name, "template": _template(path)} for name, path in files.items()]
     return config
+
+
+def _template(path: Path) -> str:
+    """The text of a template file, with line breaks as Python reads them from a text file."""
+    try:
+        text = read_bounded(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CheckpointError(path, "template", f"is not UTF-8: {error}") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -24,9 +24,14 @@ from typing import SupportsIndex
 from .utf8 import Utf8Stream
 
 # Tokens by which chat models end a turn: generation stops at each of them, whatever `eos_id` is.
-TURN_ENDS = frozenset({"<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end|>", "<end_of_turn>"})
+TURN_ENDS = frozenset(
+    {"<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<|eot|>", "<|end|>", "<end_of_turn>", "<turn|>"}
+)
 # Tokens that open a turn; like the above they are control even in files that call them plain vocabulary.
-TURN_STARTS = frozenset({"<|im_start|>", "<|start_header_id|>", "<|end_header_id|>", "<start_of_turn>"})
+TURN_STARTS = frozenset(
+    {"<|im_start|>", "<|start_header_id|>", "<|end_header_id|>", "<start_of_turn>", "<|turn>"}
+    | {"<|header_start|>", "<|header_end|>", "<|system|>", "<|user|>", "<|assistant|>"}
+)
 
 
 class TokenType(IntEnum):
@@ -57,12 +62,16 @@ class Tokenizer(ABC):
     add_bos : bool
         Whether the model expects `bos_id` before a text.
     chat_template : str or None
-        The Jinja template that came with the model; read only to recognise the chat format.
+        The Jinja template that came with the model.
     stop_ids : iterable of int
         Further ids that end an answer, beside `eos_id` and the known end-of-turn tokens.
 
     Attributes
     ----------
+    named_tokens : dict of str to str
+        Special tokens by the names that chat templates know them under: "bos_token", "eos_token" …
+    named_templates : dict of str to str
+        Further chat templates that came with the model, by name.
     special_tokens : dict of str to int
         Control tokens by their text. Chat markers count as control even where the file lists them as
         user-defined; other user-defined pieces are vocabulary and always matched.
@@ -104,13 +113,22 @@ class Tokenizer(ABC):
         }
         ends = (id_ for piece, id_ in self.special_tokens.items() if piece in TURN_ENDS)
         self.stop_ids = frozenset([*ends, *stop_ids, *([] if eos_id is None else [eos_id])])
+        ids = {"bos_token": bos_id, "eos_token": eos_id}
+        self.named_tokens = {name: self.pieces[id_] for name, id_ in ids.items() if id_ is not None}
+        self.named_templates: dict[str, str] = {}
         self._special_ids = frozenset(self.special_tokens.values())
         self._special_pattern = longest_match(self.special_tokens)
         # The file this tokenizer was read from, as (name, bytes): `save_tokenizer` writes it back unchanged.
         self.source: tuple[str, bytes] | None = None
 
     def encode(
-        self, text: str, *, bos: bool | None = None, eos: bool = False, allow_special: bool = False
+        self,
+        text: str,
+        *,
+        bos: bool | None = None,
+        eos: bool = False,
+        allow_special: bool = False,
+        plain: Sequence[tuple[int, int]] = (),
     ) -> list[int]:
         """The ids of `text`.
 
@@ -124,6 +142,9 @@ class Tokenizer(ABC):
         allow_special : bool
             Read special tokens spelled in the text as those tokens, the longest first. Only for text
             that the program itself wrote, such as a template: never for what a user typed.
+        plain : sequence of (int, int)
+            Ranges of `text`, begin and end, that stay plain text with `allow_special` too: what a user typed
+            inside what the program wrote. In their order.
 
         Returns
         -------
@@ -137,7 +158,8 @@ class Tokenizer(ABC):
         """
         _check_text(text)
         ids: list[int] = []
-        for part, id_ in split_by(self._special_pattern if allow_special else None, self.special_tokens, text):
+        pattern = self._special_pattern if allow_special else None
+        for part, id_ in split_by(pattern, self.special_tokens, text, plain):
             ids += self._encode_text(part) if id_ is None else [id_]
         if self.add_bos if bos is None else bos:
             first = self._required("bos_id", self.bos_id)
@@ -255,16 +277,27 @@ def longest_match(texts: Iterable[str]) -> re.Pattern[str] | None:
     return re.compile("|".join(map(re.escape, ordered))) if ordered else None
 
 
-def split_by(pattern: re.Pattern[str] | None, ids: Mapping[str, int], text: str) -> Iterator[tuple[str, int | None]]:
-    """Cut `text` at every match: pairs (text between, None) and (match, its id)."""
+def split_by(
+    pattern: re.Pattern[str] | None, ids: Mapping[str, int], text: str, plain: Sequence[tuple[int, int]] = ()
+) -> Iterator[tuple[str, int | None]]:
+    """Cut `text` at every match that touches no range of `plain`: pairs (text between, None) and (match, its id)."""
     begin = 0
-    for match in pattern.finditer(text) if pattern else ():
+    for match in pattern.finditer(_blanked(text, plain)) if pattern else ():
         if match.start() > begin:
             yield text[begin : match.start()], None
         yield match.group(), ids[match.group()]
         begin = match.end()
     if begin < len(text):
         yield text[begin:], None
+
+
+def _blanked(text: str, ranges: Sequence[tuple[int, int]]) -> str:
+    """The text, as long as before, with half surrogate pairs in the ranges: no token has these."""
+    pieces, done = [], 0
+    for begin, end in ranges:
+        pieces += [text[done:begin], "\ud800" * (end - begin)]
+        done = end
+    return "".join([*pieces, text[done:]])
 
 
 def _check_pieces(pieces: Sequence[str]) -> None:

@@ -61,10 +61,30 @@ def _token_text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
+# The names that `transformers` gives to special tokens, and under which chat templates know them.
+_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+
+
+def named_tokens(config: Mapping[str, Any]) -> dict[str, str]:
+    """The special tokens that the configuration names, by their names."""
+    further = config.get("extra_special_tokens")
+    entries = {name: config.get(name) for name in _NAMES} | (further if isinstance(further, dict) else {})
+    return {name: text for name, value in entries.items() if (text := _token_text(value)) is not None}
+
+
+def named_templates(config: Mapping[str, Any]) -> dict[str, str]:
+    """The chat templates of a configuration that has several, without the default one."""
+    value = config.get("chat_template")
+    entries = [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+    pairs = [(entry.get("name"), entry.get("template")) for entry in entries]
+    texts = {name: text for name, text in pairs if isinstance(name, str) and isinstance(text, str)}
+    return {name: text for name, text in texts.items() if name != "default"}
+
+
 def _template_text(value: Any) -> str | None:
     """The chat template: a text, or the one called "default" of a list of named ones."""
     if isinstance(value, list):
-        named = (entry for entry in value if isinstance(entry, dict) and entry.get("name") == "default")
+        named = (entry for entry in reversed(value) if isinstance(entry, dict) and entry.get("name") == "default")
         value = next(named, {}).get("template")
     return value if isinstance(value, str) else None
 
