@@ -34,7 +34,7 @@ class Part(dict[str, Any]):
     """A part of a content, which is never shown as Python writes a dict."""
 
     def __repr__(self) -> NoReturn:
-        raise ValueError("the template takes a content as one text, not as a list of parts: send it as one text")
+        raise ValueError("a list of parts is no text")
 
     __str__ = __repr__
 

@@ -58,7 +58,12 @@ class JinjaChat(ChatTemplate):
                 return self._continued(conversation, tokenizer, now)
             return self._text(conversation, tokenizer, generation_prompt, now)
 
-        rendered = render_protected(text_of, plain, tokenizer.special_tokens, constants)
+        try:
+            rendered = render_protected(text_of, plain, tokenizer.special_tokens, constants)
+        except ValueError as error:
+            parts = any(isinstance(message.get("content"), list) for message in plain)
+            hint = "; it may take a content as one text only, and a message has a list of parts" if parts else ""
+            raise ValueError(f"{error}{hint}") from error
         ids = tokenizer.encode(rendered.text, bos=False, allow_special=True, plain=rendered.plain)
         _check_special(ids, rendered, tokenizer)
         return ids

@@ -134,6 +134,9 @@ class _Counting(NodeTransformer):
     def visit_Macro(self, node: nodes.Macro) -> nodes.Node:
         return self._counted(node)
 
+    def visit_ScopedEvalContextModifier(self, node: nodes.ScopedEvalContextModifier) -> nodes.Node:
+        raise TemplateError("autoescape is for HTML")  # and would give `~` another meaning
+
     def visit_Output(self, node: nodes.Output) -> list[nodes.Node]:
         self.generic_visit(node)
         length = sum(len(child.data) for child in node.nodes if isinstance(child, nodes.TemplateData))
@@ -257,6 +260,7 @@ def _raise_exception(message: Any) -> None:
 
 
 def _strftime_now(form: str) -> str:
+    check_operation("%", form, ())  # it has widths, too
     return _now.get().strftime(form)
 
 
