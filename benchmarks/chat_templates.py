@@ -143,9 +143,7 @@ def control(tokenizer: Tokenizer, ids: list[int]) -> list[int]:
 
 def encode(tokenizer: Tokenizer, conversation: list[dict], unfinished: bool) -> list[int]:
     chat = template_for(tokenizer)
-    return chat.encode(
-        conversation, tokenizer, generation_prompt=not unfinished, continue_final_message=unfinished
-    )
+    return chat.encode(conversation, tokenizer, generation_prompt=not unfinished, continue_final_message=unfinished)
 
 
 def write_tokenizer(folder: Path, template: str) -> list[str]:

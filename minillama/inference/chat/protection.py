@@ -8,9 +8,10 @@ places are known. No special token is read where one of them is.
 That leaves spellings that a template first puts together: "<|im_" and "end|>" in two parts of a content, or a content
 from which it takes a word out. So the conversation is rendered once more as a *witness*: now every character that any
 special token has is replaced, wherever it stands in a content. If the text is the same, the template did not look at
-these characters, and the witness shows the place of everything that could be misread. If the text is another (a
-template that looks for "</think>"), a second witness leaves the constants of the template as they are. If it still is
-another, the texts must at least have the same special tokens in the same order, or the conversation is refused.
+these characters, and the witness shows the place of everything that could be misread. If the text is another, a
+second witness leaves letters and digits as they are (a template may write them in lower case), a third one the constants
+of the template (it may look for "</think>"). If they all are another text, the last one must at least have the same
+special tokens in the same order, or the conversation is refused.
 """
 
 from __future__ import annotations
@@ -73,8 +74,7 @@ def render_protected(
     found = first.restore(render(_mapped(messages, first.hide_spellings, first.hide_spellings)))
     kept = tuple(text for text in constants if len(text) > 1 and not any(text in spelling for spelling in spellings))
     controls = []
-    for constants_kept in ((), kept):
-        hide_all = second.hide_all_but(constants_kept)
+    for hide_all in (second.hide_all(), second.hide_all(letters=False), second.hide_all(but=kept)):
         try:
             witness = second.restore(render(_mapped(messages, hide_all, second.hide_spellings)))
         except ValueError:  # the template refuses stand-ins where it accepts the text
@@ -97,7 +97,8 @@ class _Hider:
         self._pattern = _any_of(spellings)
         self._letters = str.maketrans(letters)
         # White space is hidden inside a spelling only: elsewhere a template may trim it.
-        self._visible = str.maketrans({character: letters[character] for character in letters if character.strip()})
+        self._visible = {code: letter for code, letter in self._letters.items() if chr(code).strip()}
+        self._signs = {code: letter for code, letter in self._visible.items() if not chr(code).isalnum()}
         self._characters = {letter: character for character, letter in letters.items()}
         self._back = {ord(letter): character for letter, character in self._characters.items()}
 
@@ -105,16 +106,16 @@ class _Hider:
         """The text with every special token's spelling replaced."""
         return self._pattern.sub(lambda match: match.group().translate(self._letters), text)
 
-    def hide_all_but(self, constants: tuple[str, ...]) -> Callable[[str], str]:
-        """A function that also replaces all else that special tokens are made of, except in `constants`."""
-        kept = _any_of(constants)
+    def hide_all(self, *, letters: bool = True, but: tuple[str, ...] = ()) -> Callable[[str], str]:
+        """A function that also replaces all else that special tokens are made of, except in the texts `but`."""
+        kept, hidden = _any_of(but), self._visible if letters else self._signs
 
         def hide(text: str) -> str:
             text, begin, pieces = self.hide_spellings(text), 0, []
             for match in kept.finditer(text):
-                pieces += [text[begin : match.start()].translate(self._visible), match.group()]
+                pieces += [text[begin : match.start()].translate(hidden), match.group()]
                 begin = match.end()
-            return "".join(pieces) + text[begin:].translate(self._visible)
+            return "".join(pieces) + text[begin:].translate(hidden)
 
         return hide
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
@@ -55,7 +56,18 @@ def render(source: str, variables: Mapping[str, Any], now: datetime.datetime) ->
     """
     budget_before, now_before = _budget.set(Budget()), _now.set(now)
     try:
-        return "".join(_compiled(source).generate(variables))
+        with _one_error():
+            return "".join(_compiled(source).generate(variables))
+    finally:
+        _budget.reset(budget_before)
+        _now.reset(now_before)
+
+
+@contextmanager
+def _one_error() -> Iterator[None]:
+    """Whatever goes wrong with a template is one TemplateRefusal."""
+    try:
+        yield
     except LimitError as error:
         raise TemplateRefusal(f"the model's chat template is stopped: {error}") from None
     except RecursionError:
@@ -65,15 +77,19 @@ def render(source: str, variables: Mapping[str, Any], now: datetime.datetime) ->
     except Exception as error:  # a template is a program: it can fail in every way that Python can
         reason = " ".join(str(error).split()) or type(error).__name__
         raise TemplateRefusal(f"the model's chat template cannot render this conversation: {reason:.500}") from error
-    finally:
-        _budget.reset(budget_before)
-        _now.reset(now_before)
 
 
 @lru_cache(maxsize=64)
 def literal_texts(source: str) -> tuple[str, ...]:
-    """The texts that a template holds: what it writes, and the constants in its expressions."""
-    tree = _environment().parse(source)
+    """The texts that a template holds: what it writes, and the constants in its expressions.
+
+    Raises
+    ------
+    TemplateRefusal
+        When it cannot be read.
+    """
+    with _one_error():
+        tree = _environment().parse(source)
     texts = {node.data for node in tree.find_all(nodes.TemplateData)}
     texts |= {node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)}
     return tuple(sorted(texts))
