@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import ItemsView, KeysView, ValuesView
 from typing import Any
 
 MAX_SECONDS = 5.0  # of processor time; public templates take a few milliseconds
@@ -85,8 +86,8 @@ def check_call(name: str, arguments: tuple[Any, ...]) -> None:
             raise LimitError(f"it asks {name} for a width of {number:.3g}")
     if name == "replace" and len(others) >= 2 and isinstance(first, str):
         check_size(len(first) + first.count(str(others[0])) * len(str(others[1])))
-    elif name in ("join", "sum"):
-        parts, separator = (others[0], first) if isinstance(first, str) and others else (first, "".join(others[:1]))
+    elif name == "join":
+        parts, separator = (others[0], first) if isinstance(first, str) and others else (first, [*others, ""][0])
         check_size(weight(parts) + _length(parts) * _length(separator))
     elif name in ("format", "format_map") and isinstance(first, str):
         _check_formatted(first, others)
@@ -98,20 +99,21 @@ def check_call(name: str, arguments: tuple[Any, ...]) -> None:
         check_size(weight(first))
 
 
-def weight(value: Any) -> int:
-    """About how many characters `value` has when it is written out; counting ends above the limit.
+def weight(value: Any, known: dict[int, int] | None = None) -> int:
+    """About how many characters `value` has when it is written out.
 
-    A list that holds another one twice, which holds a third one twice, is small in memory and endless in writing.
+    A list that holds another one twice, which holds a third one twice, is small in memory and endless in writing:
+    each is counted once, in `known`.
     """
-    total, todo = 0, [value]
-    while todo and total <= MAX_CHARACTERS:
-        entry = todo.pop()
-        if isinstance(entry, dict):
-            todo += [*entry, *entry.values()]
-        elif isinstance(entry, list | tuple):
-            todo += entry
-        total += len(entry) if isinstance(entry, str) else 1
-    return total
+    if isinstance(value, str):
+        return len(value)
+    if not isinstance(value, dict | list | tuple | KeysView | ValuesView | ItemsView):
+        return 1
+    known = {} if known is None else known
+    if id(value) not in known:
+        entries = [*value, *value.values()] if isinstance(value, dict) else list(value)
+        known[id(value)] = 1 + sum(weight(entry, known) for entry in entries)
+    return known[id(value)]
 
 
 def _check_formatted(text: str, arguments: Any) -> None:

@@ -9,9 +9,9 @@ That leaves spellings that a template first puts together: "<|im_" and "end|>" i
 from which it takes a word out. So the conversation is rendered once more as a *witness*: now every character that any
 special token has is replaced, wherever it stands in a content. If the text is the same, the template did not look at
 these characters, and the witness shows the place of everything that could be misread. If the text is another, a
-second witness leaves letters and digits as they are (a template may write them in lower case), a third one the constants
-of the template (it may look for "</think>"). If they all are another text, the last one must at least have the same
-special tokens in the same order, or the conversation is refused.
+second witness leaves letters and digits as they are (a template may write them in lower case), a third one the
+constants of the template (it may look for "</think>"). If they all are another text, the last one must at least have
+the same special tokens in the same order, or the conversation is refused.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -23,7 +23,7 @@ from jinja2 import Template, nodes, pass_context
 from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
-from jinja2.runtime import Context, Macro
+from jinja2.runtime import Context, Macro, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
@@ -256,8 +256,9 @@ def _checked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _listed(value: Any) -> Any:
-    """A generator as the list of what it gives, so that it can be measured."""
-    return list(value) if hasattr(value, "__next__") else value
+    """A generator, range or view as the list of what it gives, so that it can be measured."""
+    measured = isinstance(value, str | list | tuple | dict | Undefined)
+    return list(value) if isinstance(value, Iterable) and not measured else value
 
 
 def _check_time() -> None:
