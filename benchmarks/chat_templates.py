@@ -66,11 +66,19 @@ def main() -> int:
         for what, result in outcome.items():
             if not result.startswith("equal"):
                 print(f"    {what}: {result:.200}")
-    total = Counter(result.split(":")[0] for outcome in outcomes.values() for result in outcome.values())
-    print(f"{len(outcomes)} templates: {dict(total)}")
+    plain, typed = (totals(outcomes, typed) for typed in (False, True))
+    print(f"{len(outcomes)} templates, {sum(plain.values())} conversations: {plain}, with control text: {typed}")
     if arguments.json:
-        arguments.json.write_text(json.dumps({"total": total, "templates": outcomes}, indent=1, ensure_ascii=False))
-    return total["DIFFERENT"] + total["CONTROL"] > 0
+        versions = {"transformers": transformers.__version__, "date": str(datetime.date.today())}
+        figures = {**versions, "conversations": plain, "with control text": typed, "templates": outcomes}
+        arguments.json.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
+    return plain.get("DIFFERENT", 0) + typed.get("CONTROL", 0) > 0
+
+
+def totals(outcomes: dict[str, dict[str, str]], typed: bool) -> dict[str, int]:
+    """How often what came of a conversation, those with control text or those without."""
+    results = [(what, result) for outcome in outcomes.values() for what, result in outcome.items()]
+    return dict(Counter(result.split(":")[0] for what, result in results if what.endswith("control text") == typed))
 
 
 def check(template: str) -> dict[str, str]:
@@ -119,7 +127,7 @@ def attack(ours: Tokenizer, conversation: list[dict], special: list[str], unfini
             if control(ours, found) != control(ours, plain):
                 return f"CONTROL: {typed!r} {ours.decode(found, skip_special=False)!r}"
             n_equal += 1
-    return f"equal: {n_equal}" if n_equal or not n_refused else f"refused: all {n_refused}"
+    return f"equal: {n_equal} of {n_equal + n_refused}" if n_equal else f"refused: all {n_refused}"
 
 
 def put_in(conversation: list[dict], typed: str) -> list[dict]:

@@ -10,6 +10,7 @@ from chat_models import (
     CONVERSATIONS,
     HELLO,
     LOOP,
+    NAMES,
     SYSTEM,
     TEMPLATES,
     byte_level,
@@ -20,7 +21,7 @@ from chat_models import (
 )
 
 from minillama.inference.chat import JinjaChat, template_for
-from minillama.tokenizers import gguf_metadata, load_tokenizer, tokenizer_from_gguf
+from minillama.tokenizers import gguf_metadata, load_tokenizer, save_tokenizer, tokenizer_from_gguf
 
 
 @pytest.fixture(scope="module", params=[byte_level, sentencepiece], ids=lambda make: make.__name__)
@@ -113,6 +114,10 @@ def test_other_roles_later_system_messages_and_further_keys(both):
     assert JinjaChat(template).encode(messages, ours) == ids_of(library, messages, template)
 
 
+NESTED: list = []
+NESTED.append(NESTED)
+
+
 @pytest.mark.parametrize(
     ("messages", "error"),
     [
@@ -128,6 +133,9 @@ def test_other_roles_later_system_messages_and_further_keys(both):
         ([{"content": "Hi"}], "message 0 has no 'role'"),
         ([{"role": 1, "content": "Hi"}], "message 0 has no 'role'"),
         ([{"role": "user", "content": "Hi", "when": object()}], "message 0 holds a object"),
+        ([{"role": "user", "content": "Hi", "a": {1: 2}}], "message 0 holds a int"),
+        ([{"role": "user", "content": "Hi", 1: 2}], "message 0 holds a int"),
+        ([{"role": "user", "content": "Hi", "a": NESTED}], "message 0 is nested more than 50 deep"),
         ([], "at least one"),
         ("Hi", "expected a list of messages"),
         ([HELLO, {"role": "user", "content": "\ud800"}], "lone surrogate"),
@@ -203,6 +211,10 @@ NAMED = [{"name": "default", "template": "D" + LOOP}, {"name": "rag", "template"
 def test_the_template_that_transformers_takes(tmp_path, files, config):
     library, ours = folder_with(tmp_path, files, **config)
     assert template_for(ours).encode([HELLO], ours) == ids_of(library, [HELLO], None)
+    save_tokenizer(ours, tmp_path / "again")
+    again = load_tokenizer(tmp_path / "again")
+    assert (again.chat_template, again.named_templates) == (ours.chat_template, ours.named_templates)
+    assert again.named_tokens == ours.named_tokens == NAMES
     for name in ours.named_templates:
         assert template_for(ours, name).encode([HELLO], ours) == ids_of(library, [HELLO], name)
 

@@ -15,6 +15,7 @@ ROLES = ("system", "user", "assistant")
 _REASONING = ("reasoning_content", "thinking", "reasoning")
 # Keys that say what a message or a part is; what a person wrote is never under them.
 KINDS = frozenset({"role", "type"})
+_MAX_DEPTH = 50  # of lists and mappings in one another
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,8 @@ def plain_messages(messages: Sequence[Message | Mapping[str, Any]]) -> list[dict
             kept["content"] = _content(kept["content"], n)
         elif not any(key in kept for key in ("tool_calls", *_REASONING)):
             raise ValueError(f"message {n} has no 'content'")
-        copy = {key: value if key == "content" else _plain(value, n) for key, value in kept.items()}
+        content = {"content": kept["content"]} if "content" in kept else {}
+        copy = {key: content.get(key, value) for key, value in _plain(kept, n).items()}
         reasoning = next((copy[key] for key in _REASONING if key in copy), None)
         if reasoning is not None:
             copy = {"thinking": reasoning, **copy, "reasoning_content": reasoning}
@@ -138,14 +140,23 @@ def _content(content: Any, n: int) -> str | Parts:
     return parts
 
 
-def _plain(value: Any, n: int) -> Any:
+def _plain(value: Any, n: int, depth: int = 0) -> Any:
     """A copy made of texts, numbers, lists and dicts alone: nothing else reaches a template."""
+    if depth > _MAX_DEPTH:
+        raise ValueError(f"message {n} is nested more than {_MAX_DEPTH} deep")
     if value is None or type(value) in (str, int, float, bool):
         return value
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, Mapping):
-        return {_plain(key, n): _plain(entry, n) for key, entry in value.items()}
+        keys = {key: str.__str__(key) if isinstance(key, str) else _not_plain(key, n) for key in value}
+        return {keys[key]: _plain(entry, n, depth + 1) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry, n) for entry in value]
-    raise ValueError(f"message {n} holds a {type(value).__name__}: expected texts, numbers, lists and mappings")
+        return [_plain(entry, n, depth + 1) for entry in value]
+    return _not_plain(value, n)
+
+
+def _not_plain(value: Any, n: int) -> NoReturn:
+    raise ValueError(
+        f"message {n} holds a {type(value).__name__}: expected texts, numbers, lists and mappings of texts"
+    )

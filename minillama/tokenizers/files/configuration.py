@@ -92,7 +92,8 @@ def _template_text(value: Any) -> str | None:
 def tokenizer_config(tokenizer: Tokenizer, tokenizer_class: str) -> dict[str, Any]:
     """The content of a `tokenizer_config.json` for the tokenizer."""
     bos, eos = (None if id_ is None else tokenizer.pieces[id_] for id_ in (tokenizer.bos_id, tokenizer.eos_id))
-    config = {
+    config: dict[str, Any] = {
+        **{name: text for name, text in tokenizer.named_tokens.items() if name in _NAMES},
         "tokenizer_class": tokenizer_class,
         "bos_token": bos,
         "eos_token": eos,
@@ -100,4 +101,9 @@ def tokenizer_config(tokenizer: Tokenizer, tokenizer_class: str) -> dict[str, An
         "add_eos_token": False,
         "clean_up_tokenization_spaces": False,
     }
-    return config if tokenizer.chat_template is None else {**config, "chat_template": tokenizer.chat_template}
+    if tokenizer.named_templates:
+        named = {"default": tokenizer.chat_template, **tokenizer.named_templates}
+        config["chat_template"] = [{"name": name, "template": text} for name, text in named.items() if text is not None]
+    elif tokenizer.chat_template is not None:
+        config["chat_template"] = tokenizer.chat_template
+    return config
