@@ -17,6 +17,7 @@ from .files.validation import read_bounded, read_json
 CONFIG = "tokenizer_config.json"
 TEMPLATE = "chat_template.jinja"  # where newer Hugging Face folders keep the template
 TEMPLATES = "additional_chat_templates"  # and the folder of further ones
+MAX_TEMPLATES = 64
 IN_FOLDER = ("tokenizer.json", "tokenizer.model", "tokenizer.bin")  # the first one there is read
 
 
@@ -59,6 +60,10 @@ def _config(folder: Path) -> dict[str, Any]:
     """The content of `tokenizer_config.json`, with the chat templates in place of its own if they have their files."""
     config = read_json(read_bounded(folder / CONFIG), folder / CONFIG) if (folder / CONFIG).is_file() else {}
     files = {path.stem: path for path in sorted((folder / TEMPLATES).glob("*.jinja"))}
+    if len(files) > MAX_TEMPLATES:
+        raise CheckpointError(
+            folder / TEMPLATES, "folder", f"has {len(files)} templates, expected {MAX_TEMPLATES} at most"
+        )
     if (folder / TEMPLATE).is_file():
         files.setdefault("default", folder / TEMPLATE)
     if files:

@@ -20,6 +20,7 @@ from chat_models import (
     write,
 )
 
+from minillama.files.errors import CheckpointError
 from minillama.inference.chat import JinjaChat, template_for
 from minillama.tokenizers import gguf_metadata, load_tokenizer, save_tokenizer, tokenizer_from_gguf
 
@@ -232,6 +233,22 @@ def test_several_templates_without_a_default(tmp_path, files, config):
     with pytest.raises(ValueError, match=r"has several, and none is the default; choose one .*: rag"):
         template_for(ours)
     assert template_for(ours, "rag").encode([HELLO], ours) == ids_of(library, [HELLO], "rag")
+
+
+@pytest.mark.parametrize(
+    ("names", "text", "error"),
+    [
+        (["chat_template.jinja"], b"\xff", "template: is not UTF-8"),
+        ([f"additional_chat_templates/{n}.jinja" for n in range(65)], b"", "has 65 templates, expected 64 at most"),
+    ],
+)
+def test_damaged_template_files(tmp_path, names, text, error):
+    write(tmp_path, byte_level())
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(text)
+    with pytest.raises(CheckpointError, match=error):
+        load_tokenizer(tmp_path)
 
 
 def test_the_template_of_a_gguf_file_is_rendered(tmp_path):
