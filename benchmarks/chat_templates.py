@@ -57,7 +57,7 @@ _ADDED = re.compile(r"</?[a-z_]+>")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--json", type=Path, help="write the outcome of every template and conversation here")
+    parser.add_argument("--json", type=Path, help="write the outcome of every template here")
     arguments = parser.parse_args()
     transformers.logging.set_verbosity_error()
     outcomes = {path.stem: check(path.read_text("utf-8")) for path in sorted(arguments.folder.glob("*.jinja"))}
@@ -70,7 +70,7 @@ def main() -> int:
     print(f"{len(outcomes)} templates, {sum(plain.values())} conversations: {plain}, with control text: {typed}")
     if arguments.json:
         versions = {"transformers": transformers.__version__, "date": str(datetime.date.today())}
-        figures = {**versions, "conversations": plain, "with control text": typed, "templates": outcomes}
+        figures = {**versions, "conversations": plain, "with control text": typed, **condensed(outcomes)}
         arguments.json.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
     return plain.get("DIFFERENT", 0) + typed.get("CONTROL", 0) > 0
 
@@ -79,6 +79,19 @@ def totals(outcomes: dict[str, dict[str, str]], typed: bool) -> dict[str, int]:
     """How often what came of a conversation, those with control text or those without."""
     results = [(what, result) for outcome in outcomes.values() for what, result in outcome.items()]
     return dict(Counter(result.split(":")[0] for what, result in results if what.endswith("control text") == typed))
+
+
+def condensed(outcomes: dict[str, dict[str, str]]) -> dict[str, dict]:
+    """For every template what became of its conversations, and how often each reason to refuse one was given."""
+    templates = {
+        name: {"conversations": totals({name: outcome}, False), "with control text": totals({name: outcome}, True)}
+        for name, outcome in outcomes.items()
+    }
+    plain = [
+        (what, result) for outcome in outcomes.values() for what, result in outcome.items() if "control" not in what
+    ]
+    refusals = Counter(f"{what} — {result}" for what, result in plain if result.startswith("refused"))
+    return {"refusals": dict(refusals.most_common()), "templates": templates}
 
 
 def check(template: str) -> dict[str, str]:

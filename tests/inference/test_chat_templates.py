@@ -93,7 +93,7 @@ def test_contents_in_parts(both):
 def test_parts_are_not_shown_as_python_writes_them(tokenizer, show):
     """transformers puts "[{'type': 'text', …" into the prompt; nobody was trained on that."""
     chat = JinjaChat("{% for m in messages %}{{ " + show + " }}{% endfor %}")
-    with pytest.raises(ValueError, match="it may take a content as one text only"):
+    with pytest.raises(ValueError, match="it takes a content as one text, not as a list of parts"):
         chat.encode([{"role": "user", "content": [{"type": "text", "text": "Hi"}]}], tokenizer)
 
 

@@ -61,8 +61,7 @@ class JinjaChat(ChatTemplate):
         try:
             rendered = render_protected(text_of, plain, tokenizer.special_tokens, constants)
         except ValueError as error:
-            parts = any(isinstance(message.get("content"), list) for message in plain)
-            hint = "; it may take a content as one text only, and a message has a list of parts" if parts else ""
+            hint = "; it takes a content as one text, not as a list of parts" if "parts" in str(error).lower() else ""
             raise ValueError(f"{error}{hint}") from error
         ids = tokenizer.encode(rendered.text, bos=False, allow_special=True, plain=rendered.plain)
         _check_special(ids, rendered, tokenizer)
