@@ -203,6 +203,7 @@ NAMED = [{"name": "default", "template": "D" + LOOP}, {"name": "rag", "template"
     [
         ({}, {"chat_template": LOOP}),
         ({}, {"chat_template": NAMED}),
+        ({}, {"chat_template": {"default": "D" + LOOP, "rag": "R" + LOOP}}),
         ({"chat_template.jinja": "F" + LOOP}, {}),
         ({"chat_template.jinja": "F\r\n{{ 1 }}\r" + LOOP}, {"chat_template": LOOP}),
         ({"chat_template.jinja": "F" + LOOP, "additional_chat_templates/rag.jinja": "A" + LOOP}, {}),

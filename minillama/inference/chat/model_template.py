@@ -61,7 +61,9 @@ class JinjaChat(ChatTemplate):
         try:
             rendered = render_protected(text_of, plain, tokenizer.special_tokens, constants)
         except ValueError as error:
-            hint = "; it takes a content as one text, not as a list of parts" if "parts" in str(error).lower() else ""
+            parts = any(isinstance(message.get("content"), list) for message in plain)
+            about_parts = parts and any(word in str(error) for word in ("Parts", "parts", "list"))
+            hint = "; it takes a content as one text, not as a list of parts" if about_parts else ""
             raise ValueError(f"{error}{hint}") from error
         ids = tokenizer.encode(rendered.text, bos=False, allow_special=True, plain=rendered.plain)
         _check_special(ids, rendered, tokenizer)

@@ -74,19 +74,20 @@ def named_tokens(config: Mapping[str, Any]) -> dict[str, str]:
 
 def named_templates(config: Mapping[str, Any]) -> dict[str, str]:
     """The chat templates of a configuration that has several, without the default one."""
-    value = config.get("chat_template")
-    entries = [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
-    pairs = [(entry.get("name"), entry.get("template")) for entry in entries]
-    texts = {name: text for name, text in pairs if isinstance(name, str) and isinstance(text, str)}
-    return {name: text for name, text in texts.items() if name != "default"}
+    return {name: text for name, text in _several(config.get("chat_template")).items() if name != "default"}
 
 
 def _template_text(value: Any) -> str | None:
-    """The chat template: a text, or the one called "default" of a list of named ones."""
+    """The chat template: a text, or the one called "default" of several."""
+    return value if isinstance(value, str) else _several(value).get("default")
+
+
+def _several(value: Any) -> dict[str, str]:
+    """Named templates: a list of objects with "name" and "template", or one object from name to template."""
+    pairs = list(value.items()) if isinstance(value, dict) else []
     if isinstance(value, list):
-        named = (entry for entry in reversed(value) if isinstance(entry, dict) and entry.get("name") == "default")
-        value = next(named, {}).get("template")
-    return value if isinstance(value, str) else None
+        pairs = [(entry.get("name"), entry.get("template")) for entry in value if isinstance(entry, dict)]
+    return {name: text for name, text in pairs if isinstance(name, str) and isinstance(text, str)}
 
 
 def tokenizer_config(tokenizer: Tokenizer, tokenizer_class: str) -> dict[str, Any]:
