@@ -38,7 +38,8 @@ MAY_IMPORT = {
     "checkpoints": "checkpoints/common checkpoints/gguf checkpoints/hub checkpoints/huggingface checkpoints/meta "
     "config files params quantization tokenizers trees",
     "inference": "compute config kv_cache layers layers/attention_kernels model ops params quantization tokenizers",
-    "llm": "checkpoints checkpoints/hub compute config inference model ops params tokenizers",
+    "inference/chat": "tokenizers",
+    "llm": "checkpoints checkpoints/hub compute config inference inference/chat model ops params tokenizers",
     "data/shards": "files tokenizers/bpe",
     "data": "data/shards layers",
     "data/rules": "compute data",

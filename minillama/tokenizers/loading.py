@@ -8,6 +8,7 @@ from pathlib import Path
 from ..files.errors import CheckpointError
 from .bpe.base import Tokenizer
 from .files.beside import read_beside
+from .files.configuration import named_templates, named_tokens
 from .files.gguf import tokenizer_from_gguf
 from .files.huggingface import parse_tokenizer_json
 from .files.llama2c import read_llama2c_tokenizer
@@ -47,8 +48,12 @@ def load_tokenizer(path: str | os.PathLike[str], *, vocab_size: int | None = Non
     data = read_bounded(path)
     config = read_beside(path.parent)
     if path.suffix == ".json" or data.lstrip()[:1] == b"{":
-        return parse_tokenizer_json(data, path, config)
-    return parse(data, path, config)
+        tokenizer = parse_tokenizer_json(data, path, config)
+    else:
+        tokenizer = parse(data, path, config)
+    tokenizer.named_tokens = {**named_tokens(config), **tokenizer.named_tokens}
+    tokenizer.named_templates = named_templates(config)
+    return tokenizer
 
 
 def _is_gguf(path: Path) -> bool:

@@ -63,7 +63,7 @@ class Tokenizer(ABC):
     add_bos : bool
         Whether the model expects `bos_id` before a text.
     chat_template : str or None
-        The Jinja template that came with the model; read only to recognise the chat format.
+        The Jinja template that came with the model.
     stop_ids : iterable of int
         Further ids that end an answer, beside `eos_id` and the known end-of-turn tokens.
     added : sequence of AddedToken, optional
@@ -72,6 +72,10 @@ class Tokenizer(ABC):
 
     Attributes
     ----------
+    named_tokens : dict of str to str
+        Special tokens by the names that chat templates know them under: "bos_token", "eos_token" …
+    named_templates : dict of str to str
+        Further chat templates that came with the model, by name.
     special_tokens : dict of str to int
         Control tokens by their text. Begin, end, stops and chat markers are control whatever the file calls
         them, so that nobody ends a turn by typing "</s>"; other user-defined pieces are vocabulary and
@@ -111,6 +115,9 @@ class Tokenizer(ABC):
             raise ValueError("add_bos needs a bos_id")
         self.added = self._default_added() if added is None else list(added)
         self._set_special(stops)
+        ids = {"bos_token": bos_id, "eos_token": eos_id}
+        self.named_tokens = {name: self.pieces[id_] for name, id_ in ids.items() if id_ is not None}
+        self.named_templates: dict[str, str] = {}
         # The file this tokenizer was read from, as (name, bytes): `save_tokenizer` writes it back unchanged.
         self.source: tuple[str, bytes] | None = None
         self.source_settings: dict[str, object] = {}  # and with it what the files beside it said
