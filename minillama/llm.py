@@ -197,8 +197,9 @@ class LLM:
 
     def chat_stream(
         self,
-        messages: Sequence[Mapping[str, str]],
+        messages: Sequence[Mapping[str, Any]],
         *,
+        continue_final_message: bool = False,
         max_tokens: int | None = None,
         stop: str | Iterable[str] | None = None,
         seed: int | None = None,
@@ -212,18 +213,22 @@ class LLM:
         Parameters
         ----------
         messages : sequence of {"role": "system" | "user" | "assistant", "content": str}
+            And whatever else the model's chat template knows: other roles, contents in parts of text, further keys.
+        continue_final_message : bool
+            The last message is the beginning of the answer, which goes on from there.
         session : Session, optional
             Keep one over a conversation: only what is new since the last turn is computed.
         template : str, optional
-            A chat format by name, when the model does not say which it was trained with.
+            A chat format by name, when the model brings none, or one of several that it brings.
         """
         chat = self.chat_template(template)
-        ids, stop_ids = chat.encode(messages, self.tokenizer), self.stop_ids | chat.stop_ids(self.tokenizer)
-        ids = self._of_the_model(ids)
+        ids = chat.encode(messages, self.tokenizer, continue_final_message=continue_final_message)
+        ids, stop_ids = self._of_the_model(ids), self.stop_ids | chat.stop_ids(self.tokenizer)
         tokens, stop = self._start_tokens(ids, stop_ids, max_tokens, stop, seed, session, sampling, settings)
-        return TextStream(tokens, self.tokenizer, stop=stop)
+        before = ids if continue_final_message else ()
+        return TextStream(tokens, self.tokenizer, before=before, stop=stop)
 
-    def chat(self, messages: Sequence[Mapping[str, str]], **options: Any) -> Generation:
+    def chat(self, messages: Sequence[Mapping[str, Any]], **options: Any) -> Generation:
         """Answer the last message of a conversation to the end; options as in `chat_stream`."""
         return self.chat_stream(messages, **options).run()
 

@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "model": "compute config kv_cache layers ops params",
     "tokenizers/bpe": "",
     "tokenizers/files": "files tokenizers/bpe",
-    "tokenizers": "files tokenizers/bpe tokenizers/files",
+    "tokenizers": "files files/gguf tokenizers/bpe tokenizers/files",
     "checkpoints/common": "config files layers params quantization trees",
     "checkpoints/gguf": "checkpoints/common config files layers params quantization trees",
     "checkpoints/huggingface": "checkpoints/common config files params quantization trees",
@@ -38,7 +38,8 @@ MAY_IMPORT = {
     "checkpoints": "checkpoints/common checkpoints/gguf checkpoints/hub checkpoints/huggingface checkpoints/meta "
     "config files params quantization tokenizers trees",
     "inference": "compute config kv_cache layers layers/attention_kernels model ops params quantization tokenizers",
-    "llm": "checkpoints checkpoints/hub compute config inference model ops params tokenizers trees",
+    "inference/chat": "tokenizers",
+    "llm": "checkpoints checkpoints/hub compute config inference inference/chat model ops params tokenizers trees",
     "data/shards": "files tokenizers/bpe",
     "data": "data/shards layers",
     "data/rules": "compute data",

@@ -49,7 +49,8 @@ def chat(
     tokenizer: TokenizerFile = None,
     system: Annotated[str | None, typer.Option("--system", help="What the assistant should know or be.")] = None,
     template: Annotated[
-        str | None, typer.Option("--template", help="Chat format (llama-2, chatml, zephyr) if the model does not say.")
+        str | None,
+        typer.Option("--template", help="Chat format (llama-2, chatml, zephyr) in place of the model's own."),
     ] = None,
     max_tokens: MaxTokens = None,
     temperature: Temperature = 0.6,

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from ..files.errors import CheckpointError
 from .bpe.base import Tokenizer
+from .files.beside import read_beside
+from .files.configuration import named_templates, named_tokens
+from .files.gguf import tokenizer_from_gguf
 from .files.huggingface import parse_tokenizer_json
 from .files.llama2c import read_llama2c_tokenizer
 from .files.sentencepiece_model import parse
-from .files.validation import read_bounded, read_json
+from .files.validation import read_bounded
 
-CONFIG = "tokenizer_config.json"
-TEMPLATE = "chat_template.jinja"  # where newer Hugging Face folders keep the template
 IN_FOLDER = ("tokenizer.json", "tokenizer.model", "tokenizer.bin")  # the first one there is read
 
 
@@ -24,8 +24,9 @@ def load_tokenizer(path: str | os.PathLike[str], *, vocab_size: int | None = Non
     Parameters
     ----------
     path : path-like
-        A SentencePiece `tokenizer.model`, a Hugging Face `tokenizer.json`, a llama2.c `tokenizer.bin`,
-        or a folder with one of them. `tokenizer_config.json` beside the first two is read, too.
+        A SentencePiece `tokenizer.model`, a Hugging Face `tokenizer.json`, a llama2.c `tokenizer.bin`, a GGUF
+        file (of which only the vocabulary is read; it need not have tensors), or a folder with one of the
+        first three, in this order of preference. The files beside the first two that say more are read, too.
     vocab_size : int, optional
         How many tokens the model has; a `tokenizer.bin` with another number is refused.
 
@@ -42,16 +43,28 @@ def load_tokenizer(path: str | os.PathLike[str], *, vocab_size: int | None = Non
         path = found
     if path.suffix == ".bin":
         return read_llama2c_tokenizer(path, vocab_size)
+    if _is_gguf(path):
+        return _from_gguf(path)
     data = read_bounded(path)
-    config = _config(path.parent)
+    config = read_beside(path.parent)
     if path.suffix == ".json" or data.lstrip()[:1] == b"{":
-        return parse_tokenizer_json(data, path, config)
-    return parse(data, path, config)
+        tokenizer = parse_tokenizer_json(data, path, config)
+    else:
+        tokenizer = parse(data, path, config)
+    tokenizer.named_tokens = {**named_tokens(config), **tokenizer.named_tokens}
+    tokenizer.named_templates = named_templates(config)
+    return tokenizer
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    """The content of `tokenizer_config.json`, with the chat template if that has its own file."""
-    config = read_json(read_bounded(folder / CONFIG), folder / CONFIG) if (folder / CONFIG).is_file() else {}
-    if (folder / TEMPLATE).is_file():
-        config["chat_template"] = read_bounded(folder / TEMPLATE).decode("utf-8", "replace")
-    return config
+def _is_gguf(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"GGUF"
+    except OSError:
+        return False  # said by whoever reads it
+
+
+def _from_gguf(path: Path) -> Tokenizer:
+    from ..checkpoints.gguf.container import read_gguf_header
+
+    return tokenizer_from_gguf(read_gguf_header(path).metadata, path)

@@ -12,6 +12,7 @@ import signal
 import time
 import traceback
 import tracemalloc
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -227,7 +228,12 @@ def _read(model: Model, folder: Path, measure_memory: bool) -> Outcome:
         tracemalloc.start()
     start = time.perf_counter()
     try:
-        with alarm(MAX_SECONDS), np.errstate(over="ignore", invalid="ignore"):  # weights may be any numbers
+        with (
+            alarm(MAX_SECONDS),
+            np.errstate(over="ignore", invalid="ignore"),  # weights may be any numbers
+            warnings.catch_warnings(),
+        ):
+            warnings.filterwarnings("ignore", message=".*tokenizer.ggml.pre")  # the one warning of a reader
             read_everything(model, folder)
     except CheckpointError as error:
         kind, report = "refused", str(error)

@@ -1,11 +1,11 @@
-"""Chat formats, token for token against the code and the templates that the models were trained with."""
+"""The written formats, token for token against the code and the templates that the models were trained with."""
 
 import pytest
 import sentencepiece
 import transformers
 from transformers.utils import chat_template_utils
 
-from minillama.inference.chat import ChatML, Llama2Chat, Message, Zephyr, template_for
+from minillama.inference.chat import ChatML, JinjaChat, Llama2Chat, Message, Zephyr, template_for
 from minillama.tokenizers import (
     ByteLevelBPE,
     Piece,
@@ -28,6 +28,18 @@ SMOLLM2_TEMPLATE = (
     "You are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}"
     "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+LLAMA2_TEMPLATE = (
+    "{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}"
+    "{% set system_message = messages[0]['content'] %}{% else %}{% set loop_messages = messages %}"
+    "{% set system_message = false %}{% endif %}{% for message in loop_messages %}"
+    "{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
+    "{% if loop.index0 == 0 and system_message != false %}"
+    "{% set content = '<<SYS>>\\n' + system_message + '\\n<</SYS>>\\n\\n' + message['content'] %}"
+    "{% else %}{% set content = message['content'] %}{% endif %}{% if message['role'] == 'user' %}"
+    "{{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}{% elif message['role'] == 'assistant' %}"
+    "{{ ' '  + content.strip() + ' ' + eos_token }}{% endif %}{% endfor %}"
 )
 SYSTEM = {"role": "system", "content": " Be brief. "}
 HELLO = {"role": "user", "content": "  Hello, who are you? "}
@@ -167,13 +179,13 @@ def test_chatml_needs_its_tokens():
 def test_zephyr_is_the_template_of_tinyllama(messages):
     tokenizer = sentencepiece_tokenizer()
     text = rendered(TINYLLAMA_TEMPLATE, messages, eos_token="</s>")
-    assert Zephyr().encode(messages, tokenizer) == tokenizer.encode(text, allow_special=True)
+    assert Zephyr().encode(messages, tokenizer) == tokenizer.encode(text, bos=False, allow_special=True)
 
 
 def test_zephyr_with_llama2s_vocabulary(llama2):
     for messages in CONVERSATIONS:
         text = rendered(TINYLLAMA_TEMPLATE, messages, eos_token="</s>")
-        assert Zephyr().encode(messages, llama2) == llama2.encode(text, allow_special=True)
+        assert Zephyr().encode(messages, llama2) == llama2.encode(text, bos=False, allow_special=True)
 
 
 def test_zephyr_users_cannot_end_their_turn():
@@ -185,15 +197,37 @@ def test_zephyr_users_cannot_end_their_turn():
 # --- what all formats share ------------------------------------------------------------------
 
 FORMATS = [
-    (Llama2Chat(), sentencepiece_tokenizer()),
-    (ChatML(), byte_level_tokenizer()),
-    (Zephyr(), sentencepiece_tokenizer()),
+    (Llama2Chat(), sentencepiece_tokenizer(chat_template=LLAMA2_TEMPLATE)),
+    (ChatML(), byte_level_tokenizer(chat_template=SMOLLM2_TEMPLATE)),
+    (Zephyr(), sentencepiece_tokenizer(chat_template=TINYLLAMA_TEMPLATE)),
 ]
 
 
 @pytest.fixture(params=FORMATS, ids=lambda pair: pair[0].name)
 def chat_and_tokenizer(request):
     return request.param
+
+
+@pytest.mark.parametrize("messages", CONVERSATIONS)
+def test_written_formats_are_their_templates(chat_and_tokenizer, messages):
+    """The format, and the Jinja template of the model that has it: asked, closed, and left open to be continued."""
+    chat, tokenizer = chat_and_tokenizer
+    model = template_for(tokenizer)
+    assert type(model) is JinjaChat
+    assert chat.encode(messages, tokenizer) == model.encode(messages, tokenizer)
+    answered = [*messages, ANSWER]
+    closed = chat.encode(answered, tokenizer, generation_prompt=False)
+    assert closed == model.encode(answered, tokenizer, generation_prompt=False)
+    unfinished = chat.encode(answered, tokenizer, continue_final_message=True)
+    assert unfinished == model.encode(answered, tokenizer, continue_final_message=True)
+    assert unfinished == closed[: len(unfinished)] or chat.name == "llama-2"  # which sets a space before the end
+    assert chat.stop_ids(tokenizer) == model.stop_ids(tokenizer)
+
+
+def test_only_an_answer_is_continued(chat_and_tokenizer):
+    chat, tokenizer = chat_and_tokenizer
+    with pytest.raises(ValueError, match="the last message is the user's"):
+        chat.encode([HELLO], tokenizer, continue_final_message=True)
 
 
 def test_messages_may_be_objects(chat_and_tokenizer):
@@ -207,6 +241,7 @@ def test_messages_may_be_objects(chat_and_tokenizer):
     [
         ([], "at least one"),
         ("Hello", "expected a list of messages"),
+        ([{"role": "user", "content": [{"type": "text", "text": "a"}]}], "message 0 should have a role and a text"),
         (HELLO, "expected a list of messages"),
         ([{"role": "user"}], "message 0 has no 'content'"),
         ([{"content": "a"}], "message 0 has no 'role'"),
@@ -272,30 +307,34 @@ def test_formats_by_name():
         template_for(tokenizer, "alpaca")
 
 
-@pytest.mark.parametrize(
-    ("jinja", "kind"),
-    [
-        (SMOLLM2_TEMPLATE, ChatML),
-        (TINYLLAMA_TEMPLATE, Zephyr),
-        ("{{ '[INST] ' + '<<SYS>>\\n' + message['content'] + ' [/INST]' }}", Llama2Chat),
-    ],
-)
-def test_formats_by_template(jinja, kind):
-    assert type(template_for(sentencepiece_tokenizer(chat_template=jinja))) is kind
+def test_the_models_own_template_decides():
+    """Marks of a known format in it change nothing."""
+    chat = template_for(byte_level_tokenizer(chat_template="<|im_start|>[INST]<<SYS>>{{ messages[0].content }}"))
+    assert type(chat) is JinjaChat
+    tokenizer = byte_level_tokenizer()
+    assert tokenizer.decode(chat.encode([{"role": "user", "content": "Hi"}], tokenizer)) == "[INST]<<SYS>>Hi"
 
 
 def test_default_system_message_is_the_templates():
     tokenizer = byte_level_tokenizer(chat_template=SMOLLM2_TEMPLATE)
-    assert template_for(tokenizer).default_system == ChatML.smollm2_system
+    assert template_for(tokenizer, "chatml").default_system == ChatML.smollm2_system
     plain = "{% for m in messages %}{{'<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>'}}{% endfor %}"
-    assert template_for(byte_level_tokenizer(chat_template=plain)).default_system is None
+    assert template_for(byte_level_tokenizer(chat_template=plain), "chatml").default_system is None
     escaped = "{{- '<|im_start|>system\\nYou are kind.<|im_end|>\\n' }}"
-    assert template_for(byte_level_tokenizer(chat_template=escaped)).default_system == "You are kind."
+    assert template_for(byte_level_tokenizer(chat_template=escaped), "chatml").default_system == "You are kind."
 
 
-def test_formats_by_special_tokens():
-    assert type(template_for(byte_level_tokenizer())) is ChatML
-    with pytest.raises(ValueError, match="may be a base model"):
-        template_for(sentencepiece_tokenizer())
-    with pytest.raises(ValueError, match=r"of another kind; choose one with --template .*: llama-2, chatml, zephyr"):
-        template_for(sentencepiece_tokenizer(chat_template="{{ messages }}"))
+def test_without_a_template_a_format_must_be_named():
+    """Not even the special tokens of a format say that a model was trained on it."""
+    for tokenizer in (byte_level_tokenizer(), sentencepiece_tokenizer()):
+        with pytest.raises(ValueError, match=r"may be a base model.*choose one with --template .*: llama-2, chatml"):
+            template_for(tokenizer)
+
+
+def test_a_model_may_have_several_templates():
+    tokenizer = byte_level_tokenizer()
+    tokenizer.named_templates = {"rag": "RAG {{ messages[0].content }}"}
+    with pytest.raises(ValueError, match=r"has several, and none is the default; choose one .*: rag, llama-2"):
+        template_for(tokenizer)
+    ids = template_for(tokenizer, "rag").encode([{"role": "user", "content": "Hi"}], tokenizer)
+    assert tokenizer.decode(ids) == "RAG Hi"

@@ -29,7 +29,7 @@ def oracle_of(tokenizer: ByteLevelBPE, **options) -> "tokenizers.Tokenizer":
     oracle = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocab, merges=tokenizer.merges, **options))
     byte_level = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     digits = tokenizers.pre_tokenizers.Digits(individual_digits=True)
-    steps = [digits, byte_level] if tokenizer.split_digits else [byte_level]
+    steps = [digits, byte_level] if tokenizer.word_pattern == "smollm" else [byte_level]
     oracle.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(steps)
     oracle.decoder = tokenizers.decoders.ByteLevel()
     return oracle
@@ -56,7 +56,7 @@ def test_byte_characters_are_gpt2s():
 def test_small_vocabulary(small_byte_level):
     """Read from the file that the library writes; added tokens that are not special are matched first."""
     tokenizer = parse_tokenizer_json(small_byte_level.to_str().encode())
-    assert tokenizer.split_digits
+    assert tokenizer.word_pattern == "smollm"
     assert tokenizer.types[-2:] == [TokenType.USER_DEFINED] * 2
     assert_same(tokenizer, small_byte_level, random_texts(N_TEXTS // 2, seed=1))
     assert tokenizer.encode("a<extra>@@b")[1:-1] == [tokenizer.vocab_size - 2, tokenizer.vocab_size - 1]
@@ -66,7 +66,7 @@ def test_gpt2_words(small_byte_level):
     """Without the digits step, numbers stay together with the space before them."""
     parsed = parse_tokenizer_json(small_byte_level.to_str().encode())
     pieces, types = parsed.pieces[:-2], parsed.types[:-2]
-    tokenizer = ByteLevelBPE(pieces, types, parsed.merges, split_digits=False)
+    tokenizer = ByteLevelBPE(pieces, types, parsed.merges, word_pattern="gpt-2")
     assert tokenizer.words("in 1995, 12½ cats") == ["in", " 1995", ",", " 12½", " cats"]
     texts = [text for text in random_texts(N_TEXTS // 2, seed=2) if "<|" not in text]
     assert_same(tokenizer, oracle_of(tokenizer), texts)
@@ -108,7 +108,7 @@ def test_every_code_point_is_cut_alike(split_digits):
     byte_level = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     digits = tokenizers.pre_tokenizers.Digits(individual_digits=True)
     oracle = tokenizers.pre_tokenizers.Sequence([digits, byte_level] if split_digits else [byte_level])
-    tokenizer = ByteLevelBPE(list(BYTE_TO_CHARACTER), [1] * 256, [], split_digits=split_digits)
+    tokenizer = ByteLevelBPE(list(BYTE_TO_CHARACTER), [1] * 256, [], word_pattern="smollm" if split_digits else "gpt-2")
     to_characters = str.maketrans({chr(byte): text for byte, text in enumerate(BYTE_TO_CHARACTER)})
     step = 1 if N_TEXTS >= 100_000 else 97  # planes 4 to 13 hold nothing, 15 and 16 private use: a sample will do
     codes = [*range(0xD800), *range(0xE000, 0x40000), *range(0x40000, 0xE0000, step), *range(0xE0000, 0xE1000)]

@@ -2,6 +2,7 @@
 
 import json
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -137,18 +138,18 @@ def change(root, path, value):
 @pytest.mark.parametrize(
     ("place", "value", "field"),
     [
-        (["normalizer"], {"type": "NFC"}, "normalizer"),
+        (["normalizer"], {"type": "NFKC"}, "normalizer"),
+        (["decoder"], {"type": "WordPiece"}, "decoder"),
         (["pre_tokenizer"], None, "pre_tokenizer"),
         (["pre_tokenizer"], {"type": "Whitespace"}, "pre_tokenizer"),
         (["pre_tokenizer", "pretokenizers", 0, "individual_digits"], False, "pre_tokenizer"),
         (["pre_tokenizer", "pretokenizers", 1, "add_prefix_space"], True, "pre_tokenizer"),
         (["pre_tokenizer", "pretokenizers", 1, "use_regex"], False, "pre_tokenizer"),
         (["model", "type"], "Unigram", "model.type"),
-        (["model", "ignore_merges"], True, "model.ignore_merges"),
         (["model", "end_of_word_suffix"], "</w>", "model.end_of_word_suffix"),
         (["model", "dropout"], 0.1, "model.dropout"),
         (["model", "unk_token"], "nowhere", "model.unk_token"),
-        (["model", "byte_fallback"], 1, "pre_tokenizer"),
+        (["model", "byte_fallback"], 1, "decoder"),
         (["model", "vocab"], [], "model.vocab"),
         (["model", "vocab", "!"], 10**9, "model.vocab"),
         (["model", "vocab", "!"], True, "model.vocab['!']"),
@@ -158,7 +159,7 @@ def change(root, path, value):
         (["model", "merges", 0], "q nowhere", "model"),
         (["model", "merges"], None, "model.merges"),
         (["added_tokens", 0, "content"], "", "added_tokens[0].content"),
-        (["added_tokens", 0, "lstrip"], True, "added_tokens[0].lstrip"),
+        (["added_tokens", 0, "lstrip"], "yes", "added_tokens[0].lstrip"),
         (["added_tokens", 0, "id"], "x", "added_tokens[0].id"),
         (["added_tokens", 0, "id"], 7, "added_tokens[0]"),
         (["added_tokens"], 5, "added_tokens"),
@@ -192,7 +193,7 @@ def test_other_sentencepiece_json(tmp_path, small_model):
     [
         ("model", None),
         ("model", "bert"),
-        ("pre", "llama-bpe"),
+        ("pre", "tekken"),
         ("tokens", None),
         ("tokens", ["a", 1]),
         ("token_type", np.zeros(3, np.int32)),
@@ -224,13 +225,13 @@ def test_damaged_gguf_scores(small_model, value):
 
 def test_an_unknown_word_pattern_lists_the_known_ones(byte_level_json, tmp_path):
     metadata = gguf_metadata(load_bytes(tmp_path / "tokenizer.json", byte_level_json))
-    metadata["tokenizer.ggml.pre"] = "qwen2"
-    with pytest.raises(CheckpointError, match="expected one of 'smollm', 'gpt-2', 'default', found 'qwen2'"):
+    metadata["tokenizer.ggml.pre"] = "qwen35"
+    with pytest.raises(CheckpointError, match=r"'qwen2', 'llama-bpe', 'default' \(or a name for the same\), found 'qw"):
         tokenizer_from_gguf(metadata)
     metadata["tokenizer.ggml.pre"] = "gpt-2"
     tokenizer = tokenizer_from_gguf(metadata)
     assert isinstance(tokenizer, ByteLevelBPE)
-    assert not tokenizer.split_digits
+    assert tokenizer.word_pattern == "gpt-2"
 
 
 GGUF_BASE = {"tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": ["<unk>", "<s>", "</s>"]}
@@ -265,9 +266,19 @@ def test_more_pieces_than_any_vocabulary_are_refused():
 
 
 def test_a_file_larger_than_any_tokenizer_is_refused(tmp_path):
-    (tmp_path / "tokenizer.json").write_text('{"a":[' + "[]," * 2_000_000 + "[]]}")
+    with (tmp_path / "tokenizer.json").open("wb") as file:
+        file.truncate(33 << 20)
     with pytest.raises(CheckpointError, match="more than any tokenizer"):
         load_tokenizer(tmp_path / "tokenizer.json")
+
+
+def test_a_file_of_more_values_than_any_tokenizer_is_refused_before_it_is_parsed(tmp_path):
+    (tmp_path / "tokenizer.json").write_text('{"a":[' + "[]," * 2_000_000 + "[]]}")
+    tracemalloc.start()
+    with pytest.raises(CheckpointError, match="more values than any tokenizer"):
+        load_tokenizer(tmp_path / "tokenizer.json")
+    assert tracemalloc.get_traced_memory()[1] < 40e6
+    tracemalloc.stop()
 
 
 def test_a_piece_with_half_a_character_is_refused():

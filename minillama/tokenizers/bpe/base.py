@@ -16,18 +16,23 @@ from __future__ import annotations
 
 import copy
 import operator
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import SupportsIndex
 
+from .added_tokens import AddedToken, AddedTokens
 from .utf8 import Utf8Stream
 
 # Tokens by which chat models end a turn: generation stops at each of them, whatever `eos_id` is.
-TURN_ENDS = frozenset({"<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end|>", "<end_of_turn>"})
+TURN_ENDS = frozenset(
+    {"<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<|eot|>", "<|end|>", "<end_of_turn>", "<turn|>"}
+)
 # Tokens that open a turn; like the above they are control even in files that call them plain vocabulary.
-TURN_STARTS = frozenset({"<|im_start|>", "<|start_header_id|>", "<|end_header_id|>", "<start_of_turn>"})
+TURN_STARTS = frozenset(
+    {"<|im_start|>", "<|start_header_id|>", "<|end_header_id|>", "<start_of_turn>", "<|turn>"}
+    | {"<|header_start|>", "<|header_end|>", "<|system|>", "<|user|>", "<|assistant|>"}
+)
 
 
 class TokenType(IntEnum):
@@ -58,15 +63,23 @@ class Tokenizer(ABC):
     add_bos : bool
         Whether the model expects `bos_id` before a text.
     chat_template : str or None
-        The Jinja template that came with the model; read only to recognise the chat format.
+        The Jinja template that came with the model.
     stop_ids : iterable of int
         Further ids that end an answer, beside `eos_id` and the known end-of-turn tokens.
+    added : sequence of AddedToken, optional
+        The tokens that are matched in a text before anything else, with their flags; None takes the
+        control and user-defined pieces, without flags.
 
     Attributes
     ----------
+    named_tokens : dict of str to str
+        Special tokens by the names that chat templates know them under: "bos_token", "eos_token" …
+    named_templates : dict of str to str
+        Further chat templates that came with the model, by name.
     special_tokens : dict of str to int
-        Control tokens by their text. Chat markers count as control even where the file lists them as
-        user-defined; other user-defined pieces are vocabulary and always matched.
+        Control tokens by their text. Begin, end, stops and chat markers are control whatever the file calls
+        them, so that nobody ends a turn by typing "</s>"; other user-defined pieces are vocabulary and
+        always matched.
 
     Raises
     ------
@@ -84,6 +97,7 @@ class Tokenizer(ABC):
         add_bos: bool = False,
         chat_template: str | None = None,
         stop_ids: Iterable[int] = (),
+        added: Sequence[AddedToken] | None = None,
     ) -> None:
         if len(pieces) != len(types):
             raise ValueError(f"expected one type for each piece, got {len(pieces)} pieces and {len(types)} types")
@@ -93,31 +107,73 @@ class Tokenizer(ABC):
         self.vocab_size = len(self.pieces)
         self.bos_id, self.eos_id, self.chat_template = bos_id, eos_id, chat_template
         self.add_bos = add_bos
-        for name, id_ in (("bos_id", bos_id), ("eos_id", eos_id), *(("stop_ids", id_) for id_ in stop_ids)):
+        stops = list(stop_ids)
+        for name, id_ in (("bos_id", bos_id), ("eos_id", eos_id), *(("stop_ids", id_) for id_ in stops)):
             if id_ is not None and not 0 <= id_ < self.vocab_size:
                 raise ValueError(f"{name} {id_} is not one of the {self.vocab_size} tokens")
         if add_bos and bos_id is None:
             raise ValueError("add_bos needs a bos_id")
-        self.special_tokens = {
-            piece: id_
-            for id_, (piece, kind) in enumerate(zip(self.pieces, self.types))
-            if piece and (kind == TokenType.CONTROL or (kind == TokenType.USER_DEFINED and piece in _MARKERS))
-        }
-        ends = (id_ for piece, id_ in self.special_tokens.items() if piece in TURN_ENDS)
-        self.stop_ids = frozenset([*ends, *stop_ids, *([] if eos_id is None else [eos_id])])
-        self._special_ids = frozenset(self.special_tokens.values())
-        self._special_pattern = longest_match(self.special_tokens)
+        self.added = self._default_added() if added is None else list(added)
+        self._set_special(stops)
+        ids = {"bos_token": bos_id, "eos_token": eos_id}
+        self.named_tokens = {name: self.pieces[id_] for name, id_ in ids.items() if id_ is not None}
+        self.named_templates: dict[str, str] = {}
         # The file this tokenizer was read from, as (name, bytes): `save_tokenizer` writes it back unchanged.
         self.source: tuple[str, bytes] | None = None
+        self.source_settings: dict[str, object] = {}  # and with it what the files beside it said
+
+    def _default_added(self) -> list[AddedToken]:
+        """Control and user-defined pieces as added tokens, where the file says no more about them."""
+        return [
+            AddedToken(id_, text, special=kind == TokenType.CONTROL, normalized=kind == self._normalized_kind)
+            for id_, (text, kind) in enumerate(zip(self.pieces, self.types))
+            if text and kind in (TokenType.CONTROL, TokenType.USER_DEFINED)
+        ]
+
+    def _set_special(self, stops: Iterable[int]) -> None:
+        """Decide which tokens are control, and prepare to find the added ones."""
+        control = {id_ for id_, kind in enumerate(self.types) if kind == TokenType.CONTROL}
+        control |= {token.id for token in self.added if token.special or token.text in _MARKERS}
+        ends = [id_ for id_ in control if self.pieces[id_] in TURN_ENDS]
+        self.stop_ids = frozenset([*ends, *stops, *([] if self.eos_id is None else [self.eos_id])])
+        control |= self.stop_ids | ({self.bos_id} if self.bos_id is not None else set())
+        self._special_ids = frozenset(control)
+        self.special_tokens = {self.pieces[id_]: id_ for id_ in sorted(control, reverse=True) if self.pieces[id_]}
+        self.special_tokens = dict(reversed(self.special_tokens.items()))  # by id; of equal texts the first counts
+        known = {token.id for token in self.added}
+        unnamed = [AddedToken(id_, self.pieces[id_], special=True) for id_ in sorted(control - known)]
+        self._looks = {token.id: self._spelled(token.text) for token in self.added if token.normalized}
+        self._finder = AddedTokens([*self.added, *unnamed], self._special_ids, self._normalize, self._spelled)
 
     def stopping_at(self, ids: Iterable[int]) -> Tokenizer:
-        """The same tokenizer with further stop ids; those that the vocabulary does not have are left out."""
+        """The same tokenizer with further stop ids, which are control from then on.
+
+        Parameters
+        ----------
+        ids : iterable of int
+            What ends an answer, for example by a model's `generation_config.json`; ids that the vocabulary does
+            not have are left out, since nothing can spell them.
+
+        Returns
+        -------
+        Tokenizer
+        """
+        further = {id_ for id_ in ids if 0 <= id_ < self.vocab_size}
+        if further <= self.stop_ids:
+            return self
         other = copy.copy(self)
-        other.stop_ids = self.stop_ids | {id_ for id_ in ids if 0 <= id_ < self.vocab_size}
+        other._set_special(self.stop_ids | further)
+        other._prepare_rules()
         return other
 
     def encode(
-        self, text: str, *, bos: bool | None = None, eos: bool = False, allow_special: bool = False
+        self,
+        text: str,
+        *,
+        bos: bool | None = None,
+        eos: bool = False,
+        allow_special: bool = False,
+        plain: Sequence[tuple[int, int]] = (),
     ) -> list[int]:
         """The ids of `text`.
 
@@ -131,6 +187,9 @@ class Tokenizer(ABC):
         allow_special : bool
             Read special tokens spelled in the text as those tokens, the longest first. Only for text
             that the program itself wrote, such as a template: never for what a user typed.
+        plain : sequence of (int, int)
+            Ranges of `text`, begin and end, that stay plain text with `allow_special` too: what a user typed
+            inside what the program wrote. In their order.
 
         Returns
         -------
@@ -144,8 +203,8 @@ class Tokenizer(ABC):
         """
         _check_text(text)
         ids: list[int] = []
-        for part, id_ in split_by(self._special_pattern if allow_special else None, self.special_tokens, text):
-            ids += self._encode_text(part) if id_ is None else [id_]
+        for part in self._finder.split(text, allow_special, plain):
+            ids += self._encode_text(part.text, part.first) if part.id is None else [part.id]
         if self.add_bos if bos is None else bos:
             first = self._required("bos_id", self.bos_id)
             ids = ids if ids[:1] == [first] else [first, *ids]
@@ -199,13 +258,54 @@ class Tokenizer(ABC):
     unk_id: int | None  # stands for what the vocabulary cannot write
     merges: list[tuple[str, str]] | None  # rules in the order of preference; None: the pieces have scores
 
+    # Of pieces without flags, the kind that is looked for in the normaliser's output; None: all in the text as it is.
+    _normalized_kind: TokenType | None = None
+    # Whether decoding takes a space off the very beginning only, or off the first text after control tokens, too.
+    strips_only_first = False
+
+    def _normalize(self, text: str) -> str:
+        """The text between added tokens as the model was trained to see it."""
+        return text
+
+    def _spelled(self, text: str) -> str:
+        """How an added token that is looked for after the normaliser stands in its output."""
+        return self._normalize(text)
+
     @abstractmethod
-    def _encode_text(self, text: str) -> list[int]:
-        """The ids of text in which nothing is special."""
+    def _prepare_rules(self) -> None:
+        """Make the tables for `_encode_text`, from the pieces that are not control."""
+
+    @abstractmethod
+    def _encode_text(self, text: str, first: bool) -> list[int]:
+        """The ids of normalised text without added tokens; `first`: nothing of the whole text lies before it."""
 
     @abstractmethod
     def _token_bytes(self, id_: int) -> bytes:
         """`decode_bytes` without the range check."""
+
+    def _shown(self, id_: int) -> str:
+        """A piece as decoding shows it; of an added token what the normaliser made of it, with its spaces."""
+        return self._looks.get(id_, self.pieces[id_])
+
+    def _merged_ids(self) -> dict[str, int]:
+        """The pieces that merges may make, with their ids; of equal pieces the first counts."""
+        outside = self._special_ids | {token.id for token in self.added if not token.in_vocabulary}
+        entries = [(text, id_) for id_, text in enumerate(self.pieces) if id_ not in outside]
+        return dict(reversed(entries))
+
+    def _usable_rules(self, ids: Mapping[str, int]) -> dict[tuple[str, str], int]:
+        """The merge rules and their ranks, without those that pass through a control token."""
+        ranks: dict[tuple[str, str], int] = {}
+        control = {self.pieces[id_] for id_ in self._special_ids}
+        for rank, pair in enumerate(self.merges or ()):
+            left, right = pair
+            if left in ids and right in ids and left + right in ids:
+                ranks[pair] = rank
+                continue
+            missing = [text for text in (left, right, left + right) if text not in ids]
+            if not control.intersection(missing):
+                raise ValueError(f"the merge rule {pair} uses {missing[0]!r}, which is not in the vocabulary")
+        return ranks
 
     def _first_bytes(self, id_: int) -> tuple[bytes, bool]:
         """The bytes of the first token of a text, and whether the next one still counts as the first.
@@ -237,7 +337,8 @@ class StreamDecoder:
         tokenizer = self._tokenizer
         index = tokenizer.check_id(id_)
         if index in tokenizer._special_ids:  # the text on the other side is another text
-            return self._utf8.flush() + ("" if self._skip_special else tokenizer.pieces[index])
+            self._at_start = self._at_start and (self._skip_special or not tokenizer.strips_only_first)
+            return self._utf8.flush() + ("" if self._skip_special else tokenizer._shown(index))
         if self._at_start:
             raw, self._at_start = tokenizer._first_bytes(index)
         else:
@@ -249,29 +350,7 @@ class StreamDecoder:
         return self._utf8.flush()
 
 
-# Compiling the pattern takes time and memory in proportion.
-_MAX_MATCHED = 1 << 18
 _MARKERS = TURN_ENDS | TURN_STARTS
-
-
-def longest_match(texts: Iterable[str]) -> re.Pattern[str] | None:
-    """A pattern that finds any of `texts`, the longest where several begin; None when there are no texts."""
-    ordered = sorted(texts, key=len, reverse=True)  # the first alternative that fits wins
-    if sum(map(len, ordered)) > _MAX_MATCHED:
-        raise ValueError(f"special and user-defined tokens have more than {_MAX_MATCHED} characters together")
-    return re.compile("|".join(map(re.escape, ordered))) if ordered else None
-
-
-def split_by(pattern: re.Pattern[str] | None, ids: Mapping[str, int], text: str) -> Iterator[tuple[str, int | None]]:
-    """Cut `text` at every match: pairs (text between, None) and (match, its id)."""
-    begin = 0
-    for match in pattern.finditer(text) if pattern else ():
-        if match.start() > begin:
-            yield text[begin : match.start()], None
-        yield match.group(), ids[match.group()]
-        begin = match.end()
-    if begin < len(text):
-        yield text[begin:], None
 
 
 def _check_pieces(pieces: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Byte-level byte-pair encoding: the tokenizer of GPT-2 and SmolLM2.
+"""Byte-level byte-pair encoding: the tokenizer of GPT-2, SmolLM2, LLaMA 3 and Qwen2.
 
 Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2.
 
@@ -7,6 +7,10 @@ Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", sect
     2. the UTF-8 bytes of each word, written as printable characters: Ġcats   (a space is "Ġ")
     3. merges inside each word: the pair with the lowest rank (the rule learned first) merges first,
        the leftmost of equals, until no rule fits
+
+LLaMA 3 takes a word that is in the vocabulary as it is, without merges (`ignore_merges`), since for some of its
+words no rules lead there. Qwen2 first writes characters in their composed form, "é" and not "e" and an accent
+(Unicode's NFC), when its tokenizer.json says so.
 
 Where SentencePiece begins with characters and falls back to bytes, here everything is bytes from the
 start; and the words of step 1 are a hard border, which no token crosses. A vocabulary with all 256
@@ -20,11 +24,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import regex
-
-from .base import Tokenizer, TokenType, longest_match, split_by
+from .added_tokens import AddedToken
+from .base import Tokenizer, TokenType
 from .merging import WordCache, merge_symbols
-from .unicode_ranges import LETTERS_SINCE_17, NUMBERS_SINCE_17, NUMBERS_SINCE_18, as_character_set
+from .normalization import compose
+from .word_patterns import WORD_PATTERNS, cut_words
 
 PRINTABLE = [*range(33, 127), *range(161, 173), *range(174, 256)]
 
@@ -42,23 +46,9 @@ def byte_characters() -> str:
 BYTE_TO_CHARACTER = byte_characters()
 CHARACTER_TO_BYTE = {character: byte for byte, character in enumerate(BYTE_TO_CHARACTER)}
 
-# Letters and numbers as `tokenizers` knows them. `regex` follows newer editions of Unicode, and a text
-# cut in another place would be other tokens.
-_LETTER = rf"[\p{{L}}--[{as_character_set(LETTERS_SINCE_17)}]]"
-_NUMBER = rf"[\p{{N}}--[{as_character_set(NUMBERS_SINCE_17)}]]"
-_DIGIT = regex.compile(rf"(?V1)([\p{{N}}--[{as_character_set(NUMBERS_SINCE_18)}]])")
-_WORD = regex.compile(
-    "(?V1)"
-    r"'s|'t|'re|'ve|'m|'ll|'d"  # English endings, lower case only
-    rf"| ?{_LETTER}+"  # a word, with the space before it
-    rf"| ?{_NUMBER}+"
-    rf"| ?[^\s{_LETTER}{_NUMBER}]+"  # signs
-    r"|\s+(?!\S)|\s+"  # spaces; the last one before a word belongs to the word
-)
-
 
 class ByteLevelBPE(Tokenizer):
-    """Byte-pair encoding as the `tokenizers` library does it for GPT-2 and SmolLM2, id for id.
+    """Byte-pair encoding as the `tokenizers` library does it for GPT-2 and its successors, id for id.
 
     Parameters
     ----------
@@ -68,19 +58,23 @@ class ByteLevelBPE(Tokenizer):
         A `TokenType` for each piece.
     merges : sequence of (str, str)
         The rules, in the order of preference.
-    split_digits : bool
-        Set every digit apart before anything else (SmolLM2), not only together as numbers (GPT-2).
+    word_pattern : str
+        How words are cut: a name of `word_patterns.WORD_PATTERNS`.
+    ignore_merges : bool
+        Take a word that is a piece as that piece, whatever the rules make of it.
+    compose : bool
+        Normalise text to Unicode's NFC first.
     unk_id : int, optional
         Stands for a byte that the vocabulary does not have; None leaves such a byte out.
     fuse_unknown : bool
         Write several unknown bytes in a row as one token.
-    bos_id, eos_id, add_bos, chat_template, stop_ids
+    bos_id, eos_id, add_bos, chat_template, stop_ids, added
         See `Tokenizer`.
 
     Raises
     ------
     ValueError
-        When a rule uses a piece that the vocabulary does not have.
+        When a rule uses a piece that the vocabulary does not have, or nobody knows the word pattern.
     """
 
     utf8_errors = "replace"
@@ -91,7 +85,9 @@ class ByteLevelBPE(Tokenizer):
         types: Sequence[int],
         merges: Sequence[tuple[str, str]],
         *,
-        split_digits: bool = True,
+        word_pattern: str = "smollm",
+        ignore_merges: bool = False,
+        compose: bool = False,
         unk_id: int | None = None,
         fuse_unknown: bool = False,
         bos_id: int | None = None,
@@ -99,49 +95,53 @@ class ByteLevelBPE(Tokenizer):
         add_bos: bool = False,
         chat_template: str | None = None,
         stop_ids: Iterable[int] = (),
+        added: Sequence[AddedToken] | None = None,
     ) -> None:
-        super().__init__(
-            pieces, types, bos_id=bos_id, eos_id=eos_id, add_bos=add_bos, chat_template=chat_template, stop_ids=stop_ids
-        )
+        if word_pattern not in WORD_PATTERNS:
+            raise ValueError(f"expected a word pattern of {', '.join(WORD_PATTERNS)}, got {word_pattern!r}")
         self.merges = list(merges)
-        self.split_digits, self.unk_id, self.fuse_unknown = split_digits, unk_id, fuse_unknown
+        self.word_pattern, self.ignore_merges, self.compose = word_pattern, ignore_merges, compose
+        self.unk_id, self.fuse_unknown = unk_id, fuse_unknown
+        super().__init__(
+            pieces,
+            types,
+            bos_id=bos_id,
+            eos_id=eos_id,
+            add_bos=add_bos,
+            chat_template=chat_template,
+            stop_ids=stop_ids,
+            added=added,
+        )
         if unk_id is not None:
             self.check_id(unk_id)
-        entries = [(id_, text) for id_, text in enumerate(self.pieces) if id_ not in self._special_ids]
-        self._ids = {text: id_ for id_, text in reversed(entries)}  # of equal pieces the first counts
-        self._user_defined = {text: id_ for id_, text in entries if self.types[id_] == TokenType.USER_DEFINED and text}
-        self._user_defined_pattern = longest_match(self._user_defined)
-        for pair in self.merges:
-            for text in (*pair, "".join(pair)):
-                if text not in self._ids:
-                    raise ValueError(f"the merge rule {pair} uses {text!r}, which is not in the vocabulary")
-        self._ranks = {pair: rank for rank, pair in enumerate(self.merges)}
+        self._prepare_rules()
+
+    def _prepare_rules(self) -> None:
+        self._ids = self._merged_ids()
+        self._ranks = self._usable_rules(self._ids)
         self._word_ids = WordCache(self._merge)
 
     def words(self, text: str) -> list[str]:
         """Step 1: the words that are each merged by themselves; put together they are the text."""
-        if not self.split_digits:
-            return _WORD.findall(text)
-        words: list[str] = []
-        for n, part in enumerate(_DIGIT.split(text)):  # text, digit, text, digit, …
-            words += [part] if n % 2 else _WORD.findall(part)
-        return words
+        return cut_words(self.word_pattern, text)
 
-    def _encode_text(self, text: str) -> list[int]:
+    def _normalize(self, text: str) -> str:
+        return compose(text) if self.compose else text
+
+    def _encode_text(self, text: str, first: bool) -> list[int]:
         ids: list[int] = []
-        for part, id_ in split_by(self._user_defined_pattern, self._user_defined, text):
-            if id_ is not None:
-                ids.append(id_)
-            else:
-                for word in self.words(part):
-                    ids += self._word_ids(word)
+        for word in self.words(text):
+            ids += self._word_ids(word)
         return ids
 
     def _merge(self, word: str) -> list[int]:
         """Steps 2 and 3 for one word."""
-        symbols: Sequence[str] = word.encode().decode("latin-1").translate(BYTE_TO_CHARACTER)
+        spelled = word.encode().decode("latin-1").translate(BYTE_TO_CHARACTER)
+        if self.ignore_merges and spelled in self._ids:
+            return [self._ids[spelled]]
+        symbols: Sequence[str] = spelled
         if self.unk_id is None:
-            symbols = [symbol for symbol in symbols if symbol in self._ids]
+            symbols = [symbol for symbol in spelled if symbol in self._ids]
         merged = merge_symbols(symbols, lambda left, right: self._ranks.get((left, right)))
         ids: list[int] = []
         previous_unknown = False
@@ -155,7 +155,7 @@ class ByteLevelBPE(Tokenizer):
     def _token_bytes(self, id_: int) -> bytes:
         if id_ in self._special_ids:
             return b""
-        text = self.pieces[id_]
+        text = self._shown(id_)
         if self.types[id_] != TokenType.USER_DEFINED and all(character in CHARACTER_TO_BYTE for character in text):
             return bytes(map(CHARACTER_TO_BYTE.__getitem__, text))
         return text.encode()

@@ -19,7 +19,14 @@ can be merged (and remembered) one by one with the same result.
 
 Hugging Face's `tokenizer.json` for the same models lists merge *rules*, pairs of pieces in order of
 preference, in place of scores; both kinds of rule are taken here. They agree except where two
-different pairs make the same piece.
+different pairs make the same piece. Where spaces go differs too, in files for the same model:
+
+    spaces           "Hi"   " Hi"    after an added token
+    "sentencepiece"  ▁Hi    ▁▁Hi     ▁Hi    the library's own rule, also llama.cpp's
+    "normalizer"     ▁Hi    ▁▁Hi     ▁Hi    tokenizer.json before transformers 5: a normaliser does it
+    "always"         ▁Hi    ▁Hi      ▁Hi    its pre-tokeniser "Metaspace": no second "▁" in front
+    "first"          ▁Hi    ▁Hi      Hi     tokenizer.json of transformers 5: only where the text begins
+    "never"          Hi     ▁Hi      Hi
 
 Decoding follows SentencePiece: the space that encoding put in front goes, and each byte that is not
 part of a character is one U+FFFD (`tokenizers` marks every byte of a run that has a wrong one in it,
@@ -33,11 +40,15 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from .base import Tokenizer, TokenType, longest_match, split_by
+from .added_tokens import AddedToken
+from .base import Tokenizer, TokenType
 from .merging import WordCache, merge_symbols
 
 SPACE = "▁"  # U+2581
 _WORD = re.compile(f"{SPACE}*[^{SPACE}]+|{SPACE}+")
+_METASPACE_WORD = re.compile(f"{SPACE}[^{SPACE}]*|[^{SPACE}]+")
+METASPACE = ("first", "always", "never")
+SPACES = ("sentencepiece", "normalizer", *METASPACE)
 _BYTE_PIECE = re.compile("<0x([0-9A-Fa-f]{2})>")
 
 
@@ -64,11 +75,18 @@ class SentencePieceBPE(Tokenizer):
         Shorten runs of spaces to one and strip both ends; LLaMA does not.
     escape_whitespaces : bool
         Write spaces as "▁".
+    spaces : str
+        Where spaces go: one of `SPACES`, see the head of this file. All but the first follow Hugging Face's files,
+        which look for added tokens in another way, too.
+    split_words : bool
+        Never merge across a "▁" (Metaspace with "split").
+    strip_first : bool, optional
+        Take one space off the beginning when decoding (Hugging Face's decoder "Strip"); None as `spaces` suggests.
     byte_fallback : bool, optional
         Write unknown characters as bytes; None does so if the vocabulary has all 256 byte pieces.
     unknown_text : str
         What the unknown token decodes to.
-    bos_id, eos_id, add_bos, chat_template, stop_ids
+    bos_id, eos_id, add_bos, chat_template, stop_ids, added
         See `Tokenizer`.
 
     Raises
@@ -79,6 +97,7 @@ class SentencePieceBPE(Tokenizer):
     """
 
     utf8_errors = "replace_each_byte"
+    _normalized_kind = TokenType.USER_DEFINED
 
     def __init__(
         self,
@@ -88,6 +107,9 @@ class SentencePieceBPE(Tokenizer):
         add_dummy_prefix: bool = True,
         remove_extra_whitespaces: bool = False,
         escape_whitespaces: bool = True,
+        spaces: str = "sentencepiece",
+        split_words: bool = False,
+        strip_first: bool | None = None,
         byte_fallback: bool | None = None,
         unknown_text: str = " ⁇ ",
         bos_id: int | None = None,
@@ -95,7 +117,16 @@ class SentencePieceBPE(Tokenizer):
         add_bos: bool = True,
         chat_template: str | None = None,
         stop_ids: Iterable[int] = (),
+        added: Sequence[AddedToken] | None = None,
     ) -> None:
+        if spaces not in SPACES:
+            raise ValueError(f"expected spaces as one of {', '.join(SPACES)}, got {spaces!r}")
+        self.spaces, self.split_words = spaces, split_words
+        self.add_dummy_prefix = add_dummy_prefix and spaces != "never"
+        self.remove_extra_whitespaces = remove_extra_whitespaces
+        self.escape_whitespaces = escape_whitespaces
+        self.strip_first = self.add_dummy_prefix if strip_first is None else strip_first
+        self.strips_only_first = spaces != "sentencepiece"
         super().__init__(
             [piece.text for piece in pieces],
             [piece.type for piece in pieces],
@@ -104,12 +135,10 @@ class SentencePieceBPE(Tokenizer):
             add_bos=add_bos,
             chat_template=chat_template,
             stop_ids=stop_ids,
+            added=added,
         )
         self.scores = [float(piece.score) for piece in pieces]
         self.merges = None if merges is None else list(merges)
-        self.add_dummy_prefix = add_dummy_prefix
-        self.remove_extra_whitespaces = remove_extra_whitespaces
-        self.escape_whitespaces = escape_whitespaces
         self.unknown_text = unknown_text
         self.unk_id = next((id_ for id_, kind in enumerate(self.types) if kind == TokenType.UNKNOWN), None)
         self._byte_ids = _byte_ids(self.pieces, self.types)
@@ -120,43 +149,45 @@ class SentencePieceBPE(Tokenizer):
 
     def _prepare_rules(self) -> None:
         """Tables for `_encode_text`: what a text may consist of, and what merges when."""
-        kinds = {TokenType.NORMAL, TokenType.USER_DEFINED, TokenType.UNUSED}
-        entries = [(id_, text) for id_, text in enumerate(self.pieces) if self.types[id_] in kinds]
-        entries = [(id_, text) for id_, text in entries if id_ not in self._special_ids]
-        self._ids = {text: id_ for id_, text in reversed(entries)}  # of equal pieces the first counts
-        self._user_defined = {text: id_ for text, id_ in self._ids.items() if self.types[id_] == TokenType.USER_DEFINED}
-        self._user_defined_pattern = longest_match(self._user_defined)
+        kinds = (TokenType.NORMAL, TokenType.USER_DEFINED, TokenType.UNUSED)
+        self._ids = {text: id_ for text, id_ in self._merged_ids().items() if self.types[id_] in kinds}
         self._unused = {text for text, id_ in self._ids.items() if self.types[id_] == TokenType.UNUSED}
         if self.merges is None:
             self._ranks = {text: -self.scores[id_] for text, id_ in self._ids.items()}
             results: Iterable[str] = self._ids
         else:
-            self._pair_ranks = {pair: rank for rank, pair in enumerate(self.merges)}
-            results = [left + right for left, right in self.merges]
-            for text in (text for pair in self.merges for text in (*pair, "".join(pair))):
-                if text not in self._ids:
-                    raise ValueError(f"a merge rule uses {text!r}, which is not in the vocabulary")
+            self._pair_ranks = self._usable_rules(self._ids)
+            results = [left + right for left, right in self._pair_ranks]
         crosses_words = any(re.search(f"[^{SPACE}]{SPACE}", text) for text in results)
-        self._by_word = self.escape_whitespaces and not crosses_words and not self._unused
+        self._by_word = self.escape_whitespaces and not self._unused and (self.split_words or not crosses_words)
         self._word_ids = WordCache(partial(self._merge, splits={}))
 
     # --- text to ids ---------------------------------------------------------------------
 
-    def _encode_text(self, text: str) -> list[int]:
+    def _encode_text(self, text: str, first: bool) -> list[int]:
+        if self.spaces in METASPACE:
+            text = self._metaspace(text, first)
         ids: list[int] = []
-        splits: dict[str, tuple[str, str]] = {}
-        for part, id_ in split_by(self._user_defined_pattern, self._user_defined, self._normalize(text)):
-            if id_ is not None:
-                ids.append(id_)
-            elif self._by_word:
-                for word in _WORD.findall(part):
-                    ids += self._word_ids(word)
-            else:
-                ids += self._merge(part, splits)
+        if self._by_word:
+            for word in (_METASPACE_WORD if self.split_words else _WORD).findall(text):
+                ids += self._word_ids(word)
+        else:
+            ids = self._merge(text, {})
         return ids if self.byte_fallback else self._join_unknown(ids)
+
+    def _metaspace(self, text: str, first: bool) -> str:
+        """Spaces as "▁", and one in front where there is none yet, if this is the place for it."""
+        text = text.replace(" ", SPACE)
+        wanted = self.spaces == "always" or (self.spaces == "first" and first)
+        return SPACE + text if wanted and not text.startswith(SPACE) else text
+
+    def _spelled(self, text: str) -> str:
+        return text if self.spaces == "sentencepiece" else self._normalize(text)
 
     def _normalize(self, text: str) -> str:
         """The text with its spaces as the model was trained to see them; nothing else changes."""
+        if self.spaces in METASPACE:  # which is a step after the normaliser
+            return text
         if self.remove_extra_whitespaces:
             text = re.sub(" +", " ", text.strip(" "))
         if not text:
@@ -222,12 +253,17 @@ class SentencePieceBPE(Tokenizer):
             return bytes([int(self.pieces[id_][3:5], 16)])
         if kind == TokenType.UNKNOWN:
             return self.unknown_text.encode()
-        return self.pieces[id_].replace(SPACE, " ").encode()
+        return self._shown(id_).encode()
+
+    def _shown(self, id_: int) -> str:
+        return super()._shown(id_).replace(SPACE, " ")
 
     def _first_bytes(self, id_: int) -> tuple[bytes, bool]:
         raw = self._token_bytes(id_)
+        if self.strips_only_first:
+            return (raw.removeprefix(b" ") if self.strip_first else raw), False
         text_piece = self.types[id_] not in (TokenType.BYTE, TokenType.UNKNOWN)  # no "▁" of ours in these
-        if text_piece and (self.add_dummy_prefix or self.remove_extra_whitespaces):
+        if text_piece and (self.strip_first or self.remove_extra_whitespaces):
             raw = raw.removeprefix(b" ")
         return raw, self.remove_extra_whitespaces and not raw
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from ...files.errors import CheckpointError
 from ..bpe.base import Tokenizer
+from .beside import SPACES_KEY
+from .vocabulary import NAMED
 
 
 def begin_and_end(
@@ -61,23 +63,57 @@ def _token_text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def named_tokens(config: Mapping[str, Any]) -> dict[str, str]:
+    """The special tokens that the configuration names, by their names."""
+    further = config.get("extra_special_tokens")
+    entries = {name: config.get(name) for name in NAMED} | (further if isinstance(further, dict) else {})
+    return {name: text for name, value in entries.items() if (text := _token_text(value)) is not None}
+
+
+def named_templates(config: Mapping[str, Any]) -> dict[str, str]:
+    """The chat templates of a configuration that has several, without the default one."""
+    return {name: text for name, text in _several(config.get("chat_template")).items() if name != "default"}
+
+
 def _template_text(value: Any) -> str | None:
-    """The chat template: a text, or the one called "default" of a list of named ones."""
+    """The chat template: a text, or the one called "default" of several."""
+    return value if isinstance(value, str) else _several(value).get("default")
+
+
+def _several(value: Any) -> dict[str, str]:
+    """Named templates: a list of objects with "name" and "template", or one object from name to template."""
+    pairs = list(value.items()) if isinstance(value, dict) else []
     if isinstance(value, list):
-        named = (entry for entry in value if isinstance(entry, dict) and entry.get("name") == "default")
-        value = next(named, {}).get("template")
-    return value if isinstance(value, str) else None
+        pairs = [(entry.get("name"), entry.get("template")) for entry in value if isinstance(entry, dict)]
+    return {name: text for name, text in pairs if isinstance(name, str) and isinstance(text, str)}
+
+
+# What a tokenizer.json or tokenizer.model does not say by itself, and so belongs to it wherever it is copied to.
+_KEPT = ("tokenizer_class", "legacy", "add_prefix_space", "added_tokens_decoder", SPACES_KEY, *NAMED)
+_KEPT_LISTS = ("additional_special_tokens", "extra_special_tokens")
+
+
+def kept_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings without which the same file would be another tokenizer."""
+    return {key: config[key] for key in (*_KEPT, *_KEPT_LISTS) if config.get(key) is not None}
 
 
 def tokenizer_config(tokenizer: Tokenizer, tokenizer_class: str) -> dict[str, Any]:
     """The content of a `tokenizer_config.json` for the tokenizer."""
     bos, eos = (None if id_ is None else tokenizer.pieces[id_] for id_ in (tokenizer.bos_id, tokenizer.eos_id))
-    config = {
+    config: dict[str, Any] = {
+        **{name: text for name, text in tokenizer.named_tokens.items() if name in NAMED},
         "tokenizer_class": tokenizer_class,
+        **(tokenizer.source_settings if tokenizer.source is not None else {}),
         "bos_token": bos,
         "eos_token": eos,
         "add_bos_token": tokenizer.add_bos,
         "add_eos_token": False,
         "clean_up_tokenization_spaces": False,
     }
-    return config if tokenizer.chat_template is None else {**config, "chat_template": tokenizer.chat_template}
+    if tokenizer.named_templates:
+        named = {"default": tokenizer.chat_template, **tokenizer.named_templates}
+        config["chat_template"] = [{"name": name, "template": text} for name, text in named.items() if text is not None]
+    elif tokenizer.chat_template is not None:
+        config["chat_template"] = tokenizer.chat_template
+    return config

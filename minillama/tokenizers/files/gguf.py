@@ -3,12 +3,16 @@
 `tokenizer.ggml.model` names the kind: "llama" is SentencePiece with scores, "gpt2" byte-level BPE with
 merge rules. For the latter `tokenizer.ggml.pre` names how words are cut: that is a name only, the
 pattern itself is in the program. A name that is not known here is an error, because any guess would give
-plausible but wrong tokens.
+plausible but wrong tokens. Where there is none, llama.cpp has a pattern for the case, which is taken with a warning.
+
+What these keys cannot say about a tokenizer from elsewhere (flags of added tokens, where Hugging Face puts "▁",
+merge rules beside scores, NFC) is kept in a key of our own, which other programs pass over.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any
@@ -19,11 +23,22 @@ from ...files.errors import CheckpointError
 from ..bpe.base import TOKEN_TYPES, TURN_ENDS, Tokenizer, TokenType
 from ..bpe.byte_level import ByteLevelBPE
 from ..bpe.sentencepiece import Piece, SentencePieceBPE
-from .validation import MAX_PIECES, blame
+from ..bpe.word_patterns import WORD_PATTERNS
+from .gguf_extra import EXTRA_KEY, extra_settings, read_extra
+from .validation import MAX_MERGES, MAX_PIECES, blame
 
 PathOrName = str | PathLike[str]
-# tokenizer.ggml.pre: whether every digit is a word of its own.
-SPLITS_DIGITS = {"smollm": True, "gpt-2": False, "default": False}
+# tokenizer.ggml.pre: the word pattern. llama.cpp knows these names (src/llama-vocab.cpp); of those that share a
+# pattern, the ones with further peculiarities are left out.
+PRE = {
+    **dict.fromkeys(("llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral", "lfm2"), "llama-bpe"),
+    **dict.fromkeys(("smaug-bpe", "dbrx"), "llama-bpe"),
+    **dict.fromkeys(("qwen2", "deepseek-r1-qwen", "megrez", "stablelm2", "hunyuan", "solar-open"), "qwen2"),
+    **dict.fromkeys(("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"), "smollm"),
+    **dict.fromkeys(("gpt-2", "phi-2", "mpt", "olmo", "jais", "trillion", "exaone4", "modern-bert"), "gpt-2"),
+    "default": "default",
+}
+IGNORE_MERGES = ("llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral", "lfm2")  # and begin with BOS
 
 
 class _Metadata:
@@ -56,12 +71,12 @@ class _Metadata:
             raise CheckpointError(self.path, key, f"id {value} is not one of the {n_tokens} tokens")
         return int(value)
 
-    def texts(self, key: str) -> list[str]:
+    def texts(self, key: str, most: int = MAX_PIECES) -> list[str]:
         value = self.values.get(key)
         if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
             raise CheckpointError(self.path, key, "expected a list of texts")
-        if len(value) > MAX_PIECES:
-            raise CheckpointError(self.path, key, f"expected at most {MAX_PIECES} texts, found {len(value)}")
+        if len(value) > most:
+            raise CheckpointError(self.path, key, f"expected at most {most} texts, found {len(value)}")
         return list(value)
 
     def numbers(self, key: str, n_tokens: int, kinds: str) -> list[Any] | None:
@@ -124,42 +139,74 @@ def _sentencepiece(data: _Metadata, tokens: list[str], types: list[int], setting
         raise CheckpointError(data.path, "tokenizer.ggml.scores", "is missing")
     if not all(map(math.isfinite, scores)):
         raise CheckpointError(data.path, "tokenizer.ggml.scores", "expected finite numbers")
-    has_bos = settings["bos_id"] is not None
+    settings["add_bos"] = data.flag("tokenizer.ggml.add_bos_token", True) and settings["bos_id"] is not None
+    names = ("spaces", "split_words", "strip_first")
+    extra = read_extra(data.text(EXTRA_KEY), tokens, types, data.path, names)
+    if "spaces" in extra and "tokenizer.ggml.merges" in data.values:
+        extra["merges"] = _merges(data)
     with blame(data.path, "tokenizer.ggml.tokens"):
         return SentencePieceBPE(
             [Piece(*entry) for entry in zip(tokens, scores, types)],
             add_dummy_prefix=data.flag("tokenizer.ggml.add_space_prefix", True),
             remove_extra_whitespaces=data.flag("tokenizer.ggml.remove_extra_whitespaces", False),
-            add_bos=data.flag("tokenizer.ggml.add_bos_token", True) and has_bos,
             **settings,
+            **extra,
         )
 
 
+def _merges(data: _Metadata) -> list[tuple[str, str]]:
+    merges = []
+    for n, rule in enumerate(data.texts("tokenizer.ggml.merges", MAX_MERGES)):
+        left, _, right = rule.partition(" ")
+        if not left or not right or " " in right:
+            raise CheckpointError(data.path, f"tokenizer.ggml.merges[{n}]", f"expected two pieces, found {rule!r}")
+        merges.append((left, right))
+    return merges
+
+
+def _word_pattern(data: _Metadata) -> str:
+    """The name of the word pattern; llama.cpp's default one, with a warning, where the file names none."""
+    pre = data.text("tokenizer.ggml.pre")
+    if pre is not None and pre not in PRE:
+        known = ", ".join(map(repr, WORD_PATTERNS))
+        raise CheckpointError(
+            data.path, "tokenizer.ggml.pre", f"expected one of {known} (or a name for the same), found {pre!r}"
+        )
+    if pre in (None, "default"):
+        warnings.warn(
+            f"{data.path}: tokenizer.ggml.pre {'is missing' if pre is None else repr(pre)}, so words are cut as "
+            "llama.cpp does by default, which may not be how the model was trained; convert it again from its source",
+            stacklevel=4,
+        )
+    return PRE[pre or "default"]
+
+
 def _byte_level(data: _Metadata, tokens: list[str], types: list[int], settings: dict[str, Any]) -> ByteLevelBPE:
-    pre = data.text("tokenizer.ggml.pre") or "default"
-    if pre not in SPLITS_DIGITS:
-        known = ", ".join(map(repr, SPLITS_DIGITS))
-        raise CheckpointError(data.path, "tokenizer.ggml.pre", f"expected one of {known}, found {pre!r}")
+    pattern = _word_pattern(data)
     if data.flag("tokenizer.ggml.add_space_prefix", False):
         raise CheckpointError(data.path, "tokenizer.ggml.add_space_prefix", "is not supported for 'gpt2'")
-    merges = []
-    for n, rule in enumerate(data.texts("tokenizer.ggml.merges")):
-        pair = rule.split(" ")
-        if len(pair) != 2 or not all(pair):
-            raise CheckpointError(data.path, f"tokenizer.ggml.merges[{n}]", f"expected two pieces, found {rule!r}")
-        merges.append((pair[0], pair[1]))
-    add_bos = data.flag("tokenizer.ggml.add_bos_token", False) and settings["bos_id"] is not None
+    ignore_merges = data.text("tokenizer.ggml.pre") in IGNORE_MERGES
+    settings["add_bos"] = data.flag("tokenizer.ggml.add_bos_token", ignore_merges) and settings["bos_id"] is not None
+    extra = read_extra(data.text(EXTRA_KEY), tokens, types, data.path, ("compose",))
     with blame(data.path, "tokenizer.ggml.merges"):
         # The unknown token of these files is a name for padding and the like: llama.cpp leaves bytes that
         # the vocabulary lacks out, and so do the models' own tokenizer.json files.
-        return ByteLevelBPE(tokens, types, merges, split_digits=SPLITS_DIGITS[pre], add_bos=add_bos, **settings)
+        return ByteLevelBPE(
+            tokens, types, _merges(data), word_pattern=pattern, ignore_merges=ignore_merges, **settings, **extra
+        )
 
 
 def gguf_metadata(tokenizer: Tokenizer) -> dict[str, Any]:
     """The `tokenizer.*` keys from which llama.cpp, and `tokenizer_from_gguf`, make the same tokenizer.
 
     Lists of numbers are arrays of the type that the format asks for. Merge rules of a SentencePiece
-    vocabulary become scores, which say the same except where two rules make the same piece.
+    vocabulary become scores, which say the same except where two rules make the same piece; `tokenizer_from_gguf`
+    reads the rules, which stand beside them.
+
+    Raises
+    ------
+    ValueError
+        When the format has no name for what the tokenizer does.
     """
     metadata: dict[str, Any] = {
         "tokenizer.ggml.model": "gpt2",
@@ -169,17 +216,22 @@ def gguf_metadata(tokenizer: Tokenizer) -> dict[str, Any]:
         "tokenizer.ggml.add_bos_token": tokenizer.add_bos,
         "tokenizer.ggml.add_eos_token": False,
     }
+    extra = extra_settings(tokenizer)
     if isinstance(tokenizer, SentencePieceBPE):
         metadata["tokenizer.ggml.model"] = "llama"
         metadata["tokenizer.ggml.scores"] = np.array(_scores(tokenizer), np.float32)
         metadata["tokenizer.ggml.add_space_prefix"] = tokenizer.add_dummy_prefix
         metadata["tokenizer.ggml.remove_extra_whitespaces"] = tokenizer.remove_extra_whitespaces
+        if tokenizer.merges is not None:
+            metadata["tokenizer.ggml.merges"] = [" ".join(pair) for pair in tokenizer.merges]
     elif isinstance(tokenizer, ByteLevelBPE):
-        metadata["tokenizer.ggml.pre"] = "smollm" if tokenizer.split_digits else "gpt-2"
+        metadata["tokenizer.ggml.pre"] = _pre_name(tokenizer)
         metadata["tokenizer.ggml.merges"] = [" ".join(pair) for pair in tokenizer.merges or ()]
         metadata["tokenizer.ggml.add_space_prefix"] = False
     else:
         raise TypeError(f"expected SentencePieceBPE or ByteLevelBPE, got {type(tokenizer).__name__}")
+    if extra is not None:
+        metadata[EXTRA_KEY] = extra
     ids = {"bos": tokenizer.bos_id, "eos": tokenizer.eos_id, "unknown": tokenizer.unk_id}
     unnamed = [id_ for id_ in tokenizer.stop_ids if id_ != tokenizer.eos_id and tokenizer.pieces[id_] not in TURN_ENDS]
     ids |= dict(zip(("eot", "eom"), sorted(unnamed)))  # ends of turn that their text does not give away
@@ -189,9 +241,18 @@ def gguf_metadata(tokenizer: Tokenizer) -> dict[str, Any]:
     return metadata
 
 
+def _pre_name(tokenizer: ByteLevelBPE) -> str:
+    """The name under which llama.cpp knows the word pattern."""
+    if tokenizer.word_pattern == "llama-bpe":
+        return "llama-bpe" if tokenizer.ignore_merges else "smaug-bpe"
+    if tokenizer.ignore_merges:
+        raise ValueError(f"GGUF has no name for the word pattern of {tokenizer.word_pattern} with ignore_merges")
+    return tokenizer.word_pattern
+
+
 def _scores(tokenizer: SentencePieceBPE) -> list[float]:
     """The scores, or such as put the pieces in the order in which the merge rules make them."""
-    if tokenizer.merges is None:
+    if tokenizer.merges is None or any(tokenizer.scores):
         return tokenizer.scores
     first_rule: dict[str, int] = {}
     for rank, (left, right) in enumerate(tokenizer.merges):

@@ -1,33 +1,45 @@
 """`tokenizer.json`, the file of Hugging Face's `tokenizers` library: reading.
 
-The file is a program: normaliser, pre-tokeniser, model, post-processor and decoder, each one of many
-kinds. Two such programs are understood, those of the models this package runs; every other one is
-refused, because a step left out would give other tokens without any sign of it.
-
-    byte-level    pre-tokeniser ByteLevel, or digits set apart and then ByteLevel   (GPT-2, SmolLM2)
-    SentencePiece normaliser that puts "▁" in front and for spaces, byte fallback   (Llama 2, TinyLlama)
-
-`tokenizer_config.json` beside it says which tokens begin and end a text, and holds the chat template.
+The file is a program: a vocabulary with merge rules, added tokens, and the steps around them, of which
+`huggingface_stages.py` says what is understood. The files beside it (`beside.py`) say which tokens begin and end
+a text, hold the chat template, may name further added tokens, and decide for some classes of tokenizer that
+`transformers` makes the steps itself.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
 from ...files.errors import CheckpointError
+from ..bpe.added_tokens import AddedToken
 from ..bpe.base import Tokenizer, TokenType
 from ..bpe.byte_level import ByteLevelBPE
-from ..bpe.sentencepiece import SPACE, Piece, SentencePieceBPE, is_byte_piece
-from .configuration import begin_and_end
-from .validation import blame, expect, read_json
+from ..bpe.sentencepiece import Piece, SentencePieceBPE, is_byte_piece
+from .beside import GPT2, LLAMA, QWEN2, metaspace_of, rebuilt_class
+from .configuration import begin_and_end, kept_settings
+from .huggingface_stages import (
+    ByteLevelStages,
+    SpaceStages,
+    has_byte_level,
+    post_processor_prefix,
+    read_byte_level,
+    read_spaces,
+)
+from .validation import MAX_MERGES, MAX_PIECES, blame, expect, read_json
+from .vocabulary import NAMED, Vocabulary, add_configured, added_token
 
 PathOrName = str | PathLike[str]
 # Where no tokenizer_config.json says what begins and ends a text.
 USUAL_BOS = ("<s>", "<|begin_of_text|>")
 USUAL_EOS = ("</s>", "<|endoftext|>", "<|end_of_text|>")
+# What a class of `transformers` has where tokenizer_config.json says nothing.
+DEFAULTS: dict[str, dict[str, str]] = {
+    LLAMA: {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"},
+    QWEN2: {"eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>", "pad_token": "<|endoftext|>"},
+    GPT2: {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"},
+}
 
 
 def parse_tokenizer_json(
@@ -41,7 +53,7 @@ def parse_tokenizer_json(
     path : path-like
         For error messages.
     config : mapping, optional
-        The content of `tokenizer_config.json`.
+        What the files beside it say, as `beside.read_beside` gives it.
 
     Raises
     ------
@@ -52,17 +64,40 @@ def parse_tokenizer_json(
     model = expect(root.get("model"), dict, path, "model")
     if model.get("type", "BPE") != "BPE":
         raise CheckpointError(path, "model.type", f"expected 'BPE', found {model['type']!r}")
-    for option in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges"):
+    for option in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
         if model.get(option):
             raise CheckpointError(path, f"model.{option}", f"{model[option]!r} is not supported")
-    pieces, types = _vocabulary(root, model, path)
-    prefix = _post_processor_prefix(root.get("post_processor"))
-    usual = [next((text for text in texts if text in pieces), None) for texts in (USUAL_BOS, USUAL_EOS)]
+    rebuilt = rebuilt_class(config or {}, has_byte_level(root))
+    named = {**DEFAULTS.get(rebuilt, {}), **(config or {})}
+    vocabulary = _vocabulary(root, model, path)
+    add_configured(vocabulary, named)
+    if rebuilt == QWEN2:  # which adds its named tokens once more, without flags
+        for name in NAMED:
+            if named.get(name):
+                text = added_token(named[name], path, name).text
+                vocabulary.add(AddedToken(-1, text, special=True), name)
+    prefix = post_processor_prefix(root.get("post_processor"))
+    if prefix is not None or root.get("post_processor") is not None:
+        named.pop("add_bos_token", None)  # as in `transformers`: the post-processor decides
+    usual = [next((text for text in texts if text in vocabulary.ids), None) for texts in (USUAL_BOS, USUAL_EOS)]
     settings = begin_and_end(
-        config or {}, pieces, path, bos=prefix or usual[0], eos=usual[1], add_bos=prefix is not None
+        named, vocabulary.pieces, path, bos=prefix or usual[0], eos=usual[1], add_bos=prefix is not None
     )
-    build: Callable[..., Tokenizer] = _sentencepiece if model.get("byte_fallback") else _byte_level
-    tokenizer = build(root, pieces, types, _merges(model, path), settings, path)
+    if model.get("byte_fallback"):
+        vocabulary.mark_unknown(named.get("unk_token"))
+    settings["added"] = vocabulary.tokens()
+    rules = _merges(model, path)
+    tokenizer: Tokenizer
+    if rebuilt == LLAMA or (rebuilt != QWEN2 and model.get("byte_fallback")):
+        scheme = metaspace_of(named)
+        ours = SpaceStages(scheme, True, False, scheme != "never")
+        stages = ours if rebuilt == LLAMA else read_spaces(root, path)
+        tokenizer = _sentencepiece(stages, model, vocabulary, rules, settings, path)
+    else:
+        steps = ByteLevelStages("qwen2", True) if rebuilt == QWEN2 else read_byte_level(root, path)
+        _check_rebuilding(rebuilt, steps, named, path)
+        tokenizer = _byte_level(steps, model, vocabulary, rules, settings, path, rebuilt)
+    tokenizer.source_settings = kept_settings(config or {})
     tokenizer.source = ("tokenizer.json", data)
     return tokenizer
 
@@ -70,137 +105,104 @@ def parse_tokenizer_json(
 # --- the vocabulary ------------------------------------------------------------------------
 
 
-def _vocabulary(root: dict[str, Any], model: dict[str, Any], path: PathOrName) -> tuple[list[str], list[int]]:
-    """The pieces in the order of their ids, and what kind each is."""
+def _vocabulary(root: dict[str, Any], model: dict[str, Any], path: PathOrName) -> Vocabulary:
+    """The pieces in the order of their ids, and the added tokens that the file itself lists."""
     vocab = expect(model.get("vocab"), dict, path, "model.vocab")
-    added = expect(root.get("added_tokens") or [], list, path, "added_tokens")
-    byte_fallback, unknown = bool(model.get("byte_fallback")), model.get("unk_token")
-    by_id: dict[int, str] = {}
-    kinds: dict[int, int] = {}
+    if len(vocab) > MAX_PIECES:
+        raise CheckpointError(path, "model.vocab", f"expected at most {MAX_PIECES} pieces, found {len(vocab)}")
+    pieces: list[str | None] = [None] * len(vocab)
     for text, id_ in vocab.items():
-        if expect(id_, int, path, f"model.vocab[{text!r}]") in by_id:
-            raise CheckpointError(path, f"model.vocab[{text!r}]", f"id {id_} is already {by_id[id_]!r}")
-        by_id[id_] = text
-        if byte_fallback and is_byte_piece(text):
-            kinds[id_] = TokenType.BYTE
-    for n, token in enumerate(added):
-        text, id_, special = _added_token(token, n, path)
-        if by_id.setdefault(id_, text) != text:
-            raise CheckpointError(path, f"added_tokens[{n}]", f"id {id_} is {by_id[id_]!r} in the vocabulary")
-        kinds[id_] = TokenType.CONTROL if special else TokenType.USER_DEFINED
-    if byte_fallback and isinstance(unknown, str) and unknown in vocab:
-        kinds[vocab[unknown]] = TokenType.UNKNOWN
-    if sorted(by_id) != list(range(len(by_id))):
-        raise CheckpointError(path, "model.vocab", f"expected the ids 0 to {len(by_id) - 1}, each once")
-    ids = range(len(by_id))
-    return [by_id[id_] for id_ in ids], [kinds.get(id_, TokenType.NORMAL) for id_ in ids]
-
-
-def _added_token(token: Any, n: int, path: PathOrName) -> tuple[str, int, bool]:
-    field = f"added_tokens[{n}]"
-    token = expect(token, dict, path, field)
-    text = expect(token.get("content"), str, path, f"{field}.content")
-    if not text:
-        raise CheckpointError(path, f"{field}.content", "is empty")
-    for option in ("lstrip", "rstrip", "single_word"):
-        if token.get(option):
-            raise CheckpointError(path, f"{field}.{option}", f"of {text!r} is not supported")
-    return text, expect(token.get("id"), int, path, f"{field}.id"), bool(token.get("special"))
+        if not 0 <= expect(id_, int, path, f"model.vocab[{text!r}]") < len(pieces):
+            raise CheckpointError(path, "model.vocab", f"expected the ids 0 to {len(pieces) - 1}, found {id_}")
+        if pieces[id_] is not None:
+            raise CheckpointError(path, f"model.vocab[{text!r}]", f"id {id_} is already {pieces[id_]!r}")
+        pieces[id_] = text
+    texts = [text for text in pieces if text is not None]  # which are all: as many ids as texts, no id twice
+    fallback = bool(model.get("byte_fallback"))
+    types = [TokenType.BYTE if fallback and is_byte_piece(text) else TokenType.NORMAL for text in texts]
+    vocabulary = Vocabulary(texts, types, path)
+    if fallback:
+        vocabulary.mark_unknown(model.get("unk_token"))
+    for n, value in enumerate(expect(root.get("added_tokens") or [], list, path, "added_tokens")):
+        token = added_token(expect(value, dict, path, f"added_tokens[{n}]"), path, f"added_tokens[{n}]")
+        vocabulary.add(token, f"added_tokens[{n}]", expect(value.get("id"), int, path, f"added_tokens[{n}].id"))
+    return vocabulary
 
 
 def _merges(model: dict[str, Any], path: PathOrName) -> list[tuple[str, str]]:
     """The rules, written as "left right" or as ["left", "right"]."""
     merges = []
-    for n, rule in enumerate(expect(model.get("merges"), list, path, "model.merges")):
+    rules = expect(model.get("merges"), list, path, "model.merges")
+    if len(rules) > MAX_MERGES:
+        raise CheckpointError(path, "model.merges", f"expected at most {MAX_MERGES} rules, found {len(rules)}")
+    for n, rule in enumerate(rules):
         pair = rule.split(" ") if isinstance(rule, str) else rule
-        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(part, str) and part for part in pair):
-            raise CheckpointError(path, f"model.merges[{n}]", f"expected two pieces, found {rule!r}")
-        merges.append((pair[0], pair[1]))
+        if isinstance(pair, list) and len(pair) == 2:  # a quarter of a million of them: no loop inside this one
+            left, right = pair
+            if isinstance(left, str) and isinstance(right, str) and left and right:
+                merges.append((left, right))
+                continue
+        raise CheckpointError(path, f"model.merges[{n}]", f"expected two pieces, found {rule!r}")
     return merges
 
 
 # --- the two kinds -------------------------------------------------------------------------
 
 
-def _byte_level(
-    root: dict[str, Any],
-    pieces: list[str],
-    types: list[int],
-    merges: list[tuple[str, str]],
-    settings: dict[str, Any],
-    path: PathOrName,
-) -> ByteLevelBPE:
-    if root.get("normalizer") is not None:
-        raise CheckpointError(path, "normalizer", f"expected none, found {_short(root['normalizer'])}")
-    steps = _steps(root.get("pre_tokenizer"), "pretokenizers")
-    split_digits = len(steps) == 2 and steps[0].get("type") == "Digits" and steps[0].get("individual_digits") is True
-    last = steps[-1] if split_digits or len(steps) == 1 else {}
-    if last.get("type") != "ByteLevel" or last.get("add_prefix_space", True) or not last.get("use_regex", True):
+def _check_rebuilding(rebuilt: str, stages: ByteLevelStages, config: Mapping[str, Any], path: PathOrName) -> None:
+    """Refuse a class that would cut words in another way than the file it was given."""
+    if rebuilt and config.get("add_prefix_space"):
+        raise CheckpointError(path, "add_prefix_space", f"true is not supported for {rebuilt}")
+    if rebuilt == GPT2 and (stages.word_pattern not in ("gpt-2", "smollm") or stages.compose):
         raise CheckpointError(
             path,
             "pre_tokenizer",
-            "expected ByteLevel (add_prefix_space false, use_regex true), alone or after Digits "
-            f"(individual_digits true), found {_short(root.get('pre_tokenizer'))}",
+            f"cuts words as {stages.word_pattern} does, but tokenizer_config.json names {GPT2}, which cuts them in "
+            "another way: set tokenizer_class to PreTrainedTokenizerFast there, if the file is right",
         )
-    model, unk_id = root["model"], None
-    if model.get("unk_token") is not None:
-        if model["unk_token"] not in pieces:
+
+
+def _byte_level(
+    stages: ByteLevelStages,
+    model: dict[str, Any],
+    vocabulary: Vocabulary,
+    merges: list[tuple[str, str]],
+    settings: dict[str, Any],
+    path: PathOrName,
+    rebuilt: str,
+) -> ByteLevelBPE:
+    unk_id = None
+    if model.get("unk_token") is not None and not rebuilt:
+        if not isinstance(model["unk_token"], str) or model["unk_token"] not in vocabulary.ids:
             raise CheckpointError(path, "model.unk_token", f"{model['unk_token']!r} is not in the vocabulary")
-        unk_id = pieces.index(model["unk_token"])
-    fuse = bool(model.get("fuse_unk"))
+        unk_id = vocabulary.ids[model["unk_token"]]
     with blame(path, "model"):
         return ByteLevelBPE(
-            pieces, types, merges, split_digits=split_digits, unk_id=unk_id, fuse_unknown=fuse, **settings
+            vocabulary.pieces,
+            vocabulary.types,
+            merges,
+            word_pattern=stages.word_pattern,
+            compose=stages.compose,
+            ignore_merges=bool(model.get("ignore_merges")) and not rebuilt,
+            unk_id=unk_id,
+            fuse_unknown=bool(model.get("fuse_unk")),
+            **settings,
         )
 
 
 def _sentencepiece(
-    root: dict[str, Any],
-    pieces: list[str],
-    types: list[int],
+    stages: SpaceStages,
+    model: dict[str, Any],
+    vocabulary: Vocabulary,
     merges: list[tuple[str, str]],
     settings: dict[str, Any],
     path: PathOrName,
 ) -> SentencePieceBPE:
-    if root.get("pre_tokenizer") is not None:
-        found = _short(root["pre_tokenizer"])
-        raise CheckpointError(
-            path, "pre_tokenizer", f"expected none, found {found}; read the model's tokenizer.model if it has one"
-        )
-    steps = _steps(root.get("normalizer"), "normalizers")
-    prefix = bool(steps) and steps[0] == {"type": "Prepend", "prepend": SPACE}
-    if steps[prefix:] != [{"type": "Replace", "pattern": {"String": " "}, "content": SPACE}]:
-        raise CheckpointError(
-            path,
-            "normalizer",
-            f"expected Prepend {SPACE!r} (or not) and Replace ' ' by {SPACE!r}, found {_short(root.get('normalizer'))}",
-        )
-    if types.count(TokenType.BYTE) != 256:
-        raise CheckpointError(path, "model.vocab", f"expected all 256 byte tokens, found {types.count(TokenType.BYTE)}")
-    entries = [Piece(text, 0.0, kind) for text, kind in zip(pieces, types)]
+    if model.get("ignore_merges"):
+        raise CheckpointError(path, "model.ignore_merges", "is not supported together with byte_fallback")
+    n_bytes = vocabulary.types.count(TokenType.BYTE)
+    if n_bytes != 256:
+        raise CheckpointError(path, "model.vocab", f"expected all 256 byte tokens, found {n_bytes}")
+    entries = [Piece(text, 0.0, kind) for text, kind in zip(vocabulary.pieces, vocabulary.types)]
     with blame(path, "model"):
-        return SentencePieceBPE(entries, merges=merges, add_dummy_prefix=prefix, **settings)
-
-
-def _steps(stage: Any, key: str) -> list[dict[str, Any]]:
-    """The parts of a stage, whether it is one or a Sequence of them."""
-    if not isinstance(stage, dict):
-        return []
-    parts = stage.get(key) if stage.get("type") == "Sequence" else [stage]
-    return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 200 else text[:200] + " …"
-
-
-def _post_processor_prefix(stage: Any) -> str | None:
-    """The special token that the post-processor puts before a text."""
-    for part in _steps(stage, "processors"):
-        template = part.get("single")
-        if part.get("type") == "TemplateProcessing" and isinstance(template, list) and template:
-            token = template[0].get("SpecialToken") if isinstance(template[0], dict) else None
-            if isinstance(token, dict) and isinstance(token.get("id"), str):
-                return token["id"]
-    return None
+        return SentencePieceBPE(entries, merges=merges, **stages._asdict(), **settings)

@@ -21,10 +21,13 @@ from os import PathLike
 from typing import Any
 
 from ...files.errors import CheckpointError
+from ..bpe.added_tokens import AddedToken
 from ..bpe.base import TOKEN_TYPES, TokenType
 from ..bpe.sentencepiece import Piece, SentencePieceBPE
-from .configuration import begin_and_end
+from .beside import LLAMA, SPACES_KEY, metaspace_of, rebuilt_class
+from .configuration import begin_and_end, kept_settings
 from .validation import MAX_PIECES, blame
+from .vocabulary import Vocabulary, add_configured
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 BPE = 2  # trainer_spec.model_type
@@ -80,7 +83,8 @@ def parse(
     path : path-like
         For error messages.
     config : mapping, optional
-        The content of a `tokenizer_config.json` beside it.
+        What the files beside it say, as `beside.read_beside` gives it. Where they make it a `LlamaTokenizer` of
+        `transformers`, ids are those of that class, which writes spaces in its own way.
 
     Raises
     ------
@@ -93,25 +97,63 @@ def parse(
     except (ValueError, struct.error) as error:
         raise CheckpointError(path, "protocol buffer", str(error)) from error
     _check_supported(pieces, trainer, normalizer, path)
+    config = config or {}
+    vocabulary = Vocabulary([piece.text for piece in pieces], [piece.type for piece in pieces], path)
     control = {piece.text for piece in pieces if piece.type == TokenType.CONTROL}
     bos, eos = (
         text if text in control else None for text in (_text(trainer.get(46), "<s>"), _text(trainer.get(47), "</s>"))
     )
-    settings = begin_and_end(
-        config or {}, [piece.text for piece in pieces], path, bos=bos, eos=eos, add_bos=bos is not None
-    )
+    as_llama = rebuilt_class(config, False) == LLAMA and config.get(SPACES_KEY) != "sentencepiece"
+    extra = config.get("extra_special_tokens") or config.get("additional_special_tokens")
+    for token in _own_added(vocabulary, normalized=not as_llama):
+        if token.special or not (as_llama and extra):  # `transformers` takes the one list or the other
+            vocabulary.added[token.id] = token
+    add_configured(vocabulary, config)
+    settings = begin_and_end(config, vocabulary.pieces, path, bos=bos, eos=eos, add_bos=bos is not None)
+    scores = [piece.score for piece in pieces] + [0.0] * (len(vocabulary.pieces) - len(pieces))
+    if as_llama and vocabulary.types.count(TokenType.BYTE) == 256:
+        scheme = metaspace_of(config)
+        merges = _merges([piece.text for piece in pieces])
+        settings |= {"spaces": scheme, "strip_first": scheme != "never", "merges": merges}
+    else:
+        settings |= {
+            "add_dummy_prefix": bool(normalizer.get(3, 1)),
+            "remove_extra_whitespaces": bool(normalizer.get(4, 1)),
+            "escape_whitespaces": bool(normalizer.get(5, 1)),
+        }
     with blame(path, "pieces"):
         tokenizer = SentencePieceBPE(
-            pieces,
-            add_dummy_prefix=bool(normalizer.get(3, 1)),
-            remove_extra_whitespaces=bool(normalizer.get(4, 1)),
-            escape_whitespaces=bool(normalizer.get(5, 1)),
+            [Piece(*entry) for entry in zip(vocabulary.pieces, scores, vocabulary.types)],
             byte_fallback=bool(trainer.get(35, 0)),
             unknown_text=_text(trainer.get(44), " ⁇ "),
+            added=vocabulary.tokens(),
             **settings,
         )
+    tokenizer.source_settings = kept_settings(config)
     tokenizer.source = ("tokenizer.model", data)
     return tokenizer
+
+
+def _own_added(vocabulary: Vocabulary, *, normalized: bool) -> list[AddedToken]:
+    """Control and user-defined pieces; SentencePiece looks for the latter in normalised text."""
+    return [
+        AddedToken(id_, text, special=kind == TokenType.CONTROL, normalized=normalized and kind != TokenType.CONTROL)
+        for id_, (text, kind) in enumerate(zip(vocabulary.pieces, vocabulary.types))
+        if kind in (TokenType.CONTROL, TokenType.USER_DEFINED)
+    ]
+
+
+def _merges(pieces: list[str]) -> list[tuple[str, str]]:
+    """The rules that `transformers` makes of the pieces: pairs that make a third one, in the order of its id."""
+    ids = {text: id_ for id_, text in enumerate(pieces)}
+    rules = []
+    for text, id_ in ids.items():
+        pairs = [(text[:cut], text[cut:]) for cut in range(1, len(text))]
+        known = [pair for pair in pairs if pair[0] in ids and pair[1] in ids]
+        known.sort(key=lambda pair: (len(pair[0]), len(pair[1]), ids[pair[0]], ids[pair[1]]))
+        rules += [(id_, pair) for pair in known]
+    rules.sort(key=lambda rule: rule[0])
+    return [pair for _, pair in rules]
 
 
 def _check_supported(

@@ -14,10 +14,13 @@ from ...files.errors import CheckpointError
 from ...files.text import decode_text
 
 T = TypeVar("T")
-# Enough for every vocabulary of LLaMA's kind (SmolLM2's tokenizer.json has 2 to 4 MB), and little enough
-# for what Python makes of it: parsed JSON can take 20 times the memory of its text.
-MAX_BYTES = 5 << 20
+# Enough for every vocabulary of LLaMA's kind: LLaMA 3's tokenizer.json has 9 to 17 MB, by how it is spaced.
+MAX_BYTES = 32 << 20
+# What parsed JSON takes in memory goes by its values, of which each but the first has a comma or a bracket before
+# it. LLaMA 3 has a million of them; two million empty lists take 150 MB.
+MAX_VALUES = 2 << 20
 MAX_PIECES = 1 << 18
+MAX_MERGES = 1 << 20  # LLaMA 3 has 280,147 rules
 KIND_NAMES = {dict: "an object", list: "a list", str: "a text", int: "a whole number", bool: "true or false"}
 
 
@@ -42,7 +45,9 @@ def read_bounded(path: str | PathLike[str]) -> bytes:
 
 
 def read_json(data: bytes, path: str | PathLike[str]) -> dict[str, Any]:
-    """The object in a JSON file, or a CheckpointError."""
+    """The object in a JSON file, or a CheckpointError; a byte order mark and UTF-16 are read, too."""
+    if data.count(b",") + data.count(b"[") + data.count(b"{") > MAX_VALUES:
+        raise CheckpointError(path, "JSON", f"has more values than any tokenizer (limit {MAX_VALUES})")
     try:
         root = json.loads(decode_text(data))
     except (ValueError, RecursionError) as error:

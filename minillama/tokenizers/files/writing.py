@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from ...files.atomic import atomic_write
 from ..bpe.base import Tokenizer
 from ..bpe.sentencepiece import SentencePieceBPE
+from .beside import SPACES_KEY
 from .configuration import tokenizer_config
 from .huggingface_writing import serialize_tokenizer_json
 from .sentencepiece_model import serialize
+from .vocabulary import as_object
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: str | os.PathLike[str]) -> None:
@@ -28,9 +31,23 @@ def save_tokenizer(tokenizer: Tokenizer, folder: str | os.PathLike[str]) -> None
         name, data = "tokenizer.json", serialize_tokenizer_json(tokenizer)
     folder = Path(folder)
     other = {"tokenizer.model": "tokenizer.json", "tokenizer.json": "tokenizer.model"}[name]
-    (folder / other).unlink(missing_ok=True)  # it would be another tokenizer's, and might be read first
+    for stale in (other, "special_tokens_map.json", "added_tokens.json"):  # another tokenizer's, read with this one
+        (folder / stale).unlink(missing_ok=True)
     tokenizer_class = "LlamaTokenizer" if name == "tokenizer.model" else "PreTrainedTokenizerFast"
-    config = json.dumps(tokenizer_config(tokenizer, tokenizer_class), ensure_ascii=False, indent=2).encode()
+    settings = tokenizer_config(tokenizer, tokenizer_class)
+    if name == "tokenizer.model":
+        settings |= _beside_model(tokenizer)
+    config = json.dumps(settings, ensure_ascii=False, indent=2).encode()
     for file_name, content in ((name, data), ("tokenizer_config.json", config)):
         with atomic_write(folder / file_name) as file:
             file.write(content)
+
+
+def _beside_model(tokenizer: Tokenizer) -> dict[str, Any]:
+    """What a `tokenizer.model` cannot say: whose way to write spaces is meant, and flags of added tokens."""
+    settings: dict[str, Any] = {}
+    if isinstance(tokenizer, SentencePieceBPE) and tokenizer.spaces == "sentencepiece":
+        settings[SPACES_KEY] = "sentencepiece"
+    if tokenizer.source is None and tokenizer.added != tokenizer._default_added():
+        settings["added_tokens_decoder"] = {str(token.id): as_object(token) for token in tokenizer.added}
+    return settings
