@@ -17,6 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # beside itself. Imports inside functions and under TYPE_CHECKING count.
 MAY_IMPORT = {
     "files": "",
+    "files/gguf": "files",
     "compute": "files",
     "config": "",
     "trees": "",
@@ -31,7 +32,7 @@ MAY_IMPORT = {
     "tokenizers/files": "files tokenizers/bpe",
     "tokenizers": "files files/gguf tokenizers/bpe tokenizers/files",
     "checkpoints/common": "config files layers params quantization trees",
-    "checkpoints/gguf": "checkpoints/common config files layers params quantization trees",
+    "checkpoints/gguf": "checkpoints/common config files files/gguf layers params quantization trees",
     "checkpoints/huggingface": "checkpoints/common config files params quantization trees",
     "checkpoints/meta": "checkpoints/common config files params quantization",
     "checkpoints/hub": "files",

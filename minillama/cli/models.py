@@ -159,7 +159,7 @@ def doctor() -> None:
 
 
 def _strips_spaces(path: Path) -> bool:
-    from ..checkpoints.gguf.container import read_gguf_header
+    from ..checkpoints.gguf import read_gguf_header
 
     return bool(read_gguf_header(path).metadata.get("tokenizer.ggml.remove_extra_whitespaces"))
 

@@ -65,6 +65,6 @@ def _is_gguf(path: Path) -> bool:
 
 
 def _from_gguf(path: Path) -> Tokenizer:
-    from ..checkpoints.gguf.container import read_gguf_header
+    from ..files.gguf.container import read_gguf_header
 
     return tokenizer_from_gguf(read_gguf_header(path).metadata, path)

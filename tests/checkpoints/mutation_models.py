@@ -15,12 +15,12 @@ import numpy as np
 from gguf_files import add_key
 
 from minillama.checkpoints.common.safetensors import SafetensorsFile, TensorToWrite, write_safetensors
-from minillama.checkpoints.gguf.container import read_gguf_header
 from minillama.checkpoints.gguf.writing import write_gguf
 from minillama.checkpoints.huggingface.writing import write_huggingface
 from minillama.checkpoints.llama2c import write_llama2c
 from minillama.checkpoints.native import write_native
 from minillama.config import ModelConfig
+from minillama.files.gguf.container import read_gguf_header
 from minillama.params import Params, init_params
 from minillama.quantization.formats import FORMATS, GroupedArray, PackedArray, quantize
 from minillama.tokenizers import (

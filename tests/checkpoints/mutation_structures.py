@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minillama.checkpoints.gguf.values import Cursor
+from minillama.files.gguf.values import Cursor
 from minillama.files.mapped import MappedFile
 
 _INTEGERS = (

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from gguf_files import TINY, WIDE, llama_keys, write_reference
 
-from minillama.checkpoints.gguf.container import read_gguf_header
 from minillama.checkpoints.gguf.reading import read_gguf
 from minillama.files.errors import CheckpointError
+from minillama.files.gguf.container import read_gguf_header
 from minillama.quantization.formats import PackedArray, format_name, to_float32
 from minillama.trees import named_leaves
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from timing import within_seconds
 
-from minillama.checkpoints.gguf.container import read_gguf_header
 from minillama.checkpoints.gguf.reading import read_gguf
 from minillama.checkpoints.loading import tokenizer_of
 from minillama.files.errors import CheckpointError
+from minillama.files.gguf.container import read_gguf_header
 
 HUGE = (1 << 64) - 1
 U8, U32, BOOL, STRING, ARRAY = 0, 4, 7, 8, 9

@@ -1,7 +1,7 @@
 """GGUF, the format of llama.cpp."""
 
+from ...files.gguf.container import GGUFHeader, read_gguf_header
 from .configuration import gguf_config
-from .container import GGUFHeader, read_gguf_header
 from .reading import read_gguf
 from .writing import write_gguf
 

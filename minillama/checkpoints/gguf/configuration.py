@@ -18,12 +18,12 @@ import numpy as np
 
 from ...config import ModelConfig, RopeScaling
 from ...files.errors import CheckpointError
+from ...files.gguf.container import GGUFHeader
+from ...files.gguf.values import printable
 from ...params import LayerParams
 from ..common.checkpoint import make_config
 from ..common.yarn import yarn_magnitude
-from .container import GGUFHeader
 from .names import TENSOR_NAMES
-from .values import printable
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
 

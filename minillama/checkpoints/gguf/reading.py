@@ -17,16 +17,17 @@ from dataclasses import replace
 import numpy as np
 
 from ...config import ModelConfig, RopeScaling
+from ...files.gguf.container import GGUFHeader
+from ...files.gguf.values import printable
 from ...params import build_params
 from ...quantization.formats import Weight
 from ..common.checkpoint import Checkpoint, check_names, check_shape
 from ..common.rows import in_interleaved_order
 from ..common.weights import stored_weight
 from .configuration import gguf_config
-from .container import GGUFHeader, check_extents
+from .extents import check_extents
 from .names import IN_HALVES, ROPE_FREQS, gguf_tensor_name
 from .split import read_whole_header
-from .values import printable
 
 _VECTOR_TYPES = ("F32", "F16", "BF16")  # ggml multiplies with no other
 

@@ -18,9 +18,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ...files.errors import CheckpointError
+from ...files.gguf.container import GGUFHeader, TensorInfo, read_gguf_header
+from ...files.gguf.values import printable
 from ...files.parts import MAX_PARTS, part_name, part_names
-from .container import GGUFHeader, TensorInfo, read_gguf_header
-from .values import printable
 
 NO, COUNT, TENSORS = "split.no", "split.count", "split.tensors.count"
 

@@ -16,16 +16,16 @@ import numpy as np
 
 from ...config import ModelConfig
 from ...files.atomic import atomic_write
+from ...files.gguf.container import DEFAULT_ALIGNMENT, MAGIC
+from ...files.gguf.values import NUMBERS, ValueType
 from ...params import Params
 from ...quantization.formats import FORMATS, PackedArray, Weight, head_format, quantize, to_float32
 from ...trees import named_leaves
 from ..common.checkpoint import check_params
 from ..common.rows import is_rotated, order_in_halves
 from ..common.weights import as_float32_bytes, float32_rows
-from .container import DEFAULT_ALIGNMENT, MAGIC
 from .describing import architecture_of, frequency_divisors, model_metadata
 from .names import IN_HALVES, ROPE_FREQS, gguf_tensor_name
-from .values import NUMBERS, ValueType
 
 VERSION = 3
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ...files.errors import CheckpointError
-from ...files.mapped import MappedFile
+from ..errors import CheckpointError
+from ..mapped import MappedFile
 
 MAX_STRING_BYTES = 1 << 24
 MAX_STRINGS = 1 << 20  # in all arrays together

@@ -11,15 +11,13 @@ beginning of the tensor data. Source: ggml docs/gguf.md; version 2 has the same 
 
 from __future__ import annotations
 
-import math
 import os
 import reprlib
 from typing import Any, NamedTuple
 
-from ...files.disguise import GGUF
-from ...files.errors import CheckpointError
-from ...files.mapped import MappedFile
-from ...quantization.formats import FORMATS
+from ..disguise import GGUF
+from ..errors import CheckpointError
+from ..mapped import MappedFile
 from .values import Cursor, printable
 
 MAGIC = b"GGUF"
@@ -32,13 +30,12 @@ MAX_KEY_BYTES = (1 << 16) - 1  # likewise
 MAX_KEYS = 1 << 16
 MAX_TENSORS = 1 << 16  # a Llama of 4096 layers has 36867
 
-# Types that this package computes with, and names of others for the message that refuses them.
-TYPE_NAMES: dict[int, str] = {0: "F32"} | {block.ggml_type: block.name for block in FORMATS.values()}
-_ALL_TYPE_NAMES = {
-    **TYPE_NAMES,
-    10: "Q2_K", 11: "Q3_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL",
-    21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M",
-    34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4",
+# ggml's numbers of stored types, for messages too: whoever reads a tensor says which it can take.
+_TYPE_NAMES = {
+    0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 6: "Q5_0", 7: "Q5_1", 8: "Q8_0", 9: "Q8_1",
+    10: "Q2_K", 11: "Q3_K", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS",
+    18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16",
+    26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M", 30: "BF16", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4",
 }  # fmt: skip
 
 
@@ -67,7 +64,7 @@ class TensorInfo(NamedTuple):
     @property
     def type_name(self) -> str:
         """ "Q4_1", "F32", … or "type 99" where the number means nothing here."""
-        return _ALL_TYPE_NAMES.get(self.type_number, f"type {self.type_number}")
+        return _TYPE_NAMES.get(self.type_number, f"type {self.type_number}")
 
     def error(self, problem: str) -> CheckpointError:
         """The CheckpointError about this tensor."""
@@ -172,39 +169,3 @@ def _alignment(cursor: Cursor, metadata: dict[str, Any]) -> int:
         found = reprlib.repr(alignment)
         raise cursor.error("general.alignment", f"expected a power of two from 8 to {MAX_ALIGNMENT}, found {found}")
     return alignment
-
-
-def check_extents(header: GGUFHeader) -> None:
-    """Make sure that every tensor has a known format and its own bytes inside the file.
-
-    Raises
-    ------
-    CheckpointError
-        When a format is not supported, rows do not divide into its blocks, a tensor
-        reaches past the end of the file, or two overlap.
-    """
-    previous, end = "", 0
-    file, cut_off = header.file, " and is not whole: download or copy it again"
-    for info in sorted(header.tensors.values(), key=lambda info: (str(info.file.path), info.offset)):
-        if info.file is not file:
-            file, previous, end = info.file, "", 0
-        name, n_bytes = printable(info.name), _tensor_bytes(info)
-        if info.offset + n_bytes > file.size:
-            raise info.error(f"needs bytes {info.offset} to {info.offset + n_bytes}, the file has {file.size}{cut_off}")
-        if info.offset < end:
-            raise info.error(f"begins at byte {info.offset}, inside of {previous}, which ends at {end}")
-        previous, end = name, info.offset + n_bytes
-
-
-def _tensor_bytes(info: TensorInfo) -> int:
-    """Bytes of the tensor in the file."""
-    if info.type_number == 0:
-        return 4 * math.prod(info.shape)
-    block = FORMATS.get(info.type_name)
-    if block is None:
-        known = ", ".join(TYPE_NAMES.values())
-        raise info.error(f"is stored as {info.type_name}, which is not supported ({known})")
-    n_columns = info.shape[-1] if info.shape else 1
-    if n_columns % block.block_size:
-        raise info.error(f"{block.name} packs {block.block_size} elements, rows of {n_columns} do not divide")
-    return math.prod(info.shape[:-1]) * block.row_bytes(n_columns)
