@@ -12,12 +12,10 @@ from .files.configuration import named_templates, named_tokens
 from .files.huggingface import parse_tokenizer_json
 from .files.llama2c import read_llama2c_tokenizer
 from .files.sentencepiece_model import parse
+from .files.templates import read_templates
 from .files.validation import read_bounded, read_json
 
 CONFIG = "tokenizer_config.json"
-TEMPLATE = "chat_template.jinja"  # where newer Hugging Face folders keep the template
-TEMPLATES = "additional_chat_templates"  # and the folder of further ones
-MAX_TEMPLATES = 64
 IN_FOLDER = ("tokenizer.json", "tokenizer.model", "tokenizer.bin")  # the first one there is read
 
 
@@ -59,22 +57,7 @@ def load_tokenizer(path: str | os.PathLike[str], *, vocab_size: int | None = Non
 def _config(folder: Path) -> dict[str, Any]:
     """The content of `tokenizer_config.json`, with the chat templates in place of its own if they have their files."""
     config = read_json(read_bounded(folder / CONFIG), folder / CONFIG) if (folder / CONFIG).is_file() else {}
-    files = {path.stem: path for path in sorted((folder / TEMPLATES).glob("*.jinja"))}
-    if len(files) > MAX_TEMPLATES:
-        raise CheckpointError(
-            folder / TEMPLATES, "folder", f"has {len(files)} templates, expected {MAX_TEMPLATES} at most"
-        )
-    if (folder / TEMPLATE).is_file():
-        files.setdefault("default", folder / TEMPLATE)
-    if files:
-        config["chat_template"] = [{"name": name, "template": _template(path)} for name, path in files.items()]
+    templates = read_templates(folder)
+    if templates:
+        config["chat_template"] = templates
     return config
-
-
-def _template(path: Path) -> str:
-    """The text of a template file, with line breaks as Python reads them from a text file."""
-    try:
-        text = read_bounded(path).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise CheckpointError(path, "template", f"is not UTF-8: {error}") from error
-    return text.replace("\r\n", "\n").replace("\r", "\n")
