@@ -131,7 +131,7 @@ def write(folder, tokenizer, *, added=ADDED, **config) -> None:
 
 def pair(make, folder):
     """One tokenizer in the hands of transformers and of minillama."""
-    write(folder, make(), added=ADDED if make is byte_level else ())
+    write(folder, make())
     return transformers.AutoTokenizer.from_pretrained(folder), load_tokenizer(folder)
 
 

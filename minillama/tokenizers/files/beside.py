@@ -3,7 +3,7 @@
     tokenizer_config.json     which tokens begin and end a text, added tokens, the class, the chat template
     special_tokens_map.json   the same tokens once more; counts where the former lists no added tokens
     added_tokens.json         added tokens by text, without flags (older folders)
-    chat_template.jinja       the chat template of newer folders; additional_chat_templates/ has further ones
+    chat_template.jinja …     chat templates in files of their own (templates.py)
     config.json               the kind of model, which decides the class where nothing else does
 
 The class matters. Since release 5 `transformers` takes only the vocabulary from a tokenizer.json for some
@@ -18,13 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from ...files.errors import CheckpointError
+from .templates import read_templates
 from .validation import expect, read_bounded, read_json
 from .vocabulary import NAMED
 
 CONFIG = "tokenizer_config.json"
-TEMPLATE = "chat_template.jinja"
-TEMPLATES = "additional_chat_templates"  # a folder of further ones
-MAX_TEMPLATES = 64
 # In tokenizer_config.json: that a tokenizer.model means what SentencePiece makes of it, whatever the class.
 SPACES_KEY = "minillama_spaces"
 MAP, ADDED, MODEL = "special_tokens_map.json", "added_tokens.json", "config.json"
@@ -48,7 +46,7 @@ def read_beside(folder: Path) -> dict[str, Any]:
         When one of the files cannot be read.
     """
     config = _object(folder / CONFIG)
-    if templates := _templates(folder):
+    if templates := read_templates(folder):
         config["chat_template"] = templates
     if "added_tokens_decoder" not in config:
         config |= {key: value for key, value in _object(folder / MAP).items() if value is not None}
@@ -64,27 +62,6 @@ def read_beside(folder: Path) -> dict[str, Any]:
 
 def _object(path: Path) -> dict[str, Any]:
     return read_json(read_bounded(path), path) if path.is_file() else {}
-
-
-def _templates(folder: Path) -> list[dict[str, str]]:
-    """The chat templates that have files of their own, as tokenizer_config.json would list them."""
-    files = {path.stem: path for path in sorted((folder / TEMPLATES).glob("*.jinja"))}
-    if len(files) > MAX_TEMPLATES:
-        raise CheckpointError(
-            folder / TEMPLATES, "folder", f"has {len(files)} templates, expected {MAX_TEMPLATES} at most"
-        )
-    if (folder / TEMPLATE).is_file():
-        files.setdefault("default", folder / TEMPLATE)
-    return [{"name": name, "template": _template(path)} for name, path in files.items()]
-
-
-def _template(path: Path) -> str:
-    """The text of a template file, with line breaks as Python reads them from a text file."""
-    try:
-        text = read_bounded(path).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise CheckpointError(path, "template", f"is not UTF-8: {error}") from error
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _with_flags(added: dict[str, Any], config: Mapping[str, Any], path: Path) -> dict[str, Any]:
