@@ -58,7 +58,7 @@ class _Floats16(types.Type):
 @register_model(_Bytes64)
 @register_model(_Ints16)
 @register_model(_Floats16)
-class _VectorModel(models.PrimitiveModel):
+class VectorModel(models.PrimitiveModel):
     def __init__(self, dmm: Any, fe_type: Any) -> None:
         super().__init__(dmm, fe_type, fe_type.vector)
 

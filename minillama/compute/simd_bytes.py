@@ -219,7 +219,7 @@ def _dot4_portable(builder, sums, weights, four):
     return sums
 
 
-def _in_parts(builder, n_parts, function, *vectors):
+def in_parts(builder, n_parts, function, *vectors):
     """Apply a function of short vectors to every part of long ones, and put the results together."""
     size = N // n_parts
     parts = []
@@ -233,26 +233,26 @@ def _in_parts(builder, n_parts, function, *vectors):
     return parts[0]
 
 
-def _instruction(builder, name, result, *arguments):
+def named_instruction(builder, name, result, *arguments):
     return cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, list(arguments)), name)
 
 
 def _dot4_avx512vnni(builder, sums, weights, four):
     return builder.call(
-        _instruction(builder, "llvm.x86.avx512.vpdpbusd.512", I32, I32, I32, I32), [sums, weights, four]
+        named_instruction(builder, "llvm.x86.avx512.vpdpbusd.512", I32, I32, I32, I32), [sums, weights, four]
     )
 
 
 def _dot4_avxvnni(builder, sums, weights, four):
     half = ir.VectorType(ir.IntType(32), 8)
-    instruction = _instruction(builder, "llvm.x86.avx512.vpdpbusd.256", half, half, half, half)
-    return _in_parts(builder, 2, lambda *v: builder.call(instruction, v), sums, weights, four)
+    instruction = named_instruction(builder, "llvm.x86.avx512.vpdpbusd.256", half, half, half, half)
+    return in_parts(builder, 2, lambda *v: builder.call(instruction, v), sums, weights, four)
 
 
 def _dot4_avx2(builder, sums, weights, four):
     """vpmaddwd adds two products of 16 bits: once for bytes 0 and 2 of each four, once for 1 and 3."""
     half, words = ir.VectorType(ir.IntType(32), 8), ir.VectorType(ir.IntType(16), 16)
-    multiply = _instruction(builder, "llvm.x86.avx2.pmadd.wd", half, words, words)
+    multiply = named_instruction(builder, "llvm.x86.avx2.pmadd.wd", half, words, words)
     eight = ir.Constant(words, [8] * 16)
 
     def dot(sums, weights, four):
@@ -263,23 +263,23 @@ def _dot4_avx2(builder, sums, weights, four):
         odd = builder.call(multiply, [builder.lshr(w, eight), builder.ashr(x, eight)])
         return builder.add(sums, builder.add(even, odd))
 
-    return _in_parts(builder, 2, dot, sums, weights, four)
+    return in_parts(builder, 2, dot, sums, weights, four)
 
 
 def _dot4_i8mm(builder, sums, weights, four):
     quarter, octets = ir.VectorType(ir.IntType(32), 4), ir.VectorType(ir.IntType(8), 16)
-    instruction = _instruction(builder, "llvm.aarch64.neon.usdot.v4i32.v16i8", quarter, quarter, octets, octets)
+    instruction = named_instruction(builder, "llvm.aarch64.neon.usdot.v4i32.v16i8", quarter, quarter, octets, octets)
 
     def dot(sums, weights, four):
         return builder.call(instruction, [sums, builder.bitcast(weights, octets), builder.bitcast(four, octets)])
 
-    return _in_parts(builder, 4, dot, sums, weights, four)
+    return in_parts(builder, 4, dot, sums, weights, four)
 
 
 def _dot4_dotprod(builder, sums, weights, four):
     """sdot takes signed bytes: (w - 128) . x + 64 . x + 64 . x, the last two the same in every lane."""
     quarter, octets = ir.VectorType(ir.IntType(32), 4), ir.VectorType(ir.IntType(8), 16)
-    instruction = _instruction(builder, "llvm.aarch64.neon.sdot.v4i32.v16i8", quarter, quarter, octets, octets)
+    instruction = named_instruction(builder, "llvm.aarch64.neon.sdot.v4i32.v16i8", quarter, quarter, octets, octets)
     flip, offset = ir.Constant(octets, [128] * 16), ir.Constant(octets, [64] * 16)
 
     def dot(sums, weights, four):
@@ -288,7 +288,7 @@ def _dot4_dotprod(builder, sums, weights, four):
             sums = builder.call(instruction, [sums, factor, x])
         return sums
 
-    return _in_parts(builder, 4, dot, sums, weights, four)
+    return in_parts(builder, 4, dot, sums, weights, four)
 
 
 _DOT4 = {
@@ -325,3 +325,23 @@ def join_planes(typingctx, high, low):
         return builder.sitofp(joined, F32)
 
     return Floats16(Ints16, Ints16), build
+
+
+@with_twin(lambda sums: sums.astype(np.float32))
+def ints_to_floats(typingctx, sums):
+    """16 integers as floats."""
+
+    def build(context, builder, signature, args):
+        return builder.sitofp(args[0], F32)
+
+    return Floats16(Ints16), build
+
+
+@with_twin(lambda a, b: a + b)
+def add_ints(typingctx, a, b):
+    """a + b of 16 integers each."""
+
+    def build(context, builder, signature, args):
+        return builder.add(*args)
+
+    return Ints16(Ints16, Ints16), build

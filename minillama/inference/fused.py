@@ -31,15 +31,8 @@ from ..layers.rmsnorm import normalise_row
 from ..layers.rope import rotate_row
 from ..layers.swiglu import gate_range_float32
 from ..quantization.repacked import BLOCK, ROWS, round_up
-from ..quantization.repacked_kernels import (
-    BRAINS,
-    KIND,
-    N_GROUPS,
-    Planes,
-    address_of_kind,
-    multiply_groups,
-    quantize_row,
-)
+from ..quantization.repacked_kernels import address_of_kind, multiply_groups, quantize_row
+from ..quantization.repacked_layout import BRAINS, KIND, N_GROUPS, Planes
 from .repacked_model import RepackedModel
 
 # Those that are multiplied with the same row, in one phase.
@@ -79,7 +72,7 @@ class Decoder:
             np.empty((n_threads, widest), np.int8),
             np.empty((n_threads, widest), np.int8),
             np.empty((n_threads, widest // BLOCK), np.float32),
-            np.empty((n_threads, widest // BLOCK), np.float32),
+            np.empty((n_threads, 2, widest // BLOCK), np.float32),
             np.empty((n_threads, max(SCRATCH, round_up(c.dim, ROWS))), np.float32),
             np.empty((n_threads, c.n_heads // c.n_kv_heads + 1, c.head_dim), np.float32),
         )
@@ -164,7 +157,7 @@ class _Private(NamedTuple):
     high: NDArray[np.int8]  # and its planes, if matrices are quantised
     low: NDArray[np.int8]
     d: Float32
-    total: Float32
+    totals: Float32  # (n_threads, 2, widest / 32) sums of whole blocks, and of their halves
     scratch: Float32
     heads: Float32  # (n_threads, H / K + 1, head_dim) rotated queries, and the key
 
@@ -218,8 +211,8 @@ def _multiply_phase(model, turn, layouts, bias, x, mine, y):
         n_groups += layouts[i, N_GROUPS]
     n_chunks, n_done = _chunks_of(n_groups, turn.board.shape[1] - 1), 0
     if model.quantized:
-        quantize_row(x, mine.high, mine.low, mine.d[: x.size // 32], mine.total)
-    planes = Planes(mine.high, mine.low, mine.d, mine.total)
+        quantize_row(x, mine.high, mine.low, mine.d[: x.size // 32], mine.totals[0], mine.totals[1])
+    planes = Planes(mine.high, mine.low, mine.d, mine.totals[0], mine.totals[1])
     chunk = claim(turn.board, turn.phase, turn.own, n_chunks)
     while chunk >= 0:
         first, last = chunk * n_groups // n_chunks, (chunk + 1) * n_groups // n_chunks
@@ -346,11 +339,11 @@ def _walk(own, model, k_cache, v_cache, row, place, hidden_dim, shared, mine, bo
 def _decode(
     first, last, data, layouts, head, norms, biases, head_norms, products, attend, quantized, window,
     k_cache, v_cache, row, cos, sin, position, eps, hidden_dim,
-    x, qkv, sums, weights, gate_up, logits, activations, high, low, d, total, scratch, heads, board,
+    x, qkv, sums, weights, gate_up, logits, activations, high, low, d, totals, scratch, heads, board,
 ):  # fmt: skip
     """Flat at the border: arrays cross it faster one by one than inside of tuples."""
     model = _Model(data, layouts, head, norms, biases, head_norms, products, attend, quantized, window)
     shared, place = _Shared(x, qkv, sums, weights, gate_up, logits), _Place(position, cos, sin, eps)
     for own in range(first, last):
-        mine = _Private(activations[own], high[own], low[own], d[own], total[own], scratch[own], heads[own])
+        mine = _Private(activations[own], high[own], low[own], d[own], totals[own], scratch[own], heads[own])
         _walk(own, model, k_cache, v_cache, row, place, hidden_dim, shared, mine, board)

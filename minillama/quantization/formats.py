@@ -3,8 +3,10 @@
 A block format stores 32 or 256 neighbours of a row together: small integers q, and one or
 two scales that give them their size back,
 
-    w = d * q            (Q8_0, Q4_0, Q5_0, Q6_K)
-    w = d * q + m        (Q4_1, Q5_1; and Q4_K, Q5_K with -m).
+    w = d * q            (Q8_0, Q4_0, Q5_0)
+    w = d * q + m        (Q4_1, Q5_1).
+
+The blocks of 256, and those of llama.cpp's newer quantisers, are in k_formats.py; here is the list of all.
 
 A matrix that does not fit in memory as float32 stays packed; the layers ask for rows of it
 (`to_float32`) or multiply by it directly (kernels.py).
@@ -22,6 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compute.array_types import Bytes, Float32
+from .bits import half, nibbles
+from .k_formats import (
+    dequantize_iq4_nl,
+    dequantize_iq4_xs,
+    dequantize_q2_k,
+    dequantize_q3_k,
+    dequantize_q4_or_q5_k,
+    dequantize_q6_k,
+)
 
 
 class BlockFormat(NamedTuple):
@@ -39,18 +50,8 @@ class BlockFormat(NamedTuple):
         return n_columns // self.block_size * self.block_bytes
 
 
-def _half(blocks: Bytes, at: int) -> Float32:
-    """The float16 at byte `at` of every block, as float32 of shape (n, 1)."""
-    return np.ascontiguousarray(blocks[:, at : at + 2]).view(np.float16).astype(np.float32)
-
-
-def _nibbles(packed: Bytes) -> Bytes:
-    """Split bytes (n, k) into 4-bit numbers (n, 2k): all the low halves, then all the high ones."""
-    return np.concatenate((packed & 15, packed >> 4), axis=1)
-
-
 def _dequantize_f16(blocks: Bytes) -> Float32:
-    return _half(blocks, 0)
+    return half(blocks, 0)
 
 
 def _dequantize_bf16(blocks: Bytes) -> Float32:
@@ -61,17 +62,17 @@ def _dequantize_bf16(blocks: Bytes) -> Float32:
 
 def _dequantize_q8_0(blocks: Bytes) -> Float32:
     """d (f16), 32 x int8."""
-    return _half(blocks, 0) * blocks[:, 2:].view(np.int8)
+    return half(blocks, 0) * blocks[:, 2:].view(np.int8)
 
 
 def _dequantize_q4_0(blocks: Bytes) -> Float32:
     """d (f16), 16 bytes: element i in the low half of byte i, element i + 16 in its high half."""
-    return _half(blocks, 0) * (_nibbles(blocks[:, 2:]).astype(np.int8) - np.int8(8))
+    return half(blocks, 0) * (nibbles(blocks[:, 2:]).astype(np.int8) - np.int8(8))
 
 
 def _dequantize_q4_1(blocks: Bytes) -> Float32:
     """d, m (f16), nibbles as in Q4_0."""
-    return _half(blocks, 0) * _nibbles(blocks[:, 4:]) + _half(blocks, 2)
+    return half(blocks, 0) * nibbles(blocks[:, 4:]) + half(blocks, 2)
 
 
 def _fifth_bits(blocks: Bytes, at: int) -> Bytes:
@@ -81,67 +82,14 @@ def _fifth_bits(blocks: Bytes, at: int) -> Bytes:
 
 def _dequantize_q5_0(blocks: Bytes) -> Float32:
     """d (f16), 32 fifth bits, nibbles as in Q4_0."""
-    q = _nibbles(blocks[:, 6:]) | _fifth_bits(blocks, 2)
-    return _half(blocks, 0) * (q.astype(np.int8) - np.int8(16))
+    q = nibbles(blocks[:, 6:]) | _fifth_bits(blocks, 2)
+    return half(blocks, 0) * (q.astype(np.int8) - np.int8(16))
 
 
 def _dequantize_q5_1(blocks: Bytes) -> Float32:
     """d, m (f16), 32 fifth bits, nibbles as in Q4_0."""
-    q = _nibbles(blocks[:, 8:]) | _fifth_bits(blocks, 4)
-    return _half(blocks, 0) * q + _half(blocks, 2)
-
-
-def _scales_and_minima(b: Bytes) -> tuple[Bytes, Bytes]:
-    """Unpack the 6-bit scales and minima of the 8 sub-blocks from 12 bytes: two of (n, 8)."""
-    scales = np.concatenate((b[:, 0:4] & 63, (b[:, 8:12] & 15) | (b[:, 0:4] >> 6) << 4), axis=1)
-    minima = np.concatenate((b[:, 4:8] & 63, (b[:, 8:12] >> 4) | (b[:, 4:8] >> 6) << 4), axis=1)
-    return scales, minima
-
-
-def _sub_blocks(qs: Bytes) -> Bytes:
-    """128 bytes to (n, 8, 32): chunk c of 32 bytes holds sub-block 2c (low) and 2c + 1 (high)."""
-    chunks = qs.reshape(-1, 4, 1, 32)
-    return np.concatenate((chunks & 15, chunks >> 4), axis=2).reshape(-1, 8, 32)
-
-
-def k_block_parts(blocks: Bytes) -> tuple[Bytes, Float32, Float32]:
-    """The eight sub-blocks of Q4_K and Q5_K blocks: w = scale * q + minimum.
-
-    Q4_K is d, dmin (f16), 12 bytes of scales, 128 bytes of nibbles; Q5_K has 32 bytes of fifth
-    bits before the nibbles, bit j of byte l for element l of sub-block j.
-
-    Returns
-    -------
-    q : (n, 8, 32); scale, minimum : (n, 8, 1), for blocks of shape (..., bytes), n in all
-    """
-    blocks = blocks.reshape(-1, blocks.shape[-1])
-    scales, minima = _scales_and_minima(blocks[:, 4:16])
-    q = _sub_blocks(blocks[:, -128:])
-    if blocks.shape[1] == 176:
-        shifts = np.arange(8, dtype=np.uint8)[None, :, None]
-        q = q | (blocks[:, None, 16:48] >> shifts & 1) << 4
-    return q, (_half(blocks, 0) * scales)[:, :, None], -(_half(blocks, 2) * minima)[:, :, None]
-
-
-def _dequantize_q4_or_q5_k(blocks: Bytes) -> Float32:
-    q, scale, minimum = k_block_parts(blocks)
-    return (scale * q + minimum).reshape(-1, 256)
-
-
-def _dequantize_q6_k(blocks: Bytes) -> Float32:
-    """128 bytes of low nibbles, 64 of upper bit pairs, 16 int8 scales, d (f16) at the end.
-
-    Each half of the block has its own 64 + 32 bytes; in it, row r of four groups of 32
-    elements takes the nibbles of ql bytes 32 * (r % 2) ..., low for r < 2 and high after,
-    and bits 2r and 2r + 1 of the qh bytes.
-    """
-    ql = blocks[:, :128].reshape(-1, 2, 1, 64)
-    low = np.concatenate((ql & 15, ql >> 4), axis=2).reshape(-1, 2, 4, 32)
-    shifts = np.array([0, 2, 4, 6], np.uint8)[None, None, :, None]
-    high = (blocks[:, 128:192].reshape(-1, 2, 1, 32) >> shifts & 3) << 4
-    q = (low | high).astype(np.int8).reshape(-1, 16, 16) - np.int8(32)
-    scales = _half(blocks, 208) * blocks[:, 192:208].view(np.int8)
-    return (scales[:, :, None] * q).reshape(-1, 256)
+    q = nibbles(blocks[:, 8:]) | _fifth_bits(blocks, 4)
+    return half(blocks, 0) * q + half(blocks, 2)
 
 
 def _reciprocal(d: Float32) -> Float32:
@@ -157,7 +105,7 @@ def _as_bytes(array: NDArray[Any], dtype: Any) -> Bytes:
 
 
 def _pack_nibbles(q: Bytes) -> Bytes:
-    """The inverse of `_nibbles`: (n, 2k) numbers below 16 to (n, k) bytes."""
+    """The inverse of `bits.nibbles`: (n, 2k) numbers below 16 to (n, k) bytes."""
     half = q.shape[1] // 2
     return q[:, :half] | q[:, half:] << 4
 
@@ -234,9 +182,13 @@ FORMATS: dict[str, BlockFormat] = {
         BlockFormat("Q4_1", 3, 32, 20, _dequantize_q4_1, _quantize_q4_1),
         BlockFormat("Q5_0", 6, 32, 22, _dequantize_q5_0, _quantize_q5_0),
         BlockFormat("Q5_1", 7, 32, 24, _dequantize_q5_1, _quantize_q5_1),
-        BlockFormat("Q4_K", 12, 256, 144, _dequantize_q4_or_q5_k, None),
-        BlockFormat("Q5_K", 13, 256, 176, _dequantize_q4_or_q5_k, None),
-        BlockFormat("Q6_K", 14, 256, 210, _dequantize_q6_k, None),
+        BlockFormat("Q2_K", 10, 256, 84, dequantize_q2_k, None),
+        BlockFormat("Q3_K", 11, 256, 110, dequantize_q3_k, None),
+        BlockFormat("Q4_K", 12, 256, 144, dequantize_q4_or_q5_k, None),
+        BlockFormat("Q5_K", 13, 256, 176, dequantize_q4_or_q5_k, None),
+        BlockFormat("Q6_K", 14, 256, 210, dequantize_q6_k, None),
+        BlockFormat("IQ4_NL", 20, 32, 18, dequantize_iq4_nl, None),
+        BlockFormat("IQ4_XS", 23, 256, 136, dequantize_iq4_xs, None),
     )
 }
 

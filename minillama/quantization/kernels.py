@@ -28,10 +28,13 @@ from ..compute.simd_bytes import (
     spread_bits,
     unsigned_to_float,
 )
+from ..compute.simd_packed import look_up
 from .formats import PackedArray
+from .k_formats import IQ4_LEVELS
 
 # Multiplications from which a second thread saves more than it costs.
 _THREADED_SIZE = 65_536
+_LEVELS = IQ4_LEVELS.view(np.uint8)
 
 
 @helper
@@ -134,6 +137,59 @@ def _unpack_q6_k(raw, out, size):
             store_floats(out, 256 * b + 16 * part, scale_and_add(q, scale, np.float32(-32) * scale))
 
 
+@helper
+def _unpack_q2_k(raw, out, size):
+    for b in range(out.size // 256):
+        at = 84 * b
+        d, d_min = _half(raw[at + 80], raw[at + 81]), _half(raw[at + 82], raw[at + 83])
+        for part in range(16):  # as in Q6_K
+            packed = load_bytes(raw, at + 16 + 32 * (part // 8) + 16 * (part % 2))
+            q = unsigned_to_float(keep_bits(shift_right(packed, 2 * (part % 8 // 2)), 3))
+            scale, minimum = d * np.float32(raw[at + part] & 15), d_min * np.float32(raw[at + part] >> 4)
+            store_floats(out, 256 * b + 16 * part, scale_and_add(q, scale, -minimum))
+
+
+@helper
+def _unpack_q3_k(raw, out, size):
+    for b in range(out.size // 256):
+        at = 110 * b
+        d = _half(raw[at + 108], raw[at + 109])
+        for part in range(16):  # as in Q6_K
+            row, i = part // 2, 16 * (part % 2)
+            low = keep_bits(shift_right(load_bytes(raw, at + 32 + 32 * (part // 8) + i), 2 * (row % 4)), 3)
+            third = keep_bits(shift_right(load_bytes(raw, at + i), row), 1)
+            lower, upper = raw[at + 96 + part % 8] >> 4 * (part // 8), raw[at + 104 + part % 4] >> 2 * (part // 4)
+            scale = d * np.float32(np.intp(lower & 15 | (upper & 3) << 4) - 32)
+            q = unsigned_to_float(join_bits(low, shift_left(third, 2)))
+            store_floats(out, 256 * b + 16 * part, scale_and_add(q, scale, np.float32(-4) * scale))
+
+
+@helper
+def _unpack_levels(raw, at, d, out, to):
+    """16 bytes of numbers of levels, in the order of Q4_0."""
+    packed, table = load_bytes(raw, at), load_bytes(_LEVELS, 0)
+    low, high = look_up(table, keep_bits(packed, 15)), look_up(table, shift_right(packed, 4))
+    store_floats(out, to, scale_and_add(signed_to_float(low), d, 0))
+    store_floats(out, to + 16, scale_and_add(signed_to_float(high), d, 0))
+
+
+@helper
+def _unpack_iq4_nl(raw, out, size):
+    for b in range(out.size // 32):
+        _unpack_levels(raw, 18 * b + 2, _half(raw[18 * b], raw[18 * b + 1]), out, 32 * b)
+
+
+@helper
+def _unpack_iq4_xs(raw, out, size):
+    for b in range(out.size // 256):
+        at = 136 * b
+        d = _half(raw[at], raw[at + 1])
+        for j in range(8):
+            lower, upper = raw[at + 4 + j // 2] >> 4 * (j % 2), raw[at + 2 + j // 4] >> 2 * (j % 4)
+            scale = d * np.float32(np.intp(lower & 15 | (upper & 3) << 4) - 32)
+            _unpack_levels(raw, at + 8 + 16 * j, scale, out, 256 * b + 32 * j)
+
+
 # Called by address, so that only the formats that a model has are compiled, and each once:
 # _unpack_row(address, (raw, out, size)) unpacks one row, `raw` (row_bytes,), in `out` (n_columns,); `size` is
 # that of a block in bytes.
@@ -145,9 +201,13 @@ _BY_FORMAT = {
     "Q4_1": _unpack_q4,
     "Q5_0": _unpack_q5,
     "Q5_1": _unpack_q5,
+    "Q2_K": _unpack_q2_k,
+    "Q3_K": _unpack_q3_k,
     "Q4_K": _unpack_q4_or_q5_k,
     "Q5_K": _unpack_q4_or_q5_k,
     "Q6_K": _unpack_q6_k,
+    "IQ4_NL": _unpack_iq4_nl,
+    "IQ4_XS": _unpack_iq4_xs,
 }
 _ROW_ARGUMENTS = (
     types.Array(types.uint8, 1, "C", readonly=True),  # files are mapped

@@ -7,9 +7,15 @@ for every lane. A decoded token reads such a matrix once, front to back.
 
     w[r, c] = scale[r, block] * (q[r, c] - zero) + minimum[r, block]        32 columns a block
 
-Nothing is rounded here: every format that has one scale for 32 columns fits, bit by bit. Only
-Q6_K, with a scale for 16, is rounded to 8 bits. 4-bit formats stay at 4 bits, 5-bit ones take 8;
-scales and minima stay float16, or become float32 in the K formats, where they are products.
+Nothing is rounded here: every format fits, bit by bit. 4-bit formats stay at 4 bits, 5-bit ones take 8 (those of IQ4_NL
+and IQ4_XS are looked up in their table of levels just before they are multiplied, the levels plus 128);
+scales and minima stay float16, or become float32 in Q4_K, Q5_K and IQ4_XS, where they are products. Q2_K, Q3_K
+and Q6_K have a scale for every 16 columns. They keep their blocks of 256, with small integers as scales
+and minima of 16 columns and one float16 that gives those their size:
+
+    w[r, c] = d[r, block] * scale[r, part] * (q[r, c] - zero) - d_min[r, block] * minimum[r, part]
+
+Q6_K stays at six bits; Q2_K and Q3_K take four, because fewer are slower to unpack than to read.
 
 The activations are rounded, to 15 bits and a sign for each block of 32: two planes of int8,
 x = d * (128 * high + low). The sums are exact integers, so the only difference to float32
@@ -28,21 +34,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..compute.array_types import Bytes, Float32
 from ..compute.simd_bytes import DOT4
-from .formats import FORMATS, BlockFormat, PackedArray, format_name, k_block_parts, quantize
-from .repacked_kernels import (
-    BRAINS,
-    BYTES,
-    HALVES,
-    NIBBLES,
-    SINGLES,
-    MatrixLayout,
-    multiply_rows,
-    no_planes,
-    quantize_rows,
-)
+from .formats import FORMATS, PackedArray, format_name
+from .k_formats import SixteenParts, iq4_xs_parts, q2_k_parts, q3_k_parts, q4_or_q5_k_parts, q6_k_parts
+from .repacked_kernels import multiply_rows, no_planes, quantize_rows
+from .repacked_layout import BRAINS, BYTES, HALVES, K_NIBBLES, K_SIXES, LEVELS, NIBBLES, SINGLES, MatrixLayout
 
 Repackable = Float32 | PackedArray
 
@@ -65,7 +64,7 @@ class _Parts(NamedTuple):
 class _Kind(NamedTuple):
     """What a packed format looks like when it is repacked."""
 
-    nibbles: bool  # two numbers a byte
+    kind: int  # BYTES, NIBBLES or LEVELS
     zero: int  # what is subtracted from every number
     minimum: bool
     wide: bool  # scales and minima are float32
@@ -86,27 +85,63 @@ def _with_fifth_bits(blocks: Bytes, at: int) -> Bytes:
 
 def _take_apart_k(blocks: Bytes) -> _Parts:
     """Q4_K and Q5_K: a block of 256 is eight of 32, whose scales are products: float32."""
-    parts: list[Any] = [part.reshape(len(blocks), -1, part.shape[-1]) for part in k_block_parts(blocks)]
+    flat = blocks.reshape(-1, blocks.shape[-1])
+    parts: list[Any] = [part.reshape(len(blocks), -1, part.shape[-1]) for part in q4_or_q5_k_parts(flat)]
     q, scale, minimum = parts
     packed = q if blocks.shape[-1] == FORMATS["Q5_K"].block_bytes else q[..., :16] | q[..., 16:] << 4
     return _Parts(packed, scale.view(np.uint8), minimum.view(np.uint8))
 
 
-# Formats with one scale for 32 columns. Q6_K has one for 16: it is rounded to Q8_0 first.
-_KINDS = {
-    "Q4_0": _Kind(True, 8, False, False, _simple(lambda blocks: blocks[..., 2:])),
-    "Q4_1": _Kind(True, 0, True, False, _simple(lambda blocks: blocks[..., 4:])),
-    "Q5_0": _Kind(False, 16, False, False, _simple(lambda blocks: _with_fifth_bits(blocks, 2))),
-    "Q5_1": _Kind(False, 0, True, False, _simple(lambda blocks: _with_fifth_bits(blocks, 4))),
-    "Q8_0": _Kind(False, 128, False, False, _simple(lambda blocks: blocks[..., 2:] + np.uint8(128))),
-    "Q4_K": _Kind(True, 0, True, True, _take_apart_k),
-    "Q5_K": _Kind(False, 0, True, True, _take_apart_k),
-}
-_ROUNDED = {"Q6_K": "Q8_0"}
+def _take_apart_iq4_xs(blocks: Bytes) -> _Parts:
+    """A block of 256 is eight of 32; scales are products here too."""
+    packed, scale = iq4_xs_parts(blocks.reshape(-1, blocks.shape[-1]))
+    scale_bytes = scale.reshape(len(blocks), -1, 1).view(np.uint8)
+    return _Parts(packed.reshape(len(blocks), -1, 16), scale_bytes, scale_bytes)
 
+
+# Formats with one scale for 32 columns.
+_KINDS = {
+    "Q4_0": _Kind(NIBBLES, 8, False, False, _simple(lambda blocks: blocks[..., 2:])),
+    "Q4_1": _Kind(NIBBLES, 0, True, False, _simple(lambda blocks: blocks[..., 4:])),
+    "Q5_0": _Kind(BYTES, 16, False, False, _simple(lambda blocks: _with_fifth_bits(blocks, 2))),
+    "Q5_1": _Kind(BYTES, 0, True, False, _simple(lambda blocks: _with_fifth_bits(blocks, 4))),
+    "Q8_0": _Kind(BYTES, 128, False, False, _simple(lambda blocks: blocks[..., 2:] + np.uint8(128))),
+    "Q4_K": _Kind(NIBBLES, 0, True, True, _take_apart_k),
+    "Q5_K": _Kind(BYTES, 0, True, True, _take_apart_k),
+    "IQ4_NL": _Kind(LEVELS, 128, False, False, _simple(lambda blocks: blocks[..., 2:])),
+    "IQ4_XS": _Kind(LEVELS, 128, False, True, _take_apart_iq4_xs),
+}
+
+
+class _SixteenKind(NamedTuple):
+    """What a format with a scale for 16 columns looks like when it is repacked."""
+
+    kind: int  # K_NIBBLES or K_SIXES
+    zero: int
+    minimum: bool
+    take_apart: Callable[[Bytes], SixteenParts]  # of blocks (n, block_bytes)
+
+    @property
+    def bytes_of_32(self) -> tuple[int, int]:
+        """Of 16 rows and 32 columns: those of the numbers, and all."""
+        numbers = ROWS * BLOCK * (6 if self.kind == K_SIXES else 4) // 8
+        return numbers, numbers + 2 * ROWS * (2 if self.minimum else 1)
+
+    @property
+    def stride(self) -> int:
+        """Bytes of 16 rows and 256 columns."""
+        return 8 * self.bytes_of_32[1] + 2 * ROWS * (2 if self.minimum else 1)
+
+
+_SIXTEENS = {
+    "Q2_K": _SixteenKind(K_NIBBLES, 0, True, q2_k_parts),
+    "Q3_K": _SixteenKind(K_NIBBLES, 4, False, q3_k_parts),
+    "Q6_K": _SixteenKind(K_SIXES, 32, False, q6_k_parts),
+}
 
 # Code and bytes of a float.
 _FLOATS = {"F32": (SINGLES, 4), "F16": (HALVES, 2), "BF16": (BRAINS, 2)}
+_REPACKABLE = (*_KINDS, *_SIXTEENS, *_FLOATS)
 
 
 def round_up(n: int, multiple: int) -> int:
@@ -145,7 +180,7 @@ class RepackedMatrix:
     @property
     def is_quantized(self) -> bool:
         """Whether products are integer ones, with rounded activations."""
-        return self.layout.kind in (BYTES, NIBBLES)
+        return self.layout.kind < SINGLES
 
     @property
     def beats_blas(self) -> bool:
@@ -169,7 +204,7 @@ class RepackedMatrix:
 def repacked_bytes(weight: Any) -> int | None:
     """Bytes that `repack` needs for a matrix; None when its format does not fit."""
     name = format_name(weight)
-    return _layout(weight, 0)[1] if name in (*_KINDS, *_ROUNDED, *_FLOATS) else None
+    return _layout(weight, 0)[1] if name in _REPACKABLE else None
 
 
 def _layout(weight: Repackable, at: int) -> tuple[MatrixLayout, int]:
@@ -180,12 +215,17 @@ def _layout(weight: Repackable, at: int) -> tuple[MatrixLayout, int]:
         code, n_bytes = _FLOATS[name]
         end = round_up(at + n_groups * ROWS * n_columns * n_bytes, _ALIGNMENT)
         return MatrixLayout(at, 0, n_groups, n_columns, code, 0, 0, 0), end
-    kind, n_blocks = _KINDS[_ROUNDED.get(name, name)], n_columns // BLOCK
-    numbers = ROWS * BLOCK // (2 if kind.nibbles else 1)
+    if name in _SIXTEENS:
+        sixteens, n_blocks = _SIXTEENS[name], n_columns // 256
+        end = round_up(at + n_groups * n_blocks * sixteens.stride, _ALIGNMENT)
+        minima = int(sixteens.minimum)
+        layout = MatrixLayout(at, sixteens.stride, n_groups, n_blocks, sixteens.kind, sixteens.zero, 0, minima)
+        return layout, end
+    kind, n_blocks = _KINDS[name], n_columns // BLOCK
+    numbers = ROWS * BLOCK // (1 if kind.kind == BYTES else 2)
     stride = numbers + ROWS * (4 if kind.wide else 2) * (2 if kind.minimum else 1)
     end = round_up(at + n_groups * n_blocks * stride, _ALIGNMENT)
-    code = NIBBLES if kind.nibbles else BYTES
-    return MatrixLayout(at, stride, n_groups, n_blocks, code, kind.zero, int(kind.wide), int(kind.minimum)), end
+    return MatrixLayout(at, stride, n_groups, n_blocks, kind.kind, kind.zero, int(kind.wide), int(kind.minimum)), end
 
 
 def repack(weight: Repackable, data: Bytes | None = None, at: int = 0) -> RepackedMatrix:
@@ -197,18 +237,16 @@ def repack(weight: Repackable, data: Bytes | None = None, at: int = 0) -> Repack
         When the format does not fit; see `repacked_bytes`.
     """
     if repacked_bytes(weight) is None:
-        raise ValueError(f"{format_name(weight)} cannot be repacked, only {', '.join([*_KINDS, *_ROUNDED, *_FLOATS])}")
+        raise ValueError(f"{format_name(weight)} cannot be repacked, only {', '.join(_REPACKABLE)}")
     layout, end = _layout(weight, at)
     data = aligned_bytes(end) if data is None else data
-    stored = weight
-    if isinstance(weight, PackedArray) and weight.format.name in _ROUNDED:
-        stored = quantize(weight.to_float32(), _ROUNDED[weight.format.name])
-    raw = stored if isinstance(stored, np.ndarray) else stored.data
+    raw = weight if isinstance(weight, np.ndarray) else weight.data
     padding = ROWS * layout.n_groups - len(raw)
     rows = np.pad(raw, ((0, padding), (0, 0))) if padding else raw
-    if layout.kind in (BYTES, NIBBLES):
-        assert isinstance(stored, PackedArray)
-        _store_blocks(data, layout, rows, stored.format)
+    if layout.kind in (K_NIBBLES, K_SIXES):
+        _store_sixteens(data, layout, rows, format_name(weight))
+    elif layout.kind < SINGLES:
+        _store_blocks(data, layout, rows, format_name(weight))
     else:
         number = {2: np.uint16, 4: np.uint32}[_FLOATS[format_name(weight)][1]]
         floats = np.ascontiguousarray(rows).view(number)
@@ -217,13 +255,11 @@ def repack(weight: Repackable, data: Bytes | None = None, at: int = 0) -> Repack
     return RepackedMatrix(data, layout, weight)
 
 
-def _store_blocks(data: Bytes, layout: MatrixLayout, rows: Bytes, format: BlockFormat) -> None:
+def _store_blocks(data: Bytes, layout: MatrixLayout, rows: Bytes, name: str) -> None:
     """Numbers, scales and minima of rows in blocks."""
-    kind, shape = _KINDS[format.name], (layout.n_groups, ROWS, layout.n_blocks)
-    parts = kind.take_apart(rows.reshape(len(rows), -1, format.block_bytes))
-    blocks = data[layout.start : layout.start + layout.n_groups * layout.n_blocks * layout.stride]
-    blocks = blocks.reshape(layout.n_groups, layout.n_blocks, layout.stride)
-    at = 0
+    kind, shape = _KINDS[name], (layout.n_groups, ROWS, layout.n_blocks)
+    parts = kind.take_apart(rows.reshape(len(rows), -1, FORMATS[name].block_bytes))
+    blocks, at = _blocks_of(data, layout), 0
     for part, n_bytes in ((parts.q, 4), (parts.scale, 0), (parts.minimum, 0))[: 2 + layout.minima]:
         # (group, lane, block, number of 4 columns) to (group, block, number, lane); scales are one number
         number = np.dtype(f"u{n_bytes or (4 if layout.wide else 2)}")
@@ -231,6 +267,39 @@ def _store_blocks(data: Bytes, layout: MatrixLayout, rows: Bytes, format: BlockF
         size = values[0, 0].size * number.itemsize
         blocks[..., at : at + size].view(number).reshape(values.shape)[...] = values
         at += size
+
+
+def _blocks_of(data: Bytes, layout: MatrixLayout) -> Bytes:
+    """The bytes of a matrix as (group, block, stride)."""
+    n_bytes = layout.n_groups * layout.n_blocks * layout.stride
+    return data[layout.start : layout.start + n_bytes].reshape(layout.n_groups, layout.n_blocks, layout.stride)
+
+
+def _store_sixteens(data: Bytes, layout: MatrixLayout, rows: Bytes, name: str) -> None:
+    """Numbers, scales and minima of rows in blocks of 256 with a scale for every 16 columns."""
+    kind, blocks = _SIXTEENS[name], _blocks_of(data, layout)
+    parts = kind.take_apart(rows.reshape(-1, FORMATS[name].block_bytes))
+    n_bytes, step = kind.bytes_of_32
+    places = blocks[..., : 8 * step].reshape(*blocks.shape[:2], 8, step)
+
+    def lanes(part: NDArray[Any], *shape: int) -> NDArray[Any]:
+        """(row, block) and what follows to (group, block), what follows without its last axis, lane, last axis."""
+        split = part.reshape(layout.n_groups, ROWS, layout.n_blocks, *shape)
+        return np.moveaxis(split, 1, -2)
+
+    q = parts.q.reshape(-1, 8, 2, 4, 4)  # 8 times 32 columns, both halves, 4 steps of 4 columns
+    nibbles = q[:, :, 0] & 15 | q[:, :, 1] << 4
+    places[..., :256].reshape(*places.shape[:3], 4, ROWS, 4)[...] = lanes(nibbles, 8, 4, 4)
+    if kind.kind == K_SIXES:
+        pairs = np.bitwise_or.reduce(q >> 4 << np.array([0, 2, 4, 6], np.uint8)[:, None], axis=3)
+        places[..., 256:384].reshape(*places.shape[:3], 2, ROWS, 4)[...] = lanes(pairs, 8, 2, 4)
+    scales = [(parts.scale.view(np.uint8), parts.d)]
+    if parts.minimum is not None and parts.d_min is not None:
+        scales.append((parts.minimum, -parts.d_min))
+    for i, (small, factor) in enumerate(scales):
+        at, end = n_bytes + 2 * ROWS * i, 8 * step + 2 * ROWS * i
+        places[..., at : at + 2 * ROWS].reshape(*places.shape[:3], 2, ROWS, 1)[...] = lanes(small, 8, 2, 1)
+        blocks[..., end : end + 2 * ROWS].view(np.float16)[...] = lanes(factor, 1)[..., 0]
 
 
 def aligned_bytes(n: int) -> Bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
 
 import numpy as np
 from numba import types
@@ -31,47 +30,41 @@ from ..compute.simd_bytes import (
     high_nibbles,
     join_planes,
     load_64_bytes,
+    load_bytes,
     low_nibbles,
     splat_int,
     store_signed_bytes,
+)
+from ..compute.simd_packed import look_up
+from .k_formats import IQ4_LEVELS
+from .repacked_k_kernels import k_groups_of
+from .repacked_k_rows import multiply_k_rows
+from .repacked_layout import (
+    BRAINS,
+    BYTES,
+    HALVES,
+    K_NIBBLES,
+    K_SIXES,
+    KIND,
+    LEVELS,
+    MINIMA,
+    N_BLOCKS,
+    NIBBLES,
+    SINGLES,
+    START,
+    STRIDE,
+    WIDE,
+    ZERO,
+    MatrixLayout,
+    Planes,
 )
 
 # Multiplications from which a second thread saves more than it costs.
 _THREADED_SIZE = 131_072
 # Bytes ahead of what is multiplied that are asked for from memory.
 _AHEAD = 16384
-# How the numbers of a matrix are stored: `MatrixLayout.kind`.
-BYTES, NIBBLES, SINGLES, HALVES, BRAINS = range(5)
-
-
-class MatrixLayout(NamedTuple):
-    """Where the parts of a matrix lie in its bytes, as the kernels take it: integers only.
-
-    A block of 16 rows and 32 columns is `stride` bytes: its numbers, then 16 scales, then 16
-    minima. Everything that decoding reads is thus one stream, in the order in which it is read.
-    """
-
-    start: int
-    stride: int  # 0 in matrices of floats
-    n_groups: int  # of 16 rows
-    n_blocks: int  # of 32 columns; of one in matrices of floats
-    kind: int  # BYTES, NIBBLES, SINGLES, HALVES or BRAINS
-    zero: int
-    wide: int  # 1: scales and minima are float32
-    minima: int  # 1: there are minima
-
-
-# The kernels read a layout as a row of int64: the places of its fields.
-START, STRIDE, N_GROUPS, N_BLOCKS, KIND, ZERO, WIDE, MINIMA = range(len(MatrixLayout._fields))
-
-
-class Planes(NamedTuple):
-    """Rows of activations, each block of 32 rounded to 15 bits and a sign."""
-
-    high: NDArray[np.int8]  # (N, C)   x = d * (128 * high + low)
-    low: NDArray[np.int8]  # (N, C)
-    d: NDArray[np.float32]  # (N, C / 32)
-    total: NDArray[np.float32]  # (N, C / 32)  sum of 128 * high + low over the block, exact below 2 ** 24
+# What the numbers of LEVELS stand for: dot4 takes bytes without a sign.
+_LEVELS = (IQ4_LEVELS.astype(np.int16) + 128).astype(np.uint8)
 
 
 @helper(inline=True)
@@ -85,7 +78,7 @@ def _round_half_block(x, at, factor, high, low):
 
 
 @helper
-def quantize_row(x, high, low, d, total):
+def quantize_row(x, high, low, d, total, half):
     """Round one row (C,) into its planes; a block that is not finite gets the scale NaN."""
     zero, minus_one = splat_float(np.float32(0)), splat_float(np.float32(-1))
     for b in range(d.size):
@@ -97,25 +90,24 @@ def quantize_row(x, high, low, d, total):
         usable = largest > 0 and check == 0
         factor = np.float32(127 * 128) / largest if usable else np.float32(0)
         if usable:
-            sums = _round_half_block(x, 32 * b, factor, high, low)
-            sums += _round_half_block(x, 32 * b + 16, factor, high, low)
-            total[b] = sums
+            half[b] = _round_half_block(x, 32 * b, factor, high, low)
+            total[b] = half[b] + _round_half_block(x, 32 * b + 16, factor, high, low)
         else:
             high[32 * b : 32 * b + 32] = 0
             low[32 * b : 32 * b + 32] = 0
-            total[b] = 0
+            total[b] = half[b] = 0
 
 
 @threaded(from_size=_THREADED_SIZE)
-def _quantize(first, last, x, high, low, d, total):
+def _quantize(first, last, x, high, low, d, total, half):
     for n in range(first, last):
-        quantize_row(x[n], high[n], low[n], d[n], total[n])
+        quantize_row(x[n], high[n], low[n], d[n], total[n], half[n])
 
 
 def no_planes(n_rows: int) -> Planes:
     """In place of `quantize_rows` for a matrix of floats, which takes the activations as they are."""
-    nothing = np.empty((n_rows, 0), np.int8)
-    return Planes(nothing, nothing, np.empty((n_rows, 0), np.float32), np.empty((n_rows, 0), np.float32))
+    numbers, blocks = np.empty((n_rows, 0), np.int8), np.empty((n_rows, 0), np.float32)
+    return Planes(numbers, numbers, blocks, blocks, blocks)
 
 
 def quantize_rows(x: NDArray[np.float32]) -> Planes:
@@ -124,8 +116,7 @@ def quantize_rows(x: NDArray[np.float32]) -> Planes:
     planes = Planes(
         np.empty((n_rows, n_columns), np.int8),
         np.empty((n_rows, n_columns), np.int8),
-        np.empty((n_rows, n_columns // 32), np.float32),
-        np.empty((n_rows, n_columns // 32), np.float32),
+        *(np.empty((n_rows, n_columns // 32), np.float32) for _ in range(3)),
     )
     _quantize(n_rows, x, *planes, size=x.size)
     return planes
@@ -144,14 +135,13 @@ def _scales(data, at, wide):
 
 
 @helper(inline=True)
-def _add_nibbles(data, at, high, low, c, high_sums, low_sums):
-    """Add the products of 128 numbers in the 64 bytes from `at` on: columns c ... c + 3 and c + 16 ... c + 19."""
-    packed = load_64_bytes(data, at)
-    prefetch(data, at + _AHEAD)
-    first, second = low_nibbles(packed), high_nibbles(packed)
-    high_sums = dot4(dot4(high_sums, first, high, c), second, high, c + 16)
-    low_sums = dot4(dot4(low_sums, first, low, c), second, low, c + 16)
-    return high_sums, low_sums
+def _themselves(numbers):
+    return numbers
+
+
+@helper(inline=True)
+def _levels(numbers):
+    return look_up(load_bytes(_LEVELS, 0), numbers)
 
 
 @helper(inline=True)
@@ -162,35 +152,50 @@ def _add_bytes(data, at, high, low, c, high_sums, low_sums):
     return dot4(high_sums, weights, high, c), dot4(low_sums, weights, low, c)
 
 
-@helper
-def _integer_groups(data, layout, first, last, x, planes, y, at):
-    high, low, d, total = planes
-    start, stride, n_blocks, nibbles = layout[START], layout[STRIDE], layout[N_BLOCKS], layout[KIND] == NIBBLES
-    zero, wide, minima = layout[ZERO], layout[WIDE], layout[MINIMA]
-    scales, step_of_minima = 256 if nibbles else 512, 64 if wide else 32
-    at_block = start + stride * first * n_blocks
-    for group in range(first, last):
-        result = splat_float(np.float32(0))
-        for b in range(n_blocks):
-            high_sums, low_sums = splat_int(0), splat_int(-zero * np.int64(total[b]))
-            if nibbles:
-                for step in range(4):
-                    high_sums, low_sums = _add_nibbles(
-                        data, at_block + 64 * step, high, low, 32 * b + 4 * step, high_sums, low_sums
-                    )
-            else:
-                for step in range(8):
-                    high_sums, low_sums = _add_bytes(
-                        data, at_block + 64 * step, high, low, 32 * b + 4 * step, high_sums, low_sums
-                    )
-            prefetch(data, at_block + scales + _AHEAD)
-            scale = multiply(_scales(data, at_block + scales, wide), splat_float(d[b]))
-            result = multiply_add(join_planes(high_sums, low_sums), scale, result)
-            if minima:
-                minimum = _scales(data, at_block + scales + step_of_minima, wide)
-                result = multiply_add(minimum, splat_float(d[b] * total[b]), result)
-            at_block += stride
-        store_floats(y, at + 16 * (group - first), result)
+def _integer_groups_of(meaning):
+    """The kernel for matrices of integers; `meaning` of what nibbles stand for."""
+
+    @helper(inline=True)
+    def add_nibbles(data, at, high, low, c, high_sums, low_sums):
+        """Add the products of 128 numbers in the 64 bytes from `at` on: columns c ... c + 3 and c + 16 ... c + 19."""
+        packed = load_64_bytes(data, at)
+        prefetch(data, at + _AHEAD)
+        first, second = meaning(low_nibbles(packed)), meaning(high_nibbles(packed))
+        high_sums = dot4(dot4(high_sums, first, high, c), second, high, c + 16)
+        low_sums = dot4(dot4(low_sums, first, low, c), second, low, c + 16)
+        return high_sums, low_sums
+
+    @helper
+    def integer_groups(data, layout, first, last, x, planes, y, at):
+        high, low, d, total, _ = planes
+        start, stride, n_blocks, nibbles = layout[START], layout[STRIDE], layout[N_BLOCKS], layout[KIND] != BYTES
+        zero, wide, minima = layout[ZERO], layout[WIDE], layout[MINIMA]
+        scales, step_of_minima = 256 if nibbles else 512, 64 if wide else 32
+        at_block = start + stride * first * n_blocks
+        for group in range(first, last):
+            result = splat_float(np.float32(0))
+            for b in range(n_blocks):
+                high_sums, low_sums = splat_int(0), splat_int(-zero * np.int64(total[b]))
+                if nibbles:
+                    for step in range(4):
+                        high_sums, low_sums = add_nibbles(
+                            data, at_block + 64 * step, high, low, 32 * b + 4 * step, high_sums, low_sums
+                        )
+                else:
+                    for step in range(8):
+                        high_sums, low_sums = _add_bytes(
+                            data, at_block + 64 * step, high, low, 32 * b + 4 * step, high_sums, low_sums
+                        )
+                prefetch(data, at_block + scales + _AHEAD)
+                scale = multiply(_scales(data, at_block + scales, wide), splat_float(d[b]))
+                result = multiply_add(join_planes(high_sums, low_sums), scale, result)
+                if minima:
+                    minimum = _scales(data, at_block + scales + step_of_minima, wide)
+                    result = multiply_add(minimum, splat_float(d[b] * total[b]), result)
+                at_block += stride
+            store_floats(y, at + 16 * (group - first), result)
+
+    return integer_groups
 
 
 def _float_groups(load, n_bytes):
@@ -221,9 +226,13 @@ def _float_groups(load, n_bytes):
 
 # --- the products of one row of activations: called by address, only the kinds that a model has are compiled
 
+_integer_groups = _integer_groups_of(_themselves)
 _BY_KIND = {
     BYTES: _integer_groups,
     NIBBLES: _integer_groups,
+    LEVELS: _integer_groups_of(_levels),
+    K_NIBBLES: k_groups_of(sixes=False),
+    K_SIXES: k_groups_of(sixes=True),
     SINGLES: _float_groups(load_singles, 4),
     HALVES: _float_groups(load_halves, 2),
     BRAINS: _float_groups(load_brain_floats, 2),
@@ -232,7 +241,7 @@ _FLOATS = types.Array(types.float32, 1, "C")
 _SIGNED_BYTES = types.Array(types.int8, 1, "C")
 _ROW_ARGUMENTS = (
     types.Array(types.uint8, 1, "C"), types.Array(types.int64, 1, "C"), types.intp, types.intp, _FLOATS,
-    types.NamedTuple((_SIGNED_BYTES, _SIGNED_BYTES, _FLOATS, _FLOATS), Planes), _FLOATS, types.intp,
+    types.NamedTuple((_SIGNED_BYTES, _SIGNED_BYTES, _FLOATS, _FLOATS, _FLOATS), Planes), _FLOATS, types.intp,
 )  # fmt: skip
 # multiply_groups(address, (data, layout, first, last, x, planes, y, at)): groups `first` ... `last` - 1 of 16 rows
 # of a matrix times one row of activations: x, or its planes where the matrix has integers. The products go to
@@ -247,85 +256,94 @@ def address_of_kind(kind: int) -> int:
 
 
 @helper(inline=True)
-def _weights_of_step(data, at, step, nibbles):
-    """64 numbers of a block: 4 neighbouring columns of 16 rows."""
-    if nibbles:
-        packed = load_64_bytes(data, at + 64 * (step % 4))
-        return low_nibbles(packed) if step < 4 else high_nibbles(packed)
-    return load_64_bytes(data, at + 64 * step)
-
-
-@helper(inline=True)
 def _scaled_sums(high_sums, low_sums, scale, minimum, d, total, y, at):
     """Add the sums of one block, as the numbers that they stand for, to 16 outputs."""
     result = multiply_add(join_planes(high_sums, low_sums), multiply(scale, splat_float(d)), load_floats(y, at))
     store_floats(y, at, multiply_add(minimum, splat_float(d * total), result))
 
 
-@helper
-def _four_rows(data, layout, group, n_groups, high, low, d, total, n, y):
-    """Rows n ... n + 3 of activations times one group or two: 4 x 32 outputs.
+def _four_rows_of(meaning):
+    @helper(inline=True)
+    def weights_of_step(data, at, step, nibbles):
+        """64 numbers of a block: 4 neighbouring columns of 16 rows."""
+        if nibbles:
+            packed = load_64_bytes(data, at + 64 * (step % 4))
+            return meaning(low_nibbles(packed) if step < 4 else high_nibbles(packed))
+        return load_64_bytes(data, at + 64 * step)
 
-    A number of the weights then serves four rows and one of the activations 32 columns of the
-    result, and the sixteen sums of a block stay in registers.
-    """
-    start, stride, n_blocks, nibbles = layout[START], layout[STRIDE], layout[N_BLOCKS], layout[KIND] == NIBBLES
-    zero, wide, minima = layout[ZERO], layout[WIDE], layout[MINIMA]
-    scales, step_of_minima = 256 if nibbles else 512, 64 if wide else 32
-    ha, hb, hc, hd = high[n], high[n + 1], high[n + 2], high[n + 3]
-    la, lb, lc, ld = low[n], low[n + 1], low[n + 2], low[n + 3]
-    other = n_groups - 1  # 1 if there is a second group; otherwise the first is computed twice
-    nothing = splat_float(np.float32(0))
-    for i in range(n, n + 4):
-        store_floats(y[i], 16 * group, nothing)
-        store_floats(y[i], 16 * (group + other), nothing)
-    for b in range(n_blocks):
-        here, x = start + stride * (group * n_blocks + b), 32 * b
-        there = here + stride * n_blocks * other
-        h0 = h1 = h2 = h3 = g0 = g1 = g2 = g3 = splat_int(0)
-        l0 = l1 = l2 = l3 = splat_int(0)
-        if zero:
-            l0, l1 = splat_int(-zero * np.int64(total[n, b])), splat_int(-zero * np.int64(total[n + 1, b]))
-            l2, l3 = splat_int(-zero * np.int64(total[n + 2, b])), splat_int(-zero * np.int64(total[n + 3, b]))
-        m0, m1, m2, m3 = l0, l1, l2, l3
-        for step in range(8):
-            w, v = _weights_of_step(data, here, step, nibbles), _weights_of_step(data, there, step, nibbles)
-            at = x + 4 * step
-            h0, l0, g0, m0 = dot4(h0, w, ha, at), dot4(l0, w, la, at), dot4(g0, v, ha, at), dot4(m0, v, la, at)
-            h1, l1, g1, m1 = dot4(h1, w, hb, at), dot4(l1, w, lb, at), dot4(g1, v, hb, at), dot4(m1, v, lb, at)
-            h2, l2, g2, m2 = dot4(h2, w, hc, at), dot4(l2, w, lc, at), dot4(g2, v, hc, at), dot4(m2, v, lc, at)
-            h3, l3, g3, m3 = dot4(h3, w, hd, at), dot4(l3, w, ld, at), dot4(g3, v, hd, at), dot4(m3, v, ld, at)
-        here, there = here + scales, there + scales
-        scale, minimum = _scales(data, here, wide), nothing
-        scale_2, minimum_2 = _scales(data, there, wide), nothing
-        if minima:
-            minimum = _scales(data, here + step_of_minima, wide)
-            minimum_2 = _scales(data, there + step_of_minima, wide)
-        _scaled_sums(h0, l0, scale, minimum, d[n, b], total[n, b], y[n], 16 * group)
-        _scaled_sums(h1, l1, scale, minimum, d[n + 1, b], total[n + 1, b], y[n + 1], 16 * group)
-        _scaled_sums(h2, l2, scale, minimum, d[n + 2, b], total[n + 2, b], y[n + 2], 16 * group)
-        _scaled_sums(h3, l3, scale, minimum, d[n + 3, b], total[n + 3, b], y[n + 3], 16 * group)
-        if other:
-            at = 16 * group + 16
-            _scaled_sums(g0, m0, scale_2, minimum_2, d[n, b], total[n, b], y[n], at)
-            _scaled_sums(g1, m1, scale_2, minimum_2, d[n + 1, b], total[n + 1, b], y[n + 1], at)
-            _scaled_sums(g2, m2, scale_2, minimum_2, d[n + 2, b], total[n + 2, b], y[n + 2], at)
-            _scaled_sums(g3, m3, scale_2, minimum_2, d[n + 3, b], total[n + 3, b], y[n + 3], at)
+    @helper
+    def four_rows(data, layout, group, n_groups, high, low, d, total, n, y):
+        """Rows n ... n + 3 of activations times one group or two: 4 x 32 outputs.
+
+        A number of the weights then serves four rows and one of the activations 32 columns of the
+        result, and the sixteen sums of a block stay in registers.
+        """
+        start, stride, n_blocks, nibbles = layout[START], layout[STRIDE], layout[N_BLOCKS], layout[KIND] != BYTES
+        zero, wide, minima = layout[ZERO], layout[WIDE], layout[MINIMA]
+        scales, step_of_minima = 256 if nibbles else 512, 64 if wide else 32
+        ha, hb, hc, hd = high[n], high[n + 1], high[n + 2], high[n + 3]
+        la, lb, lc, ld = low[n], low[n + 1], low[n + 2], low[n + 3]
+        other = n_groups - 1  # 1 if there is a second group; otherwise the first is computed twice
+        nothing = splat_float(np.float32(0))
+        for i in range(n, n + 4):
+            store_floats(y[i], 16 * group, nothing)
+            store_floats(y[i], 16 * (group + other), nothing)
+        for b in range(n_blocks):
+            here, x = start + stride * (group * n_blocks + b), 32 * b
+            there = here + stride * n_blocks * other
+            h0 = h1 = h2 = h3 = g0 = g1 = g2 = g3 = splat_int(0)
+            l0 = l1 = l2 = l3 = splat_int(0)
+            if zero:
+                l0, l1 = splat_int(-zero * np.int64(total[n, b])), splat_int(-zero * np.int64(total[n + 1, b]))
+                l2, l3 = splat_int(-zero * np.int64(total[n + 2, b])), splat_int(-zero * np.int64(total[n + 3, b]))
+            m0, m1, m2, m3 = l0, l1, l2, l3
+            for step in range(8):
+                w, v = weights_of_step(data, here, step, nibbles), weights_of_step(data, there, step, nibbles)
+                at = x + 4 * step
+                h0, l0, g0, m0 = dot4(h0, w, ha, at), dot4(l0, w, la, at), dot4(g0, v, ha, at), dot4(m0, v, la, at)
+                h1, l1, g1, m1 = dot4(h1, w, hb, at), dot4(l1, w, lb, at), dot4(g1, v, hb, at), dot4(m1, v, lb, at)
+                h2, l2, g2, m2 = dot4(h2, w, hc, at), dot4(l2, w, lc, at), dot4(g2, v, hc, at), dot4(m2, v, lc, at)
+                h3, l3, g3, m3 = dot4(h3, w, hd, at), dot4(l3, w, ld, at), dot4(g3, v, hd, at), dot4(m3, v, ld, at)
+            here, there = here + scales, there + scales
+            scale, minimum = _scales(data, here, wide), nothing
+            scale_2, minimum_2 = _scales(data, there, wide), nothing
+            if minima:
+                minimum = _scales(data, here + step_of_minima, wide)
+                minimum_2 = _scales(data, there + step_of_minima, wide)
+            _scaled_sums(h0, l0, scale, minimum, d[n, b], total[n, b], y[n], 16 * group)
+            _scaled_sums(h1, l1, scale, minimum, d[n + 1, b], total[n + 1, b], y[n + 1], 16 * group)
+            _scaled_sums(h2, l2, scale, minimum, d[n + 2, b], total[n + 2, b], y[n + 2], 16 * group)
+            _scaled_sums(h3, l3, scale, minimum, d[n + 3, b], total[n + 3, b], y[n + 3], 16 * group)
+            if other:
+                at = 16 * group + 16
+                _scaled_sums(g0, m0, scale_2, minimum_2, d[n, b], total[n, b], y[n], at)
+                _scaled_sums(g1, m1, scale_2, minimum_2, d[n + 1, b], total[n + 1, b], y[n + 1], at)
+                _scaled_sums(g2, m2, scale_2, minimum_2, d[n + 2, b], total[n + 2, b], y[n + 2], at)
+                _scaled_sums(g3, m3, scale_2, minimum_2, d[n + 3, b], total[n + 3, b], y[n + 3], at)
+
+    return four_rows
+
+
+def _multiply_fours_of(four_rows):
+    @threaded(from_size=_THREADED_SIZE)
+    def multiply_fours(first, last, data, layout, x, high, low, d, total, y):
+        """Groups of 16 rows of a matrix of integers with activations whose number is a multiple of four."""
+        for group in range(first, last, 2):
+            for n in range(0, len(high), 4):
+                four_rows(data, layout, group, min(2, last - group), high, low, d, total, n, y)
+
+    return multiply_fours
+
+
+_multiply_fours = _multiply_fours_of(_four_rows_of(_themselves))
+_FOURS = {BYTES: _multiply_fours, NIBBLES: _multiply_fours, LEVELS: _multiply_fours_of(_four_rows_of(_levels))}
 
 
 @threaded(from_size=_THREADED_SIZE)
-def _multiply_fours(first, last, data, layout, x, high, low, d, total, y):
-    """Groups of 16 rows of a matrix of integers with activations whose number is a multiple of four."""
-    for group in range(first, last, 2):
-        for n in range(0, len(high), 4):
-            _four_rows(data, layout, group, min(2, last - group), high, low, d, total, n, y)
-
-
-@threaded(from_size=_THREADED_SIZE)
-def _multiply_each(first, last, data, layout, x, high, low, d, total, y, address):
+def _multiply_each(first, last, data, layout, x, high, low, d, total, half, y, address):
     """Groups of 16 rows of the matrix with every row of activations by itself."""
     for n in range(len(high)):
-        planes = Planes(high[n], low[n], d[n], total[n])
+        planes = Planes(high[n], low[n], d[n], total[n], half[n])
         multiply_groups(address, (data, layout, first, last, x[n], planes, y[n], 16 * first))
 
 
@@ -333,11 +351,14 @@ def multiply_rows(
     data: NDArray[np.uint8], layout: MatrixLayout, x: NDArray[np.float32], planes: Planes, y: NDArray[np.float32]
 ) -> None:
     """Fill y (N, 16 * n_groups) with the products of N rows of activations and the matrix."""
+    if layout.kind in (K_NIBBLES, K_SIXES) and len(x) > 1:
+        multiply_k_rows(data, layout, planes, y)
+        return
     numbers, size = np.array(layout, np.int64), y.size * x.shape[1]
-    fours = len(x) // 4 * 4 if layout.kind < SINGLES else 0
+    fours = len(x) // 4 * 4 if layout.kind in _FOURS else 0
     if fours:
-        rows = (a[:fours] for a in (x, *planes, y))
-        _multiply_fours(layout.n_groups, data, numbers, *rows, size=size)
+        rows = (a[:fours] for a in (x, *planes[:4], y))
+        _FOURS[layout.kind](layout.n_groups, data, numbers, *rows, size=size)
     if fours < len(x):
         rows = (a[fours:] for a in (x, *planes, y))
         _multiply_each(layout.n_groups, data, numbers, *rows, address_of_kind(layout.kind), size=size)

@@ -8,6 +8,7 @@ from typing import Any
 
 import gguf
 import numpy as np
+from random_blocks import SCALES_AT, random_blocks
 
 from minillama.config import ModelConfig
 from minillama.params import init_params
@@ -29,8 +30,6 @@ LAYER = {
     "w_up": "ffn_up",
     "w_down": "ffn_down",
 }
-# Of each K format: bytes of a block, and where its float16 scales are.
-K_BLOCKS = {"Q4_K": (144, (0, 2)), "Q5_K": (176, (0, 2)), "Q6_K": (210, (208,))}
 
 
 def file_name_of(name: str) -> str:
@@ -57,14 +56,11 @@ def llama_keys(config: ModelConfig) -> dict[str, Any]:
 
 
 def packed(matrix: np.ndarray, format_name: str, rng: np.random.Generator) -> np.ndarray:
-    """The bytes of a matrix by gguf-py; of a K format, which it cannot write, random blocks with finite scales."""
-    if format_name not in K_BLOCKS:
+    """The bytes of a matrix by gguf-py; of a format that it cannot write, random blocks with finite scales."""
+    if format_name not in SCALES_AT:
         return gguf.quants.quantize(matrix, gguf.GGMLQuantizationType[format_name])
-    n_bytes, scales = K_BLOCKS[format_name]
-    blocks = rng.integers(0, 256, (matrix.size // 256, n_bytes), dtype=np.uint8)
-    for at in scales:
-        blocks[:, at : at + 2] = rng.normal(size=(len(blocks), 1)).astype(np.float16).view(np.uint8)
-    return blocks.reshape(matrix.shape[0], -1)
+    n_blocks = matrix.size // gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[format_name]][0]
+    return random_blocks(format_name, n_blocks, rng).reshape(matrix.shape[0], -1)
 
 
 def write_reference(

@@ -127,7 +127,7 @@ def _gguf(folder: Path) -> None:
 
 
 def _gguf_k(folder: Path) -> None:
-    params = params_of(WIDE, "Q4_K", "Q6_K", "Q5_K")
+    params = params_of(WIDE, "Q4_K", "Q6_K", "Q5_K", "Q2_K", "Q3_K", "IQ4_NL", "IQ4_XS")
     write_gguf(folder / "model.gguf", WIDE, params, tokenizer_metadata=gguf_metadata(sentencepiece()))
 
 

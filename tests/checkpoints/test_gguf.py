@@ -9,6 +9,7 @@ import gguf
 import numpy as np
 import pytest
 from gguf_files import TINY, WIDE, llama_keys, write_reference
+from random_blocks import SCALES_AT
 
 from minillama.checkpoints.gguf.reading import read_gguf
 from minillama.files.errors import CheckpointError
@@ -16,7 +17,7 @@ from minillama.files.gguf.container import read_gguf_header
 from minillama.quantization.formats import PackedArray, format_name, to_float32
 from minillama.trees import named_leaves
 
-FORMATS = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"]
+FORMATS = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", *SCALES_AT]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import gguf
 import numpy as np
 import pytest
 from gguf_files import TINY, WIDE, file_name_of, write_reference
+from random_blocks import SCALES_AT
 
 from minillama.checkpoints.gguf import read_gguf, read_gguf_header, write_gguf
 from minillama.checkpoints.llama2c import read_llama2c
@@ -16,7 +17,7 @@ from minillama.quantization.formats import GroupedArray, format_name, head_forma
 from minillama.trees import map_tree, named_leaves
 
 WRITABLE = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"]
-STORED = [*WRITABLE, "Q4_K", "Q5_K", "Q6_K"]
+STORED = [*WRITABLE, *SCALES_AT]
 TOKENIZER = {
     "tokenizer.ggml.model": "llama",
     "tokenizer.ggml.tokens": [f"▁{i}" for i in range(40)],

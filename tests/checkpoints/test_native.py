@@ -156,7 +156,7 @@ REFUSED = [
     (["tensors", "final_norm", "shape"], [255], "tensors.final_norm.shape", "[256]"),
     (["tensors", "final_norm", "format"], "Q8_0", "final_norm", "vector"),
     (["tensors", "final_norm", "format"], "F64", "final_norm", "F64", "F32"),
-    (["tensors", "output", "format"], "Q3_K", "output", "Q3_K"),
+    (["tensors", "output", "format"], "IQ2_XS", "output", "IQ2_XS"),
     (["tensors", "output", "format"], "Q4_0", "output", "(9, 144)", "(9, 272)"),
     (["tensors", "output", "format"], "BF16", "output", "BF16", "U8"),
     (["tensors", "output", "format"], 8, "tensors.output.format", "text"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numba import config, njit
 
-from minillama.compute import simd, simd_bytes
+from minillama.compute import simd, simd_bytes, simd_packed
 from minillama.compute.jit import kernel
 from minillama.compute.simd import (
     divide,
@@ -30,8 +30,10 @@ from minillama.compute.simd import (
     sum_of,
 )
 from minillama.compute.simd_bytes import (
+    add_ints,
     dot4,
     high_nibbles,
+    ints_to_floats,
     join_bits,
     join_planes,
     keep_bits,
@@ -46,6 +48,16 @@ from minillama.compute.simd_bytes import (
     spread_bits,
     store_signed_bytes,
     unsigned_to_float,
+)
+from minillama.compute.simd_packed import (
+    dot2,
+    load_words,
+    look_up,
+    scaled_even,
+    scaled_odd,
+    store_joined,
+    store_words,
+    with_upper_pair,
 )
 from minillama.compute.simd_pairs import load_twice, turn_pairs
 
@@ -205,15 +217,19 @@ def _dot4_body(weights, x, at, out):
 HERE = ["portable", *(name for name in simd_bytes.FEATURES if llvm.get_host_cpu_features().get(name))]
 
 
+def _compiled_with(instruction, body, *arguments):
+    """A kernel compiled with one of the instructions that this CPU has; nothing of it is kept on disk."""
+    before, simd_bytes.DOT4 = simd_bytes.DOT4, instruction
+    compiled = njit(types.FunctionType(body.__code__, globals()))
+    compiled(*arguments)
+    simd_bytes.DOT4 = before
+    return compiled
+
+
 @pytest.fixture(scope="module", params=HERE)
 def dot4_kernel(request):
-    """Compiled with every instruction that this CPU has; nothing of it is kept on disk."""
-    before, simd_bytes.DOT4 = simd_bytes.DOT4, request.param
-    function = types.FunctionType(_dot4_body.__code__, globals())
-    compiled = njit(function)
-    compiled(np.zeros(64, np.uint8), np.zeros(16, np.int8), 0, np.zeros(16, np.float32))
-    yield compiled
-    simd_bytes.DOT4 = before
+    arrays = np.zeros(64, np.uint8), np.zeros(16, np.int8), 0, np.zeros(16, np.float32)
+    return _compiled_with(request.param, _dot4_body, *arrays)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -229,3 +245,86 @@ def test_products_of_bytes_are_exact(seed, dot4_kernel):
     first = -5 + ((lanes & 15) * four).sum(axis=1) + ((lanes >> 4) * four).sum(axis=1)
     second = 7 + (lanes * x[7:11].astype(np.int64)).sum(axis=1)
     np.testing.assert_array_equal(out, (128 * first + second).astype(np.float32))
+
+
+def _packed_body(raw, table, numbers, out):
+    low, upper, entries = low_nibbles(load_64_bytes(raw, 0)), load_64_bytes(raw, 64), load_bytes(table, 0)
+    for n in range(4):
+        store_words(out, 64 * n, scaled_even(with_upper_pair(low, upper, n), load_bytes(raw, 128), 32))
+        store_words(out, 64 * n + 32, scaled_odd(with_upper_pair(low, upper, n), load_bytes(raw, 128), 32))
+    found, one = look_up(entries, low), load_bytes(table, 16)  # a scale of one
+    store_words(out, 256, scaled_even(found, one, 0))
+    store_words(out, 288, scaled_odd(found, one, 0))
+    store_floats(numbers, 0, unsigned_to_float(look_up(entries, keep_bits(load_bytes(raw, 128), 15))))
+
+
+@pytest.fixture(scope="module", params=HERE)
+def packed_kernel(request):
+    arrays = np.zeros(144, np.uint8), np.ones(32, np.uint8), np.zeros(16, np.float32), np.zeros(320, np.int16)
+    return _compiled_with(request.param, _packed_body, *arrays)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_numbers_of_six_bits_and_levels(seed, packed_kernel):
+    rng = np.random.default_rng(seed)
+    raw, table = rng.integers(0, 256, 144, dtype=np.uint8), rng.integers(0, 256, 32, dtype=np.uint8)
+    table[16:] = 1
+    raw[128:130] = 128, 127  # the extremes of a scale
+    numbers, out = np.empty(16, np.float32), np.empty(320, np.int16)
+    packed_kernel(raw, table, numbers, out)
+    low, upper, scale = raw[:64] & 15, raw[64:128], raw[128:].view(np.int8).astype(np.int64)[:, None]
+    for n in range(4):
+        q = (low | (upper >> 2 * n & 3) << 4).reshape(16, 4).astype(np.int64) - 32
+        np.testing.assert_array_equal(out[64 * n : 64 * n + 32].reshape(16, 2), (q * scale)[:, [0, 2]])
+        np.testing.assert_array_equal(out[64 * n + 32 : 64 * n + 64].reshape(16, 2), (q * scale)[:, [1, 3]])
+    entries = table[low].reshape(16, 4)
+    np.testing.assert_array_equal(out[256:288].reshape(16, 2), entries[:, [0, 2]])
+    np.testing.assert_array_equal(out[288:].reshape(16, 2), entries[:, [1, 3]])
+    np.testing.assert_array_equal(numbers, table[raw[128:] & 15])
+
+
+def _dot2_body(words, high, low, joined, out):
+    store_joined(joined, 4, high, low, 2)
+    sums = dot2(dot2(splat_int(-5), load_words(words, 0), joined, 4), load_words(words, 32), joined, 6)
+    store_floats(out, 0, ints_to_floats(sums))
+    store_floats(out, 16, ints_to_floats(add_ints(sums, splat_int(9))))
+
+
+@pytest.fixture(scope="module", params=HERE)
+def dot2_kernel(request):
+    planes = np.zeros(20, np.int8), np.zeros(20, np.int8)
+    return _compiled_with(
+        request.param, _dot2_body, np.zeros(64, np.int16), *planes, np.zeros(24, np.int16), np.zeros(32, np.float32)
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_products_of_words_are_exact(seed, dot2_kernel):
+    """13 bits times 15, the extremes among them; the joined planes stand in the order of words."""
+    rng = np.random.default_rng(seed)
+    words = rng.integers(-4096, 4097, 64).astype(np.int16)
+    high, low = rng.integers(-127, 128, 20).astype(np.int8), rng.integers(-64, 65, 20).astype(np.int8)
+    if seed < 2:
+        words[:], high[:], low[:] = [4096, -4096][seed], 127, 0
+    joined, out = np.zeros(24, np.int16), np.empty(32, np.float32)
+    dot2_kernel(words, high, low, joined, out)
+    x = 128 * high.astype(np.int64) + low
+    np.testing.assert_array_equal(joined[4:20], x[2:18].reshape(4, 4)[:, [0, 2, 1, 3]].ravel())
+    lanes = words.astype(np.int64).reshape(2, 16, 2)
+    sums = -5 + (lanes[0] * joined[4:6]).sum(axis=1) + (lanes[1] * joined[6:8]).sum(axis=1)
+    np.testing.assert_array_equal(out, np.concatenate((sums, sums + 9)).astype(np.float32))
+
+
+def test_twins_of_packed_numbers(rng):
+    """What takes their place where nothing compiles."""
+    twin = {name: operation.twin for name, operation in vars(simd_packed).items() if hasattr(operation, "twin")}
+    low, upper = rng.integers(0, 16, 64).astype(np.uint8), rng.integers(0, 256, 64).astype(np.uint8)
+    scale = rng.integers(-128, 128, 16).astype(np.int8)
+    q = twin["with_upper_pair"](low, upper, 2)
+    np.testing.assert_array_equal(q, low | (upper >> 4 & 3) << 4)
+    expected = (q.reshape(16, 4).astype(np.int64) - 32) * scale[:, None]
+    np.testing.assert_array_equal(twin["scaled_even"](q, scale.view(np.uint8), 32), expected[:, [0, 2]].ravel())
+    np.testing.assert_array_equal(twin["scaled_odd"](q, scale.view(np.uint8), 32), expected[:, [1, 3]].ravel())
+    x, words = rng.integers(-16256, 16257, 4).astype(np.int16), rng.integers(-4096, 4097, 32).astype(np.int16)
+    found = twin["dot2"](np.zeros(16, np.int32), words, x, 1)
+    np.testing.assert_array_equal(found, words.reshape(16, 2).astype(np.int64) @ x[1:3].astype(np.int64))

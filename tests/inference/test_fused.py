@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
+from random_blocks import random_matrix
 
 from minillama.compute.jit import kernel_threads
 from minillama.compute.threads import most_threads, set_threads
@@ -19,7 +20,7 @@ from minillama.llm import LLM
 from minillama.model import forward, forward_cached
 from minillama.ops import FAST, REFERENCE
 from minillama.params import init_params
-from minillama.quantization.formats import GroupedArray, quantize
+from minillama.quantization.formats import FORMATS, GroupedArray, quantize
 from minillama.trees import map_tree
 
 
@@ -27,6 +28,9 @@ def make(n_heads=4, n_kv_heads=2, tied=True, name="Q4_1", **changes):
     fields = {"dim": 64, "n_layers": 2, "hidden_dim": 96, "vocab_size": 101, "max_seq_len": 300, **changes}
     config = ModelConfig(n_heads=n_heads, n_kv_heads=n_kv_heads, tied=tied, **fields)
     params = init_params(config, np.random.default_rng(0))
+    if FORMATS[name].quantize is None:
+        rng = np.random.default_rng(0)
+        return config, map_tree(lambda a: random_matrix(name, a.shape, rng, size=0.08) if a.ndim == 2 else a, params)
     return config, map_tree(lambda a: quantize(10 * a, name) if a.ndim == 2 else a, params)
 
 
@@ -52,10 +56,24 @@ def threads(request):
         make(n_kv_heads=1, name="Q5_0"),
         make(n_heads=2, head_dim=48, n_kv_heads=1, name="Q5_1"),
         make(n_heads=8, n_kv_heads=1, name="Q4_0"),
+        make(n_heads=4, name="IQ4_NL"),
+        make(dim=256, hidden_dim=512, name="Q6_K"),
+        make(dim=512, head_dim=64, hidden_dim=256, name="Q2_K", tied=False),
         make(dim=60, n_heads=6, hidden_dim=43, name="F16"),
         make(dim=60, n_heads=6, hidden_dim=43, name="BF16", tied=False),
     ],
-    ids=["MHA untied Q4_1", "GQA Q8_0", "MQA Q5_0", "wide heads Q5_1", "narrow heads Q4_0", "odd F16", "odd BF16"],
+    ids=[
+        "MHA untied Q4_1",
+        "GQA Q8_0",
+        "MQA Q5_0",
+        "wide heads Q5_1",
+        "narrow heads Q4_0",
+        "IQ4_NL",
+        "Q6_K",
+        "untied Q2_K",
+        "odd F16",
+        "odd BF16",
+    ],
 )
 def test_a_token_equals_the_layers_one_by_one(model, threads):
     """Both in integers; only the order of float32 sums differs."""

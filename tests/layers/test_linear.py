@@ -3,26 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from random_blocks import random_matrix
 
 from minillama.layers.linear import linear_forward, linear_forward_fast
-from minillama.quantization.formats import FORMATS, GroupedArray, PackedArray, quantize
+from minillama.quantization.formats import FORMATS, GroupedArray, PackedArray
 
 
 @pytest.fixture(params=[linear_forward, linear_forward_fast], ids=["reference", "fast"])
 def forward(request):
     return request.param
-
-
-def packed(name, shape, rng):
-    """A random matrix in the format `name`; random bytes with sane scales where there is no quantiser."""
-    format = FORMATS[name]
-    if format.quantize is not None:
-        return quantize(rng.normal(size=shape).astype(np.float32), name)
-    blocks = rng.integers(0, 256, (shape[0] * shape[1] // 256, format.block_bytes), dtype=np.uint8)
-    halves = [208] if name == "Q6_K" else [0, 2]
-    for at in halves:
-        blocks[:, at : at + 2] = np.frombuffer(np.float16(0.01).tobytes(), np.uint8)
-    return PackedArray(blocks.reshape(shape[0], -1), format, shape[1])
 
 
 @pytest.mark.parametrize("shape", [(1, 8), (2, 3, 8), (1, 1, 8), (0, 8)])
@@ -37,7 +26,7 @@ def test_matches_pytorch(forward, shape, rng):
 @pytest.mark.parametrize("rows", [1, 3, 9], ids=["decode", "few", "many"])
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_multiplies_as_its_unpacked_self(forward, name, rows, rng):
-    weight, x = packed(name, (70, 512), rng), rng.normal(size=(rows, 512)).astype(np.float32)
+    weight, x = random_matrix(name, (70, 512), rng), rng.normal(size=(rows, 512)).astype(np.float32)
     expected = x.astype(np.float64) @ weight.to_float32().T.astype(np.float64)
     y, _ = forward(x, weight)
     assert y.dtype == np.float32
@@ -46,7 +35,7 @@ def test_every_format_multiplies_as_its_unpacked_self(forward, name, rows, rng):
 
 def test_large_matrix_in_parallel(forward, rng):
     """Beyond the size from which threads share the rows; no row is left out."""
-    weight, x = packed("Q4_1", (1001, 256), rng), rng.normal(size=(1, 256)).astype(np.float32)
+    weight, x = random_matrix("Q4_1", (1001, 256), rng), rng.normal(size=(1, 256)).astype(np.float32)
     np.testing.assert_allclose(forward(x, weight)[0], x @ weight.to_float32().T, atol=1e-4)
     plain = weight.to_float32()
     np.testing.assert_allclose(forward(x, plain)[0], x @ plain.T, atol=1e-4)
@@ -68,7 +57,7 @@ def test_dtype_in_is_dtype_out(forward, dtype):
 
 def test_unaligned_bytes(forward, rng):
     """Rows of a mapped file begin anywhere."""
-    whole = packed("Q8_0", (9, 64), rng)
+    whole = random_matrix("Q8_0", (9, 64), rng)
     shifted = np.zeros(whole.data.size + 3, np.uint8)[3:].reshape(whole.data.shape)
     shifted[:] = whole.data
     x = rng.normal(size=(1, 64)).astype(np.float32)

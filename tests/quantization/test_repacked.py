@@ -1,19 +1,18 @@
-"""RepackedModel matrices: exact integer sums, every format, rounding of activations, errors."""
+"""Repacked matrices: exact integer sums, every format, rounding of activations, errors."""
 
 import numpy as np
 import pytest
+from random_blocks import SCALES_AT, random_matrix
 
 from minillama.layers.linear import linear_forward, linear_forward_fast
-from minillama.quantization import repacked_kernels
+from minillama.quantization import repacked_k_rows, repacked_kernels
 from minillama.quantization.formats import FORMATS, GroupedArray, PackedArray, quantize
 from minillama.quantization.repacked import RepackedMatrix, aligned_bytes, repack, repacked_bytes
-from minillama.quantization.repacked_kernels import Planes, multiply_rows, quantize_rows
+from minillama.quantization.repacked_kernels import multiply_rows, quantize_rows
+from minillama.quantization.repacked_layout import Planes
 
-KINDS = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"]
-
-
-def random_matrix(name, shape, rng):
-    return quantize(rng.normal(size=shape).astype(np.float32), name)
+KINDS = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL"]
+K_KINDS = ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS"]  # blocks of 256
 
 
 def rounded(x):
@@ -21,6 +20,7 @@ def rounded(x):
     planes = quantize_rows(x)
     q = 128 * planes.high.astype(np.int64) + planes.low
     assert (q.reshape(len(x), -1, 32).sum(axis=2) == planes.total).all()
+    assert (q.reshape(len(x), -1, 32)[..., :16].sum(axis=2) == planes.half).all()
     return q * np.repeat(planes.d.astype(np.float64), 32, axis=1)
 
 
@@ -59,7 +59,7 @@ def test_floats_are_not_rounded(name, n_rows, rng):
     assert array.format_name == name
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", [name for name in KINDS if FORMATS[name].quantize])
 def test_extreme_numbers_do_not_overflow(name, rng):
     """The largest bytes and activations everywhere: 32 products of 255 * 127 * 128 in one sum."""
     weight = quantize(np.full((16, 64), 100, np.float32) * np.resize([1, -1], (16, 64)), name)
@@ -99,13 +99,14 @@ def test_what_is_not_finite_is_not_swallowed(poison, rng):
 def test_matrices_share_one_stretch_of_memory(rng):
     """Written one after another, none touches its neighbour."""
     weights = [random_matrix(name, (48, 64), rng) for name in KINDS]
+    weights += [random_matrix(name, (48, 256), rng) for name in K_KINDS]
     sizes = [repacked_bytes(weight) for weight in weights]
     data, at, arrays = aligned_bytes(sum(sizes)), 0, []
     for weight, size in zip(weights, sizes):
         arrays.append(repack(weight, data, at))
         at += size
-    x = rng.normal(size=(2, 64)).astype(np.float32)
     for weight, array in zip(weights, arrays):
+        x = rng.normal(size=(2, weight.shape[1])).astype(np.float32)
         np.testing.assert_array_equal(array.multiply(x), repack(weight).multiply(x))
     assert data.ctypes.data % 64 == 0
 
@@ -120,29 +121,66 @@ def test_linear_takes_them(rng):
     assert isinstance(array, RepackedMatrix)
 
 
-def k_matrix(name, shape, rng):
-    """Random bytes with sane scales: there is no quantiser for K blocks here."""
-    format = FORMATS[name]
-    blocks = rng.integers(0, 256, (shape[0] * shape[1] // 256, format.block_bytes), dtype=np.uint8)
-    for at in [208] if name == "Q6_K" else [0, 2]:
-        blocks[:, at : at + 2] = np.array([0.01], np.float16).view(np.uint8)
-    return PackedArray(blocks.reshape(shape[0], -1), format, shape[1])
-
-
-@pytest.mark.parametrize("name", ["Q4_K", "Q5_K"])
-def test_k_blocks_are_exact(name, rng):
-    weight, x = k_matrix(name, (33, 512), rng), rng.normal(size=(5, 512)).astype(np.float32)
+@pytest.mark.parametrize("n_rows", [16, 33])
+@pytest.mark.parametrize("n", [1, 2, 4, 7, 70])
+@pytest.mark.parametrize("name", K_KINDS)
+def test_k_blocks_are_exact(name, n, n_rows, rng):
+    """One row of activations, tiles that are full and not, and groups that are."""
+    weight, x = random_matrix(name, (n_rows, 512), rng), rng.normal(size=(n, 512)).astype(np.float32)
     expected = rounded(x) @ weight.to_float32().T.astype(np.float64)
-    np.testing.assert_allclose(repack(weight).multiply(x), expected, atol=2e-6 * np.abs(expected).max())
-
-
-def test_q6_k_is_rounded_to_eight_bits(rng):
-    weight, x = k_matrix("Q6_K", (33, 512), rng), rng.normal(size=(5, 512)).astype(np.float32)
-    expected = rounded(x) @ quantize(weight.to_float32(), "Q8_0").to_float32().T.astype(np.float64)
     y = repack(weight).multiply(x)
+    assert y.shape == (n, n_rows)
     np.testing.assert_allclose(y, expected, atol=2e-6 * np.abs(expected).max())
-    exact = x @ weight.to_float32().T
-    assert np.abs(y - exact).max() < 0.01 * np.abs(exact).max()
+
+
+def extreme_block(name):
+    """The numbers and scales of a block that are largest by size, with alternating signs of the scales of Q6_K."""
+    block = np.zeros((1, FORMATS[name].block_bytes), np.uint8)  # numbers -32, -4 or the level -127
+    if name == "Q6_K":
+        block[0, 192:208] = np.resize(np.array([-128, 127], np.int8).view(np.uint8), 16)
+    if name == "Q2_K":
+        block[:] = 255
+    for at in SCALES_AT[name]:
+        block[0, at : at + 2] = np.array([1], np.float16).view(np.uint8)
+    return block
+
+
+@pytest.mark.parametrize("n", [1, 5])
+@pytest.mark.parametrize("name", ["Q2_K", "Q3_K", "Q6_K", "IQ4_XS"])
+def test_the_largest_sums_do_not_overflow(name, n):
+    """Products of 13 bits and 15, 32 of them in a sum: all that an int32 holds."""
+    weight = PackedArray(np.tile(extreme_block(name), (16, 2)), FORMATS[name], 512)
+    for signs in ([1], [-1], np.repeat([1, -1], 16)):
+        x = np.tile(np.resize(np.array(signs, np.float32), 512), (n, 1))
+        expected = x.astype(np.float64) @ weight.to_float32().T.astype(np.float64)
+        np.testing.assert_allclose(repack(weight).multiply(x), expected, rtol=2e-6)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("name", K_KINDS)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, when the compiler is off
+def test_k_blocks_pass_on_what_is_not_finite(name, n, rng):
+    weight, x = random_matrix(name, (16, 512), rng), np.ones((n, 512), np.float32)
+    x[-1, 300] = np.inf
+    y = repack(weight).multiply(x)
+    assert np.isnan(y[-1]).all()
+    assert np.isfinite(y[:-1]).all()
+
+
+def test_threads_share_the_groups_of_k_blocks(rng, monkeypatch):
+    weight, x = random_matrix("Q6_K", (1000, 512), rng), rng.normal(size=(6, 512)).astype(np.float32)
+    shared = repack(weight).multiply(x)
+    for function in (*repacked_k_rows._MULTIPLY_TILES.values(), repacked_k_rows._join_rows):
+        monkeypatch.setattr(function, "from_size", 1 << 60)
+    np.testing.assert_array_equal(repack(weight).multiply(x), shared)
+
+
+def test_no_format_is_left_out(rng):
+    """Every format that is read can be repacked; Q6_K takes the bytes of its file, which decoding waits for."""
+    for name, format in FORMATS.items():
+        weight = random_matrix(name, (16, 256), rng)
+        assert repack(weight).is_quantized == (format.block_size > 1)
+    assert repack(random_matrix("Q6_K", (16, 256), rng)).layout.stride == 16 * FORMATS["Q6_K"].block_bytes
 
 
 def test_other_matrices_are_refused(rng):
@@ -161,6 +199,7 @@ def test_sums_are_exact_integers(rng):
     high, low = rng.integers(-127, 128, 32).astype(np.int8), rng.integers(-64, 64, 32).astype(np.int8)
     x = 128 * high.astype(np.int64) + low
     y = np.empty(16, np.float32)
-    planes = Planes(high[None], low[None], np.ones((1, 1), np.float32), np.array([[x.sum()]], np.float32))
+    one, total, half = (np.array([[value]], np.float32) for value in (1, x.sum(), x[:16].sum()))
+    planes = Planes(high[None], low[None], one, total, half)
     multiply_rows(array.data, array.layout, y[None], planes, y[None])
     np.testing.assert_array_equal(y, (q @ x).astype(np.float32))

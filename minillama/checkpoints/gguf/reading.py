@@ -35,9 +35,9 @@ _VECTOR_TYPES = ("F32", "F16", "BF16")  # ggml multiplies with no other
 def read_gguf(path: str | os.PathLike[str]) -> Checkpoint:
     """Read a Llama from a little-endian GGUF file of version 2 or 3.
 
-    Tensors may be F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K or Q6_K, mixed
-    as they like. The model is tied when the file has no `output.weight`. Of a model that is
-    split over several files, any one of them stands for all.
+    Tensors may be F32 or of any type in `quantization.formats.FORMATS`, mixed as they like.
+    The model is tied when the file has no `output.weight`. Of a model that is split over
+    several files, any one of them stands for all.
 
     Returns
     -------
