@@ -5,7 +5,7 @@ import pytest
 from random_blocks import random_matrix
 
 from minillama.config import ModelConfig
-from minillama.inference.fused import repack_model
+from minillama.inference.repacked_model import repack_model
 from minillama.inference.runner import FusedRunner, LayerRunner
 from minillama.inference.sampling import log_softmax
 from minillama.inference.session import Session
