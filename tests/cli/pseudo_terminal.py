@@ -8,6 +8,7 @@ import pty
 import select
 import signal
 import sys
+import termios
 import time
 
 
@@ -40,6 +41,15 @@ class Terminal:
 
     def type(self, keys: bytes) -> None:
         os.write(self._handle, keys)
+
+    def until_keys_are_read(self, seconds: float = 3) -> None:
+        """Wait until the program takes keys one by one; before that the terminal itself acts on Ctrl-D and the like.
+
+        A program that reads whole lines never does: then the time runs out.
+        """
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and termios.tcgetattr(self._handle)[3] & termios.ICANON:
+            time.sleep(0.02)
 
     def wait_for(self, text: bytes, seconds: float = 60) -> bytes:
         """What is shown up to and with `text`; it will not be found again."""

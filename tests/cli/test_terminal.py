@@ -44,6 +44,7 @@ def test_what_every_terminal_can(kind):
         terminal.type(b"two\r")
         terminal.wait_for(rb"'one\ntwo'")
         terminal.wait_for(b"> ")
+        terminal.until_keys_are_read()
         terminal.type(b"\x04")
         assert terminal.end() == 1
         assert b"ended by EOFError" in terminal.seen
