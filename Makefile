@@ -76,13 +76,16 @@ $(WORK)/tokens/done: | $(VENV)/.train
 	$(BIN)/minillama data tokens "$(HELD_OUT)" --tokenizer $(WORK)/tokens/tokenizer --out $(WORK)/tokens/valid --force
 	@touch $@
 
+# Two processes: a test may use two cores itself, and larger ones take memory.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # The same results without the CPU's special instructions, and without the compiler.
 test-portable: $(VENV)/.test
-	MINILLAMA_SIMD=portable $(BIN)/python -m pytest -q tests/compute/test_simd.py tests/quantization/test_repacked.py tests/inference/test_fused.py
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/layers tests/quantization
+	MINILLAMA_SIMD=portable $(PYTEST) -q tests/compute/test_simd.py tests/quantization/test_repacked.py tests/inference/test_fused.py tests/inference/test_fidelity.py
+	NUMBA_DISABLE_JIT=1 $(PYTEST) -q tests/layers tests/quantization
 
 notebooks: $(VENV)/.book
 	$(BIN)/python notebooks/build.py
