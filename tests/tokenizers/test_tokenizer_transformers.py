@@ -20,7 +20,9 @@ from peers import (
 from tokenizers import normalizers
 
 from minillama.files.errors import CheckpointError
+from minillama.inference.chat import JinjaChat
 from minillama.tokenizers import ByteLevelBPE, gguf_metadata, load_tokenizer, save_tokenizer, tokenizer_from_gguf
+from minillama.tokenizers.bpe.added_tokens import AddedToken, AddedTokens
 from minillama.tokenizers.bpe.normalization import compose
 from minillama.tokenizers.bpe.unicode_ranges import COMPOSED_SINCE_11, MARKS_SINCE_11
 
@@ -226,6 +228,67 @@ def test_begin_token_by_the_post_processor(tmp_path):
     assert assert_same(tmp_path).add_bos
 
 
+@pytest.mark.parametrize("bos", ["<|eot_id|>", None])
+def test_the_begin_token_of_the_post_processor_is_not_always_the_named_one(tmp_path, bos):
+    save_llama3(tmp_path)
+    edit(tmp_path / "tokenizer_config.json", bos_token=bos, chat_template="({{ bos_token }})")
+    ours, theirs = load_both(tmp_path)
+    (tmp_path / "copy").mkdir()
+    save_tokenizer(ours, tmp_path / "copy")
+    for again in (ours, load_tokenizer(tmp_path / "copy")):
+        assert again.encode("Hello") == theirs.encode("Hello")
+        ids = theirs.apply_chat_template([{"role": "user", "content": "Hi"}], return_dict=False)
+        assert JinjaChat(again.chat_template).encode([{"role": "user", "content": "Hi"}], again) == ids
+
+
+def test_a_token_that_no_file_names_is_not_defined_for_the_template(tmp_path):
+    save_llama3(tmp_path)
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": "({{ bos_token }}{{ eos_token }})"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    ours, theirs = load_both(tmp_path)
+    ids = theirs.apply_chat_template([{"role": "user", "content": "Hi"}], return_dict=False)
+    assert JinjaChat(ours.chat_template).encode([{"role": "user", "content": "Hi"}], ours) == ids
+    assert ours.encode("Hello") == theirs.encode("Hello")
+
+
+@pytest.mark.parametrize("save", [save_llama, save_qwen2, save_llama3])
+def test_no_begin_token_without_a_post_processor(tmp_path, save):
+    save(tmp_path)
+    edit(tmp_path / "tokenizer.json", post_processor=None)
+    edit(tmp_path / "tokenizer_config.json", add_bos_token=True)
+    ours, theirs = load_both(tmp_path)
+    assert ours.encode("Hello") == theirs.encode("Hello")
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        {"type": "RobertaProcessing", "sep": ["<|eot_id|>", 602], "cls": ["<|eot_id|>", 602]},
+        {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<|eot_id|>", "type_id": 0}}] * 2},
+    ],
+)
+def test_another_post_processor_is_refused(tmp_path, stage):
+    save_llama3(tmp_path)
+    edit(tmp_path / "tokenizer.json", post_processor=stage)
+    with pytest.raises(CheckpointError, match="post_processor: expected none, ByteLevel, or TemplateProcessing"):
+        load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("save", [save_llama, save_qwen2, save_llama3])
+def test_flags_of_the_file_count_where_added_tokens_has_none(tmp_path, save):
+    """A token that the file calls special stays control, whatever an old added_tokens.json does not say."""
+    save(tmp_path)
+    tokens = json.loads((tmp_path / "tokenizer.json").read_text())["added_tokens"]
+    edit(tmp_path / "added_tokens.json", **{token["content"]: token["id"] for token in tokens})
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    config.pop("added_tokens_decoder", None)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    ours = assert_same(tmp_path)
+    (tmp_path / "copy").mkdir()
+    save_tokenizer(ours, tmp_path / "copy")
+    assert load_tokenizer(tmp_path / "copy").added == ours.added
+
+
 # --- control stays control -----------------------------------------------------------------
 
 
@@ -237,7 +300,8 @@ def test_ends_are_control_whatever_the_file_calls_them(tmp_path):
     word = next(id_ for id_, text in enumerate(ours.pieces) if text == "the")
     edit(tmp_path / "tokenizer_config.json", eos_token=plain.text, bos_token="the")
     changed = load_tokenizer(tmp_path)
-    assert (changed.eos_id, changed.bos_id) == (plain.id, word)
+    assert changed.eos_id == plain.id
+    assert {plain.id, word} <= set(changed.special_tokens.values())
     text = f"a {plain.text} the the{plain.text}"
     assert not {plain.id, word} & set(changed.encode(text, bos=False))
     assert plain.id in changed.encode(text, bos=False, allow_special=True)
@@ -259,6 +323,10 @@ def test_plain_ranges_stay_plain(tmp_path):
     assert 2 not in ours.encode(text, bos=False, allow_special=True, plain=[(1, len(text) - 1)])
     # Half of the spelling typed by somebody, the other half written by the program
     assert 2 not in ours.encode("</s>", bos=False, allow_special=True, plain=[(2, 4)])
+    # Nor does what somebody typed make a longer one of what the program wrote
+    longer = [AddedToken(2, "</s>", special=True), AddedToken(3, "</s>ab", special=True)]
+    parts = AddedTokens(longer, frozenset([2, 3]), str).split("</s>ab", True, [(4, 6)])
+    assert [part.id for part in parts] == [2, None]
     # A special token that is looked for after the normaliser is kept out, too
     normalized = next(t for t in ours.added if t.special and t.normalized and not (t.lstrip or t.single_word))
     text = f"x {normalized.text} y {normalized.text}"

@@ -25,6 +25,7 @@ from .vocabulary import NAMED
 CONFIG = "tokenizer_config.json"
 # In tokenizer_config.json: that a tokenizer.model means what SentencePiece makes of it, whatever the class.
 SPACES_KEY = "minillama_spaces"
+WITHOUT_FLAGS = "minillama_without_flags"  # not in any file: that `added_tokens_decoder` was made of added_tokens.json
 MAP, ADDED, MODEL = "special_tokens_map.json", "added_tokens.json", "config.json"
 LLAMA, QWEN2, GPT2 = "LlamaTokenizer", "Qwen2Tokenizer", "GPT2Tokenizer"
 # What a kind of model has where tokenizer_config.json names no class; "" is the file as it is.
@@ -53,6 +54,7 @@ def read_beside(folder: Path) -> dict[str, Any]:
         added = _object(folder / ADDED)
         if added:
             config["added_tokens_decoder"] = _with_flags(added, config, folder / ADDED)
+            config[WITHOUT_FLAGS] = True
     model = _object(folder / MODEL)
     config["model_type"] = model.get("model_type")
     if not config.get("tokenizer_class"):
