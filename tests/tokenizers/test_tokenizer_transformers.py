@@ -12,6 +12,8 @@ from peers import (
     SAVERS,
     decoded_differently,
     differences,
+    edit,
+    load_both,
     save_llama,
     save_llama3,
     save_qwen2,
@@ -28,17 +30,6 @@ from minillama.tokenizers.bpe.unicode_ranges import COMPOSED_SINCE_11, MARKS_SIN
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 SMALL = max(N_TEXTS // 20, 150)
-
-
-def edit(path, **changes):
-    """Change values of a JSON file; None takes a key away from tokenizer_config.json."""
-    root = json.loads(path.read_text()) if path.is_file() else {}
-    root |= changes
-    path.write_text(json.dumps(root))
-
-
-def load_both(folder):
-    return load_tokenizer(folder), transformers.AutoTokenizer.from_pretrained(folder)
 
 
 def assert_same(folder, n=SMALL, seed=0):
@@ -73,6 +64,26 @@ def test_metaspace(tmp_path, scheme, split):
 
 
 OLD = [{"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]
+
+
+@pytest.mark.parametrize("settings", [{}, {"legacy": True}, {"add_prefix_space": False}, {"suffix_token": None}])
+def test_code_llama(tmp_path, settings):
+    """Whose class adds tokens for infilling, and cuts spaces in its own way."""
+    save_llama(tmp_path)
+    edit(tmp_path / "tokenizer.json", pre_tokenizer=None, normalizer={"type": "Sequence", "normalizers": OLD})
+    (tmp_path / "tokenizer_config.json").unlink()
+    names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    edit(tmp_path / "tokenizer_config.json", tokenizer_class="CodeLlamaTokenizer", **names, **settings)
+    assert_same(tmp_path)
+
+
+def test_tokens_with_names_of_the_model_s_own(tmp_path):
+    save_llama3(tmp_path)
+    template = "{{ image_token }}{{ audio_token }}({{ add_bos_token }})"
+    edit(tmp_path / "tokenizer_config.json", image_token="<image>", chat_template=template, audio_token="<|eot_id|>")
+    ours, theirs = assert_same(tmp_path), load_both(tmp_path)[1]
+    ids = theirs.apply_chat_template([{"role": "user", "content": "Hi"}], return_dict=False)
+    assert JinjaChat(template).encode([{"role": "user", "content": "Hi"}], ours) == ids
 
 
 @pytest.mark.parametrize("model_type", [None, "llama", "mistral"])
@@ -190,15 +201,32 @@ def test_flags_of_the_configuration_override_those_of_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"legacy": True}, {"add_prefix_space": False}, {"additional_special_tokens": ["<x>"]}]
+    "settings",
+    [
+        {},
+        {"legacy": True},
+        {"add_prefix_space": False},
+        {"additional_special_tokens": ["<x>"]},
+        {"tokenizer_class": "CodeLlamaTokenizer", "add_prefix_space": False},
+    ],
 )
 def test_tokenizer_model_with_added_tokens_beside_it(tmp_path, settings):
     pytest.importorskip("google.protobuf")  # with which transformers reads the file
     (tmp_path / "tokenizer.model").write_bytes(train_sentencepiece(user_defined_symbols=["<extra>", "@@"]))
     names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "add_bos_token": True}
-    edit(tmp_path / "tokenizer_config.json", tokenizer_class="LlamaTokenizer", **names, **settings)
+    edit(tmp_path / "tokenizer_config.json", **({"tokenizer_class": "LlamaTokenizer"} | names | settings))
     edit(tmp_path / "added_tokens.json", **{"<|turn_a|>": 420, "two words": 421})
     assert_same(tmp_path)
+
+
+def test_tokenizer_model_without_bytes_is_the_same_when_it_was_copied(tmp_path):
+    data = train_sentencepiece(user_defined_symbols=["  ", "my tok"], byte_fallback=False)
+    (tmp_path / "tokenizer.model").write_bytes(data)
+    edit(tmp_path / "tokenizer_config.json", tokenizer_class="LlamaTokenizer")
+    ours = load_tokenizer(tmp_path)
+    (tmp_path / "copy").mkdir()
+    save_tokenizer(ours, tmp_path / "copy")
+    assert load_tokenizer(tmp_path / "copy").encode("a   my tok  b") == ours.encode("a   my tok  b")
 
 
 def test_added_tokens_of_a_tokenizer_model_are_part_of_its_vocabulary(tmp_path, small_model):
@@ -226,52 +254,6 @@ def test_begin_token_by_the_post_processor(tmp_path):
     save_llama3(tmp_path)
     edit(tmp_path / "tokenizer_config.json", add_bos_token=False)
     assert assert_same(tmp_path).add_bos
-
-
-@pytest.mark.parametrize("bos", ["<|eot_id|>", None])
-def test_the_begin_token_of_the_post_processor_is_not_always_the_named_one(tmp_path, bos):
-    save_llama3(tmp_path)
-    edit(tmp_path / "tokenizer_config.json", bos_token=bos, chat_template="({{ bos_token }})")
-    ours, theirs = load_both(tmp_path)
-    (tmp_path / "copy").mkdir()
-    save_tokenizer(ours, tmp_path / "copy")
-    for again in (ours, load_tokenizer(tmp_path / "copy")):
-        assert again.encode("Hello") == theirs.encode("Hello")
-        ids = theirs.apply_chat_template([{"role": "user", "content": "Hi"}], return_dict=False)
-        assert JinjaChat(again.chat_template).encode([{"role": "user", "content": "Hi"}], again) == ids
-
-
-def test_a_token_that_no_file_names_is_not_defined_for_the_template(tmp_path):
-    save_llama3(tmp_path)
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": "({{ bos_token }}{{ eos_token }})"}
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
-    ours, theirs = load_both(tmp_path)
-    ids = theirs.apply_chat_template([{"role": "user", "content": "Hi"}], return_dict=False)
-    assert JinjaChat(ours.chat_template).encode([{"role": "user", "content": "Hi"}], ours) == ids
-    assert ours.encode("Hello") == theirs.encode("Hello")
-
-
-@pytest.mark.parametrize("save", [save_llama, save_qwen2, save_llama3])
-def test_no_begin_token_without_a_post_processor(tmp_path, save):
-    save(tmp_path)
-    edit(tmp_path / "tokenizer.json", post_processor=None)
-    edit(tmp_path / "tokenizer_config.json", add_bos_token=True)
-    ours, theirs = load_both(tmp_path)
-    assert ours.encode("Hello") == theirs.encode("Hello")
-
-
-@pytest.mark.parametrize(
-    "stage",
-    [
-        {"type": "RobertaProcessing", "sep": ["<|eot_id|>", 602], "cls": ["<|eot_id|>", 602]},
-        {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<|eot_id|>", "type_id": 0}}] * 2},
-    ],
-)
-def test_another_post_processor_is_refused(tmp_path, stage):
-    save_llama3(tmp_path)
-    edit(tmp_path / "tokenizer.json", post_processor=stage)
-    with pytest.raises(CheckpointError, match="post_processor: expected none, ByteLevel, or TemplateProcessing"):
-        load_tokenizer(tmp_path)
 
 
 @pytest.mark.parametrize("save", [save_llama, save_qwen2, save_llama3])

@@ -9,7 +9,7 @@ from typing import Any
 from ...files.errors import CheckpointError
 from ..bpe.base import Tokenizer
 from .beside import SPACES_KEY
-from .vocabulary import NAMED
+from .vocabulary import NAMED, own_names
 
 
 def begin_and_end(
@@ -66,7 +66,8 @@ def _token_text(value: Any) -> str | None:
 def named_tokens(config: Mapping[str, Any]) -> dict[str, str]:
     """The special tokens that the configuration names, by their names."""
     further = config.get("extra_special_tokens")
-    entries = {name: config.get(name) for name in NAMED} | (further if isinstance(further, dict) else {})
+    entries = {name: config.get(name) for name in (*NAMED, *own_names(config))}
+    entries |= further if isinstance(further, dict) else {}
     return {name: text for name, value in entries.items() if (text := _token_text(value)) is not None}
 
 
@@ -95,7 +96,7 @@ _KEPT_LISTS = ("additional_special_tokens", "extra_special_tokens")
 
 def kept_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings without which the same file would be another tokenizer."""
-    return {key: config[key] for key in (*_KEPT, *_KEPT_LISTS) if config.get(key) is not None}
+    return {key: config[key] for key in (*_KEPT, *_KEPT_LISTS, *own_names(config)) if config.get(key) is not None}
 
 
 def tokenizer_config(tokenizer: Tokenizer, tokenizer_class: str) -> dict[str, Any]:

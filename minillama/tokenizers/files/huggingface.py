@@ -17,7 +17,7 @@ from ..bpe.added_tokens import AddedToken
 from ..bpe.base import Tokenizer, TokenType
 from ..bpe.byte_level import ByteLevelBPE
 from ..bpe.sentencepiece import Piece, SentencePieceBPE, is_byte_piece
-from .beside import GPT2, LLAMA, QWEN2, WITHOUT_FLAGS, metaspace_of, rebuilt_class
+from .beside import CODE_LLAMA, DEFAULTS, GPT2, LLAMA, QWEN2, WITHOUT_FLAGS, metaspace_of, rebuilt_class
 from .configuration import begin_and_end, kept_settings, named_tokens
 from .huggingface_stages import (
     ByteLevelStages,
@@ -34,12 +34,6 @@ PathOrName = str | PathLike[str]
 # Where no tokenizer_config.json says what begins and ends a text.
 USUAL_BOS = ("<s>", "<|begin_of_text|>")
 USUAL_EOS = ("</s>", "<|endoftext|>", "<|end_of_text|>")
-# What a class of `transformers` has where tokenizer_config.json says nothing.
-DEFAULTS: dict[str, dict[str, str]] = {
-    LLAMA: {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"},
-    QWEN2: {"eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>", "pad_token": "<|endoftext|>"},
-    GPT2: {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"},
-}
 
 
 def parse_tokenizer_json(
@@ -77,15 +71,17 @@ def parse_tokenizer_json(
             if named.get(name):
                 text = added_token(named[name], path, name).text
                 vocabulary.add(AddedToken(-1, text, special=True), name)
-    settings = _begin_and_end(root, named, vocabulary, path)
+    settings = _begin_and_end(root, named, vocabulary, path, rebuilt)
     if model.get("byte_fallback"):
         vocabulary.mark_unknown(named.get("unk_token"))
     rules = _merges(model, path)
     tokenizer: Tokenizer
-    if rebuilt == LLAMA or (rebuilt != QWEN2 and model.get("byte_fallback")):
-        scheme = metaspace_of(named)
-        ours = SpaceStages(scheme, True, False, scheme != "never")
-        stages = ours if rebuilt == LLAMA else read_spaces(root, path)
+    if rebuilt in (LLAMA, CODE_LLAMA):
+        scheme = metaspace_of(named, rebuilt)
+        stages = SpaceStages(scheme, True, False, rebuilt == CODE_LLAMA or scheme != "never")
+        tokenizer = _sentencepiece(stages, model, vocabulary, rules, settings, path)
+    elif rebuilt != QWEN2 and model.get("byte_fallback"):
+        stages = read_spaces(root, path)
         tokenizer = _sentencepiece(stages, model, vocabulary, rules, settings, path)
     else:
         steps = ByteLevelStages("qwen2", True) if rebuilt == QWEN2 else read_byte_level(root, path)
@@ -150,10 +146,12 @@ def _with_own_flags(config: Mapping[str, Any], vocabulary: Vocabulary) -> Mappin
 
 
 def _begin_and_end(
-    root: Mapping[str, Any], config: Mapping[str, Any], vocabulary: Vocabulary, path: PathOrName
+    root: Mapping[str, Any], config: Mapping[str, Any], vocabulary: Vocabulary, path: PathOrName, rebuilt: str
 ) -> dict[str, Any]:
     """The settings of a tokenizer but for its vocabulary: as in `transformers`, the post-processor alone adds BOS."""
     prefix = post_processor_prefix(root.get("post_processor"), path)
+    if rebuilt == CODE_LLAMA:  # which makes its own post-processor
+        prefix = named_tokens(config).get("bos_token")
     config = {key: value for key, value in config.items() if key != "add_bos_token"}
     if prefix is not None:
         config["bos_token"] = prefix

@@ -167,9 +167,7 @@ def post_processor_prefix(stage: Any, path: PathOrName) -> str | None:
     for part in steps(stage, "processors"):
         template = part.get("single")
         if part.get("type") == "TemplateProcessing" and isinstance(template, list):
-            tokens = [piece.get("SpecialToken") if isinstance(piece, dict) else None for piece in template]
-            before = takewhile(lambda token: isinstance(token, dict) and isinstance(token.get("id"), str), tokens)
-            prefix += [token["id"] for token in before]
+            prefix += takewhile(bool, map(_special_text, template))
         elif part.get("type") != "ByteLevel":
             prefix += ["", ""]
     if len(prefix) > 1:
@@ -179,6 +177,13 @@ def post_processor_prefix(stage: Any, path: PathOrName) -> str | None:
             f"expected none, ByteLevel, or TemplateProcessing with one token before a text, found {short(stage)}",
         )
     return prefix[0] if prefix else None
+
+
+def _special_text(piece: Any) -> str:
+    """The special token that is a part of a template; empty for the text itself."""
+    token = piece.get("SpecialToken") if isinstance(piece, dict) else None
+    text = token.get("id") if isinstance(token, dict) else None
+    return text if isinstance(text, str) else ""
 
 
 def has_byte_level(root: Mapping[str, Any]) -> bool:
