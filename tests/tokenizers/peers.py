@@ -132,6 +132,21 @@ def save_llama3(folder: Path, *, ignore_merges: bool = True) -> None:
 SAVERS = {"llama": save_llama, "qwen2": save_qwen2, "llama3": save_llama3}
 
 
+def edit(path, **changes):
+    """Change values of a JSON file; None takes a key away from tokenizer_config.json."""
+    root = json.loads(path.read_text()) if path.is_file() else {}
+    root |= changes
+    path.write_text(json.dumps(root))
+
+
+def load_both(folder):
+    import transformers
+
+    from minillama.tokenizers import load_tokenizer
+
+    return load_tokenizer(folder), transformers.AutoTokenizer.from_pretrained(folder)
+
+
 def differences(ours, theirs, texts, allow_special: bool) -> list[tuple[str, list[int], list[int]]]:
     """The texts that get other ids here than from a tokenizer of `transformers`, with both."""
     theirs.backend_tokenizer.encode_special_tokens = not allow_special

@@ -11,6 +11,7 @@ from minillama.config import ModelConfig
 from minillama.files.errors import CheckpointError
 from minillama.params import init_params
 from minillama.tokenizers import ByteLevelBPE, gguf_metadata, load_tokenizer, tokenizer_from_gguf
+from minillama.tokenizers.bpe.base import TokenType
 from minillama.tokenizers.bpe.byte_level import BYTE_TO_CHARACTER
 from minillama.tokenizers.files.gguf_extra import EXTRA_KEY
 from minillama.tokenizers.files.sentencepiece_model import parse
@@ -88,6 +89,21 @@ WORDS = {
 def test_words(pattern):
     tokenizer = ByteLevelBPE(list(BYTE_TO_CHARACTER), [1] * 256, [], word_pattern=pattern)
     assert tokenizer.words("I've 1234 (cats)!!\n\n\nx'LL   y") == WORDS[pattern]
+
+
+@pytest.mark.parametrize("kind", [TokenType.NORMAL, TokenType.USER_DEFINED])
+@pytest.mark.parametrize("end", ["<|eot_id|>", "<|end_of_text|>", "<｜end▁of▁sentence｜>", "<EOT>"])
+def test_ends_are_control_whatever_type_the_file_gives_them(byte_level, end, kind):
+    """llama.cpp corrects files of older converters in the same way."""
+    metadata = gguf_metadata(byte_level)
+    n_tokens = byte_level.vocab_size
+    metadata["tokenizer.ggml.tokens"] = [*byte_level.pieces, end]
+    metadata["tokenizer.ggml.token_type"] = np.array([*byte_level.types, kind], np.int32)
+    tokenizer = tokenizer_from_gguf(metadata)
+    assert n_tokens in tokenizer.stop_ids
+    assert tokenizer.encode(f"a{end}", allow_special=True)[-1] == n_tokens
+    assert n_tokens not in tokenizer.encode(f"a{end}")
+    assert tokenizer_from_gguf(gguf_metadata(tokenizer)).stop_ids == tokenizer.stop_ids
 
 
 @pytest.mark.parametrize("pre", [None, "default"])

@@ -12,6 +12,8 @@ from peers import (
     SAVERS,
     decoded_differently,
     differences,
+    edit,
+    load_both,
     save_llama,
     save_llama3,
     save_qwen2,
@@ -20,23 +22,14 @@ from peers import (
 from tokenizers import normalizers
 
 from minillama.files.errors import CheckpointError
+from minillama.inference.chat import JinjaChat
 from minillama.tokenizers import ByteLevelBPE, gguf_metadata, load_tokenizer, save_tokenizer, tokenizer_from_gguf
+from minillama.tokenizers.bpe.added_tokens import AddedToken, AddedTokens
 from minillama.tokenizers.bpe.normalization import compose
 from minillama.tokenizers.bpe.unicode_ranges import COMPOSED_SINCE_11, MARKS_SINCE_11
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 SMALL = max(N_TEXTS // 20, 150)
-
-
-def edit(path, **changes):
-    """Change values of a JSON file; None takes a key away from tokenizer_config.json."""
-    root = json.loads(path.read_text()) if path.is_file() else {}
-    root |= changes
-    path.write_text(json.dumps(root))
-
-
-def load_both(folder):
-    return load_tokenizer(folder), transformers.AutoTokenizer.from_pretrained(folder)
 
 
 def assert_same(folder, n=SMALL, seed=0):
@@ -71,6 +64,26 @@ def test_metaspace(tmp_path, scheme, split):
 
 
 OLD = [{"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]
+
+
+@pytest.mark.parametrize("settings", [{}, {"legacy": True}, {"add_prefix_space": False}, {"suffix_token": None}])
+def test_code_llama(tmp_path, settings):
+    """Whose class adds tokens for infilling, and cuts spaces in its own way."""
+    save_llama(tmp_path)
+    edit(tmp_path / "tokenizer.json", pre_tokenizer=None, normalizer={"type": "Sequence", "normalizers": OLD})
+    (tmp_path / "tokenizer_config.json").unlink()
+    names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    edit(tmp_path / "tokenizer_config.json", tokenizer_class="CodeLlamaTokenizer", **names, **settings)
+    assert_same(tmp_path)
+
+
+def test_tokens_with_names_of_the_model_s_own(tmp_path):
+    save_llama3(tmp_path)
+    template = "{{ image_token }}{{ audio_token }}({{ add_bos_token }})"
+    edit(tmp_path / "tokenizer_config.json", image_token="<image>", chat_template=template, audio_token="<|eot_id|>")
+    ours, theirs = assert_same(tmp_path), load_both(tmp_path)[1]
+    ids = theirs.apply_chat_template([{"role": "user", "content": "Hi"}], return_dict=False)
+    assert JinjaChat(template).encode([{"role": "user", "content": "Hi"}], ours) == ids
 
 
 @pytest.mark.parametrize("model_type", [None, "llama", "mistral"])
@@ -188,15 +201,32 @@ def test_flags_of_the_configuration_override_those_of_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"legacy": True}, {"add_prefix_space": False}, {"additional_special_tokens": ["<x>"]}]
+    "settings",
+    [
+        {},
+        {"legacy": True},
+        {"add_prefix_space": False},
+        {"additional_special_tokens": ["<x>"]},
+        {"tokenizer_class": "CodeLlamaTokenizer", "add_prefix_space": False},
+    ],
 )
 def test_tokenizer_model_with_added_tokens_beside_it(tmp_path, settings):
     pytest.importorskip("google.protobuf")  # with which transformers reads the file
     (tmp_path / "tokenizer.model").write_bytes(train_sentencepiece(user_defined_symbols=["<extra>", "@@"]))
     names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "add_bos_token": True}
-    edit(tmp_path / "tokenizer_config.json", tokenizer_class="LlamaTokenizer", **names, **settings)
+    edit(tmp_path / "tokenizer_config.json", **({"tokenizer_class": "LlamaTokenizer"} | names | settings))
     edit(tmp_path / "added_tokens.json", **{"<|turn_a|>": 420, "two words": 421})
     assert_same(tmp_path)
+
+
+def test_tokenizer_model_without_bytes_is_the_same_when_it_was_copied(tmp_path):
+    data = train_sentencepiece(user_defined_symbols=["  ", "my tok"], byte_fallback=False)
+    (tmp_path / "tokenizer.model").write_bytes(data)
+    edit(tmp_path / "tokenizer_config.json", tokenizer_class="LlamaTokenizer")
+    ours = load_tokenizer(tmp_path)
+    (tmp_path / "copy").mkdir()
+    save_tokenizer(ours, tmp_path / "copy")
+    assert load_tokenizer(tmp_path / "copy").encode("a   my tok  b") == ours.encode("a   my tok  b")
 
 
 def test_added_tokens_of_a_tokenizer_model_are_part_of_its_vocabulary(tmp_path, small_model):
@@ -226,6 +256,21 @@ def test_begin_token_by_the_post_processor(tmp_path):
     assert assert_same(tmp_path).add_bos
 
 
+@pytest.mark.parametrize("save", [save_llama, save_qwen2, save_llama3])
+def test_flags_of_the_file_count_where_added_tokens_has_none(tmp_path, save):
+    """A token that the file calls special stays control, whatever an old added_tokens.json does not say."""
+    save(tmp_path)
+    tokens = json.loads((tmp_path / "tokenizer.json").read_text())["added_tokens"]
+    edit(tmp_path / "added_tokens.json", **{token["content"]: token["id"] for token in tokens})
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    config.pop("added_tokens_decoder", None)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    ours = assert_same(tmp_path)
+    (tmp_path / "copy").mkdir()
+    save_tokenizer(ours, tmp_path / "copy")
+    assert load_tokenizer(tmp_path / "copy").added == ours.added
+
+
 # --- control stays control -----------------------------------------------------------------
 
 
@@ -237,7 +282,8 @@ def test_ends_are_control_whatever_the_file_calls_them(tmp_path):
     word = next(id_ for id_, text in enumerate(ours.pieces) if text == "the")
     edit(tmp_path / "tokenizer_config.json", eos_token=plain.text, bos_token="the")
     changed = load_tokenizer(tmp_path)
-    assert (changed.eos_id, changed.bos_id) == (plain.id, word)
+    assert changed.eos_id == plain.id
+    assert {plain.id, word} <= set(changed.special_tokens.values())
     text = f"a {plain.text} the the{plain.text}"
     assert not {plain.id, word} & set(changed.encode(text, bos=False))
     assert plain.id in changed.encode(text, bos=False, allow_special=True)
@@ -259,6 +305,10 @@ def test_plain_ranges_stay_plain(tmp_path):
     assert 2 not in ours.encode(text, bos=False, allow_special=True, plain=[(1, len(text) - 1)])
     # Half of the spelling typed by somebody, the other half written by the program
     assert 2 not in ours.encode("</s>", bos=False, allow_special=True, plain=[(2, 4)])
+    # Nor does what somebody typed make a longer one of what the program wrote
+    longer = [AddedToken(2, "</s>", special=True), AddedToken(3, "</s>ab", special=True)]
+    parts = AddedTokens(longer, frozenset([2, 3]), str).split("</s>ab", True, [(4, 6)])
+    assert [part.id for part in parts] == [2, None]
     # A special token that is looked for after the normaliser is kept out, too
     normalized = next(t for t in ours.added if t.special and t.normalized and not (t.lstrip or t.single_word))
     text = f"x {normalized.text} y {normalized.text}"

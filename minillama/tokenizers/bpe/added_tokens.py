@@ -155,9 +155,19 @@ class AddedTokens:
                     continue
                 n = bisect_right(ends, start)  # the first range that ends behind the start of the match
                 if n < len(ends) and plain[n][0] < at:
-                    at = start + 1  # what the program wrote may begin inside the match
-                    continue
+                    shorter = _longest_at(tokens, text, start, plain[n][0])
+                    if not shorter:
+                        at = start + 1  # what the program wrote may begin inside the match
+                        continue
+                    token, at = tokens[shorter], start + len(shorter)
             yield token, start, at
+
+
+def _longest_at(texts: Iterable[str], text: str, start: int, stop: int) -> str:
+    """The longest of `texts` that stands in `text` at `start` and ends before `stop`; empty when there is none."""
+    if stop <= start:
+        return ""
+    return max((other for other in texts if text.startswith(other, start, stop)), key=len, default="")
 
 
 # Unicode's White_Space: unlike `str.isspace`, without the separators U+001C to U+001F.

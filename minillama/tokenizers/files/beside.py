@@ -25,8 +25,18 @@ from .vocabulary import NAMED
 CONFIG = "tokenizer_config.json"
 # In tokenizer_config.json: that a tokenizer.model means what SentencePiece makes of it, whatever the class.
 SPACES_KEY = "minillama_spaces"
+WITHOUT_FLAGS = "minillama_without_flags"  # not in any file: that `added_tokens_decoder` was made of added_tokens.json
 MAP, ADDED, MODEL = "special_tokens_map.json", "added_tokens.json", "config.json"
-LLAMA, QWEN2, GPT2 = "LlamaTokenizer", "Qwen2Tokenizer", "GPT2Tokenizer"
+LLAMA, CODE_LLAMA, QWEN2, GPT2 = "LlamaTokenizer", "CodeLlamaTokenizer", "Qwen2Tokenizer", "GPT2Tokenizer"
+# What a class of `transformers` has where tokenizer_config.json says nothing; it adds those that the vocabulary lacks.
+_LLAMA_TOKENS = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+_INFILLING = {"prefix_token": "▁<PRE>", "middle_token": "▁<MID>", "suffix_token": "▁<SUF>", "eot_token": "▁<EOT>"}
+DEFAULTS: dict[str, dict[str, str]] = {
+    LLAMA: _LLAMA_TOKENS,
+    CODE_LLAMA: {**_LLAMA_TOKENS, **_INFILLING, "fill_token": "<FILL_ME>"},
+    QWEN2: {"eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>", "pad_token": "<|endoftext|>"},
+    GPT2: {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"},
+}
 # What a kind of model has where tokenizer_config.json names no class; "" is the file as it is.
 CLASS_OF_MODEL = {"mistral": "", "mixtral": "", "qwen2": QWEN2, "qwen3": QWEN2}
 WRONG_CLASSES = ("qwen2",)  # models whose folders name another class than is meant
@@ -53,6 +63,7 @@ def read_beside(folder: Path) -> dict[str, Any]:
         added = _object(folder / ADDED)
         if added:
             config["added_tokens_decoder"] = _with_flags(added, config, folder / ADDED)
+            config[WITHOUT_FLAGS] = True
     model = _object(folder / MODEL)
     config["model_type"] = model.get("model_type")
     if not config.get("tokenizer_class"):
@@ -98,11 +109,11 @@ def rebuilt_class(config: Mapping[str, Any], byte_level: bool) -> str:
         chosen = "" if not of_model else of_model if model_type in WRONG_CLASSES else named
     else:
         chosen = named or of_model or ""
-    return chosen if chosen in (LLAMA, QWEN2, GPT2) else ""
+    return chosen if chosen in (LLAMA, CODE_LLAMA, QWEN2, GPT2) else ""
 
 
-def metaspace_of(config: Mapping[str, Any]) -> str:
-    """Where `LlamaTokenizer` puts a "▁" of its own: "first", "always" or "never"."""
+def metaspace_of(config: Mapping[str, Any], rebuilt: str = LLAMA) -> str:
+    """Where `LlamaTokenizer` or `CodeLlamaTokenizer` puts a "▁" of its own: "first", "always" or "never"."""
     if config.get("add_prefix_space") is False:
         return "never"
-    return "always" if config.get("legacy") is True else "first"
+    return "always" if config.get("legacy") is True and rebuilt == LLAMA else "first"

@@ -9,7 +9,7 @@ from typing import Any
 from ...files.errors import CheckpointError
 from ..bpe.base import Tokenizer
 from .beside import SPACES_KEY
-from .vocabulary import NAMED
+from .vocabulary import NAMED, own_names
 
 
 def begin_and_end(
@@ -43,7 +43,7 @@ def begin_and_end(
     names = {"bos_token": bos, "eos_token": eos}
     for key in names:
         if key in config:
-            names[key] = _token_text(config[key])
+            names[key] = _token_text(config[key]) or None
         if names[key] is not None and names[key] not in ids:
             raise CheckpointError(path, key, f"{names[key]!r} is not in the vocabulary")
     wanted = config.get("add_bos_token")
@@ -66,7 +66,8 @@ def _token_text(value: Any) -> str | None:
 def named_tokens(config: Mapping[str, Any]) -> dict[str, str]:
     """The special tokens that the configuration names, by their names."""
     further = config.get("extra_special_tokens")
-    entries = {name: config.get(name) for name in NAMED} | (further if isinstance(further, dict) else {})
+    entries = {name: config.get(name) for name in (*NAMED, *own_names(config))}
+    entries |= further if isinstance(further, dict) else {}
     return {name: text for name, value in entries.items() if (text := _token_text(value)) is not None}
 
 
@@ -95,18 +96,18 @@ _KEPT_LISTS = ("additional_special_tokens", "extra_special_tokens")
 
 def kept_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings without which the same file would be another tokenizer."""
-    return {key: config[key] for key in (*_KEPT, *_KEPT_LISTS) if config.get(key) is not None}
+    return {key: config[key] for key in (*_KEPT, *_KEPT_LISTS, *own_names(config)) if config.get(key) is not None}
 
 
 def tokenizer_config(tokenizer: Tokenizer, tokenizer_class: str) -> dict[str, Any]:
     """The content of a `tokenizer_config.json` for the tokenizer."""
-    bos, eos = (None if id_ is None else tokenizer.pieces[id_] for id_ in (tokenizer.bos_id, tokenizer.eos_id))
+    ids = {"bos_token": tokenizer.bos_id, "eos_token": tokenizer.eos_id}
+    missing = [name for name, id_ in ids.items() if id_ is None]
     config: dict[str, Any] = {
         **{name: text for name, text in tokenizer.named_tokens.items() if name in NAMED},
         "tokenizer_class": tokenizer_class,
         **(tokenizer.source_settings if tokenizer.source is not None else {}),
-        "bos_token": bos,
-        "eos_token": eos,
+        **dict.fromkeys(missing),  # as opposed to not being named: then a usual one counts
         "add_bos_token": tokenizer.add_bos,
         "add_eos_token": False,
         "clean_up_tokenization_spaces": False,

@@ -38,6 +38,10 @@ PRE = {
     **dict.fromkeys(("gpt-2", "phi-2", "mpt", "olmo", "jais", "trillion", "exaone4", "modern-bert"), "gpt-2"),
     "default": "default",
 }
+# Tokens that end an answer by their text, whatever type a file gives them: older converters wrote them as plain
+# vocabulary, and llama.cpp corrects it (src/llama-vocab.cpp, "control-looking token").
+ENDS = TURN_ENDS | {"</s>", "<eos>", "[EOS]", "<|end_of_text|>", "<EOT>", "_<EOT>", "[EOT]", "<end_of_utterance>"}
+ENDS |= {"<｜end▁of▁sentence｜>", "<|return|>", "<|call|>", "<|calls|>", "<|flush|>", "<|tool_response>", "[e~["}
 IGNORE_MERGES = ("llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral", "lfm2")  # and begin with BOS
 
 
@@ -121,7 +125,8 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any], path: PathOrName = "GGUF") 
     for id_, kind in enumerate(types):
         if kind not in TOKEN_TYPES:
             raise CheckpointError(path, "tokenizer.ggml.token_type", f"token {id_} has the unknown type {kind}")
-    stops = (data.id(f"tokenizer.ggml.{name}_token_id", len(tokens)) for name in ("eot", "eom"))
+    stops = [data.id(f"tokenizer.ggml.{name}_token_id", len(tokens)) for name in ("eot", "eom")]
+    stops += [id_ for id_, text in enumerate(tokens) if text in ENDS]
     settings: dict[str, Any] = {
         "bos_id": data.id("tokenizer.ggml.bos_token_id", len(tokens)),
         "eos_id": data.id("tokenizer.ggml.eos_token_id", len(tokens)),
@@ -233,7 +238,7 @@ def gguf_metadata(tokenizer: Tokenizer) -> dict[str, Any]:
     if extra is not None:
         metadata[EXTRA_KEY] = extra
     ids = {"bos": tokenizer.bos_id, "eos": tokenizer.eos_id, "unknown": tokenizer.unk_id}
-    unnamed = [id_ for id_ in tokenizer.stop_ids if id_ != tokenizer.eos_id and tokenizer.pieces[id_] not in TURN_ENDS]
+    unnamed = [id_ for id_ in tokenizer.stop_ids if id_ != tokenizer.eos_id and tokenizer.pieces[id_] not in ENDS]
     ids |= dict(zip(("eot", "eom"), sorted(unnamed)))  # ends of turn that their text does not give away
     metadata |= {f"tokenizer.ggml.{name}_token_id": id_ for name, id_ in ids.items() if id_ is not None}
     if tokenizer.chat_template is not None:

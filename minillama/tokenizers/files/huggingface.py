@@ -17,8 +17,8 @@ from ..bpe.added_tokens import AddedToken
 from ..bpe.base import Tokenizer, TokenType
 from ..bpe.byte_level import ByteLevelBPE
 from ..bpe.sentencepiece import Piece, SentencePieceBPE, is_byte_piece
-from .beside import GPT2, LLAMA, QWEN2, metaspace_of, rebuilt_class
-from .configuration import begin_and_end, kept_settings
+from .beside import CODE_LLAMA, DEFAULTS, GPT2, LLAMA, QWEN2, WITHOUT_FLAGS, metaspace_of, rebuilt_class
+from .configuration import begin_and_end, kept_settings, named_tokens
 from .huggingface_stages import (
     ByteLevelStages,
     SpaceStages,
@@ -28,18 +28,12 @@ from .huggingface_stages import (
     read_spaces,
 )
 from .validation import MAX_MERGES, MAX_PIECES, blame, expect, read_json
-from .vocabulary import NAMED, Vocabulary, add_configured, added_token
+from .vocabulary import NAMED, Vocabulary, add_configured, added_token, as_object
 
 PathOrName = str | PathLike[str]
 # Where no tokenizer_config.json says what begins and ends a text.
 USUAL_BOS = ("<s>", "<|begin_of_text|>")
 USUAL_EOS = ("</s>", "<|endoftext|>", "<|end_of_text|>")
-# What a class of `transformers` has where tokenizer_config.json says nothing.
-DEFAULTS: dict[str, dict[str, str]] = {
-    LLAMA: {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"},
-    QWEN2: {"eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>", "pad_token": "<|endoftext|>"},
-    GPT2: {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"},
-}
 
 
 def parse_tokenizer_json(
@@ -68,36 +62,33 @@ def parse_tokenizer_json(
         if model.get(option):
             raise CheckpointError(path, f"model.{option}", f"{model[option]!r} is not supported")
     rebuilt = rebuilt_class(config or {}, has_byte_level(root))
-    named = {**DEFAULTS.get(rebuilt, {}), **(config or {})}
     vocabulary = _vocabulary(root, model, path)
+    config = _with_own_flags(config or {}, vocabulary)
+    named = {**DEFAULTS.get(rebuilt, {}), **config}
     add_configured(vocabulary, named)
     if rebuilt == QWEN2:  # which adds its named tokens once more, without flags
         for name in NAMED:
             if named.get(name):
                 text = added_token(named[name], path, name).text
                 vocabulary.add(AddedToken(-1, text, special=True), name)
-    prefix = post_processor_prefix(root.get("post_processor"))
-    if prefix is not None or root.get("post_processor") is not None:
-        named.pop("add_bos_token", None)  # as in `transformers`: the post-processor decides
-    usual = [next((text for text in texts if text in vocabulary.ids), None) for texts in (USUAL_BOS, USUAL_EOS)]
-    settings = begin_and_end(
-        named, vocabulary.pieces, path, bos=prefix or usual[0], eos=usual[1], add_bos=prefix is not None
-    )
+    settings = _begin_and_end(root, named, vocabulary, path, rebuilt)
     if model.get("byte_fallback"):
         vocabulary.mark_unknown(named.get("unk_token"))
-    settings["added"] = vocabulary.tokens()
     rules = _merges(model, path)
     tokenizer: Tokenizer
-    if rebuilt == LLAMA or (rebuilt != QWEN2 and model.get("byte_fallback")):
-        scheme = metaspace_of(named)
-        ours = SpaceStages(scheme, True, False, scheme != "never")
-        stages = ours if rebuilt == LLAMA else read_spaces(root, path)
+    if rebuilt in (LLAMA, CODE_LLAMA):
+        scheme = metaspace_of(named, rebuilt)
+        stages = SpaceStages(scheme, True, False, rebuilt == CODE_LLAMA or scheme != "never")
+        tokenizer = _sentencepiece(stages, model, vocabulary, rules, settings, path)
+    elif rebuilt != QWEN2 and model.get("byte_fallback"):
+        stages = read_spaces(root, path)
         tokenizer = _sentencepiece(stages, model, vocabulary, rules, settings, path)
     else:
         steps = ByteLevelStages("qwen2", True) if rebuilt == QWEN2 else read_byte_level(root, path)
         _check_rebuilding(rebuilt, steps, named, path)
         tokenizer = _byte_level(steps, model, vocabulary, rules, settings, path, rebuilt)
-    tokenizer.source_settings = kept_settings(config or {})
+    tokenizer.named_tokens = named_tokens(named)
+    tokenizer.source_settings = kept_settings(config)
     tokenizer.source = ("tokenizer.json", data)
     return tokenizer
 
@@ -144,6 +135,29 @@ def _merges(model: dict[str, Any], path: PathOrName) -> list[tuple[str, str]]:
                 continue
         raise CheckpointError(path, f"model.merges[{n}]", f"expected two pieces, found {rule!r}")
     return merges
+
+
+def _with_own_flags(config: Mapping[str, Any], vocabulary: Vocabulary) -> Mapping[str, Any]:
+    """The configuration with the file's own added tokens in place of those that it names without flags."""
+    if not config.get(WITHOUT_FLAGS):
+        return config
+    own = {str(token.id): as_object(token) for token in vocabulary.tokens()}
+    return {**config, "added_tokens_decoder": {**config["added_tokens_decoder"], **own}}
+
+
+def _begin_and_end(
+    root: Mapping[str, Any], config: Mapping[str, Any], vocabulary: Vocabulary, path: PathOrName, rebuilt: str
+) -> dict[str, Any]:
+    """The settings of a tokenizer but for its vocabulary: as in `transformers`, the post-processor alone adds BOS."""
+    prefix = post_processor_prefix(root.get("post_processor"), path)
+    if rebuilt == CODE_LLAMA:  # which makes its own post-processor
+        prefix = named_tokens(config).get("bos_token")
+    config = {key: value for key, value in config.items() if key != "add_bos_token"}
+    if prefix is not None:
+        config["bos_token"] = prefix
+    bos, eos = (next((text for text in texts if text in vocabulary.ids), None) for texts in (USUAL_BOS, USUAL_EOS))
+    settings = begin_and_end(config, vocabulary.pieces, path, bos=bos, eos=eos, add_bos=prefix is not None)
+    return settings | {"added": vocabulary.tokens()}
 
 
 # --- the two kinds -------------------------------------------------------------------------

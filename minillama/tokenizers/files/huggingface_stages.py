@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import takewhile
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -154,15 +155,35 @@ def _strips(root: Mapping[str, Any], path: PathOrName) -> bool | None:
     return found[3:] == [strip]
 
 
-def post_processor_prefix(stage: Any) -> str | None:
-    """The special token that the post-processor puts before a text."""
+def post_processor_prefix(stage: Any, path: PathOrName) -> str | None:
+    """The special token that the post-processor puts before a text; what it puts after one is left out.
+
+    Raises
+    ------
+    CheckpointError
+        When it is of another kind, or puts more than one token there.
+    """
+    prefix: list[str] = []
     for part in steps(stage, "processors"):
         template = part.get("single")
-        if part.get("type") == "TemplateProcessing" and isinstance(template, list) and template:
-            token = template[0].get("SpecialToken") if isinstance(template[0], dict) else None
-            if isinstance(token, dict) and isinstance(token.get("id"), str):
-                return token["id"]
-    return None
+        if part.get("type") == "TemplateProcessing" and isinstance(template, list):
+            prefix += takewhile(bool, map(_special_text, template))
+        elif part.get("type") != "ByteLevel":
+            prefix += ["", ""]
+    if len(prefix) > 1:
+        raise CheckpointError(
+            path,
+            "post_processor",
+            f"expected none, ByteLevel, or TemplateProcessing with one token before a text, found {short(stage)}",
+        )
+    return prefix[0] if prefix else None
+
+
+def _special_text(piece: Any) -> str:
+    """The special token that is a part of a template; empty for the text itself."""
+    token = piece.get("SpecialToken") if isinstance(piece, dict) else None
+    text = token.get("id") if isinstance(token, dict) else None
+    return text if isinstance(text, str) else ""
 
 
 def has_byte_level(root: Mapping[str, Any]) -> bool:

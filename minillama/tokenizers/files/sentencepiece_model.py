@@ -24,7 +24,7 @@ from ...files.errors import CheckpointError
 from ..bpe.added_tokens import AddedToken
 from ..bpe.base import TOKEN_TYPES, TokenType
 from ..bpe.sentencepiece import Piece, SentencePieceBPE
-from .beside import LLAMA, SPACES_KEY, metaspace_of, rebuilt_class
+from .beside import CODE_LLAMA, DEFAULTS, LLAMA, SPACES_KEY, metaspace_of, rebuilt_class
 from .configuration import begin_and_end, kept_settings
 from .validation import MAX_PIECES, blame
 from .vocabulary import Vocabulary, add_configured
@@ -103,24 +103,17 @@ def parse(
     bos, eos = (
         text if text in control else None for text in (_text(trainer.get(46), "<s>"), _text(trainer.get(47), "</s>"))
     )
-    as_llama = rebuilt_class(config, False) == LLAMA and config.get(SPACES_KEY) != "sentencepiece"
+    rebuilt = rebuilt_class(config, False)
+    as_llama = rebuilt in (LLAMA, CODE_LLAMA) and config.get(SPACES_KEY) != "sentencepiece"
+    as_llama = as_llama and vocabulary.types.count(TokenType.BYTE) == 256
     extra = config.get("extra_special_tokens") or config.get("additional_special_tokens")
     for token in _own_added(vocabulary, normalized=not as_llama):
         if token.special or not (as_llama and extra):  # `transformers` takes the one list or the other
             vocabulary.added[token.id] = token
-    add_configured(vocabulary, config)
+    add_configured(vocabulary, {**(DEFAULTS[rebuilt] if as_llama else {}), **config})
     settings = begin_and_end(config, vocabulary.pieces, path, bos=bos, eos=eos, add_bos=bos is not None)
     scores = [piece.score for piece in pieces] + [0.0] * (len(vocabulary.pieces) - len(pieces))
-    if as_llama and vocabulary.types.count(TokenType.BYTE) == 256:
-        scheme = metaspace_of(config)
-        merges = _merges([piece.text for piece in pieces])
-        settings |= {"spaces": scheme, "strip_first": scheme != "never", "merges": merges}
-    else:
-        settings |= {
-            "add_dummy_prefix": bool(normalizer.get(3, 1)),
-            "remove_extra_whitespaces": bool(normalizer.get(4, 1)),
-            "escape_whitespaces": bool(normalizer.get(5, 1)),
-        }
+    settings |= _class_spaces(rebuilt, config, pieces) if as_llama else _own_spaces(normalizer)
     with blame(path, "pieces"):
         tokenizer = SentencePieceBPE(
             [Piece(*entry) for entry in zip(vocabulary.pieces, scores, vocabulary.types)],
@@ -132,6 +125,19 @@ def parse(
     tokenizer.source_settings = kept_settings(config)
     tokenizer.source = ("tokenizer.model", data)
     return tokenizer
+
+
+def _class_spaces(rebuilt: str, config: Mapping[str, Any], pieces: list[Piece]) -> dict[str, Any]:
+    """How a class of `transformers` writes spaces and merges."""
+    scheme = metaspace_of(config, rebuilt)
+    strip = rebuilt == CODE_LLAMA or scheme != "never"
+    return {"spaces": scheme, "strip_first": strip, "merges": _merges([piece.text for piece in pieces])}
+
+
+def _own_spaces(normalizer: Mapping[int, Any]) -> dict[str, bool]:
+    """How SentencePiece itself writes spaces."""
+    names = {3: "add_dummy_prefix", 4: "remove_extra_whitespaces", 5: "escape_whitespaces"}
+    return {name: bool(normalizer.get(number, 1)) for number, name in names.items()}
 
 
 def _own_added(vocabulary: Vocabulary, *, normalized: bool) -> list[AddedToken]:

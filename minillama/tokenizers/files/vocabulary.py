@@ -128,9 +128,16 @@ def add_configured(vocabulary: Vocabulary, config: Mapping[str, Any]) -> None:
         if known is None or as_object(known) != as_object(token):
             vocabulary.add(token, field, key)
     present = [(name, token) for name, token in named.items() if token is not None]
+    present += [(name, added_token(config[name], vocabulary.path, name, special=True)) for name in own_names(config)]
     for name, token in [*present, *_extra(vocabulary, config)]:
         if vocabulary.ids.get(token.text) not in vocabulary.added:
             vocabulary.add(token._replace(special=True), name)
+
+
+def own_names(config: Mapping[str, Any]) -> list[str]:
+    """The keys by which a model names special tokens of its own: "image_token", "prefix_token" …"""
+    texts = [key for key, value in config.items() if isinstance(value, str) and value]
+    return [key for key in texts if key.endswith("_token") and key not in NAMED]
 
 
 def _named(vocabulary: Vocabulary, config: Mapping[str, Any], key: str) -> AddedToken | None:
