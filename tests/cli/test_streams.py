@@ -46,6 +46,14 @@ def test_closed_streams(command, code, out, err):
 
 
 @posix
+def test_a_terminal_without_a_width_is_talked_to():
+    for command, code, said in (("info nosuch", 1, b"error: 'nosuch' is neither"), ("--help", 0, b"Usage:")):
+        found = shell(f"$M {command}", COLUMNS="0", LINES="0")
+        assert found[0] == code
+        assert said in found[1] + found[2]
+
+
+@posix
 @needs_full_disk
 @pytest.mark.parametrize("command", [TOKENIZE, "--help"])
 def test_a_full_stdout_is_one_sentence(command):
