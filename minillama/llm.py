@@ -181,7 +181,9 @@ class LLM:
     ) -> list[Generation]:
         """Continue several prompts together; row b as it would go alone with seed + b.
 
-        Options and errors as in `stream`; seed None gives other texts each time.
+        A model of 4 to 8 bits rounds a batch otherwise than one sequence, in the third digit after the point of its
+        logits: there a draw may fall differently; `load(..., exact=True)` keeps to float32. Options and errors as in
+        `stream`; seed None gives other texts each time.
         """
         ids = [self.encode_prompt(prompt) for prompt in prompt_texts(prompts)]
         rows = generate_batch(

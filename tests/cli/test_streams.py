@@ -32,6 +32,9 @@ def shell(command, **environment):
     [
         ("$M generate -n 3 <&-", 1, b"", b"there is no text"),
         ("$M chat -m stories3M <&-", 1, b"", b"there is no text"),
+        ("$M chat -m stories3M </dev/null", 1, b"", b"there is no message"),
+        ("$M chat -m stories3M '  '", 1, b"", b"there is no message"),
+        ("$M tokenize $'caf\\xe9' -m stories3M", 1, b"", b"not UTF-8: found byte 0xe9 at position 3"),
         (f"$M {GENERATE} >&-", 1, b"", b"there is nowhere to write: stdout is closed"),
         (f"$M {TOKENIZE} <&- >&- 2>&-", 1, b"", b""),
         (f"$M {TOKENIZE} 2>&-", 0, b"1 430\n", b""),
