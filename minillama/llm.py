@@ -58,6 +58,8 @@ class LLM:
         self.params, self.config, self.name = params, config, name
         if np.dtype(kv_dtype) not in (np.float32, np.float16):
             raise ValueError(f"keys and values are kept in float32 or float16, not {np.dtype(kv_dtype)}")
+        if not isinstance(ops, Ops):
+            raise TypeError(f"ops must be FAST, REFERENCE or what replace_layer gives, got {ops!r:.80}")
         self._tokenizer, self._kv_dtype, self._exact = tokenizer, np.dtype(kv_dtype), exact
         self.runner = runner_for(params, config, ops, exact=exact)
         self.stop_ids = frozenset(stop_ids) | (frozenset() if tokenizer is None else tokenizer.stop_ids)
@@ -89,6 +91,16 @@ class LLM:
     def session(self, max_seq_len: int | None = None) -> Session:
         """A new sequence on this model."""
         return Session(self.runner, max_seq_len=max_seq_len, kv_dtype=self._kv_dtype)
+
+    def _session_of_this_model(self, session: Session | None) -> Session:
+        """The session given, or a new one; another model's would answer with that model."""
+        if session is None:
+            return self.session()
+        if not isinstance(session, Session):
+            raise TypeError(f"session must be one that session() made, got {session!r:.80} ({type(session).__name__})")
+        if session.runner.config is not self.config:
+            raise ValueError(f"the session belongs to another model than {self.name}: take one of its own session()")
+        return session
 
     def encode_prompt(self, prompt: str) -> list[int]:
         """The ids of a prompt as generation starts from it: BOS where the model expects one.
@@ -169,7 +181,9 @@ class LLM:
     ) -> list[Generation]:
         """Continue several prompts together; row b as it would go alone with seed + b.
 
-        Options and errors as in `stream`; seed None gives other texts each time.
+        A model of 4 to 8 bits rounds a batch otherwise than one sequence, in the third digit after the point of its
+        logits: there a draw may fall differently; `load(..., exact=True)` keeps to float32. Options and errors as in
+        `stream`; seed None gives other texts each time.
         """
         ids = [self.encode_prompt(prompt) for prompt in prompt_texts(prompts)]
         rows = generate_batch(
@@ -258,7 +272,7 @@ class LLM:
             before, after = list(context), list(continuation)
         else:
             raise ValueError("give context and continuation both as text or both as ids")
-        return sequence_logprobs(session or self.session(), before, after)
+        return sequence_logprobs(self._session_of_this_model(session), before, after)
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         if not continuation:
@@ -290,7 +304,7 @@ class LLM:
         """Run a prompt; the stream of tokens that follow, and the texts to stop at. All options are checked before."""
         limit, texts, chosen = token_limit(max_tokens), stop_strings(stop), _chosen_sampling(sampling, settings)
         rng, n_ids = np.random.default_rng(random_seed(seed)), self.tokenizer.vocab_size
-        session = self.session() if session is None else session
+        session = self._session_of_this_model(session)
         with session.held:
             session.continue_with(ids)
             return TokenStream(session, chosen, rng, max_tokens=limit, stop_ids=stop_ids, n_ids=n_ids), texts
@@ -309,6 +323,8 @@ def _start_id(tokenizer: Tokenizer) -> int:
 
 
 def _chosen_sampling(sampling: Sampling | None, settings: Mapping[str, Any]) -> Sampling:
+    if not isinstance(sampling, Sampling | None):
+        raise TypeError(f"sampling must be a Sampling, got {sampling!r:.80}; its fields are options of their own")
     if sampling is not None and settings:
         raise ValueError(f"give either sampling= or its fields, not both: {', '.join(settings)}")
     if unknown := [name for name in settings if name not in Sampling.__dataclass_fields__]:

@@ -74,6 +74,8 @@ def chat(
     """
     sampling = chosen_sampling(temperature, top_k, top_p, min_p, repetition_penalty)
     once = message if message is not None else (None if is_terminal(sys.stdin) else given_text(None, None))
+    if once is not None and not once.strip():
+        raise ValueError('there is no message: give it in quotes ("Why is the sky blue?") or through a pipe')
     with compile_notice():
         llm = load_llm(model, tokenizer, threads, ops, kv_cache)
         llm.chat_template(template)  # an unknown format is reported before the person types

@@ -86,7 +86,9 @@ def _checked(given: str) -> str:
     try:
         given.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"the text given is not UTF-8: found {given[error.start : error.end]!a}") from None
+        code = ord(given[error.start])
+        found = f"byte 0x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"U+{code:04X}"
+        raise ValueError(f"the text given is not UTF-8: found {found} at position {error.start}") from None
     return given
 
 

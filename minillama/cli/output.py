@@ -22,6 +22,10 @@ from .streams import send
 class _Stderr(Console):
     """Says nothing more where stderr takes nothing more: that must not spoil an answer."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._width = self._width or None  # COLUMNS=0 means that nobody knows; rich would show nothing at all
+
     def print(self, *objects: Any, **options: Any) -> None:
         try:
             super().print(*objects, **options)

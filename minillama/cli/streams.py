@@ -29,6 +29,7 @@ def prepare_streams() -> None:
         When stdout is closed: then nothing should be computed.
     """
     _occupy_closed()
+    _forget_no_width()
     if sys.stderr is None:
         sys.stderr = _nowhere()
     _say_everything(sys.stderr, "minillama-escape")
@@ -45,6 +46,13 @@ def _occupy_closed() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
+def _forget_no_width() -> None:
+    """COLUMNS=0, from a terminal that knows no size, would leave `--help` empty."""
+    for name in ("COLUMNS", "LINES"):
+        if os.environ.get(name) == "0":
+            del os.environ[name]
 
 
 def _nowhere() -> Any:

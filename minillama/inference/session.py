@@ -44,6 +44,10 @@ class _Held:
     def __exit__(self, *error: object) -> None:
         self._lock.release()
 
+    def __reduce__(self) -> tuple[type[_Held], tuple[()]]:
+        """A copy of a session, pickled or deep, is nobody's yet."""
+        return _Held, ()
+
 
 class Session:
     """One sequence in a model: feed ids, read logits, go back.
@@ -135,6 +139,7 @@ class Session:
 
     def rewind(self, position: int) -> None:
         """Forget the tokens from `position` on; feed something before reading `logits` again."""
+        position = operator.index(position)
         with self.held:
             if not 0 <= position <= self.position:
                 raise ValueError(f"cannot go back to {position}: the session is at {self.position}")

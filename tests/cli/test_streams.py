@@ -32,6 +32,9 @@ def shell(command, **environment):
     [
         ("$M generate -n 3 <&-", 1, b"", b"there is no text"),
         ("$M chat -m stories3M <&-", 1, b"", b"there is no text"),
+        ("$M chat -m stories3M </dev/null", 1, b"", b"there is no message"),
+        ("$M chat -m stories3M '  '", 1, b"", b"there is no message"),
+        ("$M tokenize $'caf\\xe9' -m stories3M", 1, b"", b"not UTF-8: found byte 0xe9 at position 3"),
         (f"$M {GENERATE} >&-", 1, b"", b"there is nowhere to write: stdout is closed"),
         (f"$M {TOKENIZE} <&- >&- 2>&-", 1, b"", b""),
         (f"$M {TOKENIZE} 2>&-", 0, b"1 430\n", b""),
@@ -43,6 +46,14 @@ def test_closed_streams(command, code, out, err):
     assert found[:2] == (code, out)
     assert err in found[2]
     assert found[2].count(b"\n") == (1 if err else 0)
+
+
+@posix
+def test_a_terminal_without_a_width_is_talked_to():
+    for command, code, said in (("info nosuch", 1, b"error: 'nosuch' is neither"), ("--help", 0, b"Usage:")):
+        found = shell(f"$M {command}", COLUMNS="0", LINES="0")
+        assert found[0] == code
+        assert said in found[1] + found[2]
 
 
 @posix

@@ -164,6 +164,12 @@ def test_what_means_nothing_in_a_language_is_refused_by_name(tmp_path, languages
         check_filters(PipelineSettings((tmp_path,), tmp_path / "out", languages=languages, options=options))
 
 
+def test_codes_as_people_write_them(tmp_path):
+    given = ("DE", "French", "pt-BR", "en_GB", "german")
+    settings = PipelineSettings((tmp_path,), tmp_path / "out", languages=given)
+    assert settings.languages == ("de", "fr", "pt", "en")
+
+
 def test_word_lists_need_blanks(tmp_path):
     words = tmp_path / "words.txt"
     words.write_text("词\n", encoding="utf-8")

@@ -41,7 +41,9 @@ def test_exact_between_marks(kind, value, before, after):
 PHONES = [
     # keys and glue
     ("tel=404-231-8890&x=1", "404-231-8890"),
-    ("?lang=nl&phone=%2B31624107788", "31624107788"),
+    ("?lang=nl&phone=%2B31624107788", "%2B31624107788"),
+    ("To=%2B14155552671&From=x", "%2B14155552671"),
+    ("https://x.org/?to=%2b1%20555%20123%204567", "%2b1%20555%20123%204567"),
     ("home_fax=2410 7788", "2410 7788"),
     ('{"contactPhone": "24107788"}', "24107788"),
     ("mobileNumber = '24107788'", "24107788"),

@@ -44,6 +44,8 @@ WRITERS = {
     "hexadecimal references": references("&#x{:x};"),
     "references escaped again": references("&amp;#{};"),
     "four-digit escapes": references("\\u{:04x}"),
+    "two-digit escapes": references("\\x{:02x}"),
+    "%-escapes": references("%{:02X}"),
     "full width": lambda value: "".join(chr(ord(c) + 0xFEE0) if c not in " " else "\u3000" for c in value),
     "Arabic-Indic digits": with_digits("٠"),
     "Persian digits": with_digits("۰"),
@@ -104,7 +106,8 @@ def test_addresses(text, value):
     "text",
     bench.listed(
         """
-        git@github.com:user/repo.git | ssh -T git@github.com | ssh://git@gitlab.com/u/r.git | git clone
+        git@github.com:user/repo.git | ssh -T git@github.com | ssh://git@gitlab.com/u/r.git |
+        [user@host.example.com ~]$ ls | [root@db.example.com /var/log]# tail | git clone
         hg@bitbucket.org:a/b | git&#64;github.com:user/repo.git | scp a.txt deploy@web.example.org:/srv/x | rsync x
         me@host.example.org:backup/ | rsync -a u@h.example.org::mod/x | scp dump@db.example.com:dump.sql . |
         user@host.xz:~/x | git@ssh.dev.azure.com:v3/o/p/r | card 1234 5678 9012 3456 | card number 4111 1111 1111 1112
@@ -130,7 +133,7 @@ def test_lookalikes_are_left_alone(text):
         ("The product is good. SSN 219-45-6789", "US_SSN", "219-45-6789"),
         ("4111 1111 1111 1111 and 5500 0000 0000 0004", "CREDIT_CARD", "4111 1111 1111 1111"),
         ("Tel\u200b555-123-4567", "PHONE_NUMBER", "555-123-4567"),
-        ("tel:%2B1%20555%20123%204567", "PHONE_NUMBER", "1%20555%20123%204567"),
+        ("tel:%2B1%20555%20123%204567", "PHONE_NUMBER", "%2B1%20555%20123%204567"),
     ],
 )
 def test_still_found_beside_them(text, kind, value):
@@ -174,3 +177,10 @@ def test_time_is_linear_in_escapes(piece):
         start = time.process_time()
         find_personal_data(variant)
         assert time.process_time() - start < 5.0
+
+
+@pytest.mark.parametrize("gap", ["  ", ".", "\u2013", "&nbsp; ", "\u2009"])
+def test_an_iban_with_other_separators_is_found_by_its_checksum(gap):
+    written = VALUES["IBAN_CODE"].replace(" ", gap)
+    assert [span.text for span in find_personal_data(f"from {written}.")] == [written]
+    assert not find_personal_data(f"from {written.replace('89', '88')}.")

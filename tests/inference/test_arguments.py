@@ -1,5 +1,8 @@
 """What callers give: one mistake in the same words everywhere, and what can only mean one thing is taken as that."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -144,3 +147,46 @@ def test_the_length_of_a_session(llm):
     for wrong, error in ((0, ValueError), (1.5, ValueError), ("a", TypeError)):
         with pytest.raises(error, match="max_seq_len must be a whole number, 1 or more, got"):
             llm.session(wrong)
+
+
+def test_a_session_of_another_model_is_refused(llm):
+    other = minillama.load("stories3M").session()
+    for way in (one, lambda llm, **options: llm.logprobs("a b", " c", **options)):
+        with pytest.raises(ValueError, match="the session belongs to another model than stories3M"):
+            way(llm, session=other)
+        with pytest.raises(TypeError, match="session must be one that session\\(\\) made, got 'x' \\(str\\)"):
+            way(llm, session="x")
+    assert other.position == 0
+
+
+@pytest.mark.parametrize("sampling", [{"temperature": 0}, {}, "greedy", 0], ids=repr)
+def test_settings_of_another_kind(llm, sampling):
+    for way in (one, lambda llm, **options: llm.generate_batch(["Once"], **options)):
+        with pytest.raises(TypeError, match="sampling must be a Sampling, got"):
+            way(llm, sampling=sampling)
+
+
+def test_a_table_of_functions_by_name_is_refused():
+    with pytest.raises(TypeError, match="ops must be FAST, REFERENCE or what replace_layer gives, got 'fast'"):
+        minillama.load("stories3M", ops="fast")
+
+
+@pytest.mark.parametrize("position", [1.0, "1", None])
+def test_a_place_to_go_back_to_of_another_kind_changes_nothing(llm, position):
+    session = llm.session()
+    session.feed([1, 2, 3])
+    with pytest.raises(TypeError):
+        session.rewind(position)
+    assert (session.position, session.cache.lengths.tolist()) == (3, [3])
+    assert np.array_equal(session.step(4), llm.logits([1, 2, 3, 4])[-1])
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda session: pickle.loads(pickle.dumps(session))])
+def test_a_copy_of_a_session_goes_its_own_way(llm, copied):
+    session = llm.session()
+    session.feed([1, 2, 3])
+    with session.held:
+        other = copied(session)
+    assert np.array_equal(other.step(5), session.step(5))
+    other.step(6)
+    assert (session.position, other.position) == (4, 5)

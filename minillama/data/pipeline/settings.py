@@ -59,7 +59,7 @@ class PipelineSettings:
             at = min(later, default=len(self.rules))
             object.__setattr__(self, "rules", (*self.rules[:at], "contamination", *self.rules[at:]))
         _check_rules(self.rules or (), self.options)
-        known_languages(self.languages)
+        object.__setattr__(self, "languages", tuple(language.code for language in known_languages(self.languages)))
         if "contamination" in self.in_order and not self.eval_files:
             raise ValueError("the rule contamination needs texts of evaluation sets: give --eval FILE")
         if self.ending not in ENDINGS:

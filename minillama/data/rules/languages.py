@@ -11,6 +11,7 @@ nothing there: with such a language they are off, and to ask for one by name is 
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -133,18 +134,21 @@ _WITHOUT_STOPS = ("th", "lo")  # a blank ends their sentences
 
 
 def known_languages(codes: tuple[str, ...]) -> tuple[Language, ...]:
-    """The languages of some codes.
+    """The languages of some codes: de, also written DE or German; of pt-BR the language pt.
 
     Raises
     ------
     ValueError
         A code is unknown, or languages with and without blanks are mixed.
     """
-    unknown = [code for code in codes if code not in LANGUAGES]
+    by_name = {language.name.lower(): code for code, language in LANGUAGES.items()}
+    plain = [re.split("[-_]", code.lower())[0] for code in codes]
+    chosen = [by_name.get(code, code) for code in plain]
+    unknown = [given for given, code in zip(codes, chosen) if code not in LANGUAGES]
     if unknown:
         listed = ", ".join(f"{language.code} {language.name}" for _, language in sorted(LANGUAGES.items()))
         raise ValueError(f"language {unknown[0]!r} has no stop words here; known: {listed}")
-    found = tuple(LANGUAGES[code] for code in dict.fromkeys(codes))
+    found = tuple(LANGUAGES[code] for code in dict.fromkeys(chosen))
     if len({language.has_blanks for language in found}) > 1:
         apart = ", ".join(language.name for language in found if not language.has_blanks)
         raise ValueError(f"{apart} has no blanks between words: filter it in a run of its own")

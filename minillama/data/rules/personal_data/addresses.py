@@ -35,6 +35,7 @@ _FORGE = re.compile(
     r"(?:[\w-]+\.){0,3}(?:github|gitlab|bitbucket|codeberg|gitee|sourcehut|sr|azure)\.[a-z]{2,4}", re.IGNORECASE
 )
 _SSH_BEFORE = re.compile(r"(?:ssh|git|sftp|scp|rsync)://$", re.IGNORECASE)
+_SHELL_PROMPT = re.compile(r" [\w~/.-]{1,64}\][#$%]")
 _FILE_SUFFIXES = set(re.findall(r"\w+", "png jpg jpeg gif svg webp css js ts py json html htm xml yaml yml txt md pdf"))
 _BRACKETED = re.compile(
     r"[\[({] ?(?:at|AT|@) ?[\])}] ?[\w-]{1,63}"
@@ -101,8 +102,10 @@ def _quoted_emails(text: str) -> Iterator[Span]:
 
 
 def _of_machine(text: str, start: int, at: re.Match[str], stop: int) -> bool:
-    """Whether user and host are those of ssh or git: a path behind a colon, a scheme, or git's own account."""
+    """Whether user and host are those of ssh or git: a path behind a colon, a prompt, a scheme, git's own account."""
     if _REMOTE_PATH.match(text, stop) or _SSH_BEFORE.search(text, max(0, start - 8), start):
+        return True
+    if text[max(0, start - 1) : start] == "[" and _SHELL_PROMPT.match(text, stop):
         return True
     if text[start : at.start()].lower() not in ("git", "hg"):
         return False

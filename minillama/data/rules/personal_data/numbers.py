@@ -61,13 +61,14 @@ _CARD_SHAPES = {
     (4, 4, 4, 4, 3),
     (4, 5, 6),
 }
+_IBAN_GAP = "(?: {1,2}|[-.\u2013])?"  # between two characters of an IBAN
 _IBAN_HEAD = re.compile(
     r"[0-9]{2}(?<=[A-Za-z]{2}[0-9]{2})(?:(?<=(?<![^\W_])....)|(?<=IBAN....)|(?<=\\[nrt]....)|(?<=%20....))"
-    r"(?=[ -]?[A-Za-z0-9]{2})"
+    rf"(?={_IBAN_GAP}[A-Za-z0-9]{{2}})"
 )
 _GLUED_LABEL = re.compile(r"(?<![^\W_])(?:tel|phone|fax|mob|ssn)$", re.IGNORECASE)
 _ESCAPED = re.compile(rf"{ESCAPED}$|(?<=\\u00a)$|(?<=%2B)$")
-_IBAN_TAIL = {n: re.compile(rf"(?:[ -]?[A-Za-z0-9]){{{n - 4}}}(?![^\W_])") for n in set(IBAN_LENGTH.values())}
+_IBAN_TAIL = {n: re.compile(rf"(?:{_IBAN_GAP}[A-Za-z0-9]){{{n - 4}}}(?![^\W_])") for n in set(IBAN_LENGTH.values())}
 _IBAN_OF_OTHER_LENGTH = re.compile(r"[0-9A-Z]{10,30}+(?![0-9A-Za-z])")
 _IBAN_PRINTED = re.compile(
     r"(?:[A-Z0-9]+|[a-z0-9]+|[A-Z0-9]{4}(?:([ -])[A-Z0-9]{4})(?:\1[A-Z0-9]{4})*(?:\1[A-Z0-9]{1,3})?)"
@@ -237,7 +238,7 @@ def ibans(text: str) -> Iterator[Span]:
                 yield Span("IBAN_CODE", start, tail.end(), text[start : tail.end()])  # mistyped, or made up
             continue
         written = text[start : tail.end()]
-        valid = iban_valid(written.replace(" ", "").replace("-", ""))
+        valid = iban_valid("".join(character for character in written if character.isalnum()))
         if valid or (_IBAN_PRINTED.fullmatch(written) and nearest(text, start, IBAN_WORDS, NOT_CARD_WORDS) > 0):
             yield Span("IBAN_CODE", start, tail.end(), written)
 

@@ -5,14 +5,13 @@ An address can be written so that rules for plain text miss it: ``john&#64;examp
 The rules stay as they are and read a twin of the text, in which
 
 - character references of HTML (``&#64;``, ``&#x40;``, ``&commat;``), %-escapes, both also escaped again
-  (``&amp;#64;``, ``%2540``), and ``\\u0040`` are the character they stand for;
+  (``&amp;#64;``, ``%2540``), ``\\u0040`` and ``\\x40`` are the character they stand for;
 - decimal digits of every script and the full-width forms of letters and of the marks of addresses are ASCII;
 - blanks of every width are a blank, hyphens that do not break are a hyphen;
 - invisible characters are gone (and since they may also separate, a second twin has them as they were);
 - a blank stands where Chinese, Japanese, Korean, Thai, Lao, Khmer or Burmese letters touch ASCII ones, because
   those languages put none around an address.
 
-``%2B`` stays: a plus sign in front of a number is told from its label without it, as everywhere in a query.
 What is found in a twin is claimed in the text with its whole spelling.
 """
 
@@ -41,7 +40,7 @@ _ESCAPES = (
     r"(?<=&)(?:amp;)*+"
     r"(?:#0*+[1-9][0-9]{0,6}+(?![0-9])|#[xX]0*+[1-9a-fA-F][0-9a-fA-F]{0,5}+(?![0-9a-fA-F])|[A-Za-z]{2,31}(?=;));?"
     r"|(?<=%)(?:25)*[0-9A-Fa-f]{2}(?:%(?:25)*[0-9A-Fa-f]{2})*+"
-    r"|(?<=\\)u[0-9A-Fa-f]{4}"
+    r"|(?<=\\)(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2})"
 )
 # Everything begins with one class of characters without categories, so that `re` skips to it quickly.
 _IN_ASCII = re.compile(rf"[&%\\](?:{_ESCAPES})")
@@ -97,7 +96,7 @@ class Twin(NamedTuple):
 def twins(text: str) -> list[Twin]:
     """The plain twins of a text: none where it is plain already, two where it has invisible characters."""
     if text.isascii():
-        if "%" not in text and "&" not in text and "\\u" not in text:
+        if "%" not in text and "&" not in text and "\\u" not in text and "\\x" not in text:
             return []
         pattern = _IN_ASCII
     else:
@@ -205,7 +204,7 @@ def _percent(match: re.Match[str]) -> list[tuple[int, int, str]]:
     found, at = [], 0
     for character in octets.decode("utf-8", "surrogateescape"):
         width = 1 if "\udc80" <= character <= "\udcff" else len(character.encode())
-        plain = None if character == "+" else _spelt(character)
+        plain = _spelt(character)
         if plain is not None:
             found.append((escapes[at].start(), escapes[at + width - 1].end(), plain))
         at += width
