@@ -282,7 +282,7 @@ def test_null_does_not_round_the_bounds_of_yarn(saved):
 REFUSED = [
     ("llama", {"rope_scaling": {"rope_type": "longrope", "factor": 2.0}}, "rope_type: expected one of 'default'"),
     ("llama", {"rope_parameters": {"rope_type": "linear", "rope_theta": 10000.0}}, "factor: is missing"),
-    ("llama", {"rope_parameters": {"rope_type": "linear", "factor": 0}}, "factor .* must be a positive number below 3e.38, got 0"),
+    ("llama", {"rope_parameters": {"rope_type": "linear", "factor": 0}}, "factor .* must be a positive number below"),
     ("llama3", {"rope_parameters": {**LLAMA3, "high_freq_factor": 1.0}}, "must be above low_freq_factor"),
     ("mistral", {"sliding_window": -4}, "sliding_window: expected a positive integer"),
     ("mistral", {"layer_types": ["sliding_attention", "full_attention"]}, "layer_types"),
