@@ -13,6 +13,7 @@ from typing import Any
 # A file that asks for more is damaged, not a model.
 MAX_SEQ_LEN_LIMIT = 1 << 24
 N_LAYERS_LIMIT = 1 << 12
+LARGEST_NUMBER = 3e38  # float32 ends above it: tables of RoPE, and keys of GGUF files
 
 
 def swiglu_hidden_dim(dim: int, multiple_of: int, multiplier: float | None = None) -> int:
@@ -88,8 +89,10 @@ class RopeScaling:
             positive |= {"original_max_seq_len": self.original_max_seq_len}
         positive |= {f"factors[{i}]": number for i, number in enumerate(self.factors)}
         for name, number in positive.items():
-            if not (math.isfinite(number) and number > 0):
-                raise ValueError(f"{name} of RoPE scaling must be a positive number, got {number!r}")
+            if not 0 < number < LARGEST_NUMBER:
+                raise ValueError(
+                    f"{name} of RoPE scaling must be a positive number below {LARGEST_NUMBER:g}, got {number!r}"
+                )
         if self.kind == "llama3" and self.low_freq_factor >= self.high_freq_factor:
             raise ValueError(
                 f"high_freq_factor must be above low_freq_factor {self.low_freq_factor}, got {self.high_freq_factor}"
@@ -182,8 +185,11 @@ class ModelConfig:
             raise ValueError(f"n_layers must be at most {N_LAYERS_LIMIT}, got {self.n_layers}")
         if not (math.isfinite(self.norm_eps) and 0 <= self.norm_eps < 1):
             raise ValueError(f"norm_eps must be in [0, 1), got {self.norm_eps!r}")
-        if not (math.isfinite(self.rope_theta) and self.rope_theta >= 1):
-            raise ValueError(f"rope_theta must be a finite number of at least 1, got {self.rope_theta!r}")
+        if not 1 <= self.rope_theta < LARGEST_NUMBER:
+            raise ValueError(
+                f"rope_theta must be at least 1 and below {LARGEST_NUMBER:g}, a number of float32, "
+                f"got {self.rope_theta!r}"
+            )
         if not 0 <= self.sliding_window < 1 << 31:
             raise ValueError(f"sliding_window must be 0 or a number of positions, got {self.sliding_window!r}")
         n_factors = len(self.rope_scaling.factors) if self.rope_scaling else 0

@@ -11,6 +11,7 @@ with nothing else changed and no global switch.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -221,7 +222,31 @@ def _on_plain_arrays(name: str, function: Callable[..., Any]) -> Callable[..., A
             return unpacked[id(weight)][1]
 
         return lambda x, weight: function(x, plain(weight))
-    return function
+    return _refusing_a_window(function) if name == "attention" and not _takes_window(function) else function
+
+
+def _takes_window(function: Callable[..., Any]) -> bool:
+    """Whether the fifth argument of an attention function is `window`, and not something of its own."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # a builtin without a signature
+        return False
+    any_number = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
+    return any_number or (len(parameters) > 4 and parameters[4].name == "window")
+
+
+def _refusing_a_window(function: Callable[..., Any]) -> Callable[..., Any]:
+    """An attention function of LLaMA 2, which sees every key: wrong where a sliding window hides some."""
+
+    def attention(*arguments: Any) -> Any:
+        if len(arguments) > 4:
+            raise ValueError(
+                f"your attention takes no window, and from token {arguments[4] + 1} on this model's sliding window of "
+                f"{arguments[4]} hides keys: take `window` as a fifth argument, or a shorter text"
+            )
+        return function(*arguments)
+
+    return attention
 
 
 def _used_rows(tokens: Any, weight: Any) -> tuple[Any, Any]:

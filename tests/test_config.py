@@ -110,8 +110,9 @@ def test_frozen():
         ({"head_dim": 3}, "head_dim must be even"),
         ({"norm_eps": -1e-5}, "norm_eps must be in"),
         ({"norm_eps": float("nan")}, "norm_eps must be in"),
-        ({"rope_theta": float("inf")}, "rope_theta must be a finite number"),
-        ({"rope_theta": 0.0}, "rope_theta must be a finite number"),
+        ({"rope_theta": float("inf")}, "rope_theta must be at least 1 and below"),
+        ({"rope_theta": 0.0}, "rope_theta must be at least 1 and below"),
+        ({"rope_theta": 1e299}, "rope_theta must be at least 1 and below"),
     ],
 )
 def test_bad_numbers_are_named(change, message):

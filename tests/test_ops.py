@@ -1,6 +1,7 @@
 """A layer of one's own: it runs the model, it trains, and what does not fit is named."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -232,6 +233,33 @@ def test_wrong_results_are_named(returned, message):
     llm = LLM(PARAMS, CONFIG, None, ops=replace_layer("rmsnorm", forward=lambda *_: returned))
     with pytest.raises(ValueError, match=f"your rmsnorm .*{message}"):
         llm.session().feed([1, 2])
+
+
+def with_a_switch(q, k, v, positions, causal=True):
+    return attention(q, k, v, positions)
+
+
+def with_a_window(q, k, v, positions, window=1 << 62):
+    return REFERENCE.attention_forward(q, k, v, positions, window)[0]
+
+
+@pytest.mark.parametrize("forward", [attention, with_a_switch])
+def test_an_attention_of_llama2_says_what_it_cannot_see(forward):
+    """Right as long as a sliding window hides nothing; then one sentence, and no wrong logits."""
+    config = replace(CONFIG, sliding_window=8)
+    session = LLM(PARAMS, config, None, ops=replace_layer("attention", forward=forward)).session()
+    session.feed(range(8))
+    with pytest.raises(ValueError, match=r"your attention takes no window, and from token 9 on .* window of 8 hides"):
+        session.step(8)
+    assert session.position == 8
+
+
+@pytest.mark.parametrize("forward", [with_a_window, lambda *arguments: with_a_window(*arguments)])
+def test_an_attention_with_a_window_gets_it(forward):
+    config, ids = replace(CONFIG, sliding_window=8), np.arange(30)
+    found = LLM(PARAMS, config, None, ops=replace_layer("attention", forward=forward)).logits(ids)
+    expected = LLM(PARAMS, config, None, ops=REFERENCE).logits(ids)
+    assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("returned", [None, np.ones(3), ([1.0], None)])

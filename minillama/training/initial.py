@@ -43,7 +43,11 @@ class Initial:
         """
         there, here = self.config.described(), config.described()
         del there["max_seq_len"]
-        wrong = [f"{name} {value} there, {here[name]} here" for name, value in there.items() if value != here[name]]
+        wrong = [
+            f"{name} {value} there, {here.get(name, 'none')} here"
+            for name, value in there.items()
+            if value != here.get(name)
+        ]
         if wrong:
             raise ValueError(
                 f"[run] init_from {self.source} does not fit [model]: {'; '.join(wrong)}. "

@@ -271,10 +271,18 @@ def test_old_and_new_spelling_of_scaling(saved):
         config_of(folder, rope_scaling={"type": "linear", "factor": 8.0})
 
 
+def test_null_does_not_round_the_bounds_of_yarn(saved):
+    """To transformers an absent `truncate` is true, and `null` false."""
+    folder = saved("yarn")[0]
+    rope = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 32}
+    found = [config_of(folder, rope_parameters=rope | more) for more in ({}, {"truncate": None}, {"truncate": False})]
+    assert [config.rope_scaling.truncate for config in found] == [True, False, False]
+
+
 REFUSED = [
     ("llama", {"rope_scaling": {"rope_type": "longrope", "factor": 2.0}}, "rope_type: expected one of 'default'"),
     ("llama", {"rope_parameters": {"rope_type": "linear", "rope_theta": 10000.0}}, "factor: is missing"),
-    ("llama", {"rope_parameters": {"rope_type": "linear", "factor": 0}}, "factor .* must be a positive number, got 0"),
+    ("llama", {"rope_parameters": {"rope_type": "linear", "factor": 0}}, "factor .* must be a positive number below"),
     ("llama3", {"rope_parameters": {**LLAMA3, "high_freq_factor": 1.0}}, "must be above low_freq_factor"),
     ("mistral", {"sliding_window": -4}, "sliding_window: expected a positive integer"),
     ("mistral", {"layer_types": ["sliding_attention", "full_attention"]}, "layer_types"),

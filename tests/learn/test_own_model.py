@@ -98,6 +98,23 @@ def test_a_wrong_function_is_traced_to_its_first_place(solved, llm, id):
     assert id in found.text
 
 
+def test_a_trace_in_a_model_with_norms_of_queries_and_keys(solved):
+    config = ModelConfig(dim=16, n_layers=2, n_heads=2, hidden_dim=8, vocab_size=9, max_seq_len=8, qk_norm=True)
+    llm = LLM(init_params(config, np.random.default_rng(0)), config, None)
+    own = own_ops(find_workspace(solved), only="rope_interleaved")
+    calls = iter(range(99))
+
+    def late(*args):
+        y, saved = FAST.rope_forward(*args)
+        return (2 * y if next(calls) == 3 else y), saved
+
+    own.ops = FAST._replace(rope_forward=late)
+    tracer = Tracer(own, llm.params)
+    llm.use_ops(tracer.ops)
+    llm.session().feed([1, 2, 3])
+    assert "in layer 1 (keys)" in tracer.found.text
+
+
 def test_right_functions_leave_no_trace(solved, llm):
     tracer = Tracer(own_ops(find_workspace(solved)), llm.params)
     text_on(llm, tracer.ops, n=3)

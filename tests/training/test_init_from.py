@@ -1,5 +1,6 @@
 """A run that starts from another model: its weights, a fresh optimizer, and one clear error where it does not fit."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -7,8 +8,10 @@ import pytest
 from tiny_run import go, kept, record, sentences, stop_at, tiny_tokenizer, write_config
 
 from minillama.checkpoints.convert import convert_checkpoint
-from minillama.checkpoints.native import read_native
+from minillama.checkpoints.native import read_native, write_native
+from minillama.config import named_config
 from minillama.data.shards.reading import write_shards
+from minillama.params import init_params
 from minillama.tokenizers import save_tokenizer
 from minillama.training.pretraining import prepare
 from minillama.training.run_folder import RunFolder
@@ -116,6 +119,16 @@ def test_what_does_not_fit_is_said_before_anything_is_made(data, first, tmp_path
         read_settings(config_from(data, first, name="number", **{f'init_from = "{first}"': "init_from = 3"}))
     with pytest.raises(SettingsError, match=r"\[model\] is missing: .*or \[run\] init_from"):
         read_settings(config_from(data, first, name="empty", **{f"[model]\n{MODEL}": "", f'init_from = "{first}"': ""}))
+
+
+def test_a_window_that_hides_nothing(data, tmp_path):
+    """Mistral with a window as long as its context is a LLaMA 2; its field is in no named size."""
+    size = named_config("stories260K")
+    config = dataclasses.replace(size, sliding_window=size.max_seq_len)
+    write_native(tmp_path / "model", config, init_params(config, np.random.default_rng(0)))
+    path = config_from(data, tmp_path / "model", **{MODEL: 'size = "stories260K"\n'})
+    with pytest.raises(ValueError, match=r"does not fit \[model\]: sliding_window 512 there, none here"):
+        prepare(read_settings(path))
 
 
 def test_another_tokenizer_is_refused(data, first, tmp_path):

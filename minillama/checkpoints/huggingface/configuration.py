@@ -212,7 +212,7 @@ def _scaling(rope: Fields, fields: Fields, max_seq_len: int) -> RopeScaling | No
         given |= {
             key: rope.number(key, default) or default for key, default in (("beta_fast", 32.0), ("beta_slow", 1.0))
         }
-        given |= {"truncate": rope.boolean("truncate", True)}
+        given |= {"truncate": rope.boolean("truncate", "truncate" not in rope.values)}  # null is false there
         given |= {"attention_factor": _attention_factor(rope, given["factor"])}
     elif rope.number("attention_factor", 1.0) != 1:
         raise rope.error("attention_factor", f"expected 1 for {rule!r}, found {rope.number('attention_factor')}")

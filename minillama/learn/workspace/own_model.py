@@ -219,7 +219,12 @@ class Tracer:
 class _Place:
     """Where in the model the computation is: the last weight that was used says it."""
 
-    _WORDS: Mapping[str, str] = {"attention_norm": "before attention", "ffn_norm": "before the feed-forward layer"}
+    _WORDS: Mapping[str, str] = {
+        "attention_norm": "before attention",
+        "ffn_norm": "before the feed-forward layer",
+        "q_norm": "of queries",
+        "k_norm": "of keys",
+    }
 
     def __init__(self, names: dict[int, str]) -> None:
         self._names = names
@@ -244,8 +249,8 @@ class _Place:
         """The layer and the words for the place of an operation that has just been called."""
         if entry == "embedding_forward":
             return None, "at the embedding"
-        _, _, rest = self._last.partition("layers.")
-        if not rest:
+        tree, _, rest = self._last.partition(".")
+        if tree not in ("layers", "extras"):  # of a relative of LLaMA 2 its norms of queries and keys
             return None, "after the last layer" if self._last else ""
         number, _, weight = rest.partition(".")
         detail = ""
