@@ -307,6 +307,23 @@ def test_what_is_not_computed_is_refused_by_name(saved, kind, changes, message):
         config_of(saved(kind)[0], **changes)
 
 
+def test_heads_that_do_not_divide_the_width_are_written_as_mistral(tmp_path, rng):
+    """LlamaConfig refuses them; a Mistral without a window computes the same."""
+    from minillama.checkpoints.native import write_native
+
+    config = ModelConfig(dim=60, n_layers=1, n_heads=8, head_dim=8, hidden_dim=48, vocab_size=40, max_seq_len=64)
+    params = init_params(config, rng)
+    write_native(tmp_path / "own", config, params)
+    convert_checkpoint(tmp_path / "own", tmp_path / "hf", folder_format="huggingface")
+    ids = rng.integers(0, 40, 20)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf", dtype=torch.float32)
+    assert isinstance(theirs, transformers.MistralForCausalLM)
+    with torch.no_grad():
+        logits = theirs(torch.tensor(ids[None])).logits[0].numpy()
+    assert largest_error(forward(params, config, ids)[0][0], logits) < 1e-5
+    assert read_huggingface(tmp_path / "hf").config == config
+
+
 def test_swish_is_silu(saved):
     folder = saved("llama")[0]
     assert config_of(folder, hidden_act="swish") == read_huggingface(folder).config

@@ -142,13 +142,12 @@ def _sliding_window(fields: Fields, family: str, n_layers: int) -> int:
         kinds.add("sliding_attention")
     listed = _layer_kinds(fields, n_layers)
     if listed and family == "mistral" and listed != kinds:
-        raise fields.error(
-            "layer_types", f"transformers ignores them for Mistral; expected {list_names(sorted(kinds))}"
-        )
+        raise fields.error("layer_types", f"expected {list_names(sorted(kinds))} in every layer of such a Mistral")
     kinds = listed or kinds
     if len(kinds) > 1 or (kinds == {"sliding_attention"} and not window):
         found = list_names(sorted(kinds))
-        raise fields.error("layer_types", f"expected the same attention in every layer, found {found}")
+        lacking = "" if window else ", and no sliding window in use"
+        raise fields.error("layer_types", f"expected the same attention in every layer, found {found}{lacking}")
     return window if kinds == {"sliding_attention"} else 0
 
 

@@ -110,15 +110,17 @@ def _family(config: ModelConfig) -> str:
     """The model of transformers that has what this one has."""
     attention = (config.qkv_bias, config.out_bias)
     window = 0 < config.sliding_window < config.max_seq_len
+    uneven = config.dim % config.n_heads > 0  # LlamaConfig wants whole heads, whatever their width
     if config.qk_norm and attention in ((False, False), (True, True)) and not config.mlp_bias:
         return "qwen3"
     if not config.qk_norm and attention == (True, False) and not config.mlp_bias:
         return "qwen2"
-    if not config.qk_norm and attention == (False, False) and not config.mlp_bias and window:
+    if not config.qk_norm and attention == (False, False) and not config.mlp_bias and (window or uneven):
         return "mistral"
-    if not config.qk_norm and attention in ((False, False), (True, True)) and not window:
+    if not config.qk_norm and attention in ((False, False), (True, True)) and not window and not uneven:
         return "llama"
-    raise ValueError(f"transformers has no model with {' and '.join(config.beyond_llama2)}, so none is written")
+    found = config.beyond_llama2 + ((f"dim {config.dim} and {config.n_heads} heads",) if uneven else ())
+    raise ValueError(f"transformers has no model with {' and '.join(found)}, so none is written")
 
 
 def _rope_scaling(config: ModelConfig) -> dict[str, Any] | None:
