@@ -77,7 +77,7 @@ DISGUISES = {
     "zeros": (bytes(5000), "zeros", "interrupted"),
     "link": (b"../../blobs/0123456789abcdef", "link", "Hub's cache"),
     "resource fork": (b"\0\5\x16\7\0\2\0\0Mac OS X" + bytes(50), "macOS"),
-    "gzip": (gzip.compress(b"x" * 100), "gzip", "unpack"),
+    "gzip": (gzip.compress(b"x" * 100, mtime=0), "gzip", "unpack"),
     "bzip2": (bz2.compress(b"x" * 100), "bzip2", "unpack"),
     "xz": (lzma.compress(b"x" * 100), "xz", "unpack"),
     "tar": (tar(), "tar archive", "unpack"),
