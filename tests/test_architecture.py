@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "tokenizers": "files files/gguf tokenizers/bpe tokenizers/files",
     "checkpoints/common": "config files layers params quantization trees",
     "checkpoints/gguf": "checkpoints/common config files files/gguf layers params quantization trees",
-    "checkpoints/huggingface": "checkpoints/common config files params quantization trees",
+    "checkpoints/huggingface": "checkpoints/common config files layers params quantization trees",
     "checkpoints/meta": "checkpoints/common config files params quantization",
     "checkpoints/hub": "files",
     "checkpoints": "checkpoints/common checkpoints/gguf checkpoints/hub checkpoints/huggingface checkpoints/meta "

@@ -26,6 +26,7 @@ from ..compute.team import claim, finish, new_board
 from ..compute.threads import most_threads
 from ..config import ModelConfig
 from ..kv_cache import KVCache
+from ..layers.attention import NO_WINDOW
 from ..layers.attention_kernels.few import SCRATCH, address_of_range, attend_range_at
 from ..layers.rmsnorm import normalise_row
 from ..layers.rope import rotate_row
@@ -41,7 +42,6 @@ _QKV, _OUT, _GATE_UP, _DOWN = (0, 3), (3, 4), (4, 6), (6, 7)
 _SPLIT_POSITIONS = 128
 # Bytes of weights from which a second thread saves more than it costs.
 _THREADED_BYTES = 1 << 20
-_NO_WINDOW = 1 << 62  # longer than any text
 _PHASES = 5  # of a layer: QKV, attention, OUT, GATE_UP, DOWN
 
 
@@ -100,7 +100,7 @@ class Decoder:
             self._shared.x[: c.dim] = table.to_float32(slice(token, token + 1))[0]
         _decode(
             n_threads, m.data, m.layouts, m.head[None], m.norms, m.biases, m.head_norms, self._products,
-            address_of_range(stored[0].dtype), m.quantized, c.sliding_window or _NO_WINDOW, *stored, *rope, position,
+            address_of_range(stored[0].dtype), m.quantized, c.sliding_window or NO_WINDOW, *stored, *rope, position,
             np.float32(c.norm_eps), c.hidden_dim, *self._shared, *self._private, board, size=m.data.size,
         )  # fmt: skip
         return self._shared.logits[: c.vocab_size].copy()

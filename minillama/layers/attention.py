@@ -39,7 +39,7 @@ from .attention_kernels.backward import backward_in_tiles
 from .attention_kernels.few import attend_few, softmax_rows
 from .attention_kernels.tiles import attend_in_tiles
 
-_NO_WINDOW = 1 << 62  # longer than any text
+NO_WINDOW = 1 << 62  # longer than any text
 # Up to here one pass over the keys for each query (of float32) is faster than products in tiles.
 _FEW_QUERIES = 4
 _TILE = 256  # queries of a tile: its scores (_TILE x S) stay in the cache of the CPU
@@ -71,7 +71,7 @@ def _check(q: Float, k: Float, v: Float, positions: Ints) -> None:
         )
 
 
-def attention_forward(q: Float, k: Float, v: Float, positions: Ints, window: int = _NO_WINDOW) -> tuple[Float, Any]:
+def attention_forward(q: Float, k: Float, v: Float, positions: Ints, window: int = NO_WINDOW) -> tuple[Float, Any]:
     """Let every query take a weighted mean of the values at and before its position.
 
     Parameters
@@ -112,7 +112,7 @@ def attention_forward(q: Float, k: Float, v: Float, positions: Ints, window: int
     total = exponentials.sum(axis=-1, keepdims=True)
     y = (exponentials / total @ v_seen).reshape(q.shape)
     logsumexp = (largest + np.log(total)).reshape(batch, n_heads, n_tokens)
-    return y, None if window < _NO_WINDOW else AttentionSaved(q, k, v, positions, y, logsumexp)
+    return y, None if window < NO_WINDOW else AttentionSaved(q, k, v, positions, y, logsumexp)
 
 
 def attention_backward(dy: Float, saved: AttentionSaved) -> tuple[Float, Float, Float]:
@@ -149,9 +149,7 @@ def attention_backward(dy: Float, saved: AttentionSaved) -> tuple[Float, Float, 
 # --- fast: the same contract -----------------------------------------------------------
 
 
-def attention_forward_fast(
-    q: Float, k: Float, v: Float, positions: Ints, window: int = _NO_WINDOW
-) -> tuple[Float, Any]:
+def attention_forward_fast(q: Float, k: Float, v: Float, positions: Ints, window: int = NO_WINDOW) -> tuple[Float, Any]:
     """`attention_forward`, compiled: one pass over the keys for few queries, tiles of queries for many.
 
     No more than a tile's scores exist at a time. float64 and widths that are not a multiple of 4
@@ -167,7 +165,7 @@ def attention_forward_fast(
         attend_in_tiles(q, k, v, positions, window, y, logsumexp)
     else:
         _attend_with_blas(q, k, v, positions, window, y, logsumexp)
-    return y, None if window < _NO_WINDOW else AttentionSaved(q, k, v, positions, y, logsumexp)
+    return y, None if window < NO_WINDOW else AttentionSaved(q, k, v, positions, y, logsumexp)
 
 
 def _last_axis_contiguous(a: Float) -> Float:

@@ -83,3 +83,11 @@ def _yarn_share(n_pairs: int, theta: float, scaling: RopeScaling) -> NDArray[np.
 def _pair_of_turns(turns: float, n_pairs: int, theta: float, n_positions: int) -> float:
     """Which pair, as a fraction, makes so many turns in `n_positions`: w_i solved for i."""
     return n_pairs * math.log(n_positions / (turns * 2 * math.pi)) / math.log(theta)
+
+
+def yarn_magnitude(factor: float, weight: float = 1.0) -> float:
+    """YaRN's recommended factor (arXiv:2309.00071, equation 22): 0.1 ln(factor) + 1, for longer texts only.
+
+    What a file means that names no `attention_factor`.
+    """
+    return 0.1 * weight * math.log(factor) + 1 if factor > 1 else 1.0

@@ -20,9 +20,9 @@ from ...config import ModelConfig, RopeScaling
 from ...files.errors import CheckpointError
 from ...files.gguf.container import GGUFHeader
 from ...files.gguf.values import printable
+from ...layers.rope_scaling import yarn_magnitude
 from ...params import LayerParams
 from ..common.checkpoint import make_config
-from ..common.yarn import yarn_magnitude
 from .names import TENSOR_NAMES
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3")

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...config import ModelConfig
-from ...layers.rope_scaling import scaled_frequencies
-from ..common.yarn import yarn_magnitude
+from ...layers.rope_scaling import scaled_frequencies, yarn_magnitude
 
 
 def architecture_of(config: ModelConfig) -> str:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from ...config import ROPE_SCALINGS, ModelConfig, RopeScaling
 from ...files.json_object import Fields, kind, list_names
+from ...layers.rope_scaling import yarn_magnitude
 from ..common.checkpoint import make_config
-from ..common.yarn import yarn_magnitude
 
 
 class _Defaults(NamedTuple):
