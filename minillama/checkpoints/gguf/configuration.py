@@ -21,7 +21,7 @@ from ...files.errors import CheckpointError
 from ...files.gguf.container import GGUFHeader
 from ...files.gguf.values import printable
 from ...layers.rope_scaling import yarn_magnitude
-from ...params import LayerParams
+from ...params import LayerExtras, LayerParams
 from ..common.checkpoint import make_config
 from .names import TENSOR_NAMES
 
@@ -92,7 +92,7 @@ def gguf_config(header: GGUFHeader) -> ModelConfig:
             f"{n_layers} layers have {n_layers * len(LayerParams._fields)} tensors, the file has {len(header.tensors)}",
         )
     n_heads, dim = keys.per_layer("attention.head_count", n_layers), keys.integer("embedding_length")
-    has = {field: f"blk.0.{TENSOR_NAMES[field]}" in header.tensors for field in ("bq", "bk", "bv", "bo", "b_gate")}
+    has = {field: f"blk.0.{TENSOR_NAMES[field]}" in header.tensors for field in LayerExtras._fields}
     return make_config(
         header.file.path,
         f"{keys.architecture}.* keys",
@@ -110,7 +110,7 @@ def gguf_config(header: GGUFHeader) -> ModelConfig:
         rope_scaling=rope_scaling,
         qkv_bias=has["bq"] or has["bk"] or has["bv"],
         out_bias=has["bo"],
-        mlp_bias=has["b_gate"],
+        mlp_bias=has["b_gate"] or has["b_up"] or has["b_down"],
         qk_norm=keys.architecture == "qwen3",
     )
 

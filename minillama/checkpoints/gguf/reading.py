@@ -19,7 +19,7 @@ import numpy as np
 from ...config import ModelConfig, RopeScaling
 from ...files.gguf.container import GGUFHeader
 from ...files.gguf.values import printable
-from ...params import build_params
+from ...params import build_params, expected_shapes
 from ...quantization.formats import Weight
 from ..common.checkpoint import Checkpoint, check_names, check_shape
 from ..common.rows import in_interleaved_order
@@ -58,7 +58,10 @@ def read_gguf(path: str | os.PathLike[str]) -> Checkpoint:
     in_halves = header.metadata["general.architecture"] in IN_HALVES
 
     def get(name: str, shape: tuple[int, ...]) -> Weight:
-        weight = _weight(header, gguf_tensor_name(name), shape)
+        stored = gguf_tensor_name(name)
+        if _is_bias(name) and stored not in header.tensors:
+            return np.zeros(shape, np.float32)
+        weight = _weight(header, stored, shape)
         return in_interleaved_order(name, weight, config.head_dim) if in_halves else weight
 
     params = build_params(config, get)
@@ -74,9 +77,15 @@ def _stop_ids(header: GGUFHeader) -> frozenset[int]:
     return frozenset(value for value in values if type(value) is int and 0 <= value < 0xFFFFFFFF)
 
 
+def _is_bias(name: str) -> bool:
+    """Whether llama.cpp takes a parameter for zeros where the file has none: each bias by itself."""
+    return name.startswith("extras.") and not name.endswith("_norm")
+
+
 def _check_tensor_names(header: GGUFHeader, config: ModelConfig) -> None:
     """The file has every tensor of the model and no other, which would be a bias, an expert …"""
-    more = check_names(header.file.path, config, header.tensors, gguf_tensor_name)
+    optional = {gguf_tensor_name(name) for name in expected_shapes(config) if _is_bias(name)}
+    more = check_names(header.file.path, config, optional.union(header.tensors), gguf_tensor_name)
     unknown = [printable(name) for name in more if name != ROPE_FREQS]
     if unknown:
         shown = ", ".join(unknown[:8]) + (f" and {len(unknown) - 8} more" if len(unknown) > 8 else "")
