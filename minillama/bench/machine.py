@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
 
 def describe_machine() -> dict[str, Any]:
-    """CPU, cores, features and versions, for the record."""
+    """CPU, cores, features, the instructions that integer products use, and versions, for the record."""
     import llvmlite.binding as llvm
     import numba
     import numpy as np
 
     from ..compute.machine import CPU_FEATURES, cpu_name
+    from ..compute.simd_bytes import DOT4
     from ..compute.threads import available_cores
 
     present = llvm.get_host_cpu_features()
@@ -26,6 +27,7 @@ def describe_machine() -> dict[str, Any]:
         "cpu": cpu_name() or llvm.get_hostcpu_name(),
         "cores": available_cores(),
         "features": [name for name in CPU_FEATURES if present.get(name)],
+        "integer_products": DOT4,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "numpy": np.__version__,

@@ -29,10 +29,11 @@ _WORKER = Path(__file__).with_name("worker.py")
 
 @dataclass(frozen=True)
 class Request:
-    """One measurement: the tokens of the prompt, and how many are decoded after it."""
+    """One measurement: the tokens of the prompt, how many are decoded after it, and in how many sampled sequences."""
 
     ids: list[int]
     decode: int
+    sequences: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,9 @@ class WorkerEngine:
 
     def rate(self, request: Request) -> float:
         """Tokens per second: of the decoded ones, or of the prompt when none are decoded."""
-        answer = self.ask({"ids": request.ids, "decode": request.decode})
+        answer = self.ask({"ids": request.ids, "decode": request.decode, "sequences": request.sequences})
         n, seconds = (
-            (request.decode, answer["decode_seconds"])
+            (request.decode * max(1, request.sequences), answer["decode_seconds"])
             if request.decode
             else (len(request.ids), answer["prompt_seconds"])
         )

@@ -32,9 +32,9 @@ class Traffic:
 
 
 def traffic(results: Results, threads: int, row: str) -> Traffic | None:
-    """For a decode row of minillama; None where there is nothing to say."""
+    """For a decode row of minillama; None where there is nothing to say, as of sequences that share what is read."""
     speed, about = results.median(threads, row, OURS), results.engines.get(OURS)
-    if speed is None or about is None or not ROWS[row].decode:
+    if speed is None or about is None or not ROWS[row].decode or ROWS[row].sequences:
         return None
     weights = about["weight_bytes_per_token"]
     kv = about["kv_bytes_per_position"] * mean_position(row)
@@ -96,7 +96,8 @@ def _heading(results: Results) -> str:
             f"model    {model['name']}: {model['parameters'] / 1e6:,.1f}M parameters, "
             f"{model['file_bytes'] / 1e6:,.1f} MB, {', '.join(model['stored'])}",
             f"machine  {m['cpu']}, {m['cores']} cores{features}, {m['system']}",
-            f"         Python {m['python']}, NumPy {m['numpy']}, Numba {m['numba']}",
+            f"         Python {m['python']}, NumPy {m['numpy']}, Numba {m['numba']}; "
+            f"integer products: {m['integer_products']}",
             f"medians of {rounds} rounds in turns; ratio: minillama / peer",
         )
     )

@@ -22,13 +22,16 @@ class Row:
     what : str
     unit : "tokens/s", "s" or "MB"
     prompt, decode : int
-        Tokens; both 0 for what is measured by starting a program.
+        Tokens, of each sequence; both 0 for what is measured by starting a program.
+    sequences : int
+        How many are continued at once, each token drawn at temperature 1; 0 for one, of which nothing is drawn.
     """
 
     what: str
     unit: str = "tokens/s"
     prompt: int = 0
     decode: int = 0
+    sequences: int = 0
 
     @property
     def positions(self) -> int:
@@ -40,8 +43,12 @@ ROWS = {
     "decode": Row("48 tokens after a prompt of 12", prompt=12, decode=48),
     "decode-1024": Row("48 tokens after a prompt of 1024", prompt=1024, decode=48),
     "prefill-512": Row("a prompt of 512 tokens", prompt=512),
+    "sampled": Row("48 tokens after a prompt of 12, drawn at temperature 1", prompt=12, decode=48, sequences=1),
+    "sampled-16": Row("the same of 16 sequences at once, tokens of all", prompt=12, decode=48, sequences=16),
+    "sampled-64": Row("of 64 sequences at once", prompt=12, decode=48, sequences=64),
     "first-token": Row("from process start to the first byte of text", "s"),
     "import": Row("python -c 'import minillama', from start to end", "s"),
+    "import-numba": Row("the same of Numba, with which the first token begins", "s"),
     "memory": Row("peak memory of `minillama generate`", "MB"),
 }
 

@@ -134,7 +134,7 @@ class _Turns:
             self._rate(name, engine, Request(self._ids(16), 2))
 
     def _ask_everyone(self, row: str) -> None:
-        request = Request(self._ids(ROWS[row].prompt), ROWS[row].decode)
+        request = Request(self._ids(ROWS[row].prompt), ROWS[row].decode, ROWS[row].sequences)
         for name, (engine, only) in list(self.engines.items()):
             if only and row not in only:
                 continue
@@ -164,7 +164,7 @@ class _Turns:
             roofs[name] = max(value, roofs.get(name, 0.0))
 
     def _start_program(self, row: str, commands: WorkerEngine, done: dict[str, dict[str, Any]]) -> None:
-        """first-token, import and memory: a program from its start to its end, once a round."""
+        """first-token, the imports and memory: a program from its start to its end, once a round."""
         request = {"command": self._command(row)}
         key = " ".join(request["command"])
         try:
@@ -176,12 +176,12 @@ class _Turns:
         except PeerError as error:
             self.results.note(f"{row}: {error}")
             return
-        figure = {"first-token": "first_byte", "import": "seconds", "memory": "peak_bytes"}[row]
+        figure = {"first-token": "first_byte", "memory": "peak_bytes"}.get(row, "seconds")
         self._add(row, OURS, done[key][figure] / (1e6 if row == "memory" else 1))
 
     def _command(self, row: str) -> list[str]:
-        if row == "import":
-            return [sys.executable, "-c", "import minillama"]
+        if row in ("import", "import-numba"):
+            return [sys.executable, "-c", "import minillama" if row == "import" else "import numba"]
         command = [sys.executable, "-m", "minillama", "generate", "Once upon a time", "--quiet"]
         command += ["--model", str(self.subject.path), "--threads", str(self.threads)]
         command += ["--temperature", "0", "--max-tokens", "32"]

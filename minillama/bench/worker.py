@@ -7,8 +7,9 @@ a core busy. peers.py starts these processes and asks them in turn. Nothing of m
 imported at the top, so that another interpreter, one that has llama-cpp-python, can run this file.
 
 An engine is a class with `about` (a dict that goes into the first answer), `begin()`, `feed(ids)`
-for the prompt and `step(id)` for one more token; or with `answer(request)` if it measures
-something else. A step only computes the logits: nothing is sampled in any engine.
+for the prompt and `step(id)` for one more token; `begin_many(ids, n)` continues n sequences with the same
+prompt, `step_many()` draws a token of each at temperature 1 and feeds it. Or with `answer(request)` if it
+measures something else. `step` only computes the logits: nothing is sampled in any engine.
 """
 
 from __future__ import annotations
@@ -51,6 +52,16 @@ class Minillama:
     def step(self, token):
         self.session.step(token)
 
+    def begin_many(self, ids, n):
+        from minillama.inference.batch import Batch
+        from minillama.inference.sampling import Sampling
+
+        self.batch = Batch(self.llm.runner, Sampling(temperature=1, top_p=1), max_tokens=None, max_rows=n)
+        self.batch.add([ids] * n, range(n))
+
+    def step_many(self):
+        self.batch.step()
+
 
 class Transformers:
     """Hugging Face transformers; it unpacks a GGUF file to float32 by itself."""
@@ -79,6 +90,14 @@ class Transformers:
     def step(self, token):
         self.feed([token])
 
+    def begin_many(self, ids, n):
+        self.past, self.now = None, self.torch.tensor([ids] * n)
+
+    def step_many(self):
+        out = self.model(self.now, past_key_values=self.past, use_cache=True, logits_to_keep=1)
+        self.past = out.past_key_values
+        self.now = self.torch.multinomial(out.logits[:, -1].softmax(-1), 1)
+
 
 class LlamaCpp:
     """llama.cpp through llama-cpp-python."""
@@ -97,6 +116,7 @@ class LlamaCpp:
         )
         system = llama_cpp.llama_print_system_info().decode(errors="replace")
         self.about = {"version": f"llama-cpp-python {llama_cpp.__version__}", "system": system}
+        self.many = None
 
     def begin(self):
         self.model.reset()
@@ -106,6 +126,56 @@ class LlamaCpp:
 
     def step(self, token):
         self.model.eval([token])
+
+    def begin_many(self, ids, n):
+        if self.many is None or self.many.n != n:
+            self.many = _ManyOfLlamaCpp(self.model, n)
+        self.many.begin(ids)
+
+    def step_many(self):
+        self.many.step()
+
+
+class _ManyOfLlamaCpp:
+    """Sequences of one context of llama.cpp, through its C functions: a batch a step, its own sampler for each."""
+
+    _POSITIONS = 128  # of each sequence
+
+    def __init__(self, model, n):
+        self.api, self.n = importlib.import_module("llama_cpp"), n
+        params = model.context_params
+        params.n_ctx, params.n_seq_max, params.kv_unified = n * self._POSITIONS, n, False
+        self.context = self.api.llama_init_from_model(model._model.model, params)
+        self.samplers = []
+        for i in range(n):
+            chain = self.api.llama_sampler_chain_init(self.api.llama_sampler_chain_default_params())
+            self.api.llama_sampler_chain_add(chain, self.api.llama_sampler_init_temp(1.0))
+            self.api.llama_sampler_chain_add(chain, self.api.llama_sampler_init_dist(i))
+            self.samplers.append(chain)
+        self.batch = self.api.llama_batch_init(512, 0, 1)
+
+    def begin(self, ids):
+        self.api.llama_memory_clear(self.api.llama_get_memory(self.context), True)
+        self.position, self.heads = len(ids), [0] * self.n
+        for i in range(self.n):  # the prompts one by one, as they may be of any lengths
+            self._run([(token, position, i) for position, token in enumerate(ids)], [len(ids) - 1])
+            self.heads[i] = self.api.llama_sampler_sample(self.samplers[i], self.context, len(ids) - 1)
+
+    def step(self):
+        self._run([(token, self.position, i) for i, token in enumerate(self.heads)], range(self.n))
+        self.heads = [
+            self.api.llama_sampler_sample(sampler, self.context, i) for i, sampler in enumerate(self.samplers)
+        ]
+        self.position += 1
+
+    def _run(self, tokens, wanted):
+        self.batch.n_tokens = len(tokens)
+        for i, (token, position, sequence) in enumerate(tokens):
+            self.batch.token[i], self.batch.pos[i] = token, position
+            self.batch.n_seq_id[i], self.batch.seq_id[i][0] = 1, sequence
+            self.batch.logits[i] = i in wanted
+        if self.api.llama_decode(self.context, self.batch):
+            raise RuntimeError("llama_decode failed")
 
 
 class Machine:
@@ -202,6 +272,8 @@ def timed(engine, request):
     One step between the two is not timed: caches grow in it.
     """
     ids, n_steps = request["ids"], request["decode"]
+    if request.get("sequences"):
+        return _timed_many(engine, ids, n_steps, request["sequences"])
     prompt = decode = 0.0
     repeats = 0
     while repeats == 0 or (repeats < _MOST_REPEATS and prompt + decode < _LEAST_SECONDS):
@@ -217,6 +289,21 @@ def timed(engine, request):
             decode += time.perf_counter() - begin
         repeats += 1
     return {"prompt_seconds": prompt, "decode_seconds": decode, "repeats": repeats}
+
+
+def _timed_many(engine, ids, n_steps, n):
+    """Seconds of `n_steps` tokens of each of n sequences; what comes before them is not timed, as in `timed`."""
+    seconds, repeats = 0.0, 0
+    while repeats == 0 or (repeats < _MOST_REPEATS and seconds < _LEAST_SECONDS):
+        engine.begin_many(ids, n)
+        for _ in range(2):
+            engine.step_many()
+        begin = time.perf_counter()
+        for _ in range(n_steps):
+            engine.step_many()
+        seconds += time.perf_counter() - begin
+        repeats += 1
+    return {"decode_seconds": seconds, "repeats": repeats}
 
 
 def main():

@@ -31,7 +31,9 @@ def bench(
     rows: Annotated[
         str | None,
         typer.Option(
-            "--rows", help="Of decode, decode-1024, prefill-512, first-token, import, memory; all by default."
+            "--rows",
+            help="Of decode, decode-1024, prefill-512, sampled, sampled-16, sampled-64, first-token, import, "
+            "import-numba, memory; all by default.",
         ),
     ] = None,
     against: Annotated[

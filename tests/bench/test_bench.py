@@ -23,6 +23,7 @@ from minillama.params import count_parameters
 
 LLAMA_CPP = """
 import time
+from types import SimpleNamespace
 
 __version__ = "0"
 
@@ -33,10 +34,46 @@ class Llama:
     def __init__(self, path, *, flash_attn, n_threads, **settings):
         print("a library that talks on stdout")
         self.seconds = 0.004 if flash_attn else 0.001
+        self.context_params, self._model = SimpleNamespace(flash_attn=flash_attn), SimpleNamespace(model="model")
     def reset(self):
         pass
     def eval(self, tokens):
         time.sleep(self.seconds)
+
+def llama_init_from_model(model, params):
+    assert (model, params.kv_unified) == ("model", False)
+    return SimpleNamespace(n=params.n_seq_max, positions={}, wanted=set(), seconds=0.004 if params.flash_attn else 0.001)
+
+def llama_batch_init(n_tokens, embd, n_seq_max):
+    columns = {name: [0] * n_tokens for name in ("token", "pos", "n_seq_id", "logits")}
+    return SimpleNamespace(seq_id=[[0] * n_seq_max for _ in range(n_tokens)], **columns)
+
+def llama_get_memory(context):
+    return context
+
+def llama_memory_clear(context, data):
+    context.positions.clear()
+
+def llama_decode(context, batch):
+    "Every sequence goes on where it was."
+    n = batch.n_tokens
+    for position, (sequence,) in zip(batch.pos[:n], batch.seq_id[:n]):
+        assert position == context.positions.get(sequence, 0), (position, context.positions)
+        assert sequence < context.n
+        context.positions[sequence] = position + 1
+    context.wanted = {i for i in range(n) if batch.logits[i]}
+    time.sleep(context.seconds)
+    return 0
+
+def llama_sampler_sample(sampler, context, i):
+    assert i in context.wanted
+    return 7
+
+def _nothing(*arguments):
+    return None
+
+llama_sampler_chain_default_params = llama_sampler_chain_init = llama_sampler_chain_add = _nothing
+llama_sampler_init_temp = llama_sampler_init_dist = _nothing
 """
 
 LLAMA2C = """#!{python}
@@ -76,7 +113,7 @@ def peers(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def results(stories, peers):
-    rows = ("decode", "decode-1024", "prefill-512", "first-token", "import", "memory")
+    rows = tuple(row for row in ROWS if row != "sampled-64")
     settings = Settings(str(stories), rounds=3, rows=rows, against=("llama.cpp", "llama2.c"), array_bytes=1 << 20)
     return run_bench(settings)
 
@@ -115,8 +152,9 @@ def test_json_has_every_round(results):
     assert content["rounds"] == 3
     assert not content["interrupted"]
     found = {(entry["row"], entry["engine"]) for entry in content["rows"]}
-    ours = {(row, "minillama") for row in ROWS if row != "decode-1024"}
-    llama_cpp = {(row, name) for row in ("decode", "prefill-512") for name in ("llama.cpp", "llama.cpp+fa")}
+    ours = {(row, "minillama") for row in ROWS if row not in ("decode-1024", "sampled-64")}
+    of_llama_cpp = ("decode", "prefill-512", "sampled", "sampled-16")
+    llama_cpp = {(row, name) for row in of_llama_cpp for name in ("llama.cpp", "llama.cpp+fa")}
     assert found == ours | llama_cpp | {("decode", "llama2.c")}
     for entry in content["rows"]:
         assert len(entry["rounds"]) == 3
@@ -132,6 +170,8 @@ def test_a_peer_gives_its_speed(results):
     assert 50 < results.median(1, "decode", "llama.cpp") <= 1000
     assert 50 * 512 < results.median(1, "prefill-512", "llama.cpp") <= 1000 * 512
     assert results.median(1, "decode", "llama2.c") == pytest.approx(1000)
+    assert 25 < results.median(1, "sampled", "llama.cpp") <= 1000
+    assert 16 * 25 < results.median(1, "sampled-16", "llama.cpp") <= 16 * 1000  # tokens of all sequences
 
 
 def test_the_better_way_of_running_a_peer_counts(results):
@@ -143,7 +183,7 @@ def test_the_better_way_of_running_a_peer_counts(results):
 def test_the_table_says_what_was_measured(results):
     text = as_text(results)
     rows = parsed(section(text, "threads  row +unit"))
-    assert [row["row"] for row in rows] == ["decode", "prefill-512", "first-token", "import", "memory"]
+    assert [row["row"] for row in rows] == [row for row in ROWS if row not in ("decode-1024", "sampled-64")]
     decode = rows[0]
     number = lambda name: float(decode[name].replace(",", ""))
     assert number("ratio") == pytest.approx(number("minillama") / number("llama.cpp"), abs=0.02)
@@ -165,7 +205,8 @@ def test_what_decoding_reads(results, stories260k):
 
 
 def test_starting_programs(results):
-    assert 0.005 < results.median(1, "import", "minillama") < results.median(1, "first-token", "minillama")
+    assert 0.005 < results.median(1, "import", "minillama") < results.median(1, "import-numba", "minillama")
+    assert results.median(1, "import-numba", "minillama") < results.median(1, "first-token", "minillama")
     assert 20 < results.median(1, "memory", "minillama") < 2000
 
 
