@@ -27,7 +27,7 @@ from ..compute.threads import most_threads
 from ..config import ModelConfig
 from ..kv_cache import KVCache
 from ..layers.attention import NO_WINDOW
-from ..layers.attention_kernels.few import SCRATCH, address_of_range, attend_range_at
+from ..layers.attention_kernels.few import address_of_range, attend_range_at, scratch_size
 from ..layers.rmsnorm import normalise_row
 from ..layers.rope import rotate_row
 from ..layers.swiglu import gate_range_float32
@@ -56,7 +56,7 @@ class Decoder:
 
     def __init__(self, model: RepackedModel, config: ModelConfig) -> None:
         self.model, self.config = model, config
-        c, n_threads = config, most_threads()
+        c, n_threads, group = config, most_threads(), config.n_heads // config.n_kv_heads
         groups = [int(model.layouts[0, slice(*phase), N_GROUPS].sum()) for phase in (_QKV, _GATE_UP)]
         widest = round_up(max(c.dim, c.hidden_dim, c.n_heads * c.head_dim), BLOCK)
         self._shared = _Shared(
@@ -73,8 +73,8 @@ class Decoder:
             np.empty((n_threads, widest), np.int8),
             np.empty((n_threads, widest // BLOCK), np.float32),
             np.empty((n_threads, 2, widest // BLOCK), np.float32),
-            np.empty((n_threads, max(SCRATCH, round_up(c.dim, ROWS))), np.float32),
-            np.empty((n_threads, c.n_heads // c.n_kv_heads + 1, c.head_dim), np.float32),
+            np.empty((n_threads, max(scratch_size(group, c.head_dim), round_up(c.dim, ROWS))), np.float32),
+            np.empty((n_threads, group + 1, c.head_dim), np.float32),
         )
         self._boards: dict[int, NDArray[np.int64]] = {}
         kinds = {int(kind) for kind in (*model.layouts[..., KIND].flat, model.head[KIND])}
@@ -259,7 +259,8 @@ def _attend(model, norms, shared, k, v, n_splits, chunk, place, heads, scratch):
     first, last = start + split * n_keys // n_splits, start + (split + 1) * n_keys // n_splits
     own, weights = slice(h * group, (h + 1) * group), shared.weights
     sums, largest, total = shared.sums[split, own], weights[0, split, own], weights[1, split, own]
-    attend_range_at(model.attend, (heads[:group], k[h], v[h], first, last, sums, largest, total, scratch))
+    keys = (k[h], v[h], 0, k[h], v[h])  # none is shared with another sequence
+    attend_range_at(model.attend, (heads[:group], *keys, first, last, sums, largest, total, scratch))
 
 
 @helper(inline=True)
