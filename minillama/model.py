@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from .compute.array_types import Float, Ints
 from .config import ModelConfig
-from .kv_cache import KVCache
+from .kv_cache import CachesTogether, KVCache
 from .layers.embedding import checked_ids
 from .layers.rope import rope_table
 from .ops import FAST, Ops
@@ -120,7 +120,7 @@ def _attention_block(
     config: ModelConfig,
     rotations: Rotations,
     ops: Ops,
-    kv: tuple[KVCache, int] | None = None,
+    kv: tuple[KVCache | CachesTogether, int] | None = None,
 ) -> tuple[Float, AttentionBlockSaved]:
     """x + wo attention(...); with `kv`, keys and values go through that layer of the cache."""
     normed, norm_saved = ops.rmsnorm_forward(x, layer.attention_norm, config.norm_eps)
@@ -379,7 +379,7 @@ def extend_cached(
     params: Params,
     config: ModelConfig,
     ids: Ints,
-    cache: KVCache,
+    cache: KVCache | CachesTogether,
     rope: tuple[Float, Float],
     ops: Ops,
     *,

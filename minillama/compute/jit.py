@@ -68,7 +68,7 @@ def kernel(
     return _compiled(function, exact=exact, borrows=borrows, parallel=parallel)
 
 
-def helper(function: Callable[..., Any] | None = None, *, inline: bool = False) -> Any:
+def helper(function: Callable[..., Any] | None = None, *, inline: bool = False, exact: bool = False) -> Any:
     """A kernel that only other kernels call: the way in from Python is not compiled. It borrows its arrays.
 
     Parameters
@@ -76,13 +76,16 @@ def helper(function: Callable[..., Any] | None = None, *, inline: bool = False) 
     inline : bool
         Write the body where the function is called, instead of compiling it by itself and optimising
         it once more in the caller: for what is called from one or two places.
+    exact : bool
+        Keep the written order of floating-point sums, and no product and sum in one step: for what has to give
+        the same bits in every kernel that calls it. Not with `inline`: the caller's rule would hold.
     """
     if function is None:
-        return lambda f: helper(f, inline=inline)
+        return lambda f: helper(f, inline=inline, exact=exact)
     if not _COMPILES:
         return function
     options = {"inline": "always"} if inline else {"no_cpython_wrapper": True}
-    compiled = _compiled(function, borrows=True, **options)
+    compiled = _compiled(function, borrows=True, exact=exact, **options)
     compiled.__class__ = _Helper
     return compiled
 

@@ -3,8 +3,8 @@
 A runner continues the sequences of a cache by some ids. There are two:
 
     LayerRunner   layer by layer, with any table of functions and any number of sequences
-    FusedRunner   the package's own functions on repacked matrices: a token of one sequence is a single
-                  kernel (fused.py), more of them go through the layers
+    FusedRunner   the package's own functions on repacked matrices: a token of one sequence, or a token each of
+                  many, is a single kernel (fused.py, fused_rows.py); a prompt goes through the layers
 
 `runner_for` is the one place that chooses. A model, a session and a batch hold what it gave them, and never
 ask again. Because the fused kernel is taken for the untouched table alone, a replaced function always
@@ -13,6 +13,7 @@ really runs.
 
 from __future__ import annotations
 
+import functools
 from contextlib import nullcontext
 from typing import Protocol
 
@@ -23,12 +24,13 @@ from ..compute.array_types import Float
 from ..compute.forking import one_at_a_time
 from ..compute.threads import one_blas_thread
 from ..config import ModelConfig
-from ..kv_cache import KVCache
+from ..kv_cache import CacheRows, KVCache, where_of
 from ..model import extend_cached, output_head, rotation_table
 from ..ops import FAST, Ops
 from ..params import Params
 from ..quantization.repacked import RepackedMatrix
 from .fused import Decoder
+from .fused_rows import MOST_ROWS, RowsDecoder
 from .repacked_model import RepackedModel, repack_model
 
 Ids = NDArray[np.int64]  # (B, T), every one in the vocabulary
@@ -77,6 +79,30 @@ class Runner(Protocol):
         """
         ...
 
+    def step_rows(self, ids: NDArray[np.int64], rows: CacheRows, places: NDArray[np.int64]) -> Float:
+        """Continue several sequences by a token each: reserve room, run, advance their caches.
+
+        Parameters
+        ----------
+        ids : int64 ndarray of shape (B,)
+            Checked by whoever took them in.
+        rows : CacheRows
+            They hold as many tokens as before if anything is raised, an interrupt too.
+        places : int64 ndarray of shape (B,)
+            Where in `rows` the sequences are.
+
+        Returns
+        -------
+        logits : ndarray of shape (B, vocab_size)
+            Valid until the runner runs again.
+
+        Raises
+        ------
+        ContextFullError
+            When a sequence is full.
+        """
+        ...
+
 
 class RopeTable:
     """RoPE's table, grown by doubling as far as positions are used."""
@@ -119,6 +145,15 @@ class LayerRunner:
             return extend_cached(self.params, self.config, ids, cache, rope, self.ops, all_logits=all_logits)
 
 
+    def step_rows(self, ids: NDArray[np.int64], rows: CacheRows, places: NDArray[np.int64]) -> Float:
+        """See `Runner.step_rows`."""
+        with one_at_a_time():
+            rows.reserve(places)
+            rope = self.rope.reach(int(rows.lengths[places].max()) + 1)
+            together, new = rows.together(places), ids[:, None]
+            return extend_cached(self.params, self.config, new, together, rope, self.ops, all_logits=False)
+
+
 class FusedRunner:
     """The package's own functions on repacked matrices.
 
@@ -148,9 +183,37 @@ class FusedRunner:
         cache.reserve(len(tokens))
         first = int(cache.lengths[0])
         rope = self._layers.rope.reach(first + len(tokens))
-        logits = [self._decoder.step(token, first + i, cache, rope) for i, token in enumerate(tokens)]
+        if cache.beginning is None:
+            logits = [self._decoder.step(token, first + i, cache, rope) for i, token in enumerate(tokens)]
+        else:
+            where, dtype = np.array([where_of(cache)], np.int64), cache.k.dtype
+            each = [(np.array([token]), where, np.array([first + i]), dtype, rope) for i, token in enumerate(tokens)]
+            logits = [self._rows_decoder.step(*token)[0].copy() for token in each]
         cache.advance(len(tokens))  # last, so that an interrupt leaves the cache as it was
         return np.stack(logits)[None] if all_logits else logits[-1][None]
+
+
+    @functools.cached_property
+    def _rows_decoder(self) -> RowsDecoder:
+        """Made, and its kernels compiled, when there are several rows for the first time."""
+        return RowsDecoder(self._decoder.model, self.config)
+
+    def step_rows(self, ids: NDArray[np.int64], rows: CacheRows, places: NDArray[np.int64]) -> Float:
+        """See `Runner.step_rows`."""
+        with one_at_a_time():
+            rows.reserve(places)
+            positions = rows.lengths[places]
+            rope = self._layers.rope.reach(int(positions.max()) + 1)
+            first = rows.only(int(places[0]))
+            if len(places) == 1 and first.beginning is None:
+                logits = self._decoder.step(int(ids[0]), int(positions[0]), first, rope)[None]
+            else:
+                parts = [slice(at, at + MOST_ROWS) for at in range(0, len(places), MOST_ROWS)]
+                where, step = rows.where[places], self._rows_decoder.step
+                each = [(ids[part], where[part], positions[part], first.k.dtype, rope) for part in parts]
+                logits = step(*each[0]) if len(each) == 1 else np.concatenate([step(*part).copy() for part in each])
+            rows.advance(places)  # last, so that an interrupt leaves the caches as they were
+            return logits
 
 
 def runner_for(
