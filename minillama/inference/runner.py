@@ -36,7 +36,7 @@ from .repacked_model import RepackedModel, repack_model
 Ids = NDArray[np.int64]  # (B, T), every one in the vocabulary
 
 # Up to this many tokens are decoded one by one: the layers as separate calls have not paid for themselves yet.
-_FEW_TOKENS = 6
+FEW_TOKENS = 6
 
 
 class Runner(Protocol):
@@ -173,7 +173,7 @@ class FusedRunner:
     def extend(self, ids: Ids, cache: KVCache, *, all_logits: bool = False) -> Float:
         """See `Runner.extend`."""
         with one_at_a_time():
-            if len(ids) == 1 and ids.shape[1] <= _FEW_TOKENS:
+            if len(ids) == 1 and ids.shape[1] <= FEW_TOKENS:
                 return self._one_by_one(ids[0].tolist(), cache, all_logits)
             with one_blas_thread() if self._in_integers else nullcontext():
                 return self._layers.extend(ids, cache, all_logits=all_logits)

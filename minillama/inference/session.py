@@ -31,7 +31,7 @@ class SessionInUseError(RuntimeError):
         )
 
 
-class _Held:
+class Held:
     """What a thread enters while it works on a session; a second one is refused, not kept waiting."""
 
     def __init__(self) -> None:
@@ -44,9 +44,9 @@ class _Held:
     def __exit__(self, *error: object) -> None:
         self._lock.release()
 
-    def __reduce__(self) -> tuple[type[_Held], tuple[()]]:
+    def __reduce__(self) -> tuple[type[Held], tuple[()]]:
         """A copy of a session, pickled or deep, is nobody's yet."""
-        return _Held, ()
+        return Held, ()
 
 
 class Session:
@@ -95,7 +95,7 @@ class Session:
         self.logits: Float | None = None
         self.reused = 0
         self.changes = 0
-        self.held = _Held()
+        self.held = Held()
 
     @property
     def position(self) -> int:
