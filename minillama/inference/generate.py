@@ -17,7 +17,7 @@ from ..kv_cache import ContextFullError, KVCache
 from ..model import checked_ids
 from .arguments import random_seed, token_limit
 from .runner import Ids, Runner
-from .sampling import Sampling, sample_fast
+from .sampling import Sampling, sample_rows
 from .session import PREFILL_CHUNK, Session, SessionInUseError
 
 FinishReason = Literal["stop", "length", "context"]
@@ -108,36 +108,20 @@ class TokenStream:
             raise StopIteration
         logits = self.session.logits
         assert logits is not None
-        choices = with_a_text(logits, self._n_ids, self.stop_ids)
-        token = sample_fast(choices, self.sampling, self.rng, self.session.tokens)
+        rngs, histories = (self.rng,), (self.session.tokens,)
+        drawn = sample_rows(logits[None], self.sampling, rngs, histories, n_ids=self._n_ids, stop_ids=self.stop_ids)
+        token = int(drawn.ids[0])
         if token in self.stop_ids:
             self.finish_reason = "stop"
             raise StopIteration
         self.ids.append(token)
-        return GeneratedToken(token, _logprob(logits, token))
+        return GeneratedToken(token, float(drawn.logprobs[0]))
 
     def _feed_last(self) -> None:
         try:
             self.session.step(self.ids[-1])
         except ContextFullError:
             self.finish_reason = "context"
-
-
-def with_a_text(logits: Float, n_ids: int | None, stop_ids: frozenset[int]) -> Float:
-    """The logits (V,) that a token is chosen from: of ids below `n_ids`, and of stop ids wherever they are."""
-    if n_ids is None or n_ids >= logits.size:
-        return logits
-    beyond = [id_ for id_ in stop_ids if n_ids <= id_ < logits.size]
-    if not beyond:
-        return logits[:n_ids]
-    choices = np.full_like(logits, -np.inf)
-    choices[:n_ids], choices[beyond] = logits[:n_ids], logits[beyond]
-    return choices
-
-
-def _logprob(logits: Float, token: int) -> float:
-    largest = logits.max()
-    return float(logits[token] - largest - np.log(np.exp(logits - largest).sum(dtype=np.float64)))
 
 
 @dataclass(frozen=True)
@@ -248,13 +232,14 @@ class _Row:
     ) -> None:
         """Choose the next token, and note why it is the last or why none comes."""
         if max_tokens > 0:
-            choices = with_a_text(logits, n_ids, stop_ids)
-            token = sample_fast(choices, sampling, self.rng, self.prompt + self.ids)
+            histories = (self.prompt + self.ids,)
+            drawn = sample_rows(logits[None], sampling, (self.rng,), histories, n_ids=n_ids, stop_ids=stop_ids)
+            token = int(drawn.ids[0])
             if token in stop_ids:
                 self.finish_reason = "stop"
                 return
             self.ids.append(token)
-            self.logprobs.append(_logprob(logits, token))
+            self.logprobs.append(float(drawn.logprobs[0]))
         if len(self.ids) >= max_tokens:
             self.finish_reason = "length"
         elif len(self.prompt) + len(self.ids) > max_seq_len:
