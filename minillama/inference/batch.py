@@ -15,21 +15,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from ..compute.array_types import Float
-from ..kv_cache import CacheRows, ContextFullError
 from ..config import ModelConfig
+from ..kv_cache import CacheRows, ContextFullError
 from ..model import checked_ids
 from .arguments import random_seed, token_limit, whole_number
-from .generate import FinishReason
 from .prompts import Prompt, SharedPrompts
 from .runner import Ids, Runner
-from .sampling import Sampling
-from .sampling_stopgap import sample_rows
+from .sampling import Sampling, sample_rows
 from .session import Held
+
+FinishReason = Literal["stop", "length", "context"]
 
 
 @dataclass(eq=False)

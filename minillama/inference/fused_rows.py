@@ -97,8 +97,9 @@ class RowsDecoder:
             np.empty((2, n * widest // BLOCK), np.float32),
         )
         scratch = max(ROWS_SCRATCH, scratch_size(group, c.head_dim))
-        self._private = np.empty((n_threads, scratch), np.float32), np.empty(
-            (n_threads, group + 1, c.head_dim), np.float32
+        self._private = (
+            np.empty((n_threads, scratch), np.float32),
+            np.empty((n_threads, group + 1, c.head_dim), np.float32),
         )
         self._boards: dict[int, NDArray[np.int64]] = {}
         kinds = {int(kind) for kind in (*model.layouts[..., KIND].flat, model.head[KIND])}

@@ -144,7 +144,6 @@ class LayerRunner:
             rope = self.rope.reach(end)
             return extend_cached(self.params, self.config, ids, cache, rope, self.ops, all_logits=all_logits)
 
-
     def step_rows(self, ids: NDArray[np.int64], rows: CacheRows, places: NDArray[np.int64]) -> Float:
         """See `Runner.step_rows`."""
         with one_at_a_time():
@@ -191,7 +190,6 @@ class FusedRunner:
             logits = [self._rows_decoder.step(*token)[0].copy() for token in each]
         cache.advance(len(tokens))  # last, so that an interrupt leaves the cache as it was
         return np.stack(logits)[None] if all_logits else logits[-1][None]
-
 
     @functools.cached_property
     def _rows_decoder(self) -> RowsDecoder:
