@@ -11,7 +11,7 @@ Several sequences may begin with the same tokens. Then those keys and values exi
 from __future__ import annotations
 
 import copy
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -23,6 +23,16 @@ _FIRST_CAPACITY = 256
 
 class ContextFullError(ValueError):
     """More tokens than the context of the model holds; nothing was computed or changed."""
+
+
+class LayerCache(Protocol):
+    """What running layer by layer asks of a `KVCache`, or of what stands for several."""
+
+    def reserve(self, n_tokens: int) -> None: ...
+    def positions(self, n_tokens: int) -> NDArray[np.int64]: ...
+    def write(self, layer: int, k: Any, v: Any, positions: Any) -> tuple[Any, Any]: ...
+    def ends(self) -> tuple[Any, ...]: ...
+    def advance(self, n_tokens: int) -> None: ...
 
 
 class Beginning(NamedTuple):
@@ -119,6 +129,14 @@ class KVCache:
         if needed > self.capacity:
             own = max(needed - self.n_shared, 2 * self.k.shape[3])
             self._grow(min(self.max_seq_len - self.n_shared, own))
+
+    def positions(self, n_tokens: int) -> NDArray[np.int64]:
+        """Those of the next tokens of every sequence, (B, T)."""
+        return self.lengths[:, None] + np.arange(n_tokens)
+
+    def ends(self) -> tuple[Any, ...]:
+        """Which of the tokens (B, T) that were run is the last of each sequence, as an index."""
+        return slice(None), -1
 
     def advance(self, n_tokens: int) -> None:
         """Count `n_tokens` that were written after the last of every sequence.
@@ -288,50 +306,9 @@ class CacheRows:
             raise ValueError(f"place {place} is free: no sequence has joined there")
         return cache
 
-    def together(self, places: NDArray[np.int64]) -> CachesTogether:
-        """These sequences as one cache, for running layer by layer."""
-        return CachesTogether(self, places)
-
 
 def where_of(cache: KVCache) -> tuple[int, ...]:
     """A row of `CacheRows.where`; without a beginning the cache's own address stands for it, never read."""
     own = cache.k.ctypes.data, cache.v.ctypes.data
     shared = own if cache.beginning is None else (cache.beginning.k.ctypes.data, cache.beginning.v.ctypes.data)
     return (*own, cache.k.shape[3], *shared, cache.n_shared)
-
-
-class CachesTogether:
-    """Some of `CacheRows` with what running layer by layer asks of a `KVCache` of as many sequences."""
-
-    def __init__(self, rows: CacheRows, places: NDArray[np.int64]) -> None:
-        self._rows, self._places = rows, places
-        self._caches = [rows.only(place) for place in places.tolist()]
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        return self._rows.lengths[self._places]
-
-    @property
-    def max_seq_len(self) -> int:
-        return max(cache.max_seq_len for cache in self._caches)
-
-    def reserve(self, n_tokens: int) -> None:
-        """See `KVCache.reserve`."""
-        self._rows.reserve(self._places, n_tokens)
-
-    def advance(self, n_tokens: int) -> None:
-        """See `KVCache.advance`."""
-        self._rows.advance(self._places, n_tokens)
-
-    def write(
-        self, layer: int, k: NDArray[np.floating], v: NDArray[np.floating], positions: NDArray[np.integer]
-    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        """See `KVCache.write`; returns copies, as far as the longest sequence is filled."""
-        n_keys = int(positions.max()) + 1
-        shape = (len(self._caches), k.shape[1], n_keys, k.shape[3])
-        all_k, all_v = np.zeros(shape, k.dtype), np.zeros(shape, v.dtype)
-        for b, cache in enumerate(self._caches):
-            own_k, own_v = cache.write(layer, k[b : b + 1], v[b : b + 1], positions[b : b + 1])
-            n = int(positions[b, -1]) + 1
-            all_k[b, :, :n], all_v[b, :, :n] = own_k[0, :, :n], own_v[0, :, :n]
-        return all_k, all_v

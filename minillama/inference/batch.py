@@ -25,7 +25,7 @@ from ..config import ModelConfig
 from ..kv_cache import CacheRows, ContextFullError
 from ..model import checked_ids
 from .arguments import random_seed, token_limit, whole_number
-from .prompts import Prompt, SharedPrompts
+from .prompts import Prompt, SharedPrompts, run_prompts
 from .runner import Ids, Runner
 from .sampling import Sampling, sample_rows
 from .session import Held
@@ -193,9 +193,10 @@ class Batch:
 
     def _admit(self) -> None:
         """Give free places to those that wait; their prompts run here."""
-        while self._waiting and None in self._members:
-            member = self._waiting[0]
-            cache, member.logits = member.prompt.run(self.runner, self._kv_dtype)
+        joining = list(self._waiting)[: self._members.count(None)]
+        ready = run_prompts(self.runner, [member.prompt for member in joining], self._kv_dtype) if joining else []
+        for member, (cache, logits) in zip(joining, ready):
+            member.logits = logits
             self._members[self.caches.join(cache)] = member
             self._waiting.popleft()
 

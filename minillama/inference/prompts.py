@@ -56,17 +56,58 @@ class Prompt:
     _logits: Float | None = None  # of its last token, kept for those with the same prompt
     _holder: Any = field(default=lambda: None)  # a weak reference to a cache that begins with it
 
-    def run(self, runner: Runner, dtype: DTypeLike) -> tuple[KVCache, Float]:
-        """A cache of its own that holds the prompt, and the logits (1, vocab_size) after it."""
-        holder = self._holder()
-        if holder is not None and self._logits is not None:
-            return holder.fork(self.ids.shape[1]), self._logits
-        beginning = None if self.start is None else self.start.run(runner, dtype)
-        cache = KVCache(runner.config, 1, dtype=dtype, beginning=beginning)
-        logits = run_prompt(runner, self.ids, cache)
+    @property
+    def is_held(self) -> bool:
+        """Whether a sequence under way begins with it, so that it need not run again."""
+        return self._logits is not None and self._holder() is not None
+
+    def fork(self) -> tuple[KVCache, Float]:
+        """What it would give to run, from the sequence that begins with it."""
+        return self._holder().fork(self.ids.shape[1]), self._logits
+
+    def keep(self, cache: KVCache, logits: Float) -> None:
+        """Note that a cache holds it, for others that have the same prompt."""
         if self.several:
-            self._logits, self._holder = logits, weakref.ref(cache)
-        return cache, logits
+            self._logits, self._holder = logits.copy(), weakref.ref(cache)
+
+
+def run_prompts(runner: Runner, prompts: Sequence[Prompt], dtype: DTypeLike) -> list[tuple[KVCache, Float]]:
+    """For each sequence a cache of its own that holds its prompt, and the logits (1, vocab_size) after it.
+
+    Each prompt runs once. Short ones run together, up to PREFILL_CHUNK tokens at a time.
+    """
+    new = [prompt for prompt in dict.fromkeys(prompts) if not prompt.is_held]
+    caches = [_cache_for(runner, prompt, dtype) for prompt in new]
+    logits = _run_new(runner, [prompt.ids for prompt in new], caches)
+    for prompt, cache, its_logits in zip(new, caches, logits):
+        prompt.keep(cache, its_logits)
+    ran = {prompt: (cache, its_logits) for prompt, cache, its_logits in zip(new, caches, logits)}
+    return [ran.pop(prompt) if prompt in ran else prompt.fork() for prompt in prompts]
+
+
+def _cache_for(runner: Runner, prompt: Prompt, dtype: DTypeLike) -> KVCache:
+    """One with the beginning of a prompt, if that is shared."""
+    beginning = None if prompt.start is None else prompt.start.run(runner, dtype)
+    return KVCache(runner.config, 1, dtype=dtype, beginning=beginning)
+
+
+def _run_new(runner: Runner, prompts: Sequence[Ids], caches: Sequence[KVCache]) -> list[Float]:
+    """Fill caches with what they do not hold yet of prompts (1, T); the logits (1, vocab_size) after each."""
+    found: dict[int, Float] = {}
+    ends: list[tuple[int, Ids]] = []  # of one piece each, to be run together
+    for i, (ids, cache) in enumerate(zip(prompts, caches)):
+        first, n_tokens = int(cache.lengths[0]), ids.shape[1]
+        if FEW_TOKENS < n_tokens - first <= PREFILL_CHUNK - first % PREFILL_CHUNK:
+            ends.append((i, ids[:, first:]))
+        else:
+            found[i] = run_prompt(runner, ids, cache)
+    while ends:
+        sizes = np.cumsum([part.shape[1] for _, part in ends])
+        n = max(1, int(np.searchsorted(sizes, PREFILL_CHUNK, side="right")))
+        now, ends = ends[:n], ends[n:]
+        logits = runner.extend_each([part for _, part in now], [caches[i] for i, _ in now])
+        found.update((i, logits[row : row + 1]) for row, (i, _) in enumerate(now))
+    return [found[i] for i in range(len(prompts))]
 
 
 def run_prompt(runner: Runner, ids: Ids, cache: KVCache) -> Float:

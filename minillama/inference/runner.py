@@ -14,6 +14,7 @@ really runs.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Protocol
 
@@ -32,6 +33,7 @@ from ..quantization.repacked import RepackedMatrix
 from .fused import Decoder
 from .fused_rows import MOST_ROWS, RowsDecoder
 from .repacked_model import RepackedModel, repack_model
+from .together import CachesTogether, PromptsTogether
 
 Ids = NDArray[np.int64]  # (B, T), every one in the vocabulary
 
@@ -103,6 +105,13 @@ class Runner(Protocol):
         """
         ...
 
+    def extend_each(self, ids: Sequence[Ids], caches: Sequence[KVCache]) -> Float:
+        """Continue several sequences, each in a cache of its own, by tokens of any number: `extend` for each.
+
+        Together where that is faster and gives the same bits. Returns fresh logits (B, vocab_size).
+        """
+        ...
+
 
 class RopeTable:
     """RoPE's table, grown by doubling as far as positions are used."""
@@ -149,8 +158,13 @@ class LayerRunner:
         with one_at_a_time():
             rows.reserve(places)
             rope = self.rope.reach(int(rows.lengths[places].max()) + 1)
-            together, new = rows.together(places), ids[:, None]
+            together, new = CachesTogether(rows, places), ids[:, None]
             return extend_cached(self.params, self.config, new, together, rope, self.ops, all_logits=False)
+
+
+    def extend_each(self, ids: Sequence[Ids], caches: Sequence[KVCache]) -> Float:
+        """See `Runner.extend_each`."""
+        return np.concatenate([self.extend(*pair) for pair in zip(ids, caches)])
 
 
 class FusedRunner:
@@ -212,6 +226,19 @@ class FusedRunner:
                 logits = step(*each[0]) if len(each) == 1 else np.concatenate([step(*part).copy() for part in each])
             rows.advance(places)  # last, so that an interrupt leaves the caches as they were
             return logits
+
+
+    def extend_each(self, ids: Sequence[Ids], caches: Sequence[KVCache]) -> Float:
+        """See `Runner.extend_each`."""
+        n_tokens = [part.shape[1] for part in ids]
+        if not self._in_integers or len(ids) == 1 or min(n_tokens) <= FEW_TOKENS:
+            return np.concatenate([self.extend(*pair) for pair in zip(ids, caches)])
+        together = PromptsTogether(caches, n_tokens, FAST.attention_forward)
+        ops, layers = FAST._replace(attention_forward=together.attend), self._layers
+        with one_at_a_time(), one_blas_thread():
+            rope = layers.rope.reach(max(int(cache.lengths[0]) + n for cache, n in zip(caches, n_tokens)))
+            new = np.concatenate(ids, axis=1)
+            return extend_cached(layers.params, self.config, new, together, rope, ops, all_logits=False)
 
 
 def runner_for(
