@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
 from ..compute.jit import helper, threaded
+from ..compute.pointers import address_of, caller
 from ..compute.simd import load_floats, multiply, multiply_add, splat_float, store_floats
 from ..compute.simd_bytes import dot4, high_nibbles, join_planes, load_64_bytes, low_nibbles, splat_int
 from .repacked_k_rows import multiply_k_rows
-from .repacked_kernels import _levels, _scales, _themselves, address_of_kind, multiply_groups
+from .repacked_kernels import _BY_KIND, _levels, _scales, _themselves, address_of_kind, multiply_groups
 from .repacked_layout import (
     BYTES,
     K_NIBBLES,
@@ -27,8 +31,44 @@ from .repacked_layout import (
     Planes,
 )
 
+# Elements of float32 that `multiply_group_rows` works in.
+ROWS_SCRATCH = 1 << 17
 # Multiplications from which a second thread saves more than it costs.
 _THREADED_SIZE = 131_072
+
+
+def _each_row_of(one_row):
+    """The kernel for several rows of activations from that for one."""
+
+    @helper
+    def group_rows(data, layout, first, last, x, planes, y, at, scratch):
+        high, low, d, total, half = planes
+        for n in range(len(x)):
+            one_row(data, layout, first, last, x[n], Planes(high[n], low[n], d[n], total[n], half[n]), y[n], at)
+
+    return group_rows
+
+
+# --- the products of several rows of activations, called by address as those of one are
+
+_FLOATS = types.Array(types.float32, 2, "C")
+_SIGNED_BYTES = types.Array(types.int8, 2, "C")
+_ROWS_ARGUMENTS = (
+    types.Array(types.uint8, 1, "C"), types.Array(types.int64, 1, "C"), types.intp, types.intp, _FLOATS,
+    types.NamedTuple((_SIGNED_BYTES, _SIGNED_BYTES, _FLOATS, _FLOATS, _FLOATS), Planes), _FLOATS, types.intp,
+    types.Array(types.float32, 1, "C"),
+)  # fmt: skip
+# multiply_group_rows(address, (data, layout, first, last, x, planes, y, at, scratch)): groups `first` ... `last` - 1
+# of 16 rows of a matrix times at most 64 rows of activations x (B, C), or their planes where the matrix has integers.
+# The products go to y (B, ...) from column `at` on. Each row's are those of `multiply_groups`, to the last bit.
+# scratch is memory of the thread alone, ROWS_SCRATCH elements.
+multiply_group_rows = caller(_ROWS_ARGUMENTS)
+
+
+@functools.cache
+def address_of_rows_kind(kind: int) -> int:
+    """What `multiply_group_rows` takes for a kind of matrix."""
+    return address_of(_each_row_of(_BY_KIND[kind]), _ROWS_ARGUMENTS)
 
 
 @helper(inline=True)
