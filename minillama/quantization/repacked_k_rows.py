@@ -155,7 +155,7 @@ _MULTIPLY_TILES = {K_NIBBLES: _multiply_tiles_of(_k_rows_of(False)), K_SIXES: _m
 
 
 def multiply_k_rows(data, layout, planes, y):
-    """Fill y (N, 16 * n_groups) as `repacked_kernels.multiply_rows` does.
+    """Fill y (N, 16 * n_groups) as `repacked_rows.multiply_rows` does.
 
     What the innermost loop reads lies in the order in which it is read: rows of activations a power of two apart
     would share a few places of the cache.
