@@ -262,10 +262,12 @@ class CacheRows:
         """Bytes of all keys and values; those of a beginning count once."""
         caches = [cache for cache in self.caches if cache is not None]
         beginnings = {id(cache.beginning.k): cache.beginning for cache in caches if cache.beginning is not None}
-        return sum(part.nbytes for part in (*caches, *beginnings.values()))
+        return sum(cache.nbytes for cache in caches) + sum(beginning.nbytes for beginning in beginnings.values())
 
     def join(self, cache: KVCache) -> int:
         """Give the cache of one sequence a free place, and return its number."""
+        if None not in self.caches:
+            raise ValueError(f"all {len(self.caches)} places are taken: wait until a sequence leaves")
         place = self.caches.index(None)
         self.lengths[place] = cache.lengths[0]
         self.where[place] = 0

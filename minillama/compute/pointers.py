@@ -106,4 +106,6 @@ def _write_array(typingctx, address, shape, like):
     return kind(types.intp, types.UniTuple(types.intp, len(shape)), like), build
 
 
-array_at = _array_at_twin if config.DISABLE_JIT else intrinsic(_write_array)  # type: ignore[attr-defined]
+array_at: Any = _array_at_twin
+if not config.DISABLE_JIT:  # type: ignore[attr-defined]
+    array_at = intrinsic(_write_array)

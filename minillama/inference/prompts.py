@@ -63,7 +63,10 @@ class Prompt:
 
     def fork(self) -> tuple[KVCache, Float]:
         """What it would give to run, from the sequence that begins with it."""
-        return self._holder().fork(self.ids.shape[1]), self._logits
+        cache, logits = self._holder(), self._logits
+        if cache is None or logits is None:
+            raise RuntimeError("no sequence under way begins with the prompt: run it")
+        return cache.fork(self.ids.shape[1]), logits
 
     def keep(self, cache: KVCache, logits: Float) -> None:
         """Note that a cache holds it, for others that have the same prompt."""

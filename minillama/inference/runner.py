@@ -161,7 +161,6 @@ class LayerRunner:
             together, new = CachesTogether(rows, places), ids[:, None]
             return extend_cached(self.params, self.config, new, together, rope, self.ops, all_logits=False)
 
-
     def extend_each(self, ids: Sequence[Ids], caches: Sequence[KVCache]) -> Float:
         """See `Runner.extend_each`."""
         return np.concatenate([self.extend(*pair) for pair in zip(ids, caches)])
@@ -226,7 +225,6 @@ class FusedRunner:
                 logits = step(*each[0]) if len(each) == 1 else np.concatenate([step(*part).copy() for part in each])
             rows.advance(places)  # last, so that an interrupt leaves the caches as they were
             return logits
-
 
     def extend_each(self, ids: Sequence[Ids], caches: Sequence[KVCache]) -> Float:
         """See `Runner.extend_each`."""

@@ -1,13 +1,14 @@
 """Several sequences, each in a cache of its own, as one for running layer by layer: see `model.extend_cached`.
 
-    CachesTogether    a token each of B sequences; for tables of functions that the fused kernels are not for
-    PromptsTogether   prompts of any lengths one after another: the products are those of one long prompt, and
-                      only attention goes from sequence to sequence
+CachesTogether    a token each of B sequences; for tables of functions that the fused kernels are not for
+PromptsTogether   prompts of any lengths one after another: the products are those of one long prompt, and
+                  only attention goes from sequence to sequence
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,7 @@ class PromptsTogether:
     def __init__(self, caches: Sequence[KVCache], n_tokens: Sequence[int], attention: Callable[..., Any]) -> None:
         borders = np.concatenate(([0], np.cumsum(n_tokens))).tolist()
         self._caches, self._attention = caches, attention
-        self._parts = [slice(first, last) for first, last in zip(borders, borders[1:])]
+        self._parts = [slice(first, last) for first, last in pairwise(borders)]
         self._keys_and_values: list[tuple[Float, Float]] = []
 
     def reserve(self, n_tokens: int) -> None:
