@@ -18,6 +18,7 @@ from ..model import checked_ids
 from .arguments import random_seed, token_limit
 from .runner import Ids, Runner
 from .sampling import Sampling, sample_rows
+from .sampling_kernels import Drawn
 from .session import PREFILL_CHUNK, Session, SessionInUseError
 
 FinishReason = Literal["stop", "length", "context"]
@@ -32,10 +33,15 @@ class GeneratedToken:
     id : int
     logprob : float
         log p of the token under the model itself: temperature and filters do not enter.
+    sampled_logprob : float
+        log p of the token under the distribution that it was drawn from: at the temperature, with the repetition
+        penalty, over the tokens that the filters left (they add up to 1). Without penalty and filters that is
+        `sequence_logprobs(..., temperature=T)`, the denominator of PPO's ratio. 0 when greedy: nothing is drawn.
     """
 
     id: int
     logprob: float
+    sampled_logprob: float
 
 
 class TokenStream:
@@ -48,11 +54,13 @@ class TokenStream:
     Attributes
     ----------
     finish_reason : "stop", "length", "context" or None
-        A stop id came (it is not yielded); `max_tokens` were yielded; the context is full.
+        A stop id came (it is not yielded, unless `keep_stop`); `max_tokens` were yielded; the context is full.
         None while tokens come.
 
     Parameters
     ----------
+    keep_stop : bool
+        Yield the stop id, too, as the last token: what an objective over whole answers needs.
     n_ids : int, optional
         The tokens that the tokenizer has: rows of a padded vocabulary from there on are never chosen,
         stop ids among them excepted.
@@ -72,11 +80,13 @@ class TokenStream:
         max_tokens: int | None,
         stop_ids: frozenset[int] = frozenset(),
         n_ids: int | None = None,
+        keep_stop: bool = False,
     ) -> None:
         if session.logits is None:
             raise ValueError("feed the session a prompt before generating from it")
         self.session, self.sampling, self.rng = session, sampling, rng
         self.max_tokens, self.stop_ids, self._n_ids = token_limit(max_tokens), stop_ids, n_ids
+        self.keep_stop = keep_stop
         self.finish_reason: FinishReason | None = None
         self.ids: list[int] = []
         self._start, self._changes = session.position, session.changes
@@ -106,16 +116,20 @@ class TokenStream:
             self._feed_last()
         if self.finish_reason is not None:
             raise StopIteration
-        logits = self.session.logits
-        assert logits is not None
-        rngs, histories = (self.rng,), (self.session.tokens,)
-        drawn = sample_rows(logits[None], self.sampling, rngs, histories, n_ids=self._n_ids, stop_ids=self.stop_ids)
-        token = int(drawn.ids[0])
-        if token in self.stop_ids:
+        token = self._draw()
+        if token.id in self.stop_ids:
             self.finish_reason = "stop"
-            raise StopIteration
-        self.ids.append(token)
-        return GeneratedToken(token, float(drawn.logprobs[0]))
+            if not self.keep_stop:
+                raise StopIteration
+        self.ids.append(token.id)
+        return token
+
+    def _draw(self) -> GeneratedToken:
+        logits, history = self.session.logits, self.session.tokens
+        assert logits is not None
+        rows, rngs, histories = logits[None], (self.rng,), (history,)
+        drawn = sample_rows(rows, self.sampling, rngs, histories, n_ids=self._n_ids, stop_ids=self.stop_ids)
+        return tokens_of(drawn)[0]
 
     def _feed_last(self) -> None:
         try:
@@ -124,12 +138,18 @@ class TokenStream:
             self.finish_reason = "context"
 
 
+def tokens_of(drawn: Drawn) -> list[GeneratedToken]:
+    """One for each row."""
+    return [GeneratedToken(*token) for token in zip(*(column.tolist() for column in drawn))]
+
+
 @dataclass(frozen=True)
 class GeneratedSequence:
-    """The continuation of one prompt of a batch."""
+    """The continuation of one prompt of a batch; log-probabilities as in `GeneratedToken`."""
 
     ids: list[int]
     logprobs: list[float]
+    sampled_logprobs: list[float]
     finish_reason: FinishReason
 
 
@@ -141,6 +161,7 @@ def generate_batch(
     max_tokens: int | None,
     stop_ids: frozenset[int] = frozenset(),
     n_ids: int | None = None,
+    keep_stop: bool = False,
     seed: int | None = 0,
     kv_dtype: DTypeLike = np.float32,
 ) -> list[GeneratedSequence]:
@@ -160,7 +181,7 @@ def generate_batch(
         None gives other texts each time.
     kv_dtype : numpy dtype
         See `Session`.
-    n_ids : int, optional
+    n_ids, keep_stop
         As in `TokenStream`.
 
     Returns
@@ -187,15 +208,20 @@ def generate_batch(
     rows = [_Row(np.random.default_rng(own), ids[0].tolist()) for own, ids in zip(seeds, checked)]
     active = rows
     while True:
-        for row_state, row_logits in zip(active, now):
-            row_state.draw(row_logits, n_ids, sampling, limit, stop_ids, config.max_seq_len)
-        going = np.array([i for i, row_state in enumerate(active) if row_state.finish_reason is None], np.intp)
+        if limit > 0:
+            rngs, histories = [row.rng for row in active], [row.history for row in active]
+            drawn = sample_rows(now, sampling, rngs, histories, n_ids=n_ids, stop_ids=stop_ids)
+            for row, token in zip(active, tokens_of(drawn)):
+                row.take(token, stop_ids, keep_stop)
+        for row in active:
+            row.check_length(limit, config.max_seq_len)
+        going = np.array([i for i, row in enumerate(active) if row.finish_reason is None], np.intp)
         if going.size == 0:
-            return [GeneratedSequence(r.ids, r.logprobs, r.finish_reason or "length") for r in rows]
+            return [row.sequence() for row in rows]
         if going.size < len(active):
             cache.keep_rows(going)
             active = [active[i] for i in going]
-        now = runner.extend(np.array([[r.ids[-1]] for r in active], np.int64), cache)
+        now = runner.extend(np.array([[row.history[-1]] for row in active], np.int64), cache)
 
 
 def _checked_prompt(number: int, prompt: Sequence[int], vocab_size: int) -> Ids:
@@ -216,31 +242,31 @@ class _Row:
     """The state of one sequence of a batch."""
 
     def __init__(self, rng: np.random.Generator, prompt: list[int]) -> None:
-        self.rng, self.prompt = rng, prompt
-        self.ids: list[int] = []
-        self.logprobs: list[float] = []
+        self.rng, self.history = rng, list(prompt)
+        self.tokens: list[GeneratedToken] = []
         self.finish_reason: FinishReason | None = None
 
-    def draw(
-        self,
-        logits: Float,
-        n_ids: int | None,
-        sampling: Sampling,
-        max_tokens: int,
-        stop_ids: frozenset[int],
-        max_seq_len: int,
-    ) -> None:
-        """Choose the next token, and note why it is the last or why none comes."""
-        if max_tokens > 0:
-            histories = (self.prompt + self.ids,)
-            drawn = sample_rows(logits[None], sampling, (self.rng,), histories, n_ids=n_ids, stop_ids=stop_ids)
-            token = int(drawn.ids[0])
-            if token in stop_ids:
-                self.finish_reason = "stop"
-                return
-            self.ids.append(token)
-            self.logprobs.append(float(drawn.logprobs[0]))
-        if len(self.ids) >= max_tokens:
+    def take(self, token: GeneratedToken, stop_ids: frozenset[int], keep_stop: bool) -> None:
+        """Note the token that was drawn."""
+        if token.id in stop_ids:
+            self.finish_reason = "stop"
+        if token.id not in stop_ids or keep_stop:
+            self.tokens.append(token)
+            self.history.append(token.id)
+
+    def check_length(self, max_tokens: int, max_seq_len: int) -> None:
+        """Note why no token comes after this one, if it did not end the text itself."""
+        if self.finish_reason is not None:
+            return
+        if len(self.tokens) >= max_tokens:
             self.finish_reason = "length"
-        elif len(self.prompt) + len(self.ids) > max_seq_len:
+        elif len(self.history) > max_seq_len:
             self.finish_reason = "context"
+
+    def sequence(self) -> GeneratedSequence:
+        return GeneratedSequence(
+            ids=[token.id for token in self.tokens],
+            logprobs=[token.logprob for token in self.tokens],
+            sampled_logprobs=[token.sampled_logprob for token in self.tokens],
+            finish_reason=self.finish_reason or "length",
+        )
