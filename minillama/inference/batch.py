@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -29,8 +28,7 @@ from .prompts import Prompt, SharedPrompts, run_prompts
 from .runner import Ids, Runner
 from .sampling import Sampling, sample_rows
 from .session import Held
-
-FinishReason = Literal["stop", "length", "context"]
+from .tokens import FinishReason, GeneratedToken, tokens_of
 
 
 @dataclass(eq=False)
@@ -39,18 +37,33 @@ class BatchRow:
 
     Attributes
     ----------
-    prompt, ids : list of int
-        Where it began, and what followed.
-    logprobs : list of float
-        log p of each of `ids` under the model itself.
+    prompt : list of int
+    tokens : list of GeneratedToken
+        What followed.
     finish_reason : "stop", "length", "context" or None
         As in `TokenStream`; None while tokens come, and of a row that was removed.
     """
 
     prompt: list[int]
-    ids: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
+    tokens: list[GeneratedToken] = field(default_factory=list)
     finish_reason: FinishReason | None = None
+
+    @property
+    def ids(self) -> list[int]:
+        return [token.id for token in self.tokens]
+
+    @property
+    def logprobs(self) -> list[float]:
+        return [token.logprob for token in self.tokens]
+
+    @property
+    def sampled_logprobs(self) -> list[float]:
+        return [token.sampled_logprob for token in self.tokens]
+
+    @property
+    def length(self) -> int:
+        """Tokens of the prompt and after it."""
+        return len(self.prompt) + len(self.tokens)
 
 
 @dataclass(eq=False)
@@ -61,25 +74,6 @@ class _Member:
     prompt: Prompt
     rng: np.random.Generator
     logits: Float | None = None  # (1, vocab_size) after the prompt, until the first token is drawn
-
-    def record(self, token: int, logprob: float, batch: Batch) -> None:
-        """Take a token that was drawn, unless it is one to stop at, and note why it is the last."""
-        row = self.row
-        if token in batch.stop_ids:
-            row.finish_reason = "stop"
-            return
-        row.logprobs[len(row.ids) :] = [logprob]  # in place of one that an interrupt left without its token
-        row.ids.append(token)
-        self.logits = None
-        self.end(batch)
-
-    def end(self, batch: Batch) -> None:
-        """Note why the row's last token is its last, if it is."""
-        row = self.row
-        if len(row.ids) >= batch.max_tokens:
-            row.finish_reason = "length"
-        elif len(row.prompt) + len(row.ids) > batch.runner.config.max_seq_len:
-            row.finish_reason = "context"
 
 
 class Batch:
@@ -95,8 +89,7 @@ class Batch:
     sampling : Sampling
     max_tokens : int or None
         For each row; a row also ends at the end of the context, with None only there.
-    stop_ids : frozenset of int
-    n_ids : int, optional
+    stop_ids, n_ids, keep_stop
         As in `TokenStream`.
     kv_dtype : numpy dtype
         See `Session`.
@@ -112,12 +105,13 @@ class Batch:
         max_tokens: int | None,
         stop_ids: frozenset[int] = frozenset(),
         n_ids: int | None = None,
+        keep_stop: bool = False,
         kv_dtype: DTypeLike = np.float32,
         max_rows: int = 64,
     ) -> None:
         n_places = whole_number("max_rows", max_rows, "a whole number, 1 or more", least=1)
         limit = token_limit(max_tokens)
-        self.runner, self.sampling, self.stop_ids = runner, sampling, stop_ids
+        self.runner, self.sampling, self.stop_ids, self.keep_stop = runner, sampling, stop_ids, keep_stop
         self.max_tokens = runner.config.max_seq_len + 1 if limit is None else limit  # more than there is room for
         self.held = Held()
         self.caches = CacheRows(n_places)
@@ -125,7 +119,7 @@ class Batch:
         self._prompts = SharedPrompts()
         self._waiting: deque[_Member] = deque()
         self._members: list[_Member | None] = [None] * n_places
-        self._tokens = np.zeros(n_places, np.int64)  # the last of each row
+        self._last = np.zeros(n_places, np.int64)  # the last of each row
         self._is_whole = True  # whether the last step came to its end
 
     def __len__(self) -> int:
@@ -205,7 +199,7 @@ class Batch:
         parts = [member.logits for _, member in members if member.logits is not None]
         going = np.array([place for place, member in members if member.logits is None], np.int64)
         if going.size:
-            parts.append(self.runner.step_rows(self._tokens[going], self.caches, going))
+            parts.append(self.runner.step_rows(self._last[going], self.caches, going))
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _draw(self, members: list[tuple[int, _Member]], logits: Float) -> None:
@@ -214,9 +208,28 @@ class Batch:
         penalized = self.sampling.repetition_penalty != 1
         histories = [member.row.prompt + member.row.ids for _, member in members] if penalized else []
         drawn = sample_rows(logits, self.sampling, rngs, histories, n_ids=self._n_ids, stop_ids=self.stop_ids)
-        self._tokens[[place for place, _ in members]] = drawn.ids
-        for (_, member), token, logprob in zip(members, drawn.ids.tolist(), drawn.logprobs.tolist()):
-            member.record(token, logprob, self)
+        self._last[[place for place, _ in members]] = drawn.ids
+        for (_, member), token in zip(members, tokens_of(drawn)):
+            self._take(member, token)
+
+    def _take(self, member: _Member, token: GeneratedToken) -> None:
+        """Note the token that was drawn, and why it is the last, if it is."""
+        row, is_stop = member.row, token.id in self.stop_ids
+        if is_stop and not self.keep_stop:
+            row.finish_reason = "stop"
+            return
+        row.tokens.append(token)
+        member.logits = None
+        self._end(row)
+
+    def _end(self, row: BatchRow) -> None:
+        """Note why the row's last token is its last, if it is."""
+        if row.tokens[-1].id in self.stop_ids:
+            row.finish_reason = "stop"
+        elif len(row.tokens) >= self.max_tokens:
+            row.finish_reason = "length"
+        elif row.length > self.runner.config.max_seq_len:
+            row.finish_reason = "context"
 
     def _let_go(self) -> list[BatchRow]:
         """Free the places of rows that have ended."""
@@ -243,12 +256,11 @@ class Batch:
             row = member.row
             if self._waiting and self._waiting[0] is member:
                 self._waiting.popleft()
-            if row.ids:
+            if row.tokens:
                 member.logits = None
-                member.end(self)
-                del row.logprobs[len(row.ids) :]
-                self._tokens[place] = row.ids[-1]
-                self.caches.only(place).truncate(len(row.prompt) + len(row.ids) - 1)
+                self._end(row)
+                self._last[place] = row.tokens[-1].id
+                self.caches.only(place).truncate(row.length - 1)
         return self._let_go()
 
 

@@ -13,25 +13,11 @@ from numpy.typing import DTypeLike
 
 from ..kv_cache import ContextFullError
 from .arguments import random_seed, token_limit
-from .batch import Batch, FinishReason
+from .batch import Batch
 from .runner import Runner
 from .sampling import Sampling, sample_rows
 from .session import Session, SessionInUseError
-
-
-@dataclass(frozen=True)
-class GeneratedToken:
-    """One step of generation.
-
-    Attributes
-    ----------
-    id : int
-    logprob : float
-        log p of the token under the model itself: temperature and filters do not enter.
-    """
-
-    id: int
-    logprob: float
+from .tokens import FinishReason, GeneratedToken, tokens_of
 
 
 class TokenStream:
@@ -44,11 +30,13 @@ class TokenStream:
     Attributes
     ----------
     finish_reason : "stop", "length", "context" or None
-        A stop id came (it is not yielded); `max_tokens` were yielded; the context is full.
+        A stop id came (it is not yielded, unless `keep_stop`); `max_tokens` were yielded; the context is full.
         None while tokens come.
 
     Parameters
     ----------
+    keep_stop : bool
+        Yield the stop id, too, as the last token: what an objective over whole answers needs.
     n_ids : int, optional
         The tokens that the tokenizer has: rows of a padded vocabulary from there on are never chosen,
         stop ids among them excepted.
@@ -68,11 +56,13 @@ class TokenStream:
         max_tokens: int | None,
         stop_ids: frozenset[int] = frozenset(),
         n_ids: int | None = None,
+        keep_stop: bool = False,
     ) -> None:
         if session.logits is None:
             raise ValueError("feed the session a prompt before generating from it")
         self.session, self.sampling, self.rng = session, sampling, rng
         self.max_tokens, self.stop_ids, self._n_ids = token_limit(max_tokens), stop_ids, n_ids
+        self.keep_stop = keep_stop
         self.finish_reason: FinishReason | None = None
         self.ids: list[int] = []
         self._start, self._changes = session.position, session.changes
@@ -102,16 +92,20 @@ class TokenStream:
             self._feed_last()
         if self.finish_reason is not None:
             raise StopIteration
-        logits = self.session.logits
-        assert logits is not None
-        rngs, histories = (self.rng,), (self.session.tokens,)
-        drawn = sample_rows(logits[None], self.sampling, rngs, histories, n_ids=self._n_ids, stop_ids=self.stop_ids)
-        token = int(drawn.ids[0])
-        if token in self.stop_ids:
+        token = self._draw()
+        if token.id in self.stop_ids:
             self.finish_reason = "stop"
-            raise StopIteration
-        self.ids.append(token)
-        return GeneratedToken(token, float(drawn.logprobs[0]))
+            if not self.keep_stop:
+                raise StopIteration
+        self.ids.append(token.id)
+        return token
+
+    def _draw(self) -> GeneratedToken:
+        logits, history = self.session.logits, self.session.tokens
+        assert logits is not None
+        rows, rngs, histories = logits[None], (self.rng,), (history,)
+        drawn = sample_rows(rows, self.sampling, rngs, histories, n_ids=self._n_ids, stop_ids=self.stop_ids)
+        return tokens_of(drawn)[0]
 
     def _feed_last(self) -> None:
         try:
@@ -122,10 +116,11 @@ class TokenStream:
 
 @dataclass(frozen=True)
 class GeneratedSequence:
-    """The continuation of one prompt of a batch."""
+    """The continuation of one prompt of a batch; log-probabilities as in `GeneratedToken`."""
 
     ids: list[int]
     logprobs: list[float]
+    sampled_logprobs: list[float]
     finish_reason: FinishReason
 
 
@@ -137,6 +132,7 @@ def generate_batch(
     max_tokens: int | None,
     stop_ids: frozenset[int] = frozenset(),
     n_ids: int | None = None,
+    keep_stop: bool = False,
     seed: int | None = 0,
     kv_dtype: DTypeLike = np.float32,
     max_rows: int = 64,
@@ -158,7 +154,7 @@ def generate_batch(
         None gives other texts each time.
     kv_dtype : numpy dtype
         See `Session`.
-    n_ids : int, optional
+    n_ids, keep_stop
         As in `TokenStream`.
     max_rows : int
         Rows under way at once.
@@ -176,9 +172,18 @@ def generate_batch(
     """
     seed = random_seed(seed)
     batch = Batch(
-        runner, sampling, max_tokens=max_tokens, stop_ids=stop_ids, n_ids=n_ids, kv_dtype=kv_dtype, max_rows=max_rows
+        runner,
+        sampling,
+        max_tokens=max_tokens,
+        stop_ids=stop_ids,
+        n_ids=n_ids,
+        keep_stop=keep_stop,
+        kv_dtype=kv_dtype,
+        max_rows=max_rows,
     )
     rows = batch.add(prompts, [None if seed is None else seed + b for b in range(len(prompts))])
     while batch:
         batch.step()
-    return [GeneratedSequence(row.ids, row.logprobs, row.finish_reason or "length") for row in rows]
+    return [
+        GeneratedSequence(row.ids, row.logprobs, row.sampled_logprobs, row.finish_reason or "length") for row in rows
+    ]

@@ -22,7 +22,7 @@ arithmetic is float64: two runs that agree on the logits agree on the token.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -88,6 +88,18 @@ class Sampling:
 
 
 GREEDY = Sampling(temperature=0.0)
+
+
+def chosen_sampling(sampling: Sampling | None, settings: Mapping[str, Any]) -> Sampling:
+    """What a caller gives: a Sampling, or its fields by name, or nothing."""
+    if not isinstance(sampling, Sampling | None):
+        raise TypeError(f"sampling must be a Sampling, got {sampling!r:.80}; its fields are options of their own")
+    if sampling is not None and settings:
+        raise ValueError(f"give either sampling= or its fields, not both: {', '.join(settings)}")
+    if unknown := [name for name in settings if name not in Sampling.__dataclass_fields__]:
+        fields = ", ".join(Sampling.__dataclass_fields__)
+        raise TypeError(f"unknown option {', '.join(unknown)}; sampling takes {fields}")
+    return sampling or Sampling(**settings)
 
 
 def log_softmax(logits: Logits) -> NDArray[np.float64]:

@@ -33,8 +33,11 @@ class Generation:
     text : str
         Without the prompt, cut before a stop string.
     ids : list of int
+        With `keep_stop`, the stop id that ended the text is the last; the text does not have it.
     logprobs : list of float
         log p of each id under the model itself (temperature and filters do not enter).
+    sampled_logprobs : list of float
+        log p of each id under the distribution that it was drawn from; see `GeneratedToken`.
     finish_reason : str or None
         "stop" (a stop id or stop string), "length" (max_tokens), "context" (no room left).
     """
@@ -42,6 +45,7 @@ class Generation:
     text: str = ""
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+    sampled_logprobs: list[float] = field(default_factory=list)
     finish_reason: FinishReason | None = None
 
 
@@ -101,6 +105,8 @@ class TextStream:
     def __iter__(self) -> Iterator[str]:
         for token in self.tokens:
             self._note(token)
+            if token.id in self.tokens.stop_ids:
+                continue
             if piece := self._show(text_of(token.id, self._decoder, self._tokenizer)):
                 yield piece
             if self._stop.found:
@@ -117,6 +123,7 @@ class TextStream:
     def _note(self, token: GeneratedToken) -> None:
         self.result.ids.append(token.id)
         self.result.logprobs.append(token.logprob)
+        self.result.sampled_logprobs.append(token.sampled_logprob)
 
     def _show(self, text: str) -> str:
         piece = self._stop.feed(text)
