@@ -167,18 +167,28 @@ class KVCache:
             Where the cache keeps fewer bits, or has a beginning: copies in the dtype of what was given, as far as
             they are filled.
         """
+        self.store(layer, k, v, positions)
+        return self.read(layer, int(positions.max()) + 1, k.dtype)
+
+    def store(
+        self, layer: int, k: NDArray[np.floating], v: NDArray[np.floating], positions: NDArray[np.integer]
+    ) -> None:
+        """The first half of `write`."""
         n_tokens = positions.shape[1]
         for b, first in enumerate(positions[:, 0] - self.n_shared):
             self.k[layer, b, :, first : first + n_tokens] = k[b]
             self.v[layer, b, :, first : first + n_tokens] = v[b]
-        if self.k.dtype == k.dtype and self.beginning is None:
+
+    def read(self, layer: int, n_positions: int, dtype: DTypeLike) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """The second half of `write`: the keys and values of a layer, of which `n_positions` are filled."""
+        if self.k.dtype == dtype and self.beginning is None:
             return self.k[layer], self.v[layer]
-        own = slice(0, int(positions.max()) + 1 - self.n_shared)
+        own = slice(0, n_positions - self.n_shared)
         keys, values = self.k[layer, :, :, own], self.v[layer, :, :, own]
         if self.beginning is not None:
             keys = np.concatenate((self.beginning.k[layer], keys), axis=2)
             values = np.concatenate((self.beginning.v[layer], values), axis=2)
-        return keys.astype(k.dtype, copy=False), values.astype(v.dtype, copy=False)
+        return keys.astype(dtype, copy=False), values.astype(dtype, copy=False)
 
     def truncate(self, length: int, row: int = 0) -> None:
         """Forget the positions of one sequence from `length` on.

@@ -181,14 +181,23 @@ class LLM:
         max_tokens: int | None = 256,
         keep_stop: bool = False,
         seed: int | None = 0,
+        max_rows: int = 64,
         sampling: Sampling | None = None,
         **settings: Any,
     ) -> list[Generation]:
         """Continue several prompts together; row b as it would go alone with seed + b.
 
-        A model of 4 to 8 bits rounds a batch otherwise than one sequence, in the third digit after the point of its
-        logits: there a draw may fall differently; `load(..., exact=True)` keeps to float32. Options and errors as in
-        `stream`; seed None gives other texts each time.
+        It has the same tokens, and the same log-probabilities: to the last bit where products are integer ones (a
+        model of 4 to 8 bits), to within the rounding of float32 otherwise. What prompts begin with in common is
+        computed and kept once; give a prompt n times for n continuations. For rows that join and leave as you say,
+        see `inference.batch.Batch`.
+
+        Parameters
+        ----------
+        max_rows : int
+            Rows under way at once; more prompts wait until one ends. It bounds the memory for keys and values.
+
+        Other options and errors as in `stream`; seed None gives other texts each time.
         """
         ids = [self.encode_prompt(prompt) for prompt in prompt_texts(prompts)]
         rows = generate_batch(
@@ -201,6 +210,7 @@ class LLM:
             keep_stop=keep_stop,
             seed=seed,
             kv_dtype=self._kv_dtype,
+            max_rows=max_rows,
         )
         out = []
         for prompt, row in zip(ids, rows):

@@ -151,7 +151,8 @@ class SharedPrompts:
         """The beginning that saves most positions for each that shares it: all of it if it is there already."""
         best, most = None, 0.0
         for n, path in enumerate(_beginnings(ids), 1):
-            saved = n * (1 - 1 / counts[path] if self._start_at(path, ids[:, : BLOCK * n]) is None else 1)
+            start = self._start_at(path, ids[:, : BLOCK * n])
+            saved = n * (1 - 1 / counts[path] if start is None or start.filled is None else 1)
             if saved > 0 and saved >= most:
                 best, most = (path, ids[:, : BLOCK * n]), saved
         if best is None:

@@ -69,7 +69,7 @@ class PromptsTogether:
         borders = np.concatenate(([0], np.cumsum(n_tokens))).tolist()
         self._caches, self._attention = caches, attention
         self._parts = [slice(first, last) for first, last in pairwise(borders)]
-        self._keys_and_values: list[tuple[Float, Float]] = []
+        self._layer = 0
 
     def reserve(self, n_tokens: int) -> None:
         """See `KVCache.reserve`: here room for each one's own."""
@@ -92,15 +92,15 @@ class PromptsTogether:
 
     def write(self, layer: int, k: Float, v: Float, positions: Ints) -> tuple[Float, Float]:
         """Store each one's keys and values; `attend`, which comes next, reads them there."""
-        self._keys_and_values = [
-            cache.write(layer, k[:, :, part], v[:, :, part], positions[:, part])
-            for cache, part in zip(self._caches, self._parts)
-        ]
+        for cache, part in zip(self._caches, self._parts):
+            cache.store(layer, k[:, :, part], v[:, :, part], positions[:, part])
+        self._layer = layer
         return k, v
 
     def attend(self, q: Float, k: Float, v: Float, positions: Ints, *window: int) -> tuple[Float, Any]:
         """`Ops.attention_forward` of each sequence over what it has in its cache; nothing is kept for a way back."""
         y = np.empty_like(q)  # (1, H, T, head_dim)
-        for part, keys_and_values in zip(self._parts, self._keys_and_values):
+        for cache, part in zip(self._caches, self._parts):
+            keys_and_values = cache.read(self._layer, int(positions[0, part.stop - 1]) + 1, q.dtype)
             y[:, :, part], _ = self._attention(q[:, :, part], *keys_and_values, positions[:, part], *window)
         return y, None
