@@ -19,7 +19,7 @@ from .inference.generate import TokenStream, generate_batch
 from .inference.runner import runner_for
 from .inference.sampling import Sampling, chosen_sampling
 from .inference.session import Session, sequence_logprobs
-from .inference.text import Generation, TextStream, ends_of, text_of
+from .inference.text import Generation, TextStream, ends_of, generation_of
 from .model import output_head
 from .ops import FAST, Ops
 from .params import Params
@@ -212,15 +212,7 @@ class LLM:
             kv_dtype=self._kv_dtype,
             max_rows=max_rows,
         )
-        out = []
-        for prompt, row in zip(ids, rows):
-            decoder = self.tokenizer.stream()
-            for id_ in prompt:
-                decoder.feed(id_)
-            spoken = row.ids[:-1] if keep_stop and row.finish_reason == "stop" else row.ids
-            text = "".join([text_of(id_, decoder, self.tokenizer) for id_ in spoken]) + decoder.flush()
-            out.append(Generation(text, row.ids, row.logprobs, row.sampled_logprobs, row.finish_reason))
-        return out
+        return [generation_of(row, prompt, self.tokenizer, keep_stop=keep_stop) for prompt, row in zip(ids, rows)]
 
     def chat_template(self, name: str | None = None) -> ChatTemplate:
         """The chat format of this model, or the one called `name`."""

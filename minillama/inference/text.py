@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from ..tokenizers import StreamDecoder, Tokenizer, TokenType
 from .arguments import stop_strings
-from .generate import FinishReason, GeneratedToken, TokenStream
+from .generate import GeneratedSequence, TokenStream
+from .tokens import FinishReason, GeneratedToken
 
 
 def ends_of(tokenizer: Tokenizer) -> frozenset[int]:
@@ -47,6 +48,18 @@ class Generation:
     logprobs: list[float] = field(default_factory=list)
     sampled_logprobs: list[float] = field(default_factory=list)
     finish_reason: FinishReason | None = None
+
+
+def generation_of(
+    row: GeneratedSequence, prompt: Sequence[int], tokenizer: Tokenizer, *, keep_stop: bool
+) -> Generation:
+    """A row of a batch as text; `keep_stop` says whether the id that ended it is there."""
+    decoder = tokenizer.stream()
+    for id_ in prompt:
+        decoder.feed(id_)
+    spoken = row.ids[:-1] if keep_stop and row.finish_reason == "stop" else row.ids
+    text = "".join([text_of(id_, decoder, tokenizer) for id_ in spoken]) + decoder.flush()
+    return Generation(text, row.ids, row.logprobs, row.sampled_logprobs, row.finish_reason)
 
 
 class StopStrings:
