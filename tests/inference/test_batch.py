@@ -187,7 +187,9 @@ def test_a_real_model():
     for b in (0, 1, 2, 3, 33, 66, 79):
         tokens, _ = alone(llm.runner, prompts[b], 1 + b, Sampling(), max_tokens=20, n_ids=2000)
         assert rows[b].ids == [token.id for token in tokens]
-        assert rows[b].logprobs == [token.logprob for token in tokens]
+        if isinstance(llm.runner, FusedRunner):  # without the instructions for it, it runs in floats
+            assert rows[b].logprobs == [token.logprob for token in tokens]
+        np.testing.assert_allclose(rows[b].logprobs, [token.logprob for token in tokens], atol=1e-4)
 
 
 def test_a_shared_beginning_exists_once():

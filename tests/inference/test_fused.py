@@ -149,7 +149,7 @@ def test_long_contexts_share_the_positions_of_a_head(n_kv_heads, threads):
     session = Session(runner)
     for i, token in enumerate(ids):
         logits = session.step(int(token))
-        np.testing.assert_allclose(logits, expected[i], atol=1e-3 * np.abs(expected[i]).max())
+        np.testing.assert_allclose(logits, expected[i], atol=2e-3 * np.abs(expected[i]).max())
 
 
 def test_any_chunking_of_the_prompt(threads):
