@@ -181,7 +181,7 @@ class _Private(NamedTuple):
 
 
 @helper(inline=True)
-def chunks_of(n_groups, n_threads):
+def _chunks_of(n_groups, n_threads):
     """Into how many chunks to cut a phase: a stretch of memory each, and enough of them to share evenly."""
     if n_threads == 1:
         return 1
@@ -224,7 +224,7 @@ def _multiply_phase(model, turn, layouts, bias, x, mine, y):
     n_groups = 0
     for i in range(len(layouts)):
         n_groups += layouts[i, N_GROUPS]
-    n_chunks, n_done = chunks_of(n_groups, turn.board.shape[1] - 1), 0
+    n_chunks, n_done = _chunks_of(n_groups, turn.board.shape[1] - 1), 0
     if model.quantized:
         quantize_row(x, mine.high, mine.low, mine.d[: x.size // 32], mine.totals[0], mine.totals[1])
     planes = Planes(mine.high, mine.low, mine.d, mine.totals[0], mine.totals[1])

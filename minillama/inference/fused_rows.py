@@ -57,7 +57,6 @@ from .fused import (
     Turn,
     add_bias,
     attend,
-    chunks_of,
     join_parts,
     model_arrays,
     splits_of,
@@ -269,13 +268,21 @@ def _add_row(products, first, last, y):
         store_floats(y, at, multiply_add(load_floats(products, at), one, load_floats(y, at)))
 
 
+@helper(inline=True)
+def _chunks_of(n_groups, n_threads):
+    """Fewer and larger than for one row: a chunk lays the rows down for itself, which its groups have to pay for."""
+    if n_threads == 1:
+        return 1
+    return n_threads * max(1, min(4, n_groups // (32 * n_threads)))
+
+
 @helper
 def _multiply_phase(model, turn, layouts, bias, x, planes, y, sums, scratch):
     """The products of a stack of matrices with every row, into y; where the turn says so, added to sums."""
     n_groups = 0
     for i in range(len(layouts)):
         n_groups += layouts[i, N_GROUPS]
-    n_chunks, n_done = chunks_of(n_groups, turn.board.shape[1] - 1), 0
+    n_chunks, n_done = _chunks_of(n_groups, turn.board.shape[1] - 1), 0
     chunk = claim(turn.board, turn.phase, turn.own, n_chunks)
     while chunk >= 0:
         first, last = chunk * n_groups // n_chunks, (chunk + 1) * n_groups // n_chunks
