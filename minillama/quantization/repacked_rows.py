@@ -12,7 +12,9 @@ from ..compute.jit import helper, threaded
 from ..compute.pointers import address_of, caller
 from ..compute.simd import load_floats, multiply, multiply_add, splat_float, store_floats
 from ..compute.simd_bytes import dot4, high_nibbles, join_planes, load_64_bytes, low_nibbles, splat_int
-from .repacked_k_rows import multiply_k_rows
+from .repacked_block_rows import levels_rows, themselves_rows
+from .repacked_tiles import ROWS_SCRATCH
+from .repacked_k_rows import nibble_rows, six_rows
 from .repacked_kernels import _BY_KIND, _levels, _scales, _themselves, address_of_kind, multiply_groups
 from .repacked_layout import (
     BYTES,
@@ -31,8 +33,6 @@ from .repacked_layout import (
     Planes,
 )
 
-# Elements of float32 that `multiply_group_rows` works in.
-ROWS_SCRATCH = 1 << 17
 # Multiplications from which a second thread saves more than it costs.
 _THREADED_SIZE = 131_072
 
@@ -51,6 +51,7 @@ def _each_row_of(one_row):
 
 # --- the products of several rows of activations, called by address as those of one are
 
+_BY_KIND_ROWS = {BYTES: themselves_rows, NIBBLES: themselves_rows, LEVELS: levels_rows, K_NIBBLES: nibble_rows, K_SIXES: six_rows}
 _FLOATS = types.Array(types.float32, 2, "C")
 _SIGNED_BYTES = types.Array(types.int8, 2, "C")
 _ROWS_ARGUMENTS = (
@@ -68,7 +69,7 @@ multiply_group_rows = caller(_ROWS_ARGUMENTS)
 @functools.cache
 def address_of_rows_kind(kind: int) -> int:
     """What `multiply_group_rows` takes for a kind of matrix."""
-    return address_of(_each_row_of(_BY_KIND[kind]), _ROWS_ARGUMENTS)
+    return address_of(_BY_KIND_ROWS[kind] if kind in _BY_KIND_ROWS else _each_row_of(_BY_KIND[kind]), _ROWS_ARGUMENTS)
 
 
 @helper(inline=True)
