@@ -3,11 +3,15 @@
 The arrays grow by doubling up to the context length of the model: a short answer does not
 pay for 8192 positions. The cache takes 2 * n_layers * n_kv_heads * head_dim numbers for each
 position (LLaMA 2 section 2.2 and appendix A.2.1: grouped heads make it 8 times smaller in 70B).
+
+Several sequences may begin with the same tokens. Then those keys and values exist once, as a
+`Beginning` that the cache of each refers to; a cache of its own keeps what comes after.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -21,21 +25,61 @@ class ContextFullError(ValueError):
     """More tokens than the context of the model holds; nothing was computed or changed."""
 
 
-class KVCache:
-    """Keys (rotated) and values of `batch` sequences, each of its own length.
+class LayerCache(Protocol):
+    """What running layer by layer asks of a `KVCache`, or of what stands for several."""
+
+    def reserve(self, n_tokens: int) -> None: ...
+    def positions(self, n_tokens: int) -> NDArray[np.int64]: ...
+    def write(self, layer: int, k: Any, v: Any, positions: Any) -> tuple[Any, Any]: ...
+    def ends(self) -> tuple[Any, ...]: ...
+    def advance(self, n_tokens: int) -> None: ...
+
+
+class Beginning(NamedTuple):
+    """Keys and values of the first tokens of several sequences; nobody writes to them.
 
     Attributes
     ----------
-    k, v : ndarray of shape (n_layers, B, n_kv_heads, capacity, head_dim)
-        Entries past a sequence's length are zeros or stale, and never read.
+    k, v : ndarray of shape (n_layers, 1, n_kv_heads, n, head_dim)
+    """
+
+    k: NDArray[np.floating]
+    v: NDArray[np.floating]
+
+    @property
+    def n_tokens(self) -> int:
+        return self.k.shape[3]
+
+    @property
+    def nbytes(self) -> int:
+        return self.k.nbytes + self.v.nbytes
+
+
+class KVCache:
+    """Keys (rotated) and values of `batch` sequences, each of its own length.
+
+    Parameters
+    ----------
+    beginning : Beginning, optional
+        What one sequence has in common with others; it counts as filled.
+
+    Attributes
+    ----------
+    k, v : ndarray of shape (n_layers, B, n_kv_heads, S, head_dim)
+        From the end of the beginning on. Entries past a sequence's length are zeros or stale, and never read.
     lengths : int64 ndarray of shape (B,)
-        Positions of each sequence that are filled; `advance`, `truncate` and `keep_rows` change them.
+        Positions of each sequence that are filled; `advance` and `truncate` change them.
     max_seq_len : int
         The limit; `reserve` refuses to pass it.
     """
 
     def __init__(
-        self, config: ModelConfig, batch: int = 1, max_seq_len: int | None = None, dtype: DTypeLike = np.float32
+        self,
+        config: ModelConfig,
+        batch: int = 1,
+        max_seq_len: int | None = None,
+        dtype: DTypeLike = np.float32,
+        beginning: Beginning | None = None,
     ) -> None:
         self.max_seq_len = config.max_seq_len if max_seq_len is None else max_seq_len
         if self.max_seq_len < 1:
@@ -45,31 +89,27 @@ class KVCache:
                 f"max_seq_len must be at most {config.max_seq_len} with RoPE scaled by the rule 'dynamic' (beyond it "
                 f"every token would change the keys of all before it), got {self.max_seq_len}"
             )
-        capacity = min(_FIRST_CAPACITY, self.max_seq_len)
+        self.beginning = beginning
+        self.n_shared = 0 if beginning is None else beginning.n_tokens
+        capacity = min(_FIRST_CAPACITY, self.max_seq_len - self.n_shared)
         shape = (config.n_layers, batch, config.n_kv_heads, capacity, config.head_dim)
         self.k: NDArray[np.floating] = np.zeros(shape, dtype)
         self.v: NDArray[np.floating] = np.zeros(shape, dtype)
-        self.lengths = np.zeros(batch, np.int64)
-        self._whole: tuple[KVCache, int] | None = None  # of a `row`: the cache it belongs to, and where
+        self.lengths = np.full(batch, self.n_shared, np.int64)
 
     @property
     def capacity(self) -> int:
         """Positions for which there is room without another allocation."""
-        return self.k.shape[3]
+        return self.n_shared + self.k.shape[3]
 
     @property
     def nbytes(self) -> int:
+        """Bytes of its own keys and values; those of a beginning are others' too."""
         return self.k.nbytes + self.v.nbytes
 
-    def stored(self) -> tuple[NDArray[Any], NDArray[Any], int]:
-        """`k` and `v` as kernels take them, contiguous, and which of their sequences is this cache's first.
-
-        float16 is seen as uint16, which Numba knows.
-        """
-        whole, first = (self, 0) if self._whole is None else self._whole
-        if self.k.dtype == np.float16:
-            return whole.k.view(np.uint16), whole.v.view(np.uint16), first
-        return whole.k, whole.v, first
+    def stored(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """`k` and `v` as kernels take them, float16 seen as uint16, which Numba knows."""
+        return as_stored(self.k), as_stored(self.v)
 
     def reserve(self, n_tokens: int) -> None:
         """Make room for `n_tokens` more of every sequence.
@@ -87,23 +127,27 @@ class KVCache:
                 "shorten the text or start a new conversation"
             )
         if needed > self.capacity:
-            self._grow(min(self.max_seq_len, max(needed, 2 * self.capacity)))
+            own = max(needed - self.n_shared, 2 * self.k.shape[3])
+            self._grow(min(self.max_seq_len - self.n_shared, own))
+
+    def positions(self, n_tokens: int) -> NDArray[np.int64]:
+        """Those of the next tokens of every sequence, (B, T)."""
+        return self.lengths[:, None] + np.arange(n_tokens)
+
+    def ends(self) -> tuple[Any, ...]:
+        """Which of the tokens (B, T) that were run is the last of each sequence, as an index."""
+        return slice(None), -1
 
     def advance(self, n_tokens: int) -> None:
         """Count `n_tokens` that were written after the last of every sequence.
 
         Whoever runs the model calls it last: until then an interrupt leaves the cache as it was.
         """
-        self.lengths += n_tokens  # in place: a `row` of another cache counts there too
+        self.lengths += n_tokens  # in place: among `CacheRows` they are counted there too
 
-    def _grow(self, capacity: int) -> None:
-        filled = self.capacity
-        for name in ("k", "v"):
-            old = getattr(self, name)
-            new = np.zeros((*old.shape[:3], capacity, old.shape[4]), old.dtype)
-            new[:, :, :, :filled] = old
-            setattr(self, name, new)
-        self._whole = None
+    def _grow(self, n_positions: int) -> None:
+        larger_k, larger_v = with_room(self.k, n_positions), with_room(self.v, n_positions)
+        self.k, self.v = larger_k, larger_v  # both at once, for an interrupt
 
     def write(
         self, layer: int, k: NDArray[np.floating], v: NDArray[np.floating], positions: NDArray[np.integer]
@@ -120,16 +164,31 @@ class KVCache:
         Returns
         -------
         k, v : ndarray of shape (B, n_kv_heads, capacity, head_dim), views
-            Where the cache keeps fewer bits: copies in the dtype of what was given, as far as they are filled.
+            Where the cache keeps fewer bits, or has a beginning: copies in the dtype of what was given, as far as
+            they are filled.
         """
+        self.store(layer, k, v, positions)
+        return self.read(layer, int(positions.max()) + 1, k.dtype)
+
+    def store(
+        self, layer: int, k: NDArray[np.floating], v: NDArray[np.floating], positions: NDArray[np.integer]
+    ) -> None:
+        """The first half of `write`."""
         n_tokens = positions.shape[1]
-        for b, first in enumerate(positions[:, 0]):
+        for b, first in enumerate(positions[:, 0] - self.n_shared):
             self.k[layer, b, :, first : first + n_tokens] = k[b]
             self.v[layer, b, :, first : first + n_tokens] = v[b]
-        if self.k.dtype == k.dtype:
+
+    def read(self, layer: int, n_positions: int, dtype: DTypeLike) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """The second half of `write`: the keys and values of a layer, of which `n_positions` are filled."""
+        if self.k.dtype == dtype and self.beginning is None:
             return self.k[layer], self.v[layer]
-        seen = slice(0, int(positions.max()) + 1)
-        return self.k[layer, :, :, seen].astype(k.dtype), self.v[layer, :, :, seen].astype(v.dtype)
+        own = slice(0, n_positions - self.n_shared)
+        keys, values = self.k[layer, :, :, own], self.v[layer, :, :, own]
+        if self.beginning is not None:
+            keys = np.concatenate((self.beginning.k[layer], keys), axis=2)
+            values = np.concatenate((self.beginning.v[layer], values), axis=2)
+        return keys.astype(dtype, copy=False), values.astype(dtype, copy=False)
 
     def truncate(self, length: int, row: int = 0) -> None:
         """Forget the positions of one sequence from `length` on.
@@ -137,25 +196,131 @@ class KVCache:
         Raises
         ------
         ValueError
-            When the sequence is shorter than that.
+            When the sequence is shorter than that, or what it has in common with others is longer.
         """
-        if not 0 <= length <= self.lengths[row]:
-            raise ValueError(f"cannot cut a sequence of {self.lengths[row]} tokens to {length}")
+        if not self.n_shared <= length <= self.lengths[row]:
+            shared = f", {self.n_shared} of them shared with others," if self.n_shared else ""
+            raise ValueError(f"cannot cut a sequence of {self.lengths[row]} tokens{shared} to {length}")
         self.lengths[row] = length
 
-    def row(self, index: int) -> KVCache:
-        """One sequence as a cache of its own that shares this one's memory.
+    def as_beginning(self) -> Beginning:
+        """What one sequence holds, for others to begin with; nothing may be written to this cache afterwards.
 
-        What is written to it is written here, as long as neither has to grow: `reserve` first.
+        Raises
+        ------
+        ValueError
+            When it has a beginning itself, or more room than it uses, which would be kept along with it.
         """
-        view = object.__new__(KVCache)
-        view.max_seq_len = self.max_seq_len
-        view.k, view.v = self.k[:, index : index + 1], self.v[:, index : index + 1]
-        view.lengths = self.lengths[index : index + 1]
-        view._whole = (self, index) if self._whole is None else self._whole
-        return view
+        if self.beginning is not None or self.lengths.tolist() != [self.capacity]:
+            raise ValueError(f"a beginning is one sequence that fills its cache, got {self.lengths} of {self.capacity}")
+        return Beginning(self.k, self.v)
 
-    def keep_rows(self, rows: NDArray[np.integer]) -> None:
-        """Keep only these sequences of the batch, in this order."""
-        self.k, self.v = self.k.take(rows, 1), self.v.take(rows, 1)  # contiguous, which `a[:, rows]` need not be
-        self.lengths, self._whole = self.lengths[rows], None
+    def fork(self, length: int) -> KVCache:
+        """A cache of its own for a sequence that has the first `length` tokens in common with this one sequence."""
+        other = copy.copy(self)
+        other.lengths = np.array([length], np.int64)
+        filled = length - self.n_shared
+        n_positions = max(filled, min(_FIRST_CAPACITY, self.max_seq_len - self.n_shared))
+        other.k, other.v = (with_room(array[:, :, :, :filled], n_positions) for array in (self.k, self.v))
+        return other
+
+
+def with_room(array: NDArray[np.floating], n_positions: int) -> NDArray[np.floating]:
+    """A copy of keys or values (n_layers, B, n_kv_heads, S, head_dim) for more positions; zeros after them."""
+    larger = np.zeros((*array.shape[:3], n_positions, array.shape[4]), array.dtype)
+    larger[:, :, :, : array.shape[3]] = array
+    return larger
+
+
+def as_stored(array: NDArray[np.floating]) -> NDArray[Any]:
+    """An array as kernels take it: float16 seen as uint16."""
+    return array.view(np.uint16) if array.dtype == np.float16 else array
+
+
+# The fields of `CacheRows.where`.
+K_ADDRESS, V_ADDRESS, N_OWN, K_SHARED_ADDRESS, V_SHARED_ADDRESS, N_SHARED = range(6)
+
+
+class CacheRows:
+    """Sequences that are continued together, each in a cache of its own, with a place for each.
+
+    Joining and leaving copies nothing: a kernel takes the numbers of the places that are in use, and
+    finds at each where the keys of that sequence lie.
+
+    Attributes
+    ----------
+    caches : list of KVCache or None
+        The one at each place; None where a place is free.
+    lengths : int64 ndarray of shape (n_places,)
+        Positions of each sequence that are filled; the caches count in it.
+    where : int64 ndarray of shape (n_places, 6)
+        Of each cache the address of its keys and of its values, the positions that these have room for, and the same
+        of its beginning.
+    """
+
+    def __init__(self, n_places: int) -> None:
+        self.caches: list[KVCache | None] = [None] * n_places
+        self.lengths = np.zeros(n_places, np.int64)
+        self.where = np.zeros((n_places, 6), np.int64)
+
+    @property
+    def n_free(self) -> int:
+        return self.caches.count(None)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all keys and values; those of a beginning count once."""
+        caches = [cache for cache in self.caches if cache is not None]
+        beginnings = {id(cache.beginning.k): cache.beginning for cache in caches if cache.beginning is not None}
+        return sum(cache.nbytes for cache in caches) + sum(beginning.nbytes for beginning in beginnings.values())
+
+    def join(self, cache: KVCache) -> int:
+        """Give the cache of one sequence a free place, and return its number."""
+        if None not in self.caches:
+            raise ValueError(f"all {len(self.caches)} places are taken: wait until a sequence leaves")
+        place = self.caches.index(None)
+        self.lengths[place] = cache.lengths[0]
+        self.where[place] = 0
+        counted_here = self.lengths[place : place + 1]
+        self.caches[place], cache.lengths = cache, counted_here  # both at once, for an interrupt
+        return place
+
+    def leave(self, place: int) -> None:
+        """Free a place; whoever holds the cache can go on with it."""
+        cache = self.only(place)
+        own_count = cache.lengths.copy()
+        self.caches[place], cache.lengths = None, own_count
+
+    def reserve(self, places: NDArray[np.int64], n_tokens: int = 1) -> None:
+        """Make room for `n_tokens` more of the sequences at these places.
+
+        Raises
+        ------
+        ContextFullError
+            When one of them would pass its `max_seq_len`.
+        """
+        where = self.where[places]
+        short = self.lengths[places] + n_tokens > where[:, N_OWN] + where[:, N_SHARED]
+        for place in places[short].tolist():
+            self.where[place] = 0  # an interrupt leaves no address of what is gone
+            cache = self.only(place)
+            cache.reserve(n_tokens)
+            self.where[place] = where_of(cache)
+
+    def advance(self, places: NDArray[np.int64], n_tokens: int = 1) -> None:
+        """Count `n_tokens` that were written to these places: all of them, or with an interrupt none."""
+        self.lengths[places] += n_tokens
+
+    def only(self, place: int) -> KVCache:
+        """The cache at one place."""
+        cache = self.caches[place]
+        if cache is None:
+            raise ValueError(f"place {place} is free: no sequence has joined there")
+        return cache
+
+
+def where_of(cache: KVCache) -> tuple[int, ...]:
+    """A row of `CacheRows.where`; without a beginning the cache's own address stands for it, never read."""
+    own = cache.k.ctypes.data, cache.v.ctypes.data
+    shared = own if cache.beginning is None else (cache.beginning.k.ctypes.data, cache.beginning.v.ctypes.data)
+    return (*own, cache.k.shape[3], *shared, cache.n_shared)

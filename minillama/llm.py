@@ -17,9 +17,9 @@ from .inference.arguments import prompt_text, prompt_texts, random_seed, stop_st
 from .inference.chat import ChatTemplate, template_for
 from .inference.generate import TokenStream, generate_batch
 from .inference.runner import runner_for
-from .inference.sampling import Sampling
+from .inference.sampling import Sampling, chosen_sampling
 from .inference.session import Session, sequence_logprobs
-from .inference.text import Generation, TextStream, ends_of, text_of
+from .inference.text import Generation, TextStream, ends_of, generation_of
 from .model import output_head
 from .ops import FAST, Ops
 from .params import Params
@@ -134,6 +134,7 @@ class LLM:
         *,
         max_tokens: int | None = 256,
         stop: str | Iterable[str] | None = None,
+        keep_stop: bool = False,
         seed: int | None = None,
         session: Session | None = None,
         sampling: Sampling | None = None,
@@ -148,6 +149,8 @@ class LLM:
             None continues to the end of the context.
         stop : str or list of str, optional
             Generation ends before any of these; they are not shown.
+        keep_stop : bool
+            The token that ends the text stays in the result's ids and log-probabilities; the text is the same.
         seed : int, optional
             The same seed gives the same text; without one it differs each time.
         session : Session, optional
@@ -163,7 +166,8 @@ class LLM:
             When another thread generates in the session; see `Session`.
         """
         ids, stop_ids = self.encode_prompt(prompt), self.stop_ids | ends_of(self.tokenizer)
-        tokens, stop = self._start_tokens(ids, stop_ids, max_tokens, stop, seed, session, sampling, settings)
+        chosen = chosen_sampling(sampling, settings)
+        tokens, stop = self._start_tokens(ids, stop_ids, max_tokens, stop, seed, session, chosen, keep_stop)
         return TextStream(tokens, self.tokenizer, before=ids, stop=stop)
 
     def generate(self, prompt: str, **options: Any) -> Generation:
@@ -175,35 +179,40 @@ class LLM:
         prompts: Iterable[str],
         *,
         max_tokens: int | None = 256,
+        keep_stop: bool = False,
         seed: int | None = 0,
+        max_rows: int = 64,
         sampling: Sampling | None = None,
         **settings: Any,
     ) -> list[Generation]:
         """Continue several prompts together; row b as it would go alone with seed + b.
 
-        A model of 4 to 8 bits rounds a batch otherwise than one sequence, in the third digit after the point of its
-        logits: there a draw may fall differently; `load(..., exact=True)` keeps to float32. Options and errors as in
-        `stream`; seed None gives other texts each time.
+        It has the same tokens, and the same log-probabilities: to the last bit where products are integer ones (a
+        model of 4 to 8 bits), to within the rounding of float32 otherwise. What prompts begin with in common is
+        computed and kept once; give a prompt n times for n continuations. For rows that join and leave as you say,
+        see `inference.batch.Batch`.
+
+        Parameters
+        ----------
+        max_rows : int
+            Rows under way at once; more prompts wait until one ends. It bounds the memory for keys and values.
+
+        Other options and errors as in `stream`; seed None gives other texts each time.
         """
         ids = [self.encode_prompt(prompt) for prompt in prompt_texts(prompts)]
         rows = generate_batch(
             self.runner,
             ids,
-            _chosen_sampling(sampling, settings),
+            chosen_sampling(sampling, settings),
             max_tokens=max_tokens,
             stop_ids=self.stop_ids | ends_of(self.tokenizer),
             n_ids=self.tokenizer.vocab_size,
+            keep_stop=keep_stop,
             seed=seed,
             kv_dtype=self._kv_dtype,
+            max_rows=max_rows,
         )
-        out = []
-        for prompt, row in zip(ids, rows):
-            decoder = self.tokenizer.stream()
-            for id_ in prompt:
-                decoder.feed(id_)
-            text = "".join([text_of(id_, decoder, self.tokenizer) for id_ in row.ids]) + decoder.flush()
-            out.append(Generation(text, row.ids, row.logprobs, row.finish_reason))
-        return out
+        return [generation_of(row, prompt, self.tokenizer, keep_stop=keep_stop) for prompt, row in zip(ids, rows)]
 
     def chat_template(self, name: str | None = None) -> ChatTemplate:
         """The chat format of this model, or the one called `name`."""
@@ -216,6 +225,7 @@ class LLM:
         continue_final_message: bool = False,
         max_tokens: int | None = None,
         stop: str | Iterable[str] | None = None,
+        keep_stop: bool = False,
         seed: int | None = None,
         session: Session | None = None,
         template: str | None = None,
@@ -238,7 +248,8 @@ class LLM:
         chat = self.chat_template(template)
         ids = chat.encode(messages, self.tokenizer, continue_final_message=continue_final_message)
         ids, stop_ids = self._of_the_model(ids), self.stop_ids | chat.stop_ids(self.tokenizer)
-        tokens, stop = self._start_tokens(ids, stop_ids, max_tokens, stop, seed, session, sampling, settings)
+        chosen = chosen_sampling(sampling, settings)
+        tokens, stop = self._start_tokens(ids, stop_ids, max_tokens, stop, seed, session, chosen, keep_stop)
         before = ids if continue_final_message else ()
         return TextStream(tokens, self.tokenizer, before=before, stop=stop)
 
@@ -251,9 +262,14 @@ class LLM:
         return self.session().feed_all(ids)
 
     def logprobs(
-        self, context: str | Sequence[int], continuation: str | Sequence[int], *, session: Session | None = None
+        self,
+        context: str | Sequence[int],
+        continuation: str | Sequence[int],
+        *,
+        temperature: float = 1.0,
+        session: Session | None = None,
     ) -> NDArray[np.float64]:
-        """log p of each token of `continuation` after `context`.
+        """log p of each token of `continuation` after `context`; at `temperature`, which 1 leaves out.
 
         Texts are divided as lm-evaluation-harness does it: white space at the end of the context goes to the
         continuation; both together are tokenised; the continuation has the tokens of the whole from the number on
@@ -272,7 +288,7 @@ class LLM:
             before, after = list(context), list(continuation)
         else:
             raise ValueError("give context and continuation both as text or both as ids")
-        return sequence_logprobs(self._session_of_this_model(session), before, after)
+        return sequence_logprobs(self._session_of_this_model(session), before, after, temperature=temperature)
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         if not continuation:
@@ -298,16 +314,19 @@ class LLM:
         stop: str | Iterable[str] | None,
         seed: int | None,
         session: Session | None,
-        sampling: Sampling | None,
-        settings: Mapping[str, Any],
+        sampling: Sampling,
+        keep_stop: bool,
     ) -> tuple[TokenStream, tuple[str, ...]]:
         """Run a prompt; the stream of tokens that follow, and the texts to stop at. All options are checked before."""
-        limit, texts, chosen = token_limit(max_tokens), stop_strings(stop), _chosen_sampling(sampling, settings)
+        limit, texts = token_limit(max_tokens), stop_strings(stop)
         rng, n_ids = np.random.default_rng(random_seed(seed)), self.tokenizer.vocab_size
         session = self._session_of_this_model(session)
         with session.held:
             session.continue_with(ids)
-            return TokenStream(session, chosen, rng, max_tokens=limit, stop_ids=stop_ids, n_ids=n_ids), texts
+            tokens = TokenStream(
+                session, sampling, rng, max_tokens=limit, stop_ids=stop_ids, n_ids=n_ids, keep_stop=keep_stop
+            )
+        return tokens, texts
 
 
 def _are_ids(tokens: object) -> TypeGuard[Iterable[int]]:
@@ -320,17 +339,6 @@ def _start_id(tokenizer: Tokenizer) -> int:
         if id_ is not None:
             return id_
     raise ValueError("the text is empty and the vocabulary has neither BOS nor EOS to start from")
-
-
-def _chosen_sampling(sampling: Sampling | None, settings: Mapping[str, Any]) -> Sampling:
-    if not isinstance(sampling, Sampling | None):
-        raise TypeError(f"sampling must be a Sampling, got {sampling!r:.80}; its fields are options of their own")
-    if sampling is not None and settings:
-        raise ValueError(f"give either sampling= or its fields, not both: {', '.join(settings)}")
-    if unknown := [name for name in settings if name not in Sampling.__dataclass_fields__]:
-        fields = ", ".join(Sampling.__dataclass_fields__)
-        raise TypeError(f"unknown option {', '.join(unknown)}; sampling takes {fields}")
-    return sampling or Sampling(**settings)
 
 
 def load(

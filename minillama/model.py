@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from .compute.array_types import Float, Ints
 from .config import ModelConfig
-from .kv_cache import KVCache
+from .kv_cache import KVCache, LayerCache
 from .layers.embedding import checked_ids
 from .layers.rope import rope_table
 from .ops import FAST, Ops
@@ -120,7 +120,7 @@ def _attention_block(
     config: ModelConfig,
     rotations: Rotations,
     ops: Ops,
-    kv: tuple[KVCache, int] | None = None,
+    kv: tuple[LayerCache, int] | None = None,
 ) -> tuple[Float, AttentionBlockSaved]:
     """x + wo attention(...); with `kv`, keys and values go through that layer of the cache."""
     normed, norm_saved = ops.rmsnorm_forward(x, layer.attention_norm, config.norm_eps)
@@ -379,7 +379,7 @@ def extend_cached(
     params: Params,
     config: ModelConfig,
     ids: Ints,
-    cache: KVCache,
+    cache: LayerCache,
     rope: tuple[Float, Float],
     ops: Ops,
     *,
@@ -389,12 +389,12 @@ def extend_cached(
     n_tokens = ids.shape[1]
     cache.reserve(n_tokens)
     x, _ = ops.embedding_forward(ids, params.token_embedding)  # (B, T, D)
-    rotations = Rotations(*rope, cache.lengths[:, None] + np.arange(n_tokens))
+    rotations = Rotations(*rope, cache.positions(n_tokens))
     for i, (layer, extras) in enumerate(zip(params.layers, extras_of(params))):
         x, _ = _attention_block(x, layer, extras, config, rotations, ops, (cache, i))
         x, _ = _ffn_block(x, layer, extras, config, ops)
-    x = x if all_logits else x[:, -1:]
+    x = x if all_logits else x[cache.ends()]  # (B, D)
     x, _ = ops.rmsnorm_forward(x, params.final_norm, config.norm_eps)
     logits, _ = ops.linear_forward(x, output_head(params))
     cache.advance(n_tokens)  # last, so that an interrupt leaves the cache as it was
-    return logits if all_logits else logits[:, 0]
+    return logits

@@ -105,6 +105,15 @@ def test_logprobs_of_text_and_ids(llm):
             llm.logprobs(*wrong)
 
 
+def test_logprobs_at_a_temperature(llm):
+    """Of what was sampled without filters they are those that it was drawn with."""
+    answer = llm.generate("Once", max_tokens=12, temperature=1.5, top_p=1, seed=1)
+    prompt = llm.encode_prompt("Once")
+    np.testing.assert_allclose(llm.logprobs(prompt, answer.ids, temperature=1.5), answer.sampled_logprobs, atol=1e-4)
+    np.testing.assert_allclose(llm.logprobs(prompt, answer.ids), answer.logprobs, atol=1e-4)
+    assert len(answer.sampled_logprobs) == 12
+
+
 def lm_eval_ids(tokenizer, context, continuation):
     """How lm-evaluation-harness divides the tokens of two texts (`_encode_pair` of its API)."""
     n_spaces = len(context) - len(context.rstrip())
@@ -142,6 +151,27 @@ def test_batch_equals_alone(llm):
     for b, row in enumerate(llm.generate_batch(prompts, max_tokens=25, seed=9)):
         alone = llm.generate(prompts[b], max_tokens=25, seed=9 + b)
         assert (row.ids, row.text, row.finish_reason) == (alone.ids, alone.text, alone.finish_reason)
+        np.testing.assert_allclose(row.sampled_logprobs, alone.sampled_logprobs, atol=1e-4)
+
+
+@pytest.mark.parametrize("ways", ["stream", "generate", "batch", "chat"])
+def test_the_token_that_ends_the_text_can_be_kept(llm, ways):
+    """In ids and log-probabilities; the text does not show it."""
+    free, options = llm.generate("Once", max_tokens=40, temperature=0), {"max_tokens": 60, "temperature": 0}
+    llm = LLM(llm.params, llm.config, llm.tokenizer, stop_ids=[free.ids[25], free.ids[30]])
+    tell = {
+        "stream": lambda **more: llm.stream("Once", **options, **more).run(),
+        "generate": lambda **more: llm.generate("Once", **options, **more),
+        "batch": lambda **more: llm.generate_batch(["Once"], **options, **more)[0],
+        "chat": lambda **more: llm.chat([{"role": "user", "content": "Once"}], template="llama-2", **options, **more),
+    }[ways]
+    without, kept = tell(), tell(keep_stop=True)
+    assert without.finish_reason == kept.finish_reason == "stop"
+    assert (kept.text, kept.ids[:-1], kept.logprobs[:-1]) == (without.text, without.ids, without.logprobs)
+    assert kept.ids[-1] in llm.stop_ids
+    assert llm.stop_ids.isdisjoint(without.ids)
+    assert len(kept.ids) == len(kept.logprobs) == len(kept.sampled_logprobs)
+    assert len(without.ids) == len(without.logprobs) == len(without.sampled_logprobs)
 
 
 def test_threads_with_sessions_of_their_own(llm):

@@ -22,6 +22,7 @@ class Timed:
         self.prompt_seconds = time.perf_counter() - begin
         session = self.stream.tokens.session
         self.prompt_tokens = session.position - session.reused
+        self._position = session.position
         self.seconds = 0.0
 
     def show(self) -> None:
@@ -34,9 +35,13 @@ class Timed:
             self.seconds = time.perf_counter() - begin
 
     def figures(self) -> str:
-        """Tokens, speed, and why the text ended if not by itself."""
-        n = len(self.stream.result.ids)
-        speed = f"{n / self.seconds:.1f} tokens/s" if n and self.seconds else "0 tokens/s"
+        """Tokens, speed, and why the text ended if not by itself.
+
+        The first token costs no pass through the model beyond the prompt's: the rate is that of the passes after it,
+        and where there were none, there is no rate.
+        """
+        n_passes = self.stream.tokens.session.position - self._position
+        speed = f" at {n_passes / self.seconds:.1f} tokens/s" if n_passes > 0 and self.seconds > 0 else ""
         why = {"length": "; stopped at --max-tokens", "context": "; the context is full"}
         ended = why.get(self.stream.result.finish_reason or "", "")
         compiling = compiling_seconds() - self._compiled_before
@@ -45,4 +50,9 @@ class Timed:
 
             later = ", which the next run will not need" if all_kept() else ""
             ended += f"; {compiling:.1f} s of it went into compiling{later}"
-        return f"prompt {self.prompt_tokens} tokens in {self.prompt_seconds:.2f} s; {n} tokens at {speed}{ended}"
+        answer = _tokens(len(self.stream.result.ids))
+        return f"prompt {_tokens(self.prompt_tokens)} in {self.prompt_seconds:.2f} s; {answer}{speed}{ended}"
+
+
+def _tokens(n: int) -> str:
+    return f"{n} token" if n == 1 else f"{n} tokens"

@@ -68,7 +68,7 @@ def kernel(
     return _compiled(function, exact=exact, borrows=borrows, parallel=parallel)
 
 
-def helper(function: Callable[..., Any] | None = None, *, inline: bool = False) -> Any:
+def helper(function: Callable[..., Any] | None = None, *, inline: bool = False, exact: bool = False) -> Any:
     """A kernel that only other kernels call: the way in from Python is not compiled. It borrows its arrays.
 
     Parameters
@@ -76,13 +76,16 @@ def helper(function: Callable[..., Any] | None = None, *, inline: bool = False) 
     inline : bool
         Write the body where the function is called, instead of compiling it by itself and optimising
         it once more in the caller: for what is called from one or two places.
+    exact : bool
+        As for `kernel`, and no product and sum in one step: for what has to give the same bits in every kernel
+        that calls it. Not with `inline`: the caller's rule would hold.
     """
     if function is None:
-        return lambda f: helper(f, inline=inline)
+        return lambda f: helper(f, inline=inline, exact=exact)
     if not _COMPILES:
         return function
     options = {"inline": "always"} if inline else {"no_cpython_wrapper": True}
-    compiled = _compiled(function, borrows=True, **options)
+    compiled = _compiled(function, exact=exact, borrows=True, **options)
     compiled.__class__ = _Helper
     return compiled
 
@@ -110,7 +113,9 @@ def kernel_threads() -> int:
     return int(get_num_threads()) if STATE.has_threads else 1
 
 
-def threaded(*, from_size: int = 0, borrows: bool = True) -> Callable[[Callable[..., Any]], Threaded]:
+def threaded(
+    *, from_size: int = 0, borrows: bool = True, exact: bool = False
+) -> Callable[[Callable[..., Any]], Threaded]:
     """Make a kernel of a loop whose turns may run on several threads.
 
         @threaded(from_size=16_384)
@@ -124,10 +129,10 @@ def threaded(*, from_size: int = 0, borrows: bool = True) -> Callable[[Callable[
     ----------
     from_size : int
         Below this `size` of the work a second thread costs more than it saves.
-    borrows : bool
+    borrows, exact : bool
         As for `kernel`.
     """
-    return lambda function: Threaded(function, from_size, borrows)
+    return lambda function: Threaded(function, from_size, borrows, exact)
 
 
 class Threaded:
@@ -139,14 +144,15 @@ class Threaded:
         Of first, last and more; it returns nothing.
     from_size : int
     borrows : bool
+    exact : bool
     """
 
-    def __init__(self, function: Callable[..., Any], from_size: int, borrows: bool) -> None:
+    def __init__(self, function: Callable[..., Any], from_size: int, borrows: bool, exact: bool) -> None:
         self.from_size = from_size
         self.__doc__, self.__name__, self.__module__ = function.__doc__, function.__name__, function.__module__
         # Only ever called by address, so that the way in from Python need not be compiled.
         options = {"no_cpython_wrapper": True} if _COMPILES else {}
-        self._function = _compiled(function, borrows=borrows, **options)
+        self._function = _compiled(function, exact=exact, borrows=borrows, **options)
         self._addresses: dict[Any, int] = {}
 
     def __call__(self, n_items: int, *args: Any, size: int = 0) -> None:

@@ -10,9 +10,11 @@ An address is valid in this process only, and therefore an argument of a kernel,
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numba import config, types
 from numba.core import cgutils
 from numba.core.errors import TypingError
@@ -74,3 +76,36 @@ def caller(*signatures: tuple[Any, ...]) -> Any:
     if config.DISABLE_JIT:  # type: ignore[attr-defined]
         return lambda address, values: function_at(int(address))(*values)
     return intrinsic(call)
+
+
+# --- arrays by their address: a table of addresses stands for a list of arrays, which kernels do not take ----------
+
+
+def _array_at_twin(address, shape, like):
+    n_bytes = int(np.prod(shape)) * like.itemsize
+    return np.frombuffer((ctypes.c_byte * n_bytes).from_address(int(address)), like.dtype).reshape(shape)
+
+
+def _write_array(typingctx, address, shape, like):
+    """The contiguous array at an address, of the numbers that `like` has; whoever gave the address keeps it alive."""
+    kind = types.Array(like.dtype, len(shape), "C")
+
+    def build(context, builder, signature, args):
+        from numba.np.arrayobj import make_array, populate_array  # loaded where something compiles, not before
+
+        item = context.get_data_type(kind.dtype)
+        sizes = cgutils.unpack_tuple(builder, args[1], len(shape))
+        strides = [cgutils.intp_t(context.get_abi_sizeof(item))]
+        for size in reversed(sizes):
+            strides.insert(0, builder.mul(strides[0], size))
+        array = make_array(kind)(context, builder)
+        data = builder.inttoptr(args[0], item.as_pointer())
+        populate_array(array, data=data, shape=sizes, strides=strides[1:], itemsize=strides[-1], meminfo=None)
+        return array._getvalue()
+
+    return kind(types.intp, types.UniTuple(types.intp, len(shape)), like), build
+
+
+array_at: Any = _array_at_twin
+if not config.DISABLE_JIT:  # type: ignore[attr-defined]
+    array_at = intrinsic(_write_array)

@@ -211,6 +211,12 @@ def _dot2_x86(builder: Any, sums: Any, words: Any, two: Any) -> Any:
     return simd_bytes.in_parts(builder, 2, dot, sums, words, two)
 
 
+def dot2_vectors(builder: Any, sums: Any, words: Any, two: Any) -> Any:
+    """The instructions of `dot2`; words and both activations as 16 integers."""
+    find = _dot2_x86 if simd_bytes.DOT4 in ("avx512vnni", "avxvnni", "avx2") else _dot2_generic
+    return find(builder, sums, words, two)
+
+
 @with_twin(lambda sums, words, x, i: sums + (words.reshape(N, 2) * x[i : i + 2].astype(np.int32)).sum(axis=1))
 def dot2(typingctx, sums, words, x, i):
     """sums[n] + words[2n] * x[i] + words[2n + 1] * x[i + 1] of an int16 array; nothing checks the range of the sums."""
@@ -218,7 +224,6 @@ def dot2(typingctx, sums, words, x, i):
     def build(context, builder, signature, args):
         place = address(context, builder, signature.args[2], args[2], args[3], ir.IntType(32))
         two = splat(builder, builder.load(place, align=2), I32)
-        find = _dot2_x86 if simd_bytes.DOT4 in ("avx512vnni", "avxvnni", "avx2") else _dot2_generic
-        return find(builder, args[0], builder.bitcast(args[1], I32), two)
+        return dot2_vectors(builder, args[0], builder.bitcast(args[1], I32), two)
 
     return Ints16(Ints16, Words32, x, types.intp), build

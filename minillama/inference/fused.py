@@ -27,8 +27,8 @@ from ..compute.threads import most_threads
 from ..config import ModelConfig
 from ..kv_cache import KVCache
 from ..layers.attention import NO_WINDOW
-from ..layers.attention_kernels.few import SCRATCH, address_of_range, attend_range_at
-from ..layers.rmsnorm import normalise_row
+from ..layers.attention_kernels.few import address_of_range, attend_range_at, scratch_size
+from ..layers.rmsnorm import normalise_row_in_order
 from ..layers.rope import rotate_row
 from ..layers.swiglu import gate_range_float32
 from ..quantization.repacked import BLOCK, ROWS, round_up
@@ -37,11 +37,11 @@ from ..quantization.repacked_layout import BRAINS, KIND, N_GROUPS, Planes
 from .repacked_model import RepackedModel
 
 # Those that are multiplied with the same row, in one phase.
-_QKV, _OUT, _GATE_UP, _DOWN = (0, 3), (3, 4), (4, 6), (6, 7)
+QKV, OUT, GATE_UP, DOWN = (0, 3), (3, 4), (4, 6), (6, 7)
 # Positions from which the threads also share those of one head, where heads alone do not divide evenly.
 _SPLIT_POSITIONS = 128
 # Bytes of weights from which a second thread saves more than it costs.
-_THREADED_BYTES = 1 << 20
+THREADED_BYTES = 1 << 20
 _PHASES = 5  # of a layer: QKV, attention, OUT, GATE_UP, DOWN
 
 
@@ -56,8 +56,8 @@ class Decoder:
 
     def __init__(self, model: RepackedModel, config: ModelConfig) -> None:
         self.model, self.config = model, config
-        c, n_threads = config, most_threads()
-        groups = [int(model.layouts[0, slice(*phase), N_GROUPS].sum()) for phase in (_QKV, _GATE_UP)]
+        c, n_threads, group = config, most_threads(), config.n_heads // config.n_kv_heads
+        groups = [int(model.layouts[0, slice(*phase), N_GROUPS].sum()) for phase in (QKV, GATE_UP)]
         widest = round_up(max(c.dim, c.hidden_dim, c.n_heads * c.head_dim), BLOCK)
         self._shared = _Shared(
             np.zeros(round_up(c.dim, ROWS), np.float32),
@@ -73,8 +73,8 @@ class Decoder:
             np.empty((n_threads, widest), np.int8),
             np.empty((n_threads, widest // BLOCK), np.float32),
             np.empty((n_threads, 2, widest // BLOCK), np.float32),
-            np.empty((n_threads, max(SCRATCH, round_up(c.dim, ROWS))), np.float32),
-            np.empty((n_threads, c.n_heads // c.n_kv_heads + 1, c.head_dim), np.float32),
+            np.empty((n_threads, max(scratch_size(group, c.head_dim), round_up(c.dim, ROWS))), np.float32),
+            np.empty((n_threads, group + 1, c.head_dim), np.float32),
         )
         self._boards: dict[int, NDArray[np.int64]] = {}
         kinds = {int(kind) for kind in (*model.layouts[..., KIND].flat, model.head[KIND])}
@@ -87,23 +87,28 @@ class Decoder:
         The keys and values are written. Returns fresh logits (vocab_size,).
         """
         c, m = self.config, self.model
-        n_threads = kernel_threads() if m.data.size >= _THREADED_BYTES else 1
+        n_threads = kernel_threads() if m.data.size >= THREADED_BYTES else 1
         board = self._boards.get(n_threads)
         if board is None:
             board = self._boards[n_threads] = new_board(_PHASES * c.n_layers + 1, n_threads)
         board[:] = 0
-        stored = cache.stored()
+        keys_and_values = cache.stored()
         table = m.params.token_embedding
         if isinstance(table, np.ndarray):
             self._shared.x[: c.dim] = table[token]
         else:
             self._shared.x[: c.dim] = table.to_float32(slice(token, token + 1))[0]
         _decode(
-            n_threads, m.data, m.layouts, m.head[None], m.norms, m.biases, m.head_norms, self._products,
-            address_of_range(stored[0].dtype), m.quantized, c.sliding_window or NO_WINDOW, *stored, *rope, position,
-            np.float32(c.norm_eps), c.hidden_dim, *self._shared, *self._private, board, size=m.data.size,
+            n_threads, *model_arrays(m), self._products, address_of_range(keys_and_values[0].dtype), m.quantized,
+            c.sliding_window or NO_WINDOW, *keys_and_values, *rope, position, np.float32(c.norm_eps), c.hidden_dim,
+            *self._shared, *self._private, board, size=m.data.size,
         )  # fmt: skip
         return self._shared.logits[: c.vocab_size].copy()
+
+
+def model_arrays(m: RepackedModel) -> tuple[NDArray[Any], ...]:
+    """The first fields of `Model`."""
+    return m.data, m.layouts, m.head[None], m.norms, m.biases, m.head_norms
 
 
 class _Shared(NamedTuple):
@@ -117,7 +122,7 @@ class _Shared(NamedTuple):
     logits: Float32  # (vocab_size,)
 
 
-class _Model(NamedTuple):
+class Model(NamedTuple):
     """What the threads read of the model; see `RepackedModel`."""
 
     data: NDArray[np.uint8]
@@ -132,7 +137,7 @@ class _Model(NamedTuple):
     window: int
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """Where in its text the token stands."""
 
     position: int
@@ -141,7 +146,17 @@ class _Place(NamedTuple):
     eps: np.float32
 
 
-class _Turn(NamedTuple):
+class Keys(NamedTuple):
+    """Keys and values of one layer of one sequence, (n_kv_heads, S, head_dim); see `attend_range`."""
+
+    k_shared: Any  # those before n_shared, which it has in common with other sequences
+    v_shared: Any
+    n_shared: int
+    k: Any  # and its own from there on
+    v: Any
+
+
+class Turn(NamedTuple):
     """Whose turn it is at which phase; see team.py."""
 
     board: NDArray[np.int64]
@@ -197,7 +212,7 @@ def _add_product(model, layout, first, last, x, planes, scratch, y):
 
 
 @helper
-def _add_bias(bias, first, last, y):
+def add_bias(bias, first, last, y):
     """Those of groups first ... last - 1, added to y; a model without biases brings none."""
     for i in range(16 * first, min(16 * last, bias.size)):
         y[i] += bias[i]
@@ -220,7 +235,7 @@ def _multiply_phase(model, turn, layouts, bias, x, mine, y):
             _add_product(model, layouts[0], first, last, x, planes, mine.scratch, y)
         else:
             _multiply_stack(model, layouts, first, last, x, planes, y)
-        _add_bias(bias, first, last, y)
+        add_bias(bias, first, last, y)
         n_done += 1
         chunk = claim(turn.board, turn.phase, turn.own, n_chunks)
     finish(turn.board, turn.phase, n_done, n_chunks)
@@ -231,17 +246,25 @@ def _rotate_head(qkv, at, norm, place, head):
     """One head of the token's queries or keys, normalised if the model does so, and rotated."""
     numbers, cos, sin = qkv[at : at + head.size], place.cos[place.position], place.sin[place.position]
     if norm.size:
-        normalise_row(numbers, norm, place.eps, head)
+        normalise_row_in_order(numbers, norm, place.eps, head)
         rotate_row(head, cos, sin, head)
     else:
         rotate_row(numbers, cos, sin, head)
 
 
 @helper(inline=True)
-def _attend(model, norms, shared, k, v, n_splits, chunk, place, heads, scratch):
+def splits_of(position, n_kv_heads, n_threads):
+    """Into how many parts the positions of a head are cut, for the threads to share."""
+    if position >= _SPLIT_POSITIONS and n_kv_heads % n_threads and n_kv_heads < 4 * n_threads:
+        return n_threads
+    return 1
+
+
+@helper(inline=True)
+def attend(model, norms, qkv, sums, weights, keys, n_splits, chunk, place, heads, scratch):
     """One key head's queries over one part of the positions; the last part gets the new key first."""
-    n_kv_heads, head_dim, position = len(k), k.shape[2], place.position
-    qkv, n_heads = shared.qkv, shared.sums.shape[1]
+    k, v, position, n_heads = keys.k, keys.v, place.position, sums.shape[1]
+    n_kv_heads, head_dim, new = len(k), k.shape[2], position - keys.n_shared
     group, width = n_heads // n_kv_heads, n_heads * head_dim
     h, split = chunk // n_splits, chunk % n_splits
     for r in range(group):
@@ -252,29 +275,31 @@ def _attend(model, norms, shared, k, v, n_splits, chunk, place, heads, scratch):
         v_at = k_at + (n_kv_heads * head_dim + 15) // 16 * 16
         _rotate_head(qkv, k_at, norms[1], place, heads[group])
         for j in range(head_dim):
-            store_number(k[h, position], j, heads[group, j])
-            store_number(v[h, position], j, qkv[v_at + j])
+            store_number(k[h, new], j, heads[group, j])
+            store_number(v[h, new], j, qkv[v_at + j])
     start = max(0, position + 1 - model.window)
     n_keys = position + 1 - start
     first, last = start + split * n_keys // n_splits, start + (split + 1) * n_keys // n_splits
-    own, weights = slice(h * group, (h + 1) * group), shared.weights
-    sums, largest, total = shared.sums[split, own], weights[0, split, own], weights[1, split, own]
-    attend_range_at(model.attend, (heads[:group], k[h], v[h], first, last, sums, largest, total, scratch))
+    own = slice(h * group, (h + 1) * group)
+    parts = sums[split, own], weights[0, split, own], weights[1, split, own]
+    shared = keys.k_shared[h], keys.v_shared[h], keys.n_shared
+    attend_range_at(model.attend, (heads[:group], *shared, k[h], v[h], first, last, *parts, scratch))
 
 
 @helper(inline=True)
-def _attention_phase(model, norms, shared, turn, k, v, n_splits, place, mine):
-    n_done, n_chunks = 0, len(k) * n_splits
+def _attention_phase(model, norms, shared, turn, keys, n_splits, place, mine):
+    n_done, n_chunks = 0, len(keys.k) * n_splits
     chunk = claim(turn.board, turn.phase, turn.own, n_chunks)
     while chunk >= 0:
-        _attend(model, norms, shared, k, v, n_splits, chunk, place, mine.heads, mine.scratch)
+        qkv, sums, weights = shared.qkv, shared.sums, shared.weights
+        attend(model, norms, qkv, sums, weights, keys, n_splits, chunk, place, mine.heads, mine.scratch)
         n_done += 1
         chunk = claim(turn.board, turn.phase, turn.own, n_chunks)
     finish(turn.board, turn.phase, n_done, n_chunks)
 
 
-@helper(inline=True)
-def _join_parts(sums, weights, n_splits, y):
+@helper(exact=True)
+def join_parts(sums, weights, n_splits, y):
     """Softmax over all positions from the parts of it; y is flat."""
     _, n_heads, head_dim = sums.shape
     for h in range(n_heads):
@@ -293,7 +318,7 @@ def _join_parts(sums, weights, n_splits, y):
 
 
 @helper(inline=True)
-def _walk(own, model, k_cache, v_cache, row, place, hidden_dim, shared, mine, board):
+def _walk(own, model, k_cache, v_cache, place, hidden_dim, shared, mine, board):
     """A thread's way through the model: before each phase it prepares the activations for itself."""
     n_layers, _, n_kv_heads, _, head_dim = k_cache.shape
     norms, dim = model.norms, model.norms.shape[1]
@@ -301,49 +326,48 @@ def _walk(own, model, k_cache, v_cache, row, place, hidden_dim, shared, mine, bo
     x, normed = shared.x[:dim], mine.activations[:dim]
     attended, hidden = mine.activations[: n_heads * head_dim], mine.activations[:hidden_dim]
     padded = (hidden_dim + 15) // 16 * 16  # `up` begins at the first whole group after `gate`
-    n_splits = 1
-    if place.position >= _SPLIT_POSITIONS and n_kv_heads % n_threads and n_kv_heads < 4 * n_threads:
-        n_splits = n_threads
+    n_splits = splits_of(place.position, n_kv_heads, n_threads)
     qkv = shared.qkv.size  # where the biases of each phase end
     out = qkv + shared.x.size
     gate_up = out + shared.gate_up.size
     phase = 0
     for layer in range(n_layers):
         m, bias = model.layouts[layer], model.biases[layer]
-        normalise_row(x, norms[2 * layer], place.eps, normed)
-        turn = _Turn(board, phase, own, False)
-        _multiply_phase(model, turn, m[_QKV[0] : _QKV[1]], bias[:qkv], normed, mine, shared.qkv)
+        normalise_row_in_order(x, norms[2 * layer], place.eps, normed)
+        turn = Turn(board, phase, own, False)
+        _multiply_phase(model, turn, m[QKV[0] : QKV[1]], bias[:qkv], normed, mine, shared.qkv)
         phase += 1
-        k, v = k_cache[layer, row], v_cache[layer, row]
-        turn = _Turn(board, phase, own, False)
-        _attention_phase(model, model.head_norms[layer], shared, turn, k, v, n_splits, place, mine)
+        k, v = k_cache[layer, 0], v_cache[layer, 0]
+        keys = Keys(k, v, 0, k, v)
+        turn = Turn(board, phase, own, False)
+        _attention_phase(model, model.head_norms[layer], shared, turn, keys, n_splits, place, mine)
         phase += 1
-        _join_parts(shared.sums, shared.weights, n_splits, attended)
-        turn = _Turn(board, phase, own, True)
-        _multiply_phase(model, turn, m[_OUT[0] : _OUT[1]], bias[qkv:out], attended, mine, shared.x)
+        join_parts(shared.sums, shared.weights, n_splits, attended)
+        turn = Turn(board, phase, own, True)
+        _multiply_phase(model, turn, m[OUT[0] : OUT[1]], bias[qkv:out], attended, mine, shared.x)
         phase += 1
-        normalise_row(x, norms[2 * layer + 1], place.eps, normed)
-        turn = _Turn(board, phase, own, False)
-        _multiply_phase(model, turn, m[_GATE_UP[0] : _GATE_UP[1]], bias[out:gate_up], normed, mine, shared.gate_up)
+        normalise_row_in_order(x, norms[2 * layer + 1], place.eps, normed)
+        turn = Turn(board, phase, own, False)
+        _multiply_phase(model, turn, m[GATE_UP[0] : GATE_UP[1]], bias[out:gate_up], normed, mine, shared.gate_up)
         phase += 1
         gate_range_float32(shared.gate_up, shared.gate_up[padded:], hidden, 0, hidden_dim)
-        turn = _Turn(board, phase, own, True)
-        _multiply_phase(model, turn, m[_DOWN[0] : _DOWN[1]], bias[gate_up:], hidden, mine, shared.x)
+        turn = Turn(board, phase, own, True)
+        _multiply_phase(model, turn, m[DOWN[0] : DOWN[1]], bias[gate_up:], hidden, mine, shared.x)
         phase += 1
-    normalise_row(x, norms[2 * n_layers], place.eps, normed)
-    turn = _Turn(board, phase, own, False)
+    normalise_row_in_order(x, norms[2 * n_layers], place.eps, normed)
+    turn = Turn(board, phase, own, False)
     _multiply_phase(model, turn, model.head, model.biases[0, :0], normed, mine, shared.logits)
 
 
-@threaded(from_size=_THREADED_BYTES)
+@threaded(from_size=THREADED_BYTES)
 def _decode(
     first, last, data, layouts, head, norms, biases, head_norms, products, attend, quantized, window,
-    k_cache, v_cache, row, cos, sin, position, eps, hidden_dim,
+    k_cache, v_cache, cos, sin, position, eps, hidden_dim,
     x, qkv, sums, weights, gate_up, logits, activations, high, low, d, totals, scratch, heads, board,
 ):  # fmt: skip
     """Flat at the border: arrays cross it faster one by one than inside of tuples."""
-    model = _Model(data, layouts, head, norms, biases, head_norms, products, attend, quantized, window)
-    shared, place = _Shared(x, qkv, sums, weights, gate_up, logits), _Place(position, cos, sin, eps)
+    model = Model(data, layouts, head, norms, biases, head_norms, products, attend, quantized, window)
+    shared, place = _Shared(x, qkv, sums, weights, gate_up, logits), Place(position, cos, sin, eps)
     for own in range(first, last):
         mine = _Private(activations[own], high[own], low[own], d[own], totals[own], scratch[own], heads[own])
-        _walk(own, model, k_cache, v_cache, row, place, hidden_dim, shared, mine, board)
+        _walk(own, model, k_cache, v_cache, place, hidden_dim, shared, mine, board)

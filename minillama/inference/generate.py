@@ -7,35 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..compute.array_types import Float
-from ..kv_cache import ContextFullError, KVCache
-from ..model import checked_ids
+from ..kv_cache import ContextFullError
 from .arguments import random_seed, token_limit
-from .runner import Ids, Runner
-from .sampling import Sampling, sample_fast
-from .session import PREFILL_CHUNK, Session, SessionInUseError
-
-FinishReason = Literal["stop", "length", "context"]
-
-
-@dataclass(frozen=True)
-class GeneratedToken:
-    """One step of generation.
-
-    Attributes
-    ----------
-    id : int
-    logprob : float
-        log p of the token under the model itself: temperature and filters do not enter.
-    """
-
-    id: int
-    logprob: float
+from .batch import Batch
+from .runner import Runner
+from .sampling import Sampling, sample_rows
+from .session import Session, SessionInUseError
+from .tokens import FinishReason, GeneratedToken, tokens_of
 
 
 class TokenStream:
@@ -48,11 +30,13 @@ class TokenStream:
     Attributes
     ----------
     finish_reason : "stop", "length", "context" or None
-        A stop id came (it is not yielded); `max_tokens` were yielded; the context is full.
+        A stop id came (it is not yielded, unless `keep_stop`); `max_tokens` were yielded; the context is full.
         None while tokens come.
 
     Parameters
     ----------
+    keep_stop : bool
+        Yield the stop id, too, as the last token: what an objective over whole answers needs.
     n_ids : int, optional
         The tokens that the tokenizer has: rows of a padded vocabulary from there on are never chosen,
         stop ids among them excepted.
@@ -72,11 +56,13 @@ class TokenStream:
         max_tokens: int | None,
         stop_ids: frozenset[int] = frozenset(),
         n_ids: int | None = None,
+        keep_stop: bool = False,
     ) -> None:
         if session.logits is None:
             raise ValueError("feed the session a prompt before generating from it")
         self.session, self.sampling, self.rng = session, sampling, rng
         self.max_tokens, self.stop_ids, self._n_ids = token_limit(max_tokens), stop_ids, n_ids
+        self.keep_stop = keep_stop
         self.finish_reason: FinishReason | None = None
         self.ids: list[int] = []
         self._start, self._changes = session.position, session.changes
@@ -106,15 +92,20 @@ class TokenStream:
             self._feed_last()
         if self.finish_reason is not None:
             raise StopIteration
-        logits = self.session.logits
-        assert logits is not None
-        choices = with_a_text(logits, self._n_ids, self.stop_ids)
-        token = sample_fast(choices, self.sampling, self.rng, self.session.tokens)
-        if token in self.stop_ids:
+        token = self._draw()
+        if token.id in self.stop_ids:
             self.finish_reason = "stop"
-            raise StopIteration
-        self.ids.append(token)
-        return GeneratedToken(token, _logprob(logits, token))
+            if not self.keep_stop:
+                raise StopIteration
+        self.ids.append(token.id)
+        return token
+
+    def _draw(self) -> GeneratedToken:
+        logits, history = self.session.logits, self.session.tokens
+        assert logits is not None
+        rows, rngs, histories = logits[None], (self.rng,), (history,)
+        drawn = sample_rows(rows, self.sampling, rngs, histories, n_ids=self._n_ids, stop_ids=self.stop_ids)
+        return tokens_of(drawn)[0]
 
     def _feed_last(self) -> None:
         try:
@@ -123,29 +114,13 @@ class TokenStream:
             self.finish_reason = "context"
 
 
-def with_a_text(logits: Float, n_ids: int | None, stop_ids: frozenset[int]) -> Float:
-    """The logits (V,) that a token is chosen from: of ids below `n_ids`, and of stop ids wherever they are."""
-    if n_ids is None or n_ids >= logits.size:
-        return logits
-    beyond = [id_ for id_ in stop_ids if n_ids <= id_ < logits.size]
-    if not beyond:
-        return logits[:n_ids]
-    choices = np.full_like(logits, -np.inf)
-    choices[:n_ids], choices[beyond] = logits[:n_ids], logits[beyond]
-    return choices
-
-
-def _logprob(logits: Float, token: int) -> float:
-    largest = logits.max()
-    return float(logits[token] - largest - np.log(np.exp(logits - largest).sum(dtype=np.float64)))
-
-
 @dataclass(frozen=True)
 class GeneratedSequence:
-    """The continuation of one prompt of a batch."""
+    """The continuation of one prompt of a batch; log-probabilities as in `GeneratedToken`."""
 
     ids: list[int]
     logprobs: list[float]
+    sampled_logprobs: list[float]
     finish_reason: FinishReason
 
 
@@ -157,13 +132,16 @@ def generate_batch(
     max_tokens: int | None,
     stop_ids: frozenset[int] = frozenset(),
     n_ids: int | None = None,
+    keep_stop: bool = False,
     seed: int | None = 0,
     kv_dtype: DTypeLike = np.float32,
+    max_rows: int = 64,
 ) -> list[GeneratedSequence]:
     """Continue several prompts of any lengths together, one pass over the weights a step.
 
     Row b draws from its own generator, `default_rng(seed + b)`: it gives the tokens that it
-    would give alone with that seed. Rows that have ended leave the batch.
+    would give alone with that seed. Rows that have ended leave the batch, and prompts that
+    wait take their places. What prompts have in common is computed, and kept, once: see `Batch`.
 
     Parameters
     ----------
@@ -176,8 +154,10 @@ def generate_batch(
         None gives other texts each time.
     kv_dtype : numpy dtype
         See `Session`.
-    n_ids : int, optional
+    n_ids, keep_stop
         As in `TokenStream`.
+    max_rows : int
+        Rows under way at once.
 
     Returns
     -------
@@ -190,72 +170,20 @@ def generate_batch(
     ValueError
         When a prompt is empty or has ids outside the vocabulary; nothing has run then.
     """
-    config, limit, seed = runner.config, token_limit(max_tokens), random_seed(seed)
-    if not prompts:
-        return []
-    if limit is None:
-        limit = config.max_seq_len + 1  # more than any row has room for
-    checked = [_checked_prompt(b, prompt, config.vocab_size) for b, prompt in enumerate(prompts)]
-    cache = KVCache(config, len(checked), dtype=kv_dtype)
-    cache.reserve(max(ids.shape[1] for ids in checked))  # for all, since a row cannot grow by itself
-    now = np.concatenate([_feed_row(runner, ids, cache.row(b)) for b, ids in enumerate(checked)])
-    seeds = [None if seed is None else seed + b for b in range(len(checked))]
-    rows = [_Row(np.random.default_rng(own), ids[0].tolist()) for own, ids in zip(seeds, checked)]
-    active = rows
-    while True:
-        for row_state, row_logits in zip(active, now):
-            row_state.draw(row_logits, n_ids, sampling, limit, stop_ids, config.max_seq_len)
-        going = np.array([i for i, row_state in enumerate(active) if row_state.finish_reason is None], np.intp)
-        if going.size == 0:
-            return [GeneratedSequence(r.ids, r.logprobs, r.finish_reason or "length") for r in rows]
-        if going.size < len(active):
-            cache.keep_rows(going)
-            active = [active[i] for i in going]
-        now = runner.extend(np.array([[r.ids[-1]] for r in active], np.int64), cache)
-
-
-def _checked_prompt(number: int, prompt: Sequence[int], vocab_size: int) -> Ids:
-    ids = checked_ids(prompt, vocab_size)
-    if len(ids) != 1:
-        raise ValueError(f"a prompt is one sequence of token ids, prompt {number} is {len(ids)}")
-    return ids
-
-
-def _feed_row(runner: Runner, ids: Ids, row: KVCache) -> Float:
-    """The logits (1, vocab_size) after a prompt (1, T), as a session would feed it."""
-    for first in range(0, ids.shape[1], PREFILL_CHUNK):
-        logits = runner.extend(ids[:, first : first + PREFILL_CHUNK], row)
-    return logits
-
-
-class _Row:
-    """The state of one sequence of a batch."""
-
-    def __init__(self, rng: np.random.Generator, prompt: list[int]) -> None:
-        self.rng, self.prompt = rng, prompt
-        self.ids: list[int] = []
-        self.logprobs: list[float] = []
-        self.finish_reason: FinishReason | None = None
-
-    def draw(
-        self,
-        logits: Float,
-        n_ids: int | None,
-        sampling: Sampling,
-        max_tokens: int,
-        stop_ids: frozenset[int],
-        max_seq_len: int,
-    ) -> None:
-        """Choose the next token, and note why it is the last or why none comes."""
-        if max_tokens > 0:
-            choices = with_a_text(logits, n_ids, stop_ids)
-            token = sample_fast(choices, sampling, self.rng, self.prompt + self.ids)
-            if token in stop_ids:
-                self.finish_reason = "stop"
-                return
-            self.ids.append(token)
-            self.logprobs.append(_logprob(logits, token))
-        if len(self.ids) >= max_tokens:
-            self.finish_reason = "length"
-        elif len(self.prompt) + len(self.ids) > max_seq_len:
-            self.finish_reason = "context"
+    seed = random_seed(seed)
+    batch = Batch(
+        runner,
+        sampling,
+        max_tokens=max_tokens,
+        stop_ids=stop_ids,
+        n_ids=n_ids,
+        keep_stop=keep_stop,
+        kv_dtype=kv_dtype,
+        max_rows=max_rows,
+    )
+    rows = batch.add(prompts, [None if seed is None else seed + b for b in range(len(prompts))])
+    while batch:
+        batch.step()
+    return [
+        GeneratedSequence(row.ids, row.logprobs, row.sampled_logprobs, row.finish_reason or "length") for row in rows
+    ]

@@ -3,8 +3,8 @@
 A runner continues the sequences of a cache by some ids. There are two:
 
     LayerRunner   layer by layer, with any table of functions and any number of sequences
-    FusedRunner   the package's own functions on repacked matrices: a token of one sequence is a single
-                  kernel (fused.py), more of them go through the layers
+    FusedRunner   the package's own functions on repacked matrices: a token of one sequence, or a token each of
+                  many, is a single kernel (fused.py, fused_rows.py); a prompt goes through the layers
 
 `runner_for` is the one place that chooses. A model, a session and a batch hold what it gave them, and never
 ask again. Because the fused kernel is taken for the untouched table alone, a replaced function always
@@ -13,6 +13,8 @@ really runs.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Protocol
 
@@ -23,18 +25,20 @@ from ..compute.array_types import Float
 from ..compute.forking import one_at_a_time
 from ..compute.threads import one_blas_thread
 from ..config import ModelConfig
-from ..kv_cache import KVCache
+from ..kv_cache import CacheRows, KVCache, where_of
 from ..model import extend_cached, output_head, rotation_table
 from ..ops import FAST, Ops
 from ..params import Params
 from ..quantization.repacked import RepackedMatrix
 from .fused import Decoder
+from .fused_rows import MOST_ROWS, RowsDecoder
 from .repacked_model import RepackedModel, repack_model
+from .together import CachesTogether, PromptsTogether
 
 Ids = NDArray[np.int64]  # (B, T), every one in the vocabulary
 
 # Up to this many tokens are decoded one by one: the layers as separate calls have not paid for themselves yet.
-_FEW_TOKENS = 6
+FEW_TOKENS = 6
 
 
 class Runner(Protocol):
@@ -74,6 +78,37 @@ class Runner(Protocol):
         ------
         ContextFullError
             When the tokens do not fit.
+        """
+        ...
+
+    def step_rows(self, ids: NDArray[np.int64], rows: CacheRows, places: NDArray[np.int64]) -> Float:
+        """Continue several sequences by a token each: reserve room, run, advance their caches.
+
+        Parameters
+        ----------
+        ids : int64 ndarray of shape (B,)
+            Checked by whoever took them in.
+        rows : CacheRows
+            They hold as many tokens as before if anything is raised, an interrupt too.
+        places : int64 ndarray of shape (B,)
+            Where in `rows` the sequences are.
+
+        Returns
+        -------
+        logits : ndarray of shape (B, vocab_size)
+            Valid until the runner runs again.
+
+        Raises
+        ------
+        ContextFullError
+            When a sequence is full.
+        """
+        ...
+
+    def extend_each(self, ids: Sequence[Ids], caches: Sequence[KVCache]) -> Float:
+        """Continue several sequences, each in a cache of its own, by tokens of any number: `extend` for each.
+
+        Together where that is faster and gives the same bits. Returns fresh logits (B, vocab_size).
         """
         ...
 
@@ -118,6 +153,18 @@ class LayerRunner:
             rope = self.rope.reach(end)
             return extend_cached(self.params, self.config, ids, cache, rope, self.ops, all_logits=all_logits)
 
+    def step_rows(self, ids: NDArray[np.int64], rows: CacheRows, places: NDArray[np.int64]) -> Float:
+        """See `Runner.step_rows`."""
+        with one_at_a_time():
+            rows.reserve(places)
+            rope = self.rope.reach(int(rows.lengths[places].max()) + 1)
+            together, new = CachesTogether(rows, places), ids[:, None]
+            return extend_cached(self.params, self.config, new, together, rope, self.ops, all_logits=False)
+
+    def extend_each(self, ids: Sequence[Ids], caches: Sequence[KVCache]) -> Float:
+        """See `Runner.extend_each`."""
+        return np.concatenate([self.extend(*pair) for pair in zip(ids, caches)])
+
 
 class FusedRunner:
     """The package's own functions on repacked matrices.
@@ -138,7 +185,7 @@ class FusedRunner:
     def extend(self, ids: Ids, cache: KVCache, *, all_logits: bool = False) -> Float:
         """See `Runner.extend`."""
         with one_at_a_time():
-            if len(ids) == 1 and ids.shape[1] <= _FEW_TOKENS:
+            if len(ids) == 1 and ids.shape[1] <= FEW_TOKENS:
                 return self._one_by_one(ids[0].tolist(), cache, all_logits)
             with one_blas_thread() if self._in_integers else nullcontext():
                 return self._layers.extend(ids, cache, all_logits=all_logits)
@@ -148,9 +195,48 @@ class FusedRunner:
         cache.reserve(len(tokens))
         first = int(cache.lengths[0])
         rope = self._layers.rope.reach(first + len(tokens))
-        logits = [self._decoder.step(token, first + i, cache, rope) for i, token in enumerate(tokens)]
+        if cache.beginning is None:
+            logits = [self._decoder.step(token, first + i, cache, rope) for i, token in enumerate(tokens)]
+        else:
+            where, dtype = np.array([where_of(cache)], np.int64), cache.k.dtype
+            each = [(np.array([token]), where, np.array([first + i]), dtype, rope) for i, token in enumerate(tokens)]
+            logits = [self._rows_decoder.step(*token)[0].copy() for token in each]
         cache.advance(len(tokens))  # last, so that an interrupt leaves the cache as it was
         return np.stack(logits)[None] if all_logits else logits[-1][None]
+
+    @functools.cached_property
+    def _rows_decoder(self) -> RowsDecoder:
+        """Made, and its kernels compiled, when there are several rows for the first time."""
+        return RowsDecoder(self._decoder.model, self.config)
+
+    def step_rows(self, ids: NDArray[np.int64], rows: CacheRows, places: NDArray[np.int64]) -> Float:
+        """See `Runner.step_rows`."""
+        with one_at_a_time():
+            rows.reserve(places)
+            positions = rows.lengths[places]
+            rope = self._layers.rope.reach(int(positions.max()) + 1)
+            first = rows.only(int(places[0]))
+            if len(places) == 1 and first.beginning is None:
+                logits = self._decoder.step(int(ids[0]), int(positions[0]), first, rope)[None]
+            else:
+                parts = [slice(at, at + MOST_ROWS) for at in range(0, len(places), MOST_ROWS)]
+                where, step = rows.where[places], self._rows_decoder.step
+                each = [(ids[part], where[part], positions[part], first.k.dtype, rope) for part in parts]
+                logits = step(*each[0]) if len(each) == 1 else np.concatenate([step(*part).copy() for part in each])
+            rows.advance(places)  # last, so that an interrupt leaves the caches as they were
+            return logits
+
+    def extend_each(self, ids: Sequence[Ids], caches: Sequence[KVCache]) -> Float:
+        """See `Runner.extend_each`."""
+        n_tokens = [part.shape[1] for part in ids]
+        if not self._in_integers or len(ids) == 1 or min(n_tokens) <= FEW_TOKENS:
+            return np.concatenate([self.extend(*pair) for pair in zip(ids, caches)])
+        together = PromptsTogether(caches, n_tokens, FAST.attention_forward)
+        ops, layers = FAST._replace(attention_forward=together.attend), self._layers
+        with one_at_a_time(), one_blas_thread():
+            rope = layers.rope.reach(max(int(cache.lengths[0]) + n for cache, n in zip(caches, n_tokens)))
+            new = np.concatenate(ids, axis=1)
+            return extend_cached(layers.params, self.config, new, together, rope, ops, all_logits=False)
 
 
 def runner_for(

@@ -22,15 +22,16 @@ arithmetic is float64: two runs that agree on the logits agree on the token.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compute.jit import kernel
 from .arguments import number, whole_number
+from .logprobs import as_rows, inverse_of
+from .sampling_kernels import Drawn, Filters, sample_each
 
 Logits = NDArray[Any]  # of floats
 
@@ -43,6 +44,7 @@ _RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
 }
 # Beyond this, or its inverse, a penalty would take logits out of float64; the order of tokens is the same.
 _LARGEST_PENALTY = 1e200
+_NOT_FINITE = "the logits are not finite: the weights are damaged or a layer computed NaN"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +88,18 @@ class Sampling:
 
 
 GREEDY = Sampling(temperature=0.0)
+
+
+def chosen_sampling(sampling: Sampling | None, settings: Mapping[str, Any]) -> Sampling:
+    """What a caller gives: a Sampling, or its fields by name, or nothing."""
+    if not isinstance(sampling, Sampling | None):
+        raise TypeError(f"sampling must be a Sampling, got {sampling!r:.80}; its fields are options of their own")
+    if sampling is not None and settings:
+        raise ValueError(f"give either sampling= or its fields, not both: {', '.join(settings)}")
+    if unknown := [name for name in settings if name not in Sampling.__dataclass_fields__]:
+        fields = ", ".join(Sampling.__dataclass_fields__)
+        raise TypeError(f"unknown option {', '.join(unknown)}; sampling takes {fields}")
+    return sampling or Sampling(**settings)
 
 
 def log_softmax(logits: Logits) -> NDArray[np.float64]:
@@ -174,7 +188,7 @@ def _check(logits: Logits) -> None:
     if logits.ndim != 1 or logits.size == 0:
         raise ValueError(f"logits must be (vocab_size,) of one position, got shape {logits.shape}")
     if not np.isfinite(logits.max()):
-        raise ValueError("the logits are not finite: the weights are damaged or a layer computed NaN")
+        raise ValueError(_NOT_FINITE)
 
 
 def sample(logits: Logits, settings: Sampling, rng: np.random.Generator, previous: Iterable[int] = ()) -> int:
@@ -209,67 +223,89 @@ def sample(logits: Logits, settings: Sampling, rng: np.random.Generator, previou
     return int(min(drawn, np.flatnonzero(probabilities)[-1]))  # rounding: the product may be the whole mass
 
 
-# --- numba kernel: the same contract without sorting the whole vocabulary -----------------
+# --- compiled: the same contract for all rows at once ---------------------------------------
 
 
-@kernel(exact=True)
-def _drop_outside_nucleus(weights, logits, total, top_p, strict):
-    """Set the weights outside the nucleus to 0; `weights` (V,) are probabilities times `total`.
+def with_a_text(logits: Logits, n_ids: int | None, stop_ids: frozenset[int]) -> tuple[Logits, int]:
+    """What tokens are chosen from: of rows (B, V) of logits, ids below `n_ids`, and stop ids wherever they are.
 
-    After the first, only tokens of at least (1 - p) / (V - 1) can be inside (fewer than V
-    tokens, all smaller, would not make up the tail), and they alone are sorted. The largest
-    weight is 1. Logits that differ by less than their exponentials show keep their order.
+    Returns
+    -------
+    choices : ndarray of shape (B, V)
+        `logits`, or with -inf where an id has no text.
+    n : int
+        Ids from there on are not to be chosen.
     """
-    least = min((1 - top_p) / max(weights.size - 1, 1) * total * (1 - 1e-9), 1.0)
-    candidates = np.flatnonzero(weights >= least)
-    order = candidates[np.argsort(-logits[candidates], kind="mergesort")]
-    for i in range(weights.size):
-        if weights[i] < least:
-            weights[i] = 0
-    mass = 0.0
-    for rank in range(order.size):
-        share = weights[order[rank]] / total
-        if rank > 0 and (mass >= top_p if strict else mass > top_p):
-            weights[order[rank]] = 0
-        mass += share
+    n_vocab = logits.shape[1]
+    if n_ids is None or n_ids >= n_vocab:
+        return logits, n_vocab
+    beyond = [id_ for id_ in stop_ids if n_ids <= id_ < n_vocab]
+    if not beyond:
+        return logits, n_ids
+    choices = np.full_like(logits, -np.inf)
+    choices[:, :n_ids], choices[:, beyond] = logits[:, :n_ids], logits[:, beyond]
+    return choices, n_vocab
 
 
-@kernel(exact=True)
-def _draw(logits, temperature, top_k, top_p, min_p, strict, u):
-    """The token at which the cumulative distribution passes `u` in [0, 1)."""
-    scaled = logits / temperature
-    if not np.isfinite(scaled.max()):
-        scaled = (logits - logits.max()) / temperature
-    weights = np.exp(scaled - scaled.max())
-    if 0 < top_k < scaled.size:
-        kth_largest = np.partition(scaled, scaled.size - top_k)[scaled.size - top_k]
-        for i in range(scaled.size):
-            if scaled[i] < kth_largest:
-                weights[i] = 0
-    if top_p < 1:
-        _drop_outside_nucleus(weights, scaled, weights.sum(), top_p, strict)
-    total = 0.0
-    for i in range(weights.size):
-        if weights[i] < min_p:  # the largest weight is 1
-            weights[i] = 0
-        total += weights[i]
-    mass, last = 0.0, 0
-    for i in range(weights.size):
-        if weights[i] > 0:
-            mass, last = mass + weights[i], i
-            if mass > u * total:
-                return i
-    return last  # rounding: u * total is the whole mass
+def sample_rows(
+    logits: Logits,
+    settings: Sampling,
+    rngs: Sequence[np.random.Generator],
+    histories: Sequence[Iterable[int]] = (),
+    *,
+    n_ids: int | None = None,
+    stop_ids: frozenset[int] = frozenset(),
+) -> Drawn:
+    """Choose the next token of every row: `sample`, compiled, on all threads.
+
+    A row gives what it gives alone with its generator, to the last bit.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (B, vocab_size)
+    settings : Sampling
+    rngs : sequence of B numpy.random.Generator
+        One number is drawn from each, none at temperature 0.
+    histories : sequence of B iterables of int
+        Ids in each sequence so far; without a repetition penalty they are not looked at, and none need be given.
+    n_ids : int, optional
+        Ids from there on are not chosen, but for those of `stop_ids`: rows of a padded vocabulary.
+    stop_ids : frozenset of int
+
+    Returns
+    -------
+    Drawn
+        ids, logprobs under the model itself, and sampled_logprobs under what they were drawn from; (B,) each.
+
+    Raises
+    ------
+    ValueError
+        When logits have another shape, or a row contains NaN or +inf.
+    """
+    if logits.ndim != 2 or logits.size == 0:
+        raise ValueError(f"logits must be (rows, vocab_size), got shape {logits.shape}")
+    rows, n_rows = as_rows(logits), len(logits)
+    choices, n = with_a_text(rows, n_ids, stop_ids)
+    s, greedy = settings, settings.temperature == 0
+    if s.repetition_penalty != 1:
+        wide = choices[:, :n].astype(np.float64)
+        choices = np.stack([penalize_repetition(row, ids, s.repetition_penalty) for row, ids in zip(wide, histories)])
+    filters = Filters(
+        0.0 if greedy else inverse_of(s.temperature),
+        s.top_k if s.top_k < n else 0,
+        s.top_p,
+        s.min_p,
+        s.boundary == "hf",
+    )
+    draws = np.zeros(n_rows) if greedy else np.array([rng.random() for rng in rngs])
+    drawn = Drawn(np.empty(n_rows, np.int64), np.empty(n_rows), np.empty(n_rows))
+    is_same = choices is rows and n == rows.shape[1]
+    sample_each(n_rows, rows, choices, n, is_same, filters, draws, drawn, size=rows.size)
+    if drawn.ids.min() < 0:
+        raise ValueError(_NOT_FINITE)
+    return drawn
 
 
 def sample_fast(logits: Logits, settings: Sampling, rng: np.random.Generator, previous: Iterable[int] = ()) -> int:
-    """`sample`, compiled."""
-    if settings.temperature == 0:
-        return sample(logits, settings, rng, previous)
-    _check(logits)
-    wide: NDArray[Any] = logits.astype(np.float64)
-    if settings.repetition_penalty != 1:
-        wide = penalize_repetition(wide, previous, settings.repetition_penalty)
-    strict = settings.boundary == "hf"
-    s, top_k = settings, min(settings.top_k, wide.size)  # a kernel's ints have 64 bits
-    return int(_draw(wide, s.temperature, top_k, s.top_p, s.min_p, strict, rng.random()))
+    """`sample`, compiled: the only row of `sample_rows`."""
+    return int(sample_rows(logits[None], settings, (rng,), (previous,)).ids[0])

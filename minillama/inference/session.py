@@ -14,8 +14,8 @@ from ..kv_cache import ContextFullError, KVCache
 from ..layers.embedding import unknown_id
 from ..model import checked_ids
 from .arguments import whole_number
+from .logprobs import checked_temperature, logprobs_of
 from .runner import Ids, Runner
-from .sampling import log_softmax
 
 # A long prompt goes in this many tokens at a time: bounded memory, and a place to interrupt.
 PREFILL_CHUNK = 512
@@ -31,7 +31,7 @@ class SessionInUseError(RuntimeError):
         )
 
 
-class _Held:
+class Held:
     """What a thread enters while it works on a session; a second one is refused, not kept waiting."""
 
     def __init__(self) -> None:
@@ -44,9 +44,9 @@ class _Held:
     def __exit__(self, *error: object) -> None:
         self._lock.release()
 
-    def __reduce__(self) -> tuple[type[_Held], tuple[()]]:
+    def __reduce__(self) -> tuple[type[Held], tuple[()]]:
         """A copy of a session, pickled or deep, is nobody's yet."""
-        return _Held, ()
+        return Held, ()
 
 
 class Session:
@@ -95,7 +95,7 @@ class Session:
         self.logits: Float | None = None
         self.reused = 0
         self.changes = 0
-        self.held = _Held()
+        self.held = Held()
 
     @property
     def position(self) -> int:
@@ -213,15 +213,24 @@ def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
     return n
 
 
-def sequence_logprobs(session: Session, context: Sequence[int], continuation: Sequence[int]) -> NDArray[np.float64]:
+def sequence_logprobs(
+    session: Session, context: Sequence[int], continuation: Sequence[int], *, temperature: float = 1.0
+) -> NDArray[np.float64]:
     """log p of every token of `continuation` after `context`, (len(continuation),).
+
+    Parameters
+    ----------
+    temperature : float
+        Above 0. Logits are divided by it, as in sampling without filters; 1 is the model itself.
 
     Raises
     ------
     ValueError
         When the context is empty: the first token would have nothing to follow. When the continuation is: the sum
         of no log-probabilities is 0, more than that of any answer. When there are ids outside the vocabulary.
+        When the temperature is not above 0.
     """
+    temperature = checked_temperature(temperature)
     if not len(context):
         raise ValueError("the context is empty: give at least one token, such as BOS")
     if not len(continuation):
@@ -233,4 +242,4 @@ def sequence_logprobs(session: Session, context: Sequence[int], continuation: Se
         if first > session.position:
             session.feed(ids[session.position : first])
         logits = session.feed_all(ids[first:-1])  # position t predicts token t + 1
-    return log_softmax(logits)[np.arange(len(continuation)), ids[first + 1 :]]
+    return logprobs_of(logits, ids[first + 1 :], temperature)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from ..tokenizers import StreamDecoder, Tokenizer, TokenType
 from .arguments import stop_strings
-from .generate import FinishReason, GeneratedToken, TokenStream
+from .generate import GeneratedSequence, TokenStream
+from .tokens import FinishReason, GeneratedToken
 
 
 def ends_of(tokenizer: Tokenizer) -> frozenset[int]:
@@ -33,8 +34,11 @@ class Generation:
     text : str
         Without the prompt, cut before a stop string.
     ids : list of int
+        With `keep_stop`, the stop id that ended the text is the last; the text does not have it.
     logprobs : list of float
         log p of each id under the model itself (temperature and filters do not enter).
+    sampled_logprobs : list of float
+        log p of each id under the distribution that it was drawn from; see `GeneratedToken`.
     finish_reason : str or None
         "stop" (a stop id or stop string), "length" (max_tokens), "context" (no room left).
     """
@@ -42,7 +46,20 @@ class Generation:
     text: str = ""
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+    sampled_logprobs: list[float] = field(default_factory=list)
     finish_reason: FinishReason | None = None
+
+
+def generation_of(
+    row: GeneratedSequence, prompt: Sequence[int], tokenizer: Tokenizer, *, keep_stop: bool
+) -> Generation:
+    """A row of a batch as text; `keep_stop` says whether the id that ended it is there."""
+    decoder = tokenizer.stream()
+    for id_ in prompt:
+        decoder.feed(id_)
+    spoken = row.ids[:-1] if keep_stop and row.finish_reason == "stop" else row.ids
+    text = "".join([text_of(id_, decoder, tokenizer) for id_ in spoken]) + decoder.flush()
+    return Generation(text, row.ids, row.logprobs, row.sampled_logprobs, row.finish_reason)
 
 
 class StopStrings:
@@ -101,6 +118,8 @@ class TextStream:
     def __iter__(self) -> Iterator[str]:
         for token in self.tokens:
             self._note(token)
+            if token.id in self.tokens.stop_ids:
+                continue
             if piece := self._show(text_of(token.id, self._decoder, self._tokenizer)):
                 yield piece
             if self._stop.found:
@@ -117,6 +136,7 @@ class TextStream:
     def _note(self, token: GeneratedToken) -> None:
         self.result.ids.append(token.id)
         self.result.logprobs.append(token.logprob)
+        self.result.sampled_logprobs.append(token.sampled_logprob)
 
     def _show(self, text: str) -> str:
         piece = self._stop.feed(text)

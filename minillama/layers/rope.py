@@ -145,7 +145,7 @@ def _heads_of(rows: NDArray[Any], head_dim: int) -> int:
 # --- numba kernels: the same contract, one pass over memory ---------------------------
 
 
-@helper
+@helper(exact=True)
 def rotate_row(x, cos, sin, y):  # x, y (head_dim,), may be the same; cos, sin (head_dim / 2,)
     for i in range(cos.size):
         even, odd = x[2 * i], x[2 * i + 1]

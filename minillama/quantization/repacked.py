@@ -40,8 +40,9 @@ from ..compute.array_types import Bytes, Float32
 from ..compute.simd_bytes import DOT4
 from .formats import FORMATS, PackedArray, format_name
 from .k_formats import SixteenParts, iq4_xs_parts, q2_k_parts, q3_k_parts, q4_or_q5_k_parts, q6_k_parts
-from .repacked_kernels import multiply_rows, no_planes, quantize_rows
+from .repacked_kernels import no_planes, quantize_rows
 from .repacked_layout import BRAINS, BYTES, HALVES, K_NIBBLES, K_SIXES, LEVELS, NIBBLES, SINGLES, MatrixLayout
+from .repacked_rows import multiply_rows
 
 Repackable = Float32 | PackedArray
 

@@ -1,168 +1,214 @@
 """Numba kernels for many rows of activations and a matrix with a scale for every 16 columns: Q2_K, Q3_K and Q6_K.
 
-With many rows there is time to multiply every number by its s first, 13 bits and exact, and x is whole again,
-15 bits: half as many products as with bytes and planes, and one sum for 32 columns. 32 products of 28 bits are all
-that an int32 holds.
-
-Four groups of 16 rows of the matrix are unpacked together, 32 columns at a time, into memory that stays in the
-first-level cache, and meet four rows of activations at once: 16 sums, none of which waits for its own last addition.
+See repacked_tiles.py. Every step on floats is that of `k_groups` in repacked_k_kernels.py, in the same order: a row
+comes out the same to the last bit, alone or among others.
 """
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
-from ..compute.jit import helper, threaded
-from ..compute.simd import load_floats, load_halves, load_number, multiply, multiply_add, splat_float, store_floats
-from ..compute.simd_bytes import ints_to_floats, load_bytes, splat_int, unsigned_to_float
-from ..compute.simd_packed import dot2, load_words, scaled_even, scaled_odd, store_joined, store_words
-from .repacked_k_kernels import add_least, numbers_of
-from .repacked_layout import K_NIBBLES, K_SIXES, MINIMA, N_BLOCKS, N_GROUPS, START, STRIDE, ZERO
+from ..compute.jit import helper
+from ..compute.simd import (
+    load_floats,
+    load_halves,
+    load_number,
+    multiply,
+    multiply_add,
+    prefetch,
+    splat_float,
+    store_floats,
+)
+from ..compute.simd_bytes import ints_to_floats, load_bytes, signed_to_float, unsigned_to_float
+from ..compute.simd_packed import store_joined, store_words
+from ..compute.simd_rows import add_rows, even_words, odd_words, row_sum, start_rows, store_row
+from .repacked_k_kernels import numbers_of
+from .repacked_layout import MINIMA, N_BLOCKS, START, STRIDE, ZERO
+from .repacked_tiles import (
+    FEW,
+    FEW_TILE,
+    GROUPS,
+    N_RESULTS,
+    N_SCALES,
+    RESULTS,
+    SCALES,
+    TILE,
+    WEIGHTS,
+    lay_down_of,
+    stored_products_of,
+    walk_of,
+)
 
-# Multiplications from which a second thread saves more than it costs.
-_THREADED_SIZE = 131_072
-# Rows of activations that meet four groups once they are unpacked.
-_TILE = 64
-_FOUR = 4 * 16  # outputs of four groups
+# Bytes ahead of what is multiplied that are asked for from memory.
+_AHEAD = 16384
+# Places from the results on: the sums of a block of 256 columns, and those of its minima.
+_SUMS, _LEAST = N_RESULTS, 2 * N_RESULTS
 
 
-@threaded(from_size=_THREADED_SIZE)
-def _join_rows(first, last, high, low, tiles):
-    """Whole activations, as words, in the order in which the tiles are read."""
-    for n in range(first, last):
-        tile, row = tiles[n // _TILE], n % _TILE
-        for b in range(high.shape[1] // 32):
-            at = 32 * (_TILE * b + row)
-            store_joined(tile, at, high[n], low[n], 32 * b)
-            store_joined(tile, at + 16, high[n], low[n], 32 * b + 16)
+def _bytes_of(sixes):
+    """Bytes of the numbers of 16 rows and 32 columns."""
+    return 384 if sixes else 256
 
 
-def _unpack_of(sixes):
-    """32 columns of a group, each number less the zero and times its scale: 16 times two columns."""
-    numbers = numbers_of(sixes)
-    at_scales = 384 if sixes else 256
+@helper(inline=True)
+def _place_of(layout, n_bytes, group, b):
+    block = layout[START] + layout[STRIDE] * (group * layout[N_BLOCKS] + b // 8)
+    return block + (n_bytes + (64 if layout[MINIMA] else 32)) * (b % 8)
 
-    @helper
-    def unpack(data, place, zero, words, at):
-        """Every 64 bytes of four groups belong together: those of this one are at `at`, and four times as far on."""
-        scale_1, scale_2 = load_bytes(data, place + at_scales), load_bytes(data, place + at_scales + 16)
+
+@helper(inline=True)
+def _store_scales(data, layout, n_bytes, place, b, floats, g):
+    """Scales and minima of both halves of 32 columns; after the last of a block those that give them their size."""
+    at, to, minima = place + n_bytes, SCALES + N_SCALES * g, layout[MINIMA]
+    store_floats(floats, to, signed_to_float(load_bytes(data, at)))
+    store_floats(floats, to + 16, signed_to_float(load_bytes(data, at + 16)))
+    end = at + 32
+    if minima:
+        store_floats(floats, to + 32, unsigned_to_float(load_bytes(data, at + 32)))
+        store_floats(floats, to + 48, unsigned_to_float(load_bytes(data, at + 48)))
+        end += 32
+    if b % 8 == 7:
+        store_floats(floats, to + 64, load_halves(data, end))
+        if minima:
+            store_floats(floats, to + 80, load_halves(data, end + 32))
+
+
+def _prepare_few_of(sixes):
+    n_bytes = _bytes_of(sixes)
+
+    @helper(inline=True)
+    def prepare(data, layout, group, b, space, g):
+        place = _place_of(layout, n_bytes, group, b)
+        for line in range(0, n_bytes, 64):
+            prefetch(data, place + line + _AHEAD)
+        _store_scales(data, layout, n_bytes, place, b, space[0], g)
+
+    return prepare
+
+
+def _prepare_many_of(sixes):
+    numbers, n_bytes = numbers_of(sixes), _bytes_of(sixes)
+
+    @helper(inline=True)
+    def prepare(data, layout, group, b, space, g):
+        place, zero, words = _place_of(layout, n_bytes, group, b), layout[ZERO], space[1]
+        for line in range(0, n_bytes, 64):
+            prefetch(data, place + line + _AHEAD)
+        _store_scales(data, layout, n_bytes, place, b, space[0], g)
         for step in range(4):
             first, second = numbers(data, place, step)
-            to = at + 4 * 32 * 2 * step
-            store_words(words, to, scaled_even(first, scale_1, zero))
-            store_words(words, to + 4 * 32, scaled_odd(first, scale_1, zero))
-            store_words(words, to + 4 * 32 * 8, scaled_even(second, scale_2, zero))
-            store_words(words, to + 4 * 32 * 9, scaled_odd(second, scale_2, zero))
+            at, further = 2 * WEIGHTS + 32 * (2 * GROUPS * step + g), 32 * GROUPS
+            store_words(words, at, even_words(first, zero))
+            store_words(words, at + further, odd_words(first, zero))
+            store_words(words, at + 8 * further, even_words(second, zero))
+            store_words(words, at + 9 * further, odd_words(second, zero))
 
-    return unpack
-
-
-@helper(inline=True)
-def _add_products(sums, words, x, c):
-    """Two columns of four groups with one row of activations."""
-    return (
-        dot2(sums[0], words[0], x, c), dot2(sums[1], words[1], x, c),
-        dot2(sums[2], words[2], x, c), dot2(sums[3], words[3], x, c),
-    )  # fmt: skip
-
-
-@helper
-def _four_by_four(words, x, c):
-    """32 columns of four groups, unpacked, with four rows of activations of a tile."""
-    nothing = splat_int(0)
-    one = two = three = four = (nothing, nothing, nothing, nothing)
-    for k in range(16):
-        at = 4 * 32 * k
-        w = load_words(words, at), load_words(words, at + 32), load_words(words, at + 64), load_words(words, at + 96)
-        one, two = _add_products(one, w, x, c + 2 * k), _add_products(two, w, x, c + 32 + 2 * k)
-        three, four = _add_products(three, w, x, c + 64 + 2 * k), _add_products(four, w, x, c + 96 + 2 * k)
-    return one, two, three, four
+    return prepare
 
 
 @helper(inline=True)
-def _add_row(products, sizes, d, sums, at):
-    """The sums of 32 columns, as the numbers that they stand for, added to 4 times 16 outputs."""
-    for g in range(4):
-        place, scale = at + 16 * g, multiply(load_floats(sizes, 16 * g), splat_float(d))
-        store_floats(sums, place, multiply_add(ints_to_floats(products[g]), scale, load_floats(sums, place)))
+def _scale_first(product, g, floats):
+    """The products of the first 16 columns with one row, times their scales."""
+    return multiply(product, load_floats(floats, SCALES + N_SCALES * g))
 
 
-@helper
-def _add_minima(data, place, end, planes_of_floats, n_parts, i, first, last, sums, group):
-    """Minima of 32 columns of one group with every row of the tile."""
-    d, total, half = planes_of_floats
-    size = load_halves(data, end)
-    minima_1 = multiply(unsigned_to_float(load_bytes(data, place)), size)
-    minima_2 = multiply(unsigned_to_float(load_bytes(data, place + 16)), size)
-    for n in range(last - first):
-        b, at = n_parts * (first + n) + i, _FOUR * n + 16 * group
-        store_floats(sums, at, add_least(minima_1, minima_2, d, total, half, b, load_floats(sums, at)))
+@helper(inline=True)
+def _add_second(first, product, g, factors, height, minima, floats, at):
+    """The products of both halves added to the sums of the block, and their minima likewise."""
+    scales = SCALES + N_SCALES * g
+    both = multiply_add(product, load_floats(floats, scales + 16), first)
+    sums = multiply_add(both, splat_float(load_number(floats, factors)), load_floats(floats, at + _SUMS))
+    store_floats(floats, at + _SUMS, sums)
+    if minima:
+        of_first, of_second = load_number(floats, factors + height), load_number(floats, factors + 2 * height)
+        least = multiply_add(load_floats(floats, scales + 32), splat_float(of_first), load_floats(floats, at + _LEAST))
+        least = multiply_add(load_floats(floats, scales + 48), splat_float(of_second), least)
+        store_floats(floats, at + _LEAST, least)
+
+
+def _stored_tile_of(n_rows):
+    products = stored_products_of(n_rows, 16)
+
+    @helper(inline=True)
+    def tile(data, layout, group, b, space, x, factors, height, at):
+        floats, minima = space[0], layout[MINIMA]
+        first, second = products(space[1], 0, x), products(space[1], 1, x)
+        for r in range(n_rows):
+            for g in range(GROUPS):
+                i = GROUPS * r + g
+                upper = _scale_first(ints_to_floats(first[i]), g, floats)
+                _add_second(
+                    upper, ints_to_floats(second[i]), g, factors + r, height, minima, floats, at + 16 * i
+                )
+
+    return tile
+
+
+def _direct_tile(sixes, n_rows):
+    numbers, n_bytes = numbers_of(sixes), _bytes_of(sixes)
+
+    @helper(inline=True)
+    def tile(data, layout, group, b, space, x, factors, height, at):
+        place, minima = _place_of(layout, n_bytes, group, b), layout[MINIMA]
+        floats, words, ints = space
+        first = start_rows(ints, factors + 3 * height, n_rows)
+        second = start_rows(ints, factors + 4 * height, n_rows)
+        for step in range(4):
+            first = add_rows(first, numbers(data, place, step)[0], words, x + 4 * step)
+        for step in range(4):
+            second = add_rows(second, numbers(data, place, step)[1], words, x + 4 * step + 16)
+        for r in range(n_rows):
+            upper = _scale_first(row_sum(first, r), 0, floats)
+            _add_second(upper, row_sum(second, r), 0, factors + r, height, minima, floats, at + 16 * r)
+
+    return tile
+
+
+def _finish_of(width):
+    """Add the sums of a block of 256 columns to the results, if this was its last part."""
+
+    @helper
+    def finish_block(minima, height, floats):
+        nothing = splat_float(np.float32(0))
+        for i in range(width * height):
+            at, scales = RESULTS + 16 * i, SCALES + N_SCALES * (i % width)
+            sums, size = load_floats(floats, at + _SUMS), load_floats(floats, scales + 64)
+            result = multiply_add(sums, size, load_floats(floats, at))
+            store_floats(floats, at + _SUMS, nothing)
+            if minima:
+                least, size = load_floats(floats, at + _LEAST), load_floats(floats, scales + 80)
+                result = multiply_add(least, size, result)
+                store_floats(floats, at + _LEAST, nothing)
+            store_floats(floats, at, result)
+
+    @helper(inline=True)
+    def finish(layout, b, height, space):
+        if b % 8 == 7:
+            finish_block(layout[MINIMA], height, space[0])
+
+    return finish
 
 
 def _k_rows_of(sixes):
-    """The product of four groups of 16 rows with a tile of activations; the last group counts more than once at
-    the end of a matrix."""
-    unpack, n_bytes = _unpack_of(sixes), 384 if sixes else 256
+    """The kernel for matrices whose numbers have six bits, or four."""
+    few = walk_of(
+        1, FEW_TILE, 8, lay_down_of(store_row, True), _prepare_few_of(sixes),
+        functools.partial(_direct_tile, sixes), _finish_of(1),
+    )  # fmt: skip
+    many = walk_of(
+        GROUPS, TILE, 8, lay_down_of(store_joined, True), _prepare_many_of(sixes), _stored_tile_of, _finish_of(GROUPS)
+    )
 
     @helper
-    def k_rows(data, layout, group, first, last, x, planes_of_floats, words, sizes, sums):
-        """Rows first ... last - 1 of activations, those of a tile; x and sums are of that tile, and all are flat."""
-        stride, n_blocks, zero, minima = layout[STRIDE], layout[N_BLOCKS], layout[ZERO], layout[MINIMA]
-        step_of_32, n_parts = n_bytes + (64 if minima else 32), 8 * n_blocks
-        for at in range(0, _FOUR * _TILE, 16):
-            store_floats(sums, at, splat_float(np.float32(0)))
-        for i in range(n_parts):
-            for g in range(4):
-                own = min(group + g, layout[N_GROUPS] - 1)
-                block = layout[START] + stride * (own * n_blocks + i // 8)
-                place, end = block + step_of_32 * (i % 8), block + 8 * step_of_32
-                unpack(data, place, zero, words, 32 * g)
-                store_floats(sizes, 16 * g, load_halves(data, end))
-                if minima:
-                    at_minima = place + n_bytes + 32
-                    _add_minima(data, at_minima, end + 32, planes_of_floats, n_parts, i, first, last, sums, g)
-            d = planes_of_floats[0]
-            for n in range(0, last - first, 4):
-                one, two, three, four = _four_by_four(words, x, 32 * (_TILE * i + n))
-                at = n_parts * (first + n) + i
-                least = n_parts * (last - 1) + i
-                _add_row(one, sizes, load_number(d, at), sums, _FOUR * n)
-                _add_row(two, sizes, load_number(d, min(at + n_parts, least)), sums, _FOUR * (n + 1))
-                _add_row(three, sizes, load_number(d, min(at + 2 * n_parts, least)), sums, _FOUR * (n + 2))
-                _add_row(four, sizes, load_number(d, min(at + 3 * n_parts, least)), sums, _FOUR * (n + 3))
+    def k_rows(data, layout, first, last, x, planes, y, at, scratch):
+        if len(y) <= FEW:
+            few(data, layout, first, last, planes, y, at, scratch)
+        else:
+            many(data, layout, first, last, planes, y, at, scratch)
 
     return k_rows
 
 
-def _multiply_tiles_of(k_rows):
-    @threaded(from_size=_THREADED_SIZE, borrows=False)
-    def multiply_tiles(first, last, data, layout, tiles, d, total, half, y):
-        """Groups of 16 rows of the matrix with any number of rows of activations."""
-        words, sizes = np.empty(16 * 4 * 32, np.int16), np.empty(_FOUR, np.float32)
-        sums = np.empty(_FOUR * _TILE, np.float32)
-        for tile in range(len(tiles)):
-            n, end = _TILE * tile, min(_TILE * (tile + 1), len(y))
-            for group in range(first, last, 4):
-                k_rows(data, layout, group, n, end, tiles[tile], (d, total, half), words, sizes, sums)
-                for i in range(end - n):
-                    for g in range(min(4, last - group)):
-                        store_floats(y[n + i], 16 * (group + g), load_floats(sums, _FOUR * i + 16 * g))
-
-    return multiply_tiles
-
-
-_MULTIPLY_TILES = {K_NIBBLES: _multiply_tiles_of(_k_rows_of(False)), K_SIXES: _multiply_tiles_of(_k_rows_of(True))}
-
-
-def multiply_k_rows(data, layout, planes, y):
-    """Fill y (N, 16 * n_groups) as `repacked_kernels.multiply_rows` does.
-
-    What the innermost loop reads lies in the order in which it is read: rows of activations a power of two apart
-    would share a few places of the cache.
-    """
-    n_rows, n_columns = planes.high.shape
-    tiles = np.empty((-(-n_rows // _TILE), _TILE * n_columns), np.int16)
-    _join_rows(n_rows, planes.high, planes.low, tiles, size=planes.high.size)
-    flat = (part.reshape(-1) for part in (planes.d, planes.total, planes.half))
-    numbers = np.array(layout, np.int64)
-    _MULTIPLY_TILES[layout.kind](layout.n_groups, data, numbers, tiles, *flat, y, size=y.size * n_columns)
+nibble_rows, six_rows = _k_rows_of(False), _k_rows_of(True)

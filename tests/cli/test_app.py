@@ -2,12 +2,15 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
 from minillama.cli.app import main
+from minillama.cli.timed import Timed
+from minillama.llm import LLM
 
 
 class Result:
@@ -46,6 +49,24 @@ def test_only_the_text_goes_to_stdout(run, stories):
     assert "tokens/s" in result.err
     assert "stopped at --max-tokens" in result.err
     assert run("generate", "Once", *stories, *GREEDY, "-n", 5, "-q").err == ""
+
+
+@pytest.mark.parametrize(("n", "said"), [(0, "0 tokens"), (1, "1 token"), (2, r"2 tokens at [\d.]+ tokens/s")])
+def test_a_rate_is_shown_only_for_what_was_timed(run, stories, n, said):
+    """The first token needs no pass through the model after the prompt's, which for no text is BOS alone."""
+    result = run("generate", "", *stories, *GREEDY, "-n", n)
+    assert re.search(rf"^prompt 1 token in \d\.\d\d s; {said}; stopped at --max-tokens", result.err, re.M)
+
+
+def test_the_rate_is_of_the_passes_that_were_timed(stories260k, capsys):
+    stops = stories260k.generate("Once", max_tokens=9, temperature=0).ids
+    ended = LLM(stories260k.params, stories260k.config, stories260k.tokenizer, stop_ids=stops[8:])
+    for llm, n_tokens, n_passes in ((stories260k, 9, 8), (ended, 8, 8)):  # an end is computed, but is no token
+        timed = Timed(lambda llm=llm: llm.stream("Once", max_tokens=9, temperature=0))
+        timed.show()
+        timed.seconds = 2.0
+        assert f"; {n_tokens} tokens at {n_passes / 2:.1f} tokens/s" in timed.figures()
+    assert capsys.readouterr().out
 
 
 @pytest.mark.parametrize("how", ["argument", "option", "pipe", "dash"])

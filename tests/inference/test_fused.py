@@ -87,7 +87,7 @@ def test_a_token_equals_the_layers_one_by_one(model, threads):
         one.advance(1)
         expected = forward_cached(repacked.params, config, [token], other, rope)
         np.testing.assert_allclose(logits, expected[0], atol=1e-3 * np.abs(expected).max())
-    np.testing.assert_allclose(one.k[:, :, :, :120], other.k[:, :, :, :120], atol=1e-3)
+    np.testing.assert_allclose(one.k[:, :, :, :120], other.k[:, :, :, :120], atol=1e-3 * np.abs(other.k).max())
 
 
 def test_what_relatives_of_llama2_have(threads):
@@ -149,7 +149,7 @@ def test_long_contexts_share_the_positions_of_a_head(n_kv_heads, threads):
     session = Session(runner)
     for i, token in enumerate(ids):
         logits = session.step(int(token))
-        np.testing.assert_allclose(logits, expected[i], atol=1e-3 * np.abs(expected[i]).max())
+        np.testing.assert_allclose(logits, expected[i], atol=2e-3 * np.abs(expected[i]).max())
 
 
 def test_any_chunking_of_the_prompt(threads):

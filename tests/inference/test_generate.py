@@ -8,7 +8,7 @@ import pytest
 from minillama.config import ModelConfig
 from minillama.inference.generate import TokenStream, generate_batch
 from minillama.inference.runner import LayerRunner
-from minillama.inference.sampling import GREEDY, Sampling, log_softmax
+from minillama.inference.sampling import GREEDY, Sampling, filtered_logits, log_softmax
 from minillama.inference.session import Session, SessionInUseError, common_prefix, sequence_logprobs
 from minillama.kv_cache import ContextFullError
 from minillama.model import forward
@@ -99,6 +99,54 @@ def test_logprobs_are_those_of_the_model_itself(session):
     expected = log_softmax(full_logits(ids))
     for i, token in enumerate(tokens):
         assert token.logprob == pytest.approx(expected[len(PROMPT) + i - 1, token.id], abs=1e-4)
+
+
+def test_logprobs_are_also_those_of_what_was_drawn_from(session):
+    session.feed(PROMPT)
+    settings = Sampling(temperature=2.0, top_k=5, top_p=1, repetition_penalty=1.2)
+    tokens = list(stream(session, sampling=settings))
+    ids = PROMPT + [token.id for token in tokens]
+    full = full_logits(ids)
+    for i, token in enumerate(tokens, len(PROMPT)):
+        expected = log_softmax(filtered_logits(full[i - 1], settings, ids[:i]))
+        assert token.sampled_logprob == pytest.approx(expected[token.id], abs=1e-4)
+
+
+def test_without_filters_they_are_those_of_given_tokens_at_the_temperature(session):
+    session.feed(PROMPT)
+    tokens = list(stream(session, sampling=Sampling(temperature=1.7, top_p=1)))
+    ids = [token.id for token in tokens]
+    given = sequence_logprobs(session, PROMPT, ids, temperature=1.7)
+    np.testing.assert_allclose([token.sampled_logprob for token in tokens], given, atol=1e-4)
+    np.testing.assert_allclose([token.logprob for token in tokens], sequence_logprobs(session, PROMPT, ids), atol=1e-4)
+    assert np.abs(given - sequence_logprobs(session, PROMPT, ids)).max() > 0.1
+    session.continue_with(PROMPT)
+    assert {token.sampled_logprob for token in stream(session)} == {0.0}  # greedy: nothing is drawn
+
+
+@pytest.mark.parametrize("settings", [GREEDY, Sampling(temperature=1.2)], ids=["greedy", "sampled"])
+def test_the_stop_id_can_be_kept(session, settings):
+    """As the last token, with its log-probabilities; everything before is the same."""
+    session.feed(PROMPT)
+    free = list(stream(session, sampling=settings))
+    stop_ids = frozenset([free[4].id])
+    n_before = [token.id for token in free].index(free[4].id)
+    session.continue_with(PROMPT)
+    tokens = stream(session, sampling=settings, stop_ids=stop_ids, keep_stop=True)
+    kept = list(tokens)
+    assert [token.id for token in kept] == [token.id for token in free[: n_before + 1]]
+    assert kept[-1].logprob == pytest.approx(free[n_before].logprob, abs=1e-4)
+    assert kept[-1].sampled_logprob == pytest.approx(free[n_before].sampled_logprob, abs=1e-4)
+    assert (tokens.finish_reason, list(tokens)) == ("stop", [])
+    assert session.tokens == PROMPT + [token.id for token in kept[:-1]]  # it is not fed
+    runner, options = LayerRunner(PARAMS, CONFIG), {"max_tokens": 10, "stop_ids": stop_ids}
+    for keep_stop, n in ((True, n_before + 1), (False, n_before)):
+        (row,) = generate_batch(runner, [PROMPT], settings, keep_stop=keep_stop, **options)
+        assert (row.ids, row.finish_reason) == ([token.id for token in free[:n]], "stop")
+        np.testing.assert_allclose(row.logprobs, [token.logprob for token in free[:n]], atol=1e-4)
+        np.testing.assert_allclose(row.sampled_logprobs, [token.sampled_logprob for token in free[:n]], atol=1e-4)
+    (row,) = generate_batch(runner, [PROMPT], settings, keep_stop=True, max_tokens=n_before + 1, stop_ids=stop_ids)
+    assert (len(row.ids), row.finish_reason) == (n_before + 1, "stop")
 
 
 def test_stop_id_is_not_yielded(session):
@@ -245,6 +293,12 @@ def test_a_row_of_a_batch_is_the_row_alone(settings):
         assert row.ids == [token.id for token in tokens]
         assert row.finish_reason == alone.finish_reason
         np.testing.assert_allclose(row.logprobs, [token.logprob for token in tokens], atol=1e-4)
+        np.testing.assert_allclose(row.sampled_logprobs, [token.sampled_logprob for token in tokens], atol=1e-4)
+
+
+def test_a_batch_without_tokens_to_give():
+    (row,) = generate_batch(LayerRunner(PARAMS, CONFIG), [PROMPT], GREEDY, max_tokens=0)
+    assert (row.ids, row.logprobs, row.finish_reason) == ([], [], "length")
 
 
 def test_batch_rows_end_at_the_context():
@@ -393,3 +447,7 @@ def test_sequence_logprobs(session):
             sequence_logprobs(session, context, [88, wrong])
     with pytest.raises(ValueError, match="the context is empty"):
         sequence_logprobs(session, [], [1])
+    at_half = log_softmax(full_logits(context + continuation) / 0.5)[[2, 3, 4], continuation]
+    np.testing.assert_allclose(sequence_logprobs(session, context, continuation, temperature=0.5), at_half, atol=2e-4)
+    with pytest.raises(ValueError, match="temperature must be above 0"):
+        sequence_logprobs(session, context, continuation, temperature=0)

@@ -5,11 +5,12 @@ import pytest
 from random_blocks import SCALES_AT, random_matrix
 
 from minillama.layers.linear import linear_forward, linear_forward_fast
-from minillama.quantization import repacked_k_rows, repacked_kernels
+from minillama.quantization import repacked_k_rows, repacked_rows
 from minillama.quantization.formats import FORMATS, GroupedArray, PackedArray, quantize
 from minillama.quantization.repacked import RepackedMatrix, aligned_bytes, repack, repacked_bytes
-from minillama.quantization.repacked_kernels import multiply_rows, quantize_rows
+from minillama.quantization.repacked_kernels import quantize_rows
 from minillama.quantization.repacked_layout import Planes
+from minillama.quantization.repacked_rows import multiply_rows
 
 KINDS = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL"]
 K_KINDS = ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS"]  # blocks of 256
@@ -72,8 +73,8 @@ def test_extreme_numbers_do_not_overflow(name, rng):
 def test_threads_share_every_group(rng, monkeypatch):
     weight, x = random_matrix("Q4_1", (1000, 256), rng), rng.normal(size=(6, 256)).astype(np.float32)
     shared = repack(weight).multiply(x)
-    monkeypatch.setattr(repacked_kernels._multiply_fours, "from_size", 1 << 60)
-    monkeypatch.setattr(repacked_kernels._multiply_each, "from_size", 1 << 60)
+    monkeypatch.setattr(repacked_rows._multiply_fours, "from_size", 1 << 60)
+    monkeypatch.setattr(repacked_rows._multiply_each, "from_size", 1 << 60)
     np.testing.assert_array_equal(repack(weight).multiply(x), shared)
 
 

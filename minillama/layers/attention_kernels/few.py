@@ -35,7 +35,7 @@ from ...compute.simd import (
     sum_of,
 )
 
-_KEYS = 64  # keys whose scores are held at a time
+KEYS = 64  # keys whose scores are held at a time; blocks of them end at multiples of it
 _AHEAD = 32  # keys and values that are asked for before they are needed
 # Keys times heads from which a second thread pays.
 _THREADED_SIZE = 1_024
@@ -145,51 +145,73 @@ def _exponentials(scores, n, scale, largest):
 
 
 @helper
-def attend_range(q, k, v, first_key, last_key, y, largest, total, scores):
+def _attend_block(q, k, v, first, n, scale, y, largest, total, scores):
+    """Go on with n keys more, which lie from `first` on."""
+    in_vectors = q.shape[1] % 16 == 0
+    for r in range(len(q)):  # the block of keys and values stays in the cache for all of them
+        if in_vectors:
+            _score(q[r], k, first, n, r == 0, scores)
+        else:
+            _score_any_width(q[r], k, first, n, scores)
+        new_largest, sum_of_block = _exponentials(scores, n, scale, largest[r])
+        correction = np.float32(1)
+        if new_largest != largest[r]:  # rare after the first block
+            correction = np.exp(largest[r] - new_largest)
+        total[r] = total[r] * correction + sum_of_block
+        largest[r] = new_largest
+        if in_vectors:
+            _add_values(scores, v, first, n, r == 0, correction, y[r])
+        else:
+            _add_values_any_width(scores, v, first, n, correction, y[r])
+
+
+@helper
+def attend_range(q, k_shared, v_shared, n_shared, k, v, first_key, last_key, y, largest, total, scratch):
     """Queries that share a key head, over keys first_key ... last_key - 1, in one pass.
+
+    Several sequences may have their first n_shared keys in common: key s is then k_shared[s] up to there,
+    k[s - n_shared] from there on. Blocks of keys end at multiples of KEYS, and so does what is shared:
+    the numbers are the same, to the last bit, as if all keys lay in one array.
 
     Parameters
     ----------
     q : float32 (R, head_dim)
-    k, v : (S, head_dim) of float32, or of float16 seen as uint16
+    k_shared, v_shared : (S, head_dim) of float32, or of float16 seen as uint16
+        Not read where n_shared is 0; k and v will do then.
+    n_shared : int
+        A multiple of KEYS.
+    k, v : likewise, those from n_shared on
     y : float32 (R, head_dim), filled with the sums of exp(score - largest) * value
     largest, total : float32 (R,), filled with the largest score and the sum of exp(score - largest)
-    scores : float32 scratch of at least SCRATCH numbers
+    scratch : float32 of at least scratch_size(R, head_dim) numbers
     """
     n_heads, head_dim = q.shape
-    in_vectors = head_dim % 16 == 0
     scale = np.float32(1) / np.sqrt(np.float32(head_dim))
     largest[:n_heads] = -np.inf
     total[:n_heads] = 0
     y[:n_heads] = 0
-    for first in range(first_key, last_key, _KEYS):
-        n = min(_KEYS, last_key - first)
-        for r in range(n_heads):  # the block of keys and values stays in the cache for all of them
-            if in_vectors:
-                _score(q[r], k, first, n, r == 0, scores)
-            else:
-                _score_any_width(q[r], k, first, n, scores)
-            new_largest, sum_of_block = _exponentials(scores, n, scale, largest[r])
-            correction = np.float32(1)
-            if new_largest != largest[r]:  # rare after the first block
-                correction = np.exp(largest[r] - new_largest)
-            total[r] = total[r] * correction + sum_of_block
-            largest[r] = new_largest
-            if in_vectors:
-                _add_values(scores, v, first, n, r == 0, correction, y[r])
-            else:
-                _add_values_any_width(scores, v, first, n, correction, y[r])
+    first = first_key
+    while first < last_key:
+        n = min(KEYS - first % KEYS, last_key - first)
+        if first < n_shared:
+            _attend_block(q, k_shared, v_shared, first, n, scale, y, largest, total, scratch)
+        else:
+            _attend_block(q, k, v, first - n_shared, n, scale, y, largest, total, scratch)
+        first += n
 
 
-SCRATCH = _KEYS
+def scratch_size(n_heads, head_dim):
+    """Numbers of float32 scratch that `attend_range` takes for so many queries."""
+    return KEYS
+
 
 _FLOATS = types.Array(types.float32, 1, "C")
 _ROWS = types.Array(types.float32, 2, "C")
 
 
 def _range_arguments(number):
-    keys = types.Array(number, 2, "C")
-    return _ROWS, keys, keys, types.intp, types.intp, _ROWS, _FLOATS, _FLOATS, _FLOATS
+    keys, count = types.Array(number, 2, "C"), types.intp
+    return _ROWS, keys, keys, count, keys, keys, count, count, _ROWS, _FLOATS, _FLOATS, _FLOATS
 
 
 @functools.cache
@@ -198,22 +220,25 @@ def address_of_range(dtype):
     return address_of(attend_range, _range_arguments(from_dtype(dtype)))
 
 
-# attend_range_at(address, (q, k, v, ...)): `attend_range` as it is compiled already.
+# attend_range_at(address, (q, k_shared, ...)): `attend_range` as it is compiled already.
 attend_range_at = caller(_range_arguments(types.float32), _range_arguments(types.uint16))
 
 
 @threaded(from_size=_THREADED_SIZE, borrows=False)
-def _attend(first, last, q, k, v, positions, window, y, logsumexp):
+def _attend(first, last, q, k, v, positions, window, y, logsumexp, n_scratch):
     _, n_heads, n_tokens, head_dim = q.shape
     group = n_heads // k.shape[1]
     for i in range(first, last):
         b, h = i // k.shape[1], i % k.shape[1]
         heads = slice(h * group, (h + 1) * group)
-        scores, largest, total = np.empty(SCRATCH, np.float32), np.empty(group, np.float32), np.empty(group, np.float32)
+        scratch, largest = np.empty(n_scratch, np.float32), np.empty(group, np.float32)
+        total = np.empty(group, np.float32)
         for t in range(n_tokens):
             own, end = y[b, heads, t], positions[b, t] + 1
             start = max(0, end - window)
-            attend_range(q[b, heads, t], k[b, h], v[b, h], start, end, own, largest, total, scores)
+            attend_range(
+                q[b, heads, t], k[b, h], v[b, h], 0, k[b, h], v[b, h], start, end, own, largest, total, scratch
+            )
             for r in range(group):
                 for j in range(head_dim):
                     own[r, j] /= total[r]
@@ -223,7 +248,8 @@ def _attend(first, last, q, k, v, positions, window, y, logsumexp):
 def attend_few(q, k, v, positions, window, y, logsumexp):
     """Fill `y` (B, H, T, head_dim) and `logsumexp` (B, H, T) for a few queries T of float32."""
     work = min(int(positions.max(initial=0)) + 1, window) * q.shape[0] * q.shape[1] * q.shape[2]
-    _attend(k.shape[0] * k.shape[1], q, k, v, positions, window, y, logsumexp, size=work)
+    n_scratch = scratch_size(q.shape[1] // k.shape[1], q.shape[3])
+    _attend(k.shape[0] * k.shape[1], q, k, v, positions, window, y, logsumexp, n_scratch, size=work)
 
 
 @threaded(from_size=_THREADED_SIZE)

@@ -1,0 +1,275 @@
+"""Many sequences at once: each joins when there is a place for it, and leaves when it ends.
+
+    batch = Batch(runner, sampling, max_tokens=256, max_rows=64)
+    rows = batch.add(prompts, seeds)
+    while batch:
+        for row in batch.step():             # those that have ended
+            ...                              # others may be added or removed here
+
+A step is one pass over the weights for all sequences under way (*continuous batching*: Yu et al. 2022, "Orca").
+Every row gives what it gives alone with its generator, whoever is beside it and whenever it came.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ..compute.array_types import Float
+from ..config import ModelConfig
+from ..kv_cache import CacheRows, ContextFullError
+from ..model import checked_ids
+from .arguments import random_seed, token_limit, whole_number
+from .prompts import Prompt, SharedPrompts, run_prompts
+from .runner import Ids, Runner
+from .sampling import Sampling, sample_rows
+from .session import Held
+from .tokens import FinishReason, GeneratedToken, tokens_of
+
+
+@dataclass(eq=False)
+class BatchRow:
+    """One sequence of a batch.
+
+    Attributes
+    ----------
+    prompt : list of int
+    tokens : list of GeneratedToken
+        What followed.
+    finish_reason : "stop", "length", "context" or None
+        As in `TokenStream`; None while tokens come, and of a row that was removed.
+    """
+
+    prompt: list[int]
+    tokens: list[GeneratedToken] = field(default_factory=list)
+    finish_reason: FinishReason | None = None
+
+    @property
+    def ids(self) -> list[int]:
+        return [token.id for token in self.tokens]
+
+    @property
+    def logprobs(self) -> list[float]:
+        return [token.logprob for token in self.tokens]
+
+    @property
+    def sampled_logprobs(self) -> list[float]:
+        return [token.sampled_logprob for token in self.tokens]
+
+    @property
+    def length(self) -> int:
+        """Tokens of the prompt and after it."""
+        return len(self.prompt) + len(self.tokens)
+
+
+@dataclass(eq=False)
+class _Member:
+    """A row that waits or is under way, and what it needs for that."""
+
+    row: BatchRow
+    prompt: Prompt
+    rng: np.random.Generator
+    logits: Float | None = None  # (1, vocab_size) after the prompt, until the first token is drawn
+
+
+class Batch:
+    """Sequences that are continued together.
+
+    One thread at a time uses it; a second one gets SessionInUseError. After an interrupt, anywhere in a step, the
+    next step goes on: no row has lost a token.
+
+    Parameters
+    ----------
+    runner : Runner
+        What runs the model; `runner_for(params, config)` chooses one.
+    sampling : Sampling
+    max_tokens : int or None
+        For each row; a row also ends at the end of the context, with None only there.
+    stop_ids, n_ids, keep_stop
+        As in `TokenStream`.
+    kv_dtype : numpy dtype
+        See `Session`.
+    max_rows : int
+        Rows under way at once; others wait for a place. It bounds the memory for keys and values.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        sampling: Sampling,
+        *,
+        max_tokens: int | None,
+        stop_ids: frozenset[int] = frozenset(),
+        n_ids: int | None = None,
+        keep_stop: bool = False,
+        kv_dtype: DTypeLike = np.float32,
+        max_rows: int = 64,
+    ) -> None:
+        n_places = whole_number("max_rows", max_rows, "a whole number, 1 or more", least=1)
+        limit = token_limit(max_tokens)
+        self.runner, self.sampling, self.stop_ids, self.keep_stop = runner, sampling, stop_ids, keep_stop
+        self.max_tokens = runner.config.max_seq_len + 1 if limit is None else limit  # more than there is room for
+        self.held = Held()
+        self.caches = CacheRows(n_places)
+        self._n_ids, self._kv_dtype = n_ids, kv_dtype
+        self._prompts = SharedPrompts()
+        self._waiting: deque[_Member] = deque()
+        self._members: list[_Member | None] = [None] * n_places
+        self._last = np.zeros(n_places, np.int64)  # the last of each row
+        self._is_whole = True  # whether the last step came to its end
+
+    def __len__(self) -> int:
+        """Rows that wait or are under way."""
+        return len(self._waiting) + len(self._members) - self._members.count(None)
+
+    def add(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int | None]) -> list[BatchRow]:
+        """Let sequences wait for a place, in this order.
+
+        Given together, they share what they have in common.
+
+        Parameters
+        ----------
+        prompts : sequence of sequences of int
+        seeds : sequence of int or None
+            Each row draws from its own generator, `default_rng(seed)`.
+
+        Raises
+        ------
+        ContextFullError
+            When a prompt is longer than the context; nothing is added.
+        ValueError
+            When a prompt is empty or has ids outside the vocabulary; nothing is added.
+        """
+        if len(prompts) != len(seeds):
+            raise ValueError(f"each prompt takes a seed of its own: got {len(prompts)} prompts and {len(seeds)} seeds")
+        checked = [_checked_prompt(b, prompt, self.runner.config) for b, prompt in enumerate(prompts)]
+        rngs = [np.random.default_rng(random_seed(seed)) for seed in seeds]
+        rows = [BatchRow(ids[0].tolist()) for ids in checked]
+        with self.held:
+            if self.max_tokens == 0:
+                for row in rows:
+                    row.finish_reason = "length"
+                return rows
+            shared = self._prompts.add(checked)
+            self._waiting.extend([_Member(*parts) for parts in zip(rows, shared, rngs)])
+        return rows
+
+    def remove(self, row: BatchRow) -> None:
+        """Let a row go before it has ended; nothing happens if it has."""
+        with self.held:
+            self._is_whole = False
+            self._waiting = deque(member for member in self._waiting if member.row is not row)
+            for place, member in enumerate(self._members):
+                if member is not None and member.row is row:
+                    self._free(place)
+
+    def step(self) -> list[BatchRow]:
+        """Give places to rows that wait, and every row under way a token more; returns the rows that have ended."""
+        with self.held:
+            ended = [] if self._is_whole else self._recover()
+            self._is_whole = False
+            self._admit()
+            members = self._under_way()
+            if members:
+                self._draw(members, self._feed(members))
+            ended += self._let_go()
+            self._is_whole = True
+        return ended
+
+    def _under_way(self) -> list[tuple[int, _Member]]:
+        """Those that have a place, and it; first those that have just joined."""
+        members = [(place, member) for place, member in enumerate(self._members) if member is not None]
+        return sorted(members, key=lambda pair: pair[1].logits is None)
+
+    def _admit(self) -> None:
+        """Give free places to those that wait; their prompts run here."""
+        joining = list(self._waiting)[: self._members.count(None)]
+        ready = run_prompts(self.runner, [member.prompt for member in joining], self._kv_dtype) if joining else []
+        for member, (cache, logits) in zip(joining, ready):
+            member.logits = logits
+            self._members[self.caches.join(cache)] = member
+            self._waiting.popleft()
+
+    def _feed(self, members: list[tuple[int, _Member]]) -> Float:
+        """The logits (B, vocab_size) after what every member has; the last token of those that have one runs here."""
+        parts = [member.logits for _, member in members if member.logits is not None]
+        going = np.array([place for place, member in members if member.logits is None], np.int64)
+        if going.size:
+            parts.append(self.runner.step_rows(self._last[going], self.caches, going))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _draw(self, members: list[tuple[int, _Member]], logits: Float) -> None:
+        """Choose the next token of every member."""
+        rngs = [member.rng for _, member in members]
+        penalized = self.sampling.repetition_penalty != 1
+        histories = [member.row.prompt + member.row.ids for _, member in members] if penalized else []
+        drawn = sample_rows(logits, self.sampling, rngs, histories, n_ids=self._n_ids, stop_ids=self.stop_ids)
+        self._last[[place for place, _ in members]] = drawn.ids
+        for (_, member), token in zip(members, tokens_of(drawn)):
+            self._take(member, token)
+
+    def _take(self, member: _Member, token: GeneratedToken) -> None:
+        """Note the token that was drawn, and why it is the last, if it is."""
+        row, is_stop = member.row, token.id in self.stop_ids
+        if is_stop and not self.keep_stop:
+            row.finish_reason = "stop"
+            return
+        row.tokens.append(token)
+        member.logits = None
+        self._end(row)
+
+    def _end(self, row: BatchRow) -> None:
+        """Note why the row's last token is its last, if it is."""
+        if row.tokens[-1].id in self.stop_ids:
+            row.finish_reason = "stop"
+        elif len(row.tokens) >= self.max_tokens:
+            row.finish_reason = "length"
+        elif row.length > self.runner.config.max_seq_len:
+            row.finish_reason = "context"
+
+    def _let_go(self) -> list[BatchRow]:
+        """Free the places of rows that have ended."""
+        ended = [(place, member) for place, member in self._under_way() if member.row.finish_reason is not None]
+        for place, _ in ended:
+            self._free(place)
+        return [member.row for _, member in ended]
+
+    def _free(self, place: int) -> None:
+        self._members[place] = None
+        self.caches.leave(place)
+
+    def _recover(self) -> list[BatchRow]:
+        """After an interrupt, wherever it came: what the rows have is what counts. Returns those that had ended.
+
+        The last token of each has not run, or runs again, which gives the same; a member without one has the
+        logits of its prompt still.
+        """
+        for place, member in enumerate(self._members):
+            if member is None:
+                if self.caches.caches[place] is not None:
+                    self.caches.leave(place)
+                continue
+            row = member.row
+            if self._waiting and self._waiting[0] is member:
+                self._waiting.popleft()
+            if row.tokens:
+                member.logits = None
+                self._end(row)
+                self._last[place] = row.tokens[-1].id
+                self.caches.only(place).truncate(row.length - 1)
+        return self._let_go()
+
+
+def _checked_prompt(number: int, prompt: Sequence[int], config: ModelConfig) -> Ids:
+    ids = checked_ids(prompt, config.vocab_size)
+    if len(ids) != 1:
+        raise ValueError(f"a prompt is one sequence of token ids, prompt {number} is {len(ids)}")
+    if ids.shape[1] > config.max_seq_len:
+        raise ContextFullError(
+            f"the context holds {config.max_seq_len} tokens, prompt {number} has {ids.shape[1]}; shorten it"
+        )
+    return ids
