@@ -14,13 +14,22 @@ from typing import NamedTuple
 import numpy as np
 
 from ..compute.jit import helper, threaded
-from ..compute.simd_doubles import N_DOUBLES, exp_below, load_doubles, store_doubles
+from ..compute.simd_doubles import (
+    N_DOUBLES,
+    bits_of_large,
+    exp_below,
+    largest_of_doubles,
+    load_doubles,
+    store_doubles,
+)
 from .logprobs import BLOCK, FROM_SIZE, largest_in_blocks, mass_in_blocks
 
 # So few candidates are sorted; more are divided first.
 _FEW = 64
 # A bound that decides what is looked at, not what is kept, leaves this room for rounding.
 _ROOM = 1e-9
+# A nucleus is looked for first among tokens of this share of what it leaves out.
+_FIRST_SHARE = 1 / 64
 
 
 class Filters(NamedTuple):
@@ -62,14 +71,30 @@ class _Candidates(NamedTuple):
 
 
 @helper(exact=True)
+def _bits_at(row, n, at, least):
+    """Which of the next eight logits are at least `least`: bit i for row[at + i]."""
+    if at + N_DOUBLES <= n:
+        return bits_of_large(load_doubles(row, at), least)
+    bits = 0
+    for i in range(at, n):
+        if row[i] >= least:
+            bits |= 1 << (i - at)
+    return bits
+
+
+@helper(exact=True)
 def _gather(row, n, tops, least, found):
     """The tokens of row[:n] whose logit is at least `least`; their number. Each block's largest is in `tops`."""
     count = 0
     for block in range(tops.size):
         if tops[block] >= least:
-            for i in range(block * BLOCK, min((block + 1) * BLOCK, n)):
-                found.ids[count], found.logits[count] = i, row[i]  # overwritten by the next, if it is too small
-                count += row[i] >= least
+            for at in range(block * BLOCK, min((block + 1) * BLOCK, n), N_DOUBLES):
+                i, bits = at, _bits_at(row, n, at, least)
+                while bits:
+                    if bits & 1:
+                        found.ids[count], found.logits[count] = i, row[i]
+                        count += 1
+                    i, bits = i + 1, bits >> 1
     return count
 
 
@@ -185,11 +210,38 @@ def _kth_largest(numbers, n, k, found):
 def _keep_top_k(row, n, tops, k, found):
     """The candidates that are the k largest, and those equal to the last of them; their number.
 
-    As many blocks as there are tokens wanted have a largest one of at least the k-th of these: less is not needed.
+    k parts of the row have a largest one that is not below the k-th of these: less is not needed. The parts are the
+    blocks, or the vectors where the blocks are too few.
     """
-    least = _kth_largest(tops, tops.size, k, found) if k <= tops.size else -np.inf
+    n_vectors = n // N_DOUBLES
+    if k <= tops.size:
+        least = _kth_largest(tops, tops.size, k, found)
+    elif k <= n_vectors:
+        for i in range(n_vectors):
+            found.logits[i] = largest_of_doubles(load_doubles(row, i * N_DOUBLES))
+        least = _kth_largest(found.logits, n_vectors, k, found)
+    else:
+        least = -np.inf
     count = _gather(row, n, tops, least, found)
     return _keep(found, count, _kth_largest(found.logits, count, k, found), count)
+
+
+@helper(exact=True)
+def _gather_top_p(row, n, largest, total, tops, filters, found):
+    """The candidates for the nucleus, which all have weights; their number.
+
+    If tokens of at least a certain weight make up more than p, the nucleus is among them: large weights are tried
+    first. After the first, only tokens of at least (1 - p) / (n - 1) can be in it: fewer than n tokens, all smaller,
+    would not make up the tail.
+    """
+    tail, share = (1 - filters.top_p) * total, 8 * _FIRST_SHARE
+    while True:
+        share = max(share / 8, 1 / max(n - 1, 1))
+        least = min(tail * share * (1 - _ROOM), 1.0)
+        count = _gather(row, n, tops, _logit_of(least, largest, filters.factor), found)
+        _weigh(found, count, largest, filters.factor)
+        if share * (n - 1) <= 1 or _sum(found.weights, 0, count, 0.0) > filters.top_p * total * (1 + _ROOM):
+            return count
 
 
 @helper(exact=True)
@@ -223,18 +275,17 @@ def _logit_of(weight, largest, factor):
 def _filter(row, n, largest, total, tops, filters, found):
     """The candidates that every filter keeps, with their weights; their number.
 
-    `total` is the weight of the whole row, which top-p alone needs. After the first, only tokens of at least
-    (1 - p) / (n - 1) can be in the nucleus: fewer than n tokens, all smaller, would not make up the tail.
+    `total` is the weight of the whole row, which top-p alone needs.
     """
     factor, top_k, top_p, min_p, strict = filters
     if top_k > 0:
         count = _keep_top_k(row, n, tops, top_k, found)
+        _weigh(found, count, largest, factor)
     elif top_p < 1:
-        least = min((1 - top_p) / max(n - 1, 1) * total * (1 - _ROOM), 1.0)
-        count = _gather(row, n, tops, _logit_of(least, largest, factor), found)
+        count = _gather_top_p(row, n, largest, total, tops, filters, found)
     else:
         count = _gather(row, n, tops, _logit_of(min_p, largest, factor), found)
-    _weigh(found, count, largest, factor)
+        _weigh(found, count, largest, factor)
     if top_p < 1:
         count = _keep_top_p(found, count, _sum(found.weights, 0, count, 0.0) if top_k > 0 else total, top_p, strict)
     return _keep_min_p(found, count, min_p) if min_p > 0 else count
