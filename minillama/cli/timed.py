@@ -22,21 +22,23 @@ class Timed:
         self.prompt_seconds = time.perf_counter() - begin
         session = self.stream.tokens.session
         self.prompt_tokens = session.position - session.reused
-        self.seconds = 0.0
+        self.seconds, self.steps = 0.0, 0  # of the answer: the prompt has already given the chances of its first token
 
     def show(self) -> None:
         """Print the pieces as they come; an interrupt ends the answer, not the program."""
-        begin = time.perf_counter()
+        session = self.stream.tokens.session
+        before, begin = session.position, time.perf_counter()
         try:
             for piece in self.stream:
                 write(piece)
         finally:
             self.seconds = time.perf_counter() - begin
+            self.steps = session.position - before
 
     def figures(self) -> str:
         """Tokens, speed, and why the text ended if not by itself."""
         n = len(self.stream.result.ids)
-        speed = f"{n / self.seconds:.1f} tokens/s" if n and self.seconds else "0 tokens/s"
+        speed = f" at {self.steps / self.seconds:.1f} tokens/s" if self.steps and self.seconds else ""
         why = {"length": "; stopped at --max-tokens", "context": "; the context is full"}
         ended = why.get(self.stream.result.finish_reason or "", "")
         compiling = compiling_seconds() - self._compiled_before
@@ -45,4 +47,8 @@ class Timed:
 
             later = ", which the next run will not need" if all_kept() else ""
             ended += f"; {compiling:.1f} s of it went into compiling{later}"
-        return f"prompt {self.prompt_tokens} tokens in {self.prompt_seconds:.2f} s; {n} tokens at {speed}{ended}"
+        return f"prompt {_counted(self.prompt_tokens)} in {self.prompt_seconds:.2f} s; {_counted(n)}{speed}{ended}"
+
+
+def _counted(n: int) -> str:
+    return f"{n} token{'' if n == 1 else 's'}"
