@@ -1,39 +1,17 @@
 """The command line: `generate`, `chat`, `tokenize`, `info`, `models`, `pull`, `convert`, `doctor`, `bench` and more.
 
 Text goes to stdout and everything else to stderr, so that a pipe carries only the answer.
-Heavy imports happen inside the commands: `minillama --help` is quick.
+Heavy imports happen inside the commands: `minillama --help` is quick. Reading the options is a fifth of a second of
+importing, too, so a plain `minillama generate` goes past it (quick.py).
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
 
-import typer
-
-from . import bench, chat, data, generate, learn, models, train
 from .output import fail, note_warnings, write
+from .quick import plain_request
 from .streams import OutputError, prepare_streams
-
-app = typer.Typer(
-    help="LLaMA 2 from scratch in NumPy and Numba: run, inspect and convert real models.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-
-@app.callback(invoke_without_command=True)
-def _options(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
-    if version:
-        from .. import __version__
-
-        write(f"minillama {__version__}\n")
-        raise typer.Exit
-
-
-for command in (generate, chat, models, bench, data, learn, train):
-    command.register(app)
 
 
 def main() -> None:
@@ -52,19 +30,29 @@ def _run() -> int:
     from ..checkpoints.hub.downloads import DownloadError
 
     try:
-        return app(standalone_mode=False) or 0
+        return _run_command()
     except OutputError:
         raise
     except KeyboardInterrupt:
         return 130
-    except typer.Exit as exit_:
-        return exit_.exit_code
     except (ValueError, DownloadError, OSError, MemoryError) as error:
         return fail(_sentence(error))
     except Exception as error:
         if not hasattr(error, "format_message"):  # a wrong option: typer's own
             raise
         return fail(error.format_message() + " (see --help)", getattr(error, "exit_code", 2))
+
+
+def _run_command() -> int:
+    request = plain_request(sys.argv[1:])
+    if request is None:
+        from .commands import run
+
+        return run()
+    from .continuation import continue_text
+
+    continue_text(request)
+    return 0
 
 
 def _sentence(error: Exception) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .given import DEFAULT_MODEL, chosen_sampling, given_text, load_llm
 from .options import (
-    DEFAULT_MODEL,
     KVName,
     KVOption,
     MaxTokens,
@@ -25,9 +25,6 @@ from .options import (
     TokenizerFile,
     TopK,
     TopP,
-    chosen_sampling,
-    given_text,
-    load_llm,
 )
 from .output import compile_notice, fail, note, write
 from .prompt import Reader, terminal_reader, without_echo
@@ -77,7 +74,7 @@ def chat(
     if once is not None and not once.strip():
         raise ValueError('there is no message: give it in quotes ("Why is the sky blue?") or through a pipe')
     with compile_notice():
-        llm = load_llm(model, tokenizer, threads, ops, kv_cache)
+        llm = load_llm(model, tokenizer, threads, ops.value, kv_cache.value)
         llm.chat_template(template)  # an unknown format is reported before the person types
         talk = Conversation(
             llm, system, quiet, template=template, max_tokens=max_tokens, stop=stop or (), seed=seed, sampling=sampling

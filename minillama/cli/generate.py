@@ -1,15 +1,15 @@
-"""`minillama generate`: continue a text."""
+"""`minillama generate`: its options. What it does is in continuation.py."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from .continuation import Request, continue_text
+from .given import STORY_TELLER
 from .options import (
-    STORY_TELLER,
     KVName,
     KVOption,
     MaxTokens,
@@ -26,14 +26,7 @@ from .options import (
     TokenizerFile,
     TopK,
     TopP,
-    chosen_sampling,
-    given_text,
-    load_llm,
 )
-from .output import compile_notice, note, write
-from .own import LearnersModel
-from .streams import prints_to_stderr
-from .timed import Timed
 
 
 def register(app: typer.Typer) -> None:
@@ -67,24 +60,28 @@ def generate(
     quiet: Quiet = False,
 ) -> None:
     """Continue a text; without --model by the small story teller that ships with minillama."""
-    start = given_text(text, prompt)
-    sampling = chosen_sampling(temperature, top_k, top_p, min_p, repetition_penalty)
-    if own is None and (only or unchecked or trace):
-        raise ValueError("--only, --unchecked and --trace go with --with FOLDER")
-    with compile_notice(), nullcontext() if own is None else prints_to_stderr():
-        learner = None if own is None else LearnersModel(own, only=only, unchecked=unchecked, trace=trace)
-        llm = load_llm(model, tokenizer, threads, ops, kv_cache)
-        if learner is not None:
-            learner.run_on(llm)
-        with nullcontext() if learner is None else learner.patience():
-            stream = Timed(
-                lambda: llm.stream(start, max_tokens=max_tokens, stop=stop or (), seed=seed, sampling=sampling)
-            )
-        if echo:
-            write(start)
-        stream.show()
-        write("\n")
-        if not quiet:
-            note(stream.figures())
-        if learner is not None:
-            learner.report(llm.encode_prompt(start), quiet=quiet)
+    continue_text(
+        Request(
+            text=text,
+            prompt=prompt,
+            model=model,
+            tokenizer=tokenizer,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+            stop=stop,
+            seed=seed,
+            threads=threads,
+            ops=ops.value,
+            kv_cache=kv_cache.value,
+            echo=echo,
+            own=own,
+            only=only,
+            unchecked=unchecked,
+            trace=trace,
+            quiet=quiet,
+        )
+    )

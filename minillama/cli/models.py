@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from .options import DEFAULT_MODEL, Model, TokenizerFile, given_text, load_tokenizer_of
+from .given import DEFAULT_MODEL, given_text, load_tokenizer_of
+from .options import Model, TokenizerFile
 from .output import download_bar, note, write
 
 

@@ -1,6 +1,7 @@
 """How the command line talks: progress and notices on stderr, errors in one sentence.
 
-Only what was asked for goes to stdout.
+Only what was asked for goes to stdout. What draws on a terminal is in terminal.py, which is imported when something
+is said: an answer does not wait for it.
 """
 
 from __future__ import annotations
@@ -8,60 +9,37 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-from rich.segment import Segment, Segments
-from rich.style import Style
 
 from .streams import send
 
 
-class _Stderr(Console):
-    """Says nothing more where stderr takes nothing more: that must not spoil an answer."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._width = self._width or None  # COLUMNS=0 means that nobody knows; rich would show nothing at all
-
-    def print(self, *objects: Any, **options: Any) -> None:
-        try:
-            super().print(*objects, **options)
-        except OSError:
-            self.quiet = True
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
-
-
-# Colours and bars only on a terminal; rich honours NO_COLOR. Names of files may look like rich's :codes: and [tags].
-stderr = _Stderr(stderr=True, highlight=False, soft_wrap=True, emoji=False, markup=False)
-
-
 def note(text: str) -> None:
     """A line for the person, not for the pipe."""
-    _say(Segment(text, Style(dim=True)))
+    from .terminal import say
+
+    _end_of_counting()
+    say(text)
 
 
 def fail(text: str, code: int = 1) -> int:
     """Print an error and return the exit code."""
-    _say(Segment("error:", Style(bold=True, color="red")), Segment(f" {text}"))
+    from .terminal import say_error
+
+    _end_of_counting()
+    say_error(text)
     return code
 
 
-def _say(*segments: Segment) -> None:
-    """Print a line as it is: rich would turn tabs and other characters of a name into spaces."""
+def _end_of_counting() -> None:
     if _Compiling.is_shown:
         _rewrite("")
-    stderr.print(Segments([*segments, Segment.line()]), end="")
 
 
 def write(text: str) -> None:
     """Show a piece of the answer at once; end without a word when nobody reads it any more."""
-    if _Compiling.is_shown:
-        _rewrite("")
+    _end_of_counting()
     _Compiling.may_rewrite = text.endswith(("\n", "\r"))
     send(text)
 
@@ -82,23 +60,15 @@ def note_warnings() -> None:
 @contextmanager
 def download_bar() -> Iterator[Any]:
     """Yield a progress callback (done_bytes, total_bytes, label) that draws a bar on a terminal."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
-        tasks: dict[str, Any] = {}
+    with ExitStack() as shown:
+        bars: list[Any] = []  # made when something is fetched: nearly always everything is here
 
         def progress(done: int, total: int | None, label: str) -> None:
-            if label not in tasks:
-                tasks[label] = bar.add_task(label, total=total)
-                if not stderr.is_terminal:
-                    size = f" ({total / 1e6:.0f} MB)" if total else ""
-                    note(f"{label}{size} …")
-            bar.update(tasks[label], completed=done, total=total)
+            if not bars:
+                from .terminal import progress_bar
+
+                bars.append(shown.enter_context(progress_bar(note)))
+            bars[0](done, total, label)
 
         yield progress
 
@@ -154,11 +124,15 @@ def compile_notice() -> Iterator[None]:
 
 
 def _can_rewrite() -> bool:
+    from .terminal import stderr
+
     return stderr.is_terminal and not stderr.is_dumb_terminal
 
 
 def _rewrite(text: str) -> None:
     """Show `text` in place of the line where the cursor is."""
+    from .terminal import stderr
+
     _Compiling.is_shown = bool(text)
     with suppress(OSError):
         stderr.file.write(f"\r\x1b[2K\x1b[2m{text[: stderr.width - 1]}\x1b[0m" if text else "\r\x1b[2K")

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .output import compile_notice, note, stderr, write
+from .output import compile_notice, note, write
+from .terminal import stderr
 
 if TYPE_CHECKING:
     from ..training.settings import TrainSettings

@@ -22,7 +22,6 @@ import functools
 import hashlib
 import inspect
 import os
-import pickle
 import shutil
 import stat
 import sys
@@ -39,10 +38,10 @@ import llvmlite
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core import serialize, sigutils
-from numba.core.compiler import CompileResult
+from numba.core import sigutils
 
 from ..files.home import HomeError, cache_dir
+from .kernel_file import FORMAT, packed, unpacked
 
 _PACKAGE = __name__.partition(".")[0]
 # Kernels that were not used for so long are deleted, when others are compiled.
@@ -138,7 +137,6 @@ class KernelCache:
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled function for these types, or None."""
-        target_context.refresh()  # registers what Numba knows, which unpickling needs
         if not self._enabled:
             return None
         try:
@@ -147,7 +145,7 @@ class KernelCache:
             if hashlib.sha256(content[_CHECKSUM:]).digest() != content[:_CHECKSUM]:
                 return None
             _mark_as_used(path)
-            return CompileResult._rebuild(target_context, *pickle.loads(content[_CHECKSUM:]))
+            return unpacked(content[_CHECKSUM:], target_context)
         except Exception:  # whatever is wrong with a file, compiling again puts it right
             return None
 
@@ -155,7 +153,7 @@ class KernelCache:
         """Keep a compiled function; the first that cannot be kept is a warning."""
         if not self._enabled or data.lifted or data.library.has_dynamic_globals:
             return
-        content = serialize.dumps(data._reduce())
+        content = packed(data)
         try:
             path = self._path(sig, data.codegen)
             _write(path, hashlib.sha256(content).digest() + content)
@@ -176,7 +174,8 @@ class KernelCache:
     def _path(self, sig: Any, codegen: Any) -> Path:
         arguments, _ = sigutils.normalize_signature(sig)
         name = f"{self._function.__module__}.{self._function.__qualname__}"
-        key = repr((name, source_digest(self._function), [str(kind) for kind in arguments], codegen.magic_tuple()))
+        types_of_arguments = [str(kind) for kind in arguments]
+        key = repr((FORMAT, name, source_digest(self._function), types_of_arguments, codegen.magic_tuple()))
         readable = "".join(c for c in name.removeprefix(f"{_PACKAGE}.") if c.isalnum() or c in "._")
         return (self._folder or kernel_folder()) / f"{readable[-60:]}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
 

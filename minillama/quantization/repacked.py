@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 from ..compute.array_types import Bytes, Float32
 from ..compute.simd_bytes import DOT4
 from .formats import FORMATS, PackedArray, format_name
+from .interleaving import ROWS, interleave_fast
 from .k_formats import SixteenParts, iq4_xs_parts, q2_k_parts, q3_k_parts, q4_or_q5_k_parts, q6_k_parts
 from .repacked_kernels import no_planes, quantize_rows
 from .repacked_layout import BRAINS, BYTES, HALVES, K_NIBBLES, K_SIXES, LEVELS, NIBBLES, SINGLES, MatrixLayout
@@ -46,7 +47,6 @@ from .repacked_rows import multiply_rows
 
 Repackable = Float32 | PackedArray
 
-ROWS = 16  # rows side by side, one lane each
 BLOCK = 32  # columns with one scale
 _ALIGNMENT = 64
 # On x86 integer products are faster than BLAS even for a long prompt: a word is half a float, and a sum of
@@ -69,6 +69,7 @@ class _Kind(NamedTuple):
     zero: int  # what is subtracted from every number
     minimum: bool
     wide: bool  # scales and minima are float32
+    flip: int  # bits of every number to turn over: 128 makes signed bytes unsigned
     take_apart: Callable[[Bytes], _Parts]  # of blocks (R, B, block_bytes)
 
 
@@ -102,15 +103,15 @@ def _take_apart_iq4_xs(blocks: Bytes) -> _Parts:
 
 # Formats with one scale for 32 columns.
 _KINDS = {
-    "Q4_0": _Kind(NIBBLES, 8, False, False, _simple(lambda blocks: blocks[..., 2:])),
-    "Q4_1": _Kind(NIBBLES, 0, True, False, _simple(lambda blocks: blocks[..., 4:])),
-    "Q5_0": _Kind(BYTES, 16, False, False, _simple(lambda blocks: _with_fifth_bits(blocks, 2))),
-    "Q5_1": _Kind(BYTES, 0, True, False, _simple(lambda blocks: _with_fifth_bits(blocks, 4))),
-    "Q8_0": _Kind(BYTES, 128, False, False, _simple(lambda blocks: blocks[..., 2:] + np.uint8(128))),
-    "Q4_K": _Kind(NIBBLES, 0, True, True, _take_apart_k),
-    "Q5_K": _Kind(BYTES, 0, True, True, _take_apart_k),
-    "IQ4_NL": _Kind(LEVELS, 128, False, False, _simple(lambda blocks: blocks[..., 2:])),
-    "IQ4_XS": _Kind(LEVELS, 128, False, True, _take_apart_iq4_xs),
+    "Q4_0": _Kind(NIBBLES, 8, False, False, 0, _simple(lambda blocks: blocks[..., 2:])),
+    "Q4_1": _Kind(NIBBLES, 0, True, False, 0, _simple(lambda blocks: blocks[..., 4:])),
+    "Q5_0": _Kind(BYTES, 16, False, False, 0, _simple(lambda blocks: _with_fifth_bits(blocks, 2))),
+    "Q5_1": _Kind(BYTES, 0, True, False, 0, _simple(lambda blocks: _with_fifth_bits(blocks, 4))),
+    "Q8_0": _Kind(BYTES, 128, False, False, 128, _simple(lambda blocks: blocks[..., 2:])),
+    "Q4_K": _Kind(NIBBLES, 0, True, True, 0, _take_apart_k),
+    "Q5_K": _Kind(BYTES, 0, True, True, 0, _take_apart_k),
+    "IQ4_NL": _Kind(LEVELS, 128, False, False, 0, _simple(lambda blocks: blocks[..., 2:])),
+    "IQ4_XS": _Kind(LEVELS, 128, False, True, 0, _take_apart_iq4_xs),
 }
 
 
@@ -249,25 +250,24 @@ def repack(weight: Repackable, data: Bytes | None = None, at: int = 0) -> Repack
     elif layout.kind < SINGLES:
         _store_blocks(data, layout, rows, format_name(weight))
     else:
-        number = {2: np.uint16, 4: np.uint32}[_FLOATS[format_name(weight)][1]]
-        floats = np.ascontiguousarray(rows).view(number)
-        columns = floats.reshape(-1, ROWS, weight.shape[1]).swapaxes(1, 2)
-        data[at : at + floats.nbytes].view(number).reshape(columns.shape)[...] = columns
+        n_bytes = _FLOATS[format_name(weight)][1]
+        floats = np.ascontiguousarray(rows).view(np.uint8)
+        columns = data[at : at + floats.size].reshape(layout.n_groups, 1, 1, -1)
+        interleave_fast(floats[:, None, None], columns, n_bytes)
     return RepackedMatrix(data, layout, weight)
 
 
 def _store_blocks(data: Bytes, layout: MatrixLayout, rows: Bytes, name: str) -> None:
     """Numbers, scales and minima of rows in blocks."""
-    kind, shape = _KINDS[name], (layout.n_groups, ROWS, layout.n_blocks)
+    kind, at = _KINDS[name], 0
     parts = kind.take_apart(rows.reshape(len(rows), -1, FORMATS[name].block_bytes))
-    blocks, at = _blocks_of(data, layout), 0
-    for part, n_bytes in ((parts.q, 4), (parts.scale, 0), (parts.minimum, 0))[: 2 + layout.minima]:
-        # (group, lane, block, number of 4 columns) to (group, block, number, lane); scales are one number
-        number = np.dtype(f"u{n_bytes or (4 if layout.wide else 2)}")
-        values = np.ascontiguousarray(part).view(number).reshape(*shape, -1).transpose(0, 2, 3, 1)
-        size = values[0, 0].size * number.itemsize
-        blocks[..., at : at + size].view(number).reshape(values.shape)[...] = values
-        at += size
+    blocks = _blocks_of(data, layout)[:, :, None]
+    size = 4 if layout.wide else 2  # of a scale; of numbers, those of 4 columns stay together
+    stored = ((parts.q, 4, kind.flip), (parts.scale, size, 0), (parts.minimum, size, 0))
+    for part, n_bytes, flip in stored[: 2 + layout.minima]:
+        end = at + ROWS * part.shape[-1]
+        interleave_fast(part[:, :, None], blocks[..., at:end], n_bytes, flip)
+        at = end
 
 
 def _blocks_of(data: Bytes, layout: MatrixLayout) -> Bytes:
@@ -283,24 +283,23 @@ def _store_sixteens(data: Bytes, layout: MatrixLayout, rows: Bytes, name: str) -
     n_bytes, step = kind.bytes_of_32
     places = blocks[..., : 8 * step].reshape(*blocks.shape[:2], 8, step)
 
-    def lanes(part: NDArray[Any], *shape: int) -> NDArray[Any]:
-        """(row, block) and what follows to (group, block), what follows without its last axis, lane, last axis."""
-        split = part.reshape(layout.n_groups, ROWS, layout.n_blocks, *shape)
-        return np.moveaxis(split, 1, -2)
+    def put(part: NDArray[Any], at: int, size: int) -> None:
+        """What there is for every row, block and 32 columns, from byte `at` of their place on."""
+        source = np.ascontiguousarray(part).view(np.uint8).reshape(len(rows), layout.n_blocks, 8, -1)
+        interleave_fast(source, places[..., at : at + ROWS * source.shape[-1]], size)
 
     q = parts.q.reshape(-1, 8, 2, 4, 4)  # 8 times 32 columns, both halves, 4 steps of 4 columns
-    nibbles = q[:, :, 0] & 15 | q[:, :, 1] << 4
-    places[..., :256].reshape(*places.shape[:3], 4, ROWS, 4)[...] = lanes(nibbles, 8, 4, 4)
+    put(q[:, :, 0] & 15 | q[:, :, 1] << 4, 0, 4)
     if kind.kind == K_SIXES:
-        pairs = np.bitwise_or.reduce(q >> 4 << np.array([0, 2, 4, 6], np.uint8)[:, None], axis=3)
-        places[..., 256:384].reshape(*places.shape[:3], 2, ROWS, 4)[...] = lanes(pairs, 8, 2, 4)
+        put(np.bitwise_or.reduce(q >> 4 << np.array([0, 2, 4, 6], np.uint8)[:, None], axis=3), 256, 4)
     scales = [(parts.scale.view(np.uint8), parts.d)]
     if parts.minimum is not None and parts.d_min is not None:
         scales.append((parts.minimum, -parts.d_min))
     for i, (small, factor) in enumerate(scales):
-        at, end = n_bytes + 2 * ROWS * i, 8 * step + 2 * ROWS * i
-        places[..., at : at + 2 * ROWS].reshape(*places.shape[:3], 2, ROWS, 1)[...] = lanes(small, 8, 2, 1)
-        blocks[..., end : end + 2 * ROWS].view(np.float16)[...] = lanes(factor, 1)[..., 0]
+        put(small, n_bytes + 2 * ROWS * i, 1)
+        at = 8 * step + 2 * ROWS * i
+        source = factor.astype(np.float16).view(np.uint8).reshape(len(rows), layout.n_blocks, 1, 2)
+        interleave_fast(source, blocks[:, :, None, at : at + 2 * ROWS], 2)
 
 
 def aligned_bytes(n: int) -> Bytes:

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import minillama
-from minillama.cli.app import app
+from minillama.cli.commands import app
 from minillama.config import ModelConfig
 from minillama.learn.chapters import texts
 from minillama.learn.chapters.catalogue import catalogue, chapter_packages

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from minillama.cli.app import app
+from minillama.cli.commands import app
 from minillama.learn.chapters import texts
 from minillama.learn.chapters.catalogue import catalogue, chapter_packages, get_exercise
 from minillama.learn.workspace import folder as module

@@ -7,6 +7,7 @@ from random_blocks import SCALES_AT, random_matrix
 from minillama.layers.linear import linear_forward, linear_forward_fast
 from minillama.quantization import repacked_rows
 from minillama.quantization.formats import FORMATS, GroupedArray, PackedArray, quantize
+from minillama.quantization.interleaving import interleave, interleave_fast
 from minillama.quantization.repacked import RepackedMatrix, aligned_bytes, repack, repacked_bytes
 from minillama.quantization.repacked_kernels import quantize_rows
 from minillama.quantization.repacked_layout import Planes
@@ -95,6 +96,39 @@ def test_what_is_not_finite_is_not_swallowed(poison, rng):
     weight, x = random_matrix("Q8_0", (16, 64), rng), np.ones((1, 64), np.float32)
     x[0, 40] = poison
     assert np.isnan(repack(weight).multiply(x)).all()
+
+
+@pytest.mark.parametrize("n_rows", [16, 33, 70])
+@pytest.mark.parametrize("name", [*KINDS, *K_KINDS, "F32", "F16", "BF16"])
+def test_compiled_repacking_equals_that_of_numpy(name, n_rows, rng, monkeypatch):
+    """Bit by bit, from memory that may not be written to."""
+    if name == "F32":
+        weight = rng.normal(size=(n_rows, 43)).astype(np.float32)
+    else:
+        weight = random_matrix(name, (n_rows, 512), rng)
+    (weight if name == "F32" else weight.data).flags.writeable = False
+    n_bytes = repacked_bytes(weight)
+    compiled, plain = np.full((2, n_bytes), 0xAA, np.uint8)
+    repack(weight, compiled)
+    monkeypatch.setattr(repacked, "interleave_fast", interleave)
+    repack(weight, plain)
+    np.testing.assert_array_equal(compiled, plain)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_interleaved_numbers_are_where_the_formula_says(size, rng):
+    """Parts with gaps between them, shared by the threads; what lies between is left alone."""
+    rows = rng.integers(0, 256, (96, 50, 3, 54), dtype=np.uint8)
+    source = rows[..., 2:42]  # of 40 bytes: two squares and 8 bytes more
+    for function in (interleave, interleave_fast):
+        data = np.zeros((6, 50, 3, 700), np.uint8)
+        function(source, data[..., 40 : 40 + 16 * 40], size, 128)
+        assert not data[..., :40].any()
+        assert not data[..., 680:].any()
+        for group, block, part, i, lane in rng.integers(0, (6, 50, 3, 40 // size, 16), (200, 5)):
+            at = 40 + size * (16 * i + lane)
+            number = source[16 * group + lane, block, part, size * i : size * (i + 1)]
+            assert (data[group, block, part, at : at + size] == number ^ 128).all()
 
 
 def test_matrices_share_one_stretch_of_memory(rng):

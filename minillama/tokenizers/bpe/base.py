@@ -19,6 +19,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
+from itertools import chain
 from typing import SupportsIndex
 
 from .added_tokens import AddedToken, AddedTokens
@@ -132,7 +133,8 @@ class Tokenizer(ABC):
 
     def _set_special(self, stops: Iterable[int]) -> None:
         """Decide which tokens are control, and prepare to find the added ones."""
-        control = {id_ for id_, kind in enumerate(self.types) if kind == TokenType.CONTROL}
+        of_control = int(TokenType.CONTROL)
+        control = {id_ for id_, kind in enumerate(self.types) if kind == of_control}
         control |= {token.id for token in self.added if token.special or token.text in _MARKERS}
         ends = [id_ for id_ in control if self.pieces[id_] in TURN_ENDS]
         self.stop_ids = frozenset([*ends, *stops, *([] if self.eos_id is None else [self.eos_id])])
@@ -290,14 +292,20 @@ class Tokenizer(ABC):
     def _merged_ids(self) -> dict[str, int]:
         """The pieces that merges may make, with their ids; of equal pieces the first counts."""
         outside = self._special_ids | {token.id for token in self.added if not token.in_vocabulary}
-        entries = [(text, id_) for id_, text in enumerate(self.pieces) if id_ not in outside]
-        return dict(reversed(entries))
+        texts, ids = list(self.pieces), list(range(self.vocab_size))
+        for id_ in sorted(outside, reverse=True):
+            del texts[id_], ids[id_]
+        return dict(zip(reversed(texts), reversed(ids)))
 
     def _usable_rules(self, ids: Mapping[str, int]) -> dict[tuple[str, str], int]:
         """The merge rules and their ranks, without those that pass through a control token."""
+        rules = self.merges or ()
+        lefts, rights = (list(map(operator.itemgetter(side), rules)) for side in (0, 1))
+        if all(map(ids.__contains__, chain(lefts, rights, map(operator.add, lefts, rights)))):
+            return dict(zip(rules, range(len(rules))))  # as below, at the speed of C
         ranks: dict[tuple[str, str], int] = {}
         control = {self.pieces[id_] for id_ in self._special_ids}
-        for rank, pair in enumerate(self.merges or ()):
+        for rank, pair in enumerate(rules):
             left, right = pair
             if left in ids and right in ids and left + right in ids:
                 ranks[pair] = rank

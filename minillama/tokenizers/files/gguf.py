@@ -15,7 +15,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from os import PathLike
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -160,13 +160,12 @@ def _sentencepiece(data: _Metadata, tokens: list[str], types: list[int], setting
 
 
 def _merges(data: _Metadata) -> list[tuple[str, str]]:
-    merges = []
-    for n, rule in enumerate(data.texts("tokenizer.ggml.merges", MAX_MERGES)):
-        left, _, right = rule.partition(" ")
-        if not left or not right or " " in right:
-            raise CheckpointError(data.path, f"tokenizer.ggml.merges[{n}]", f"expected two pieces, found {rule!r}")
-        merges.append((left, right))
-    return merges
+    rules = data.texts("tokenizer.ggml.merges", MAX_MERGES)
+    merges = [tuple(rule.split(" ")) for rule in rules]
+    for n, pair in enumerate(merges):
+        if len(pair) != 2 or not pair[0] or not pair[1]:
+            raise CheckpointError(data.path, f"tokenizer.ggml.merges[{n}]", f"expected two pieces, found {rules[n]!r}")
+    return cast(list[tuple[str, str]], merges)
 
 
 def _word_pattern(data: _Metadata) -> str:

@@ -27,11 +27,9 @@ EXTRA_KEY = "tokenizer.minillama.settings"
 
 def default_added(tokens: Sequence[str], types: Sequence[int]) -> list[AddedToken]:
     """The added tokens as llama.cpp has them: control and user-defined ones, looked for in the text as it came."""
-    return [
-        AddedToken(id_, text, special=kind == TokenType.CONTROL)
-        for id_, (text, kind) in enumerate(zip(tokens, types))
-        if text and kind in (TokenType.CONTROL, TokenType.USER_DEFINED)
-    ]
+    kinds = (int(TokenType.CONTROL), int(TokenType.USER_DEFINED))  # compared 100,000 times: as plain numbers
+    found = [id_ for id_, kind in enumerate(types) if kind in kinds and tokens[id_]]
+    return [AddedToken(id_, tokens[id_], special=types[id_] == TokenType.CONTROL) for id_ in found]
 
 
 def extra_settings(tokenizer: Tokenizer) -> str | None:
