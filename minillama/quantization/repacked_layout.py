@@ -47,3 +47,6 @@ class Planes(NamedTuple):
     d: NDArray[np.float32]  # (N, C / 32)
     total: NDArray[np.float32]  # (N, C / 32)  sum of 128 * high + low over the block, exact below 2 ** 24
     half: NDArray[np.float32]  # (N, C / 32)  the same over its first 16 columns
+    # 128 * high + low, of every four columns the first and the third, then the second and the fourth;
+    # only where the CPU multiplies words (compute/simd_words.py), otherwise (N, 0)
+    words: NDArray[np.int16]
