@@ -40,6 +40,7 @@ from ..compute.simd_words import USES_WORDS
 from .repacked_k_kernels import k_groups_of
 from .repacked_k_rows import multiply_k_rows
 from .repacked_layout import (
+    AHEAD,
     BRAINS,
     BYTES,
     HALVES,
@@ -58,7 +59,7 @@ from .repacked_layout import (
     MatrixLayout,
     Planes,
 )
-from .repacked_sums import AHEAD, byte_sums, level_sums, levels, nibble_sums, themselves
+from .repacked_sums import byte_sums, level_sums, levels, nibble_sums, themselves
 
 # Multiplications from which a second thread saves more than it costs.
 _THREADED_SIZE = 131_072

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 # How the numbers of a matrix are stored: `MatrixLayout.kind`. Integers come first.
 BYTES, NIBBLES, LEVELS, K_NIBBLES, K_SIXES, SINGLES, HALVES, BRAINS = range(8)
+# Bytes ahead of what is multiplied that are asked for from memory.
+AHEAD = 16384
 
 
 class MatrixLayout(NamedTuple):

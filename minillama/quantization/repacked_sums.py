@@ -29,9 +29,8 @@ from ..compute.simd_bytes import (
 from ..compute.simd_packed import dot2, look_up
 from ..compute.simd_words import USES_WORDS, add_pairs, even_words, join_words, odd_words, splat_word
 from .k_formats import IQ4_LEVELS
+from .repacked_layout import AHEAD
 
-# Bytes ahead of what is multiplied that are asked for from memory.
-AHEAD = 16384
 # What the numbers of LEVELS stand for: the products take bytes without a sign.
 _LEVELS = (IQ4_LEVELS.astype(np.int16) + 128).astype(np.uint8)
 
