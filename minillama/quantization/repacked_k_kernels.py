@@ -123,9 +123,9 @@ def add_least(minima_1, minima_2, d, total, half, i, sums):
     return multiply_add(minima_2, splat_float(scale * (of_total - of_half)), sums)
 
 
-def k_groups_of(sixes):
+def k_groups_of(sixes, in_words=USES_WORDS):
     """The product with one row of activations; numbers have six bits, or four."""
-    sums_of_parts = part_sums(sixes)
+    sums_of_parts = part_sums(sixes, in_words)
     n_bytes = 384 if sixes else 256
 
     @helper

@@ -132,16 +132,15 @@ def _scales(data, at, wide):
     return load_halves(data, at)
 
 
-def _integer_groups_of(sums_of_nibbles):
-    """The kernel for matrices of integers; `sums_of_nibbles` says what nibbles stand for."""
-    sums_of_bytes = byte_sums()
+def _integer_groups_of(sums_of_nibbles, sums_of_bytes):
+    """The kernel for matrices of integers, from the sums of a block; those of nibbles say what nibbles stand for."""
 
     @helper
     def integer_groups(data, layout, first, last, x, planes, y, at):
-        start, stride, n_blocks, nibbles = layout[START], layout[STRIDE], layout[N_BLOCKS], layout[KIND] != BYTES
+        stride, n_blocks, nibbles = layout[STRIDE], layout[N_BLOCKS], layout[KIND] != BYTES
         zero, wide, minima = layout[ZERO], layout[WIDE], layout[MINIMA]
         scales, step_of_minima = 256 if nibbles else 512, 64 if wide else 32
-        at_block = start + stride * first * n_blocks
+        at_block = layout[START] + stride * first * n_blocks
         for group in range(first, last):
             result = splat_float(np.float32(0))
             for b in range(n_blocks):
@@ -155,7 +154,7 @@ def _integer_groups_of(sums_of_nibbles):
                 result = multiply_add(sums, scale, result)
                 if minima:
                     minimum = _scales(data, at_block + scales + step_of_minima, wide)
-                    result = multiply_add(minimum, splat_float(d * total), result)
+                    result = multiply_add(minimum, multiply(splat_float(d), splat_float(total)), result)
                 at_block += stride
             store_floats(y, at + 16 * (group - first), result)
 
@@ -190,11 +189,11 @@ def _float_groups(load, n_bytes):
 
 # --- the products of one row of activations: called by address, only the kinds that a model has are compiled
 
-_integer_groups = _integer_groups_of(nibble_sums())
+_integer_groups = _integer_groups_of(nibble_sums(), byte_sums())
 _BY_KIND = {
     BYTES: _integer_groups,
     NIBBLES: _integer_groups,
-    LEVELS: _integer_groups_of(level_sums()),
+    LEVELS: _integer_groups_of(level_sums(), byte_sums()),
     K_NIBBLES: k_groups_of(sixes=False),
     K_SIXES: k_groups_of(sixes=True),
     SINGLES: _float_groups(load_singles, 4),

@@ -48,6 +48,14 @@ def levels(numbers):
     return look_up(load_bytes(_LEVELS, 0), numbers)
 
 
+@helper(inline=True)
+def _less_zeros(sums, zero, total):
+    """Sums less the zero of every number times its activation."""
+    if zero:
+        sums = add_ints(sums, splat_int(-zero * np.int64(total)))
+    return sums
+
+
 # --- bytes: each of the planes by itself
 
 
@@ -64,7 +72,7 @@ def _nibbles_by_bytes(meaning):
 
     @helper(inline=True)
     def nibbles(data, at, planes, b, zero):
-        high_sums, low_sums = splat_int(0), splat_int(-zero * np.int64(planes.total[b]))
+        high_sums, low_sums = splat_int(0), _less_zeros(splat_int(0), zero, planes.total[b])
         for step in range(4):
             high_sums, low_sums = add_nibbles(
                 data, at + 64 * step, planes.high, planes.low, 32 * b + 4 * step, high_sums, low_sums
@@ -84,7 +92,7 @@ def _add_bytes(data, at, high, low, c, high_sums, low_sums):
 
 @helper(inline=True)
 def _bytes_by_bytes(data, at, planes, b, zero):
-    high_sums, low_sums = splat_int(0), splat_int(-zero * np.int64(planes.total[b]))
+    high_sums, low_sums = splat_int(0), _less_zeros(splat_int(0), zero, planes.total[b])
     for step in range(8):
         high_sums, low_sums = _add_bytes(
             data, at + 64 * step, planes.high, planes.low, 32 * b + 4 * step, high_sums, low_sums
@@ -114,8 +122,7 @@ def _nibbles_by_words(data, at, planes, b, zero):
         high_sums, low_sums = _add_small(
             data, at + 64 * step, planes.high, planes.low, 32 * b + 4 * step, high_sums, low_sums
         )
-    start = splat_int(-zero * np.int64(planes.total[b]))
-    return ints_to_floats(add_ints(join_words(high_sums, low_sums), start))
+    return ints_to_floats(_less_zeros(join_words(high_sums, low_sums), zero, planes.total[b]))
 
 
 @helper(inline=True)
@@ -133,10 +140,10 @@ def _add_large(data, at, words, c, sums):
 
 @helper(inline=True)
 def _bytes_by_words(data, at, planes, b, zero):
-    sums = splat_int(-zero * np.int64(planes.total[b]))
+    sums = splat_int(0)
     for step in range(8):
         sums = _add_large(data, at + 64 * step, planes.words, 32 * b + 4 * step, sums)
-    return ints_to_floats(sums)
+    return ints_to_floats(_less_zeros(sums, zero, planes.total[b]))
 
 
 @helper(inline=True)
@@ -150,10 +157,10 @@ def _add_levels(data, at, words, c, sums):
 
 @helper(inline=True)
 def _levels_by_words(data, at, planes, b, zero):
-    sums = splat_int(-zero * np.int64(planes.total[b]))
+    sums = splat_int(0)
     for step in range(4):
         sums = _add_levels(data, at + 64 * step, planes.words, 32 * b + 4 * step, sums)
-    return ints_to_floats(sums)
+    return ints_to_floats(_less_zeros(sums, zero, planes.total[b]))
 
 
 # --- what the kernels take: functions (data, at, planes, b, zero) of block b of the columns, whose bytes begin at `at`
