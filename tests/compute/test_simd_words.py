@@ -1,19 +1,14 @@
 """Sums of products in 16 bits: equal to integer arithmetic with every instruction that this CPU has."""
 
-import types
-
-import llvmlite.binding as llvm
 import numpy as np
 import pytest
-from numba import njit
+from instructions import HERE, compiled_with
 
-from minillama.compute import simd_bytes, simd_words
+from minillama.compute import simd_words
 from minillama.compute.simd import store_floats
 from minillama.compute.simd_bytes import high_nibbles, ints_to_floats, load_64_bytes, low_nibbles
 from minillama.compute.simd_packed import store_words
 from minillama.compute.simd_words import add_pairs, even_words, join_words, odd_words, splat_word
-
-HERE = ["portable", *(name for name in simd_bytes.FEATURES if llvm.get_host_cpu_features().get(name))]
 
 
 def _body(weights, high, low, words, out):
@@ -31,13 +26,9 @@ def _body(weights, high, low, words, out):
 
 @pytest.fixture(scope="module", params=HERE)
 def words_kernel(request):
-    """Compiled with one instruction; nothing of it is kept on disk."""
-    before, simd_bytes.DOT4 = simd_bytes.DOT4, request.param
-    compiled = njit(types.FunctionType(_body.__code__, globals()))
     planes = np.zeros(9, np.int8), np.zeros(9, np.int8)
-    compiled(np.zeros(64, np.uint8), *planes, np.zeros(96, np.int16), np.zeros(16, np.float32))
-    simd_bytes.DOT4 = before
-    return compiled
+    arrays = np.zeros(64, np.uint8), *planes, np.zeros(96, np.int16), np.zeros(16, np.float32)
+    return compiled_with(request.param, _body, *arrays)
 
 
 @pytest.mark.parametrize("seed", range(9))
