@@ -21,7 +21,7 @@ from . import simd_bytes
 from .jit import helper
 from .simd import I32, U8, Bytes64, Ints16, N, address, splat, with_twin
 from .simd_bytes import ints_to_floats, join_planes
-from .simd_packed import I16, Words32, dot2_vectors, store_joined
+from .simd_packed import I16, dot2_vectors, store_joined
 
 PLANES = simd_bytes.DOT4 != "avx2"
 _NUMBER = ir.IntType(64)
@@ -97,9 +97,7 @@ def start_rows(typingctx, starts, i, n):
     def build(context, builder, signature, args):
         sums = []
         for r in range(n.literal_value):
-            place = address(
-                context, builder, starts, args[0], _offset(builder, args[1], r), ir.IntType(32)
-            )
+            place = address(context, builder, starts, args[0], _offset(builder, args[1], r), ir.IntType(32))
             sums += [ir.Constant(I32, [0] * N)] * (_PER_ROW - 1) + [splat(builder, builder.load(place, align=4), I32)]
         return context.make_tuple(builder, tile, sums)
 
@@ -200,37 +198,3 @@ def _sum_of_planes(sums, r):
 
 # row_sum(sums, r): what `start_rows` and `add_rows` have summed for a row, as 16 floats.
 row_sum = _sum_of_planes if PLANES else _sum_of_words
-
-
-# --- weights as words --------------------------------------------------------------------------
-
-
-def _words_of(builder, words, zero):
-    """Each word less the zero."""
-    zeros = builder.insert_element(
-        ir.Constant(I16, ir.Undefined), builder.trunc(zero, ir.IntType(16)), ir.Constant(ir.IntType(32), 0)
-    )
-    every = ir.Constant(ir.VectorType(ir.IntType(32), 2 * N), [0] * 2 * N)
-    return builder.sub(words, builder.shuffle_vector(zeros, zeros, every))
-
-
-@with_twin(lambda numbers, zero: numbers[0::2].astype(np.int16) - np.int16(zero))
-def even_words(typingctx, numbers, zero):
-    """Bytes 4n and 4n + 2, less the zero, as words 2n and 2n + 1."""
-
-    def build(context, builder, signature, args):
-        words = builder.and_(builder.bitcast(args[0], I16), ir.Constant(I16, [255] * 2 * N))
-        return _words_of(builder, words, args[1])
-
-    return Words32(Bytes64, types.intp), build
-
-
-@with_twin(lambda numbers, zero: numbers[1::2].astype(np.int16) - np.int16(zero))
-def odd_words(typingctx, numbers, zero):
-    """The same of bytes 4n + 1 and 4n + 3."""
-
-    def build(context, builder, signature, args):
-        words = builder.lshr(builder.bitcast(args[0], I16), ir.Constant(I16, [8] * 2 * N))
-        return _words_of(builder, words, args[1])
-
-    return Words32(Bytes64, types.intp), build

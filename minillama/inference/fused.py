@@ -75,6 +75,7 @@ class Decoder:
             np.empty((n_threads, 2, widest // BLOCK), np.float32),
             np.empty((n_threads, max(scratch_size(group, c.head_dim), round_up(c.dim, ROWS))), np.float32),
             np.empty((n_threads, group + 1, c.head_dim), np.float32),
+            np.empty((n_threads, widest), np.int16),
         )
         self._boards: dict[int, NDArray[np.int64]] = {}
         kinds = {int(kind) for kind in (*model.layouts[..., KIND].flat, model.head[KIND])}
@@ -175,6 +176,7 @@ class _Private(NamedTuple):
     totals: Float32  # (n_threads, 2, widest / 32) sums of whole blocks, and of their halves
     scratch: Float32
     heads: Float32  # (n_threads, H / K + 1, head_dim) rotated queries, and the key
+    words: NDArray[np.int16]  # (n_threads, widest) see `Planes`
 
 
 # --- kernels ---------------------------------------------------------------------------
@@ -226,8 +228,8 @@ def _multiply_phase(model, turn, layouts, bias, x, mine, y):
         n_groups += layouts[i, N_GROUPS]
     n_chunks, n_done = _chunks_of(n_groups, turn.board.shape[1] - 1), 0
     if model.quantized:
-        quantize_row(x, mine.high, mine.low, mine.d[: x.size // 32], mine.totals[0], mine.totals[1])
-    planes = Planes(mine.high, mine.low, mine.d, mine.totals[0], mine.totals[1])
+        quantize_row(x, mine.high, mine.low, mine.d[: x.size // 32], mine.totals[0], mine.totals[1], mine.words)
+    planes = Planes(mine.high, mine.low, mine.d, mine.totals[0], mine.totals[1], mine.words)
     chunk = claim(turn.board, turn.phase, turn.own, n_chunks)
     while chunk >= 0:
         first, last = chunk * n_groups // n_chunks, (chunk + 1) * n_groups // n_chunks
@@ -363,11 +365,13 @@ def _walk(own, model, k_cache, v_cache, place, hidden_dim, shared, mine, board):
 def _decode(
     first, last, data, layouts, head, norms, biases, head_norms, products, attend, quantized, window,
     k_cache, v_cache, cos, sin, position, eps, hidden_dim,
-    x, qkv, sums, weights, gate_up, logits, activations, high, low, d, totals, scratch, heads, board,
+    x, qkv, sums, weights, gate_up, logits, activations, high, low, d, totals, scratch, heads, words, board,
 ):  # fmt: skip
     """Flat at the border: arrays cross it faster one by one than inside of tuples."""
     model = Model(data, layouts, head, norms, biases, head_norms, products, attend, quantized, window)
     shared, place = _Shared(x, qkv, sums, weights, gate_up, logits), Place(position, cos, sin, eps)
     for own in range(first, last):
-        mine = _Private(activations[own], high[own], low[own], d[own], totals[own], scratch[own], heads[own])
+        mine = _Private(
+            activations[own], high[own], low[own], d[own], totals[own], scratch[own], heads[own], words[own]
+        )
         _walk(own, model, k_cache, v_cache, place, hidden_dim, shared, mine, board)

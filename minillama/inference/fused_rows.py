@@ -94,6 +94,7 @@ class RowsDecoder:
             np.empty(n * widest, np.int8),
             np.empty(n * widest // BLOCK, np.float32),
             np.empty((2, n * widest // BLOCK), np.float32),
+            np.empty(n * widest, np.int16),
         )
         scratch = max(ROWS_SCRATCH, scratch_size(group, c.head_dim))
         self._private = (
@@ -160,6 +161,7 @@ class _Shared(NamedTuple):
     low: NDArray[np.int8]
     d: Float32  # flat: (B, C / 32)
     totals: Float32  # (2, …) sums of whole blocks, and of their halves
+    words: NDArray[np.int16]  # flat: (B, C), where the CPU multiplies words
 
 
 class _Rows(NamedTuple):
@@ -193,6 +195,7 @@ def _activations(shared, n_rows, width):
         shared.d[:n_blocks].reshape(per_row),
         shared.totals[0, :n_blocks].reshape(per_row),
         shared.totals[1, :n_blocks].reshape(per_row),
+        shared.words[:n].reshape((n_rows, width)),
     )
     return shared.activations[:n].reshape((n_rows, width)), planes
 
@@ -200,7 +203,7 @@ def _activations(shared, n_rows, width):
 @helper(inline=True)
 def _round(quantized, x, planes, b):
     if quantized:
-        quantize_row(x[b], planes.high[b], planes.low[b], planes.d[b], planes.total[b], planes.half[b])
+        quantize_row(x[b], planes.high[b], planes.low[b], planes.d[b], planes.total[b], planes.half[b], planes.words[b])
 
 
 @helper
@@ -378,11 +381,11 @@ def _walk(own, model, rows, place, hidden_dim, shared, mine, board):
 def _decode_rows(
     first, last, data, layouts, head, norms, biases, head_norms, products, attend, quantized, window,
     where, positions, like, cos, sin, eps, n_kv_heads, hidden_dim, alone,
-    x, qkv, sums, weights, gate_up, out, logits, activations, high, low, d, totals, scratch, heads, board,
+    x, qkv, sums, weights, gate_up, out, logits, activations, high, low, d, totals, words, scratch, heads, board,
 ):  # fmt: skip
     """Flat at the border: arrays cross it faster one by one than inside of tuples."""
     model = Model(data, layouts, head, norms, biases, head_norms, products, attend, quantized, window)
-    shared = _Shared(x, qkv, sums, weights, gate_up, out, logits, activations, high, low, d, totals)
+    shared = _Shared(x, qkv, sums, weights, gate_up, out, logits, activations, high, low, d, totals, words)
     rows, place = _Rows(where, positions, like, n_kv_heads, alone), Place(0, cos, sin, eps)
     for own in range(first, last):
         _walk(own, model, rows, place, hidden_dim, shared, _Private(scratch[own], heads[own]), board)

@@ -12,9 +12,11 @@ from ..compute.jit import helper
 from ..compute.simd import load_floats, load_number, multiply, multiply_add, prefetch, splat_float, store_floats
 from ..compute.simd_bytes import high_nibbles, ints_to_floats, load_64_bytes, low_nibbles
 from ..compute.simd_packed import store_joined, store_words
-from ..compute.simd_rows import add_rows, even_words, odd_words, row_sum, start_rows, store_row
-from .repacked_kernels import _levels, _scales, _themselves
-from .repacked_layout import BYTES, KIND, MINIMA, N_BLOCKS, START, STRIDE, WIDE, ZERO
+from ..compute.simd_rows import add_rows, row_sum, start_rows, store_row
+from ..compute.simd_words import even_words, odd_words
+from .repacked_kernels import scales
+from .repacked_layout import AHEAD, BYTES, KIND, MINIMA, N_BLOCKS, START, STRIDE, WIDE, ZERO
+from .repacked_sums import levels, themselves
 from .repacked_tiles import (
     FEW,
     FEW_TILE,
@@ -28,9 +30,6 @@ from .repacked_tiles import (
     walk_of,
 )
 
-# Bytes ahead of what is multiplied that are asked for from memory.
-_AHEAD = 16384
-
 
 @helper(inline=True)
 def _place_of(layout, group, b):
@@ -40,9 +39,9 @@ def _place_of(layout, group, b):
 @helper(inline=True)
 def _store_scales(data, layout, place, floats, g):
     at, wide = place + (512 if layout[KIND] == BYTES else 256), layout[WIDE]
-    store_floats(floats, SCALES + N_SCALES * g, _scales(data, at, wide))
+    store_floats(floats, SCALES + N_SCALES * g, scales(data, at, wide))
     if layout[MINIMA]:
-        store_floats(floats, SCALES + N_SCALES * g + 16, _scales(data, at + (64 if wide else 32), wide))
+        store_floats(floats, SCALES + N_SCALES * g + 16, scales(data, at + (64 if wide else 32), wide))
 
 
 @helper(inline=True)
@@ -57,12 +56,12 @@ def _prepare_many_of(meaning):
         _store_scales(data, layout, place, space[0], g)
         for step in range(4):
             packed = load_64_bytes(data, place + 64 * step)
-            prefetch(data, place + 64 * step + _AHEAD)
+            prefetch(data, place + 64 * step + AHEAD)
             if nibbles:
                 first, second = meaning(low_nibbles(packed)), meaning(high_nibbles(packed))
             else:
                 first, second = packed, load_64_bytes(data, place + 64 * (step + 4))
-                prefetch(data, place + 64 * (step + 4) + _AHEAD)
+                prefetch(data, place + 64 * (step + 4) + AHEAD)
             at, further = 2 * WEIGHTS + 32 * (2 * GROUPS * step + g), 32 * GROUPS
             store_words(space[1], at, even_words(first, zero))
             store_words(space[1], at + further, odd_words(first, zero))
@@ -106,13 +105,13 @@ def _direct_tile(meaning, n_rows):
         if layout[KIND] != BYTES:
             for step in range(4):
                 packed = load_64_bytes(data, place + 64 * step)
-                prefetch(data, place + 64 * step + _AHEAD)
+                prefetch(data, place + 64 * step + AHEAD)
                 sums = add_rows(sums, meaning(low_nibbles(packed)), words, x + 4 * step)
                 sums = add_rows(sums, meaning(high_nibbles(packed)), words, x + 4 * step + 16)
         else:
             for step in range(8):
                 sums = add_rows(sums, load_64_bytes(data, place + 64 * step), words, x + 4 * step)
-                prefetch(data, place + 64 * step + _AHEAD)
+                prefetch(data, place + 64 * step + AHEAD)
         for r in range(n_rows):
             _add_block(row_sum(sums, r), factors, r, height, 0, minima, space[0], at + 16 * r)
 
@@ -127,7 +126,13 @@ def _nothing_more(layout, b, height, space):
 def block_rows_of(meaning):
     """The kernel for matrices of integers; `meaning` of what nibbles stand for."""
     few = walk_of(
-        1, FEW_TILE, 1, lay_down_of(store_row, False), _prepare_few, functools.partial(_direct_tile, meaning), _nothing_more
+        1,
+        FEW_TILE,
+        1,
+        lay_down_of(store_row, False),
+        _prepare_few,
+        functools.partial(_direct_tile, meaning),
+        _nothing_more,
     )
     many = walk_of(
         GROUPS, TILE, 1, lay_down_of(store_joined, False), _prepare_many_of(meaning), _stored_tile_of, _nothing_more
@@ -143,4 +148,4 @@ def block_rows_of(meaning):
     return block_rows
 
 
-themselves_rows, levels_rows = block_rows_of(_themselves), block_rows_of(_levels)
+themselves_rows, levels_rows = block_rows_of(themselves), block_rows_of(levels)

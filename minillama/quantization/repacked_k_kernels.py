@@ -21,8 +21,10 @@ from ..compute.simd import (
     store_floats,
 )
 from ..compute.simd_bytes import (
+    add_ints,
     dot4,
     high_nibbles,
+    ints_to_floats,
     join_planes,
     load_64_bytes,
     load_bytes,
@@ -32,10 +34,8 @@ from ..compute.simd_bytes import (
     unsigned_to_float,
 )
 from ..compute.simd_packed import with_upper_pair
-from .repacked_layout import MINIMA, N_BLOCKS, START, STRIDE, ZERO
-
-# Bytes ahead of what is multiplied that are asked for from memory.
-_AHEAD = 16384
+from ..compute.simd_words import USES_WORDS, add_pairs, join_words, splat_word
+from .repacked_layout import AHEAD, MINIMA, N_BLOCKS, START, STRIDE, ZERO
 
 
 def numbers_of(sixes):
@@ -55,13 +55,62 @@ def numbers_of(sixes):
     return numbers_of_six_bits if sixes else nibbles
 
 
+def _part_sums_by_bytes(sixes):
+    numbers = numbers_of(sixes)
+
+    @helper(inline=True)
+    def part_sums(data, place, high, low, c):
+        h1 = l1 = h2 = l2 = splat_int(0)
+        for step in range(4):
+            one, two = numbers(data, place, step)
+            prefetch(data, place + 64 * step + AHEAD)
+            at = c + 4 * step
+            h1, l1 = dot4(h1, one, high, at), dot4(l1, one, low, at)
+            h2, l2 = dot4(h2, two, high, at + 16), dot4(l2, two, low, at + 16)
+        return join_planes(h1, l1), join_planes(h2, l2)
+
+    return part_sums
+
+
+def _part_sums_by_words(sixes):
+    """Two pairs of 2 * 63 * 127 at most: a word has room for them, not for four."""
+    numbers = numbers_of(sixes)
+
+    @helper(inline=True)
+    def two_steps(data, place, high, low, c, first):
+        h1 = l1 = h2 = l2 = splat_word(0)
+        for step in range(first, first + 2):
+            one, two = numbers(data, place, step)
+            prefetch(data, place + 64 * step + AHEAD)
+            at = c + 4 * step
+            h1, l1 = add_pairs(h1, one, high, at), add_pairs(l1, one, low, at)
+            h2, l2 = add_pairs(h2, two, high, at + 16), add_pairs(l2, two, low, at + 16)
+        return join_words(h1, l1), join_words(h2, l2)
+
+    @helper(inline=True)
+    def part_sums(data, place, high, low, c):
+        a1, a2 = two_steps(data, place, high, low, c, 0)
+        b1, b2 = two_steps(data, place, high, low, c, 2)
+        return ints_to_floats(add_ints(a1, b1)), ints_to_floats(add_ints(a2, b2))
+
+    return part_sums
+
+
+def part_sums(sixes, in_words=USES_WORDS):
+    """The function (data, place, high, low, c) for the sums of both parts of 32 columns from c on, nothing subtracted.
+
+    Exact integers, as floats; repacked_sums.py has those of 32 columns, and says why there are two ways.
+    """
+    return _part_sums_by_words(sixes) if in_words else _part_sums_by_bytes(sixes)
+
+
 @helper(inline=True)
-def _join_parts(h1, l1, h2, l2, scale_1, scale_2, zero, total, half, i):
+def _join_parts(sums_1, sums_2, scale_1, scale_2, zero, total, half, i):
     """Two parts of 16 columns from their sums; the zero is taken from what they have added up to, all of it exact."""
     minus, plus = splat_float(np.float32(-zero)), splat_float(np.float32(zero))
     of_half, of_total = splat_float(load_number(half, i)), splat_float(load_number(total, i))
-    first = multiply_add(minus, of_half, join_planes(h1, l1))
-    second = multiply_add(plus, of_half, multiply_add(minus, of_total, join_planes(h2, l2)))
+    first = multiply_add(minus, of_half, sums_1)
+    second = multiply_add(plus, of_half, multiply_add(minus, of_total, sums_2))
     return multiply_add(second, scale_2, multiply(first, scale_1))
 
 
@@ -74,14 +123,14 @@ def add_least(minima_1, minima_2, d, total, half, i, sums):
     return multiply_add(minima_2, splat_float(scale * (of_total - of_half)), sums)
 
 
-def k_groups_of(sixes):
+def k_groups_of(sixes, in_words=USES_WORDS):
     """The product with one row of activations; numbers have six bits, or four."""
-    numbers = numbers_of(sixes)
+    sums_of_parts = part_sums(sixes, in_words)
     n_bytes = 384 if sixes else 256
 
     @helper
     def k_groups(data, layout, first, last, x, planes, y, at):
-        high, low, d, total, half = planes
+        high, low, d, total, half, _ = planes
         stride, n_blocks, zero, minima = layout[STRIDE], layout[N_BLOCKS], layout[ZERO], layout[MINIMA]
         place = layout[START] + stride * first * n_blocks
         step_of_32 = n_bytes + (64 if minima else 32)
@@ -90,25 +139,19 @@ def k_groups_of(sixes):
             for b in range(n_blocks):
                 sums = least = splat_float(np.float32(0))
                 for i in range(8 * b, 8 * b + 8):
-                    h1 = l1 = h2 = l2 = splat_int(0)
-                    for step in range(4):
-                        one, two = numbers(data, place, step)
-                        prefetch(data, place + 64 * step + _AHEAD)
-                        c = 32 * i + 4 * step
-                        h1, l1 = dot4(h1, one, high, c), dot4(l1, one, low, c)
-                        h2, l2 = dot4(h2, two, high, c + 16), dot4(l2, two, low, c + 16)
-                    prefetch(data, place + 256 + _AHEAD)
-                    if sixes:
-                        prefetch(data, place + 320 + _AHEAD)
                     at_scales = place + n_bytes
-                    scale_1 = signed_to_float(load_bytes(data, at_scales))
-                    scale_2 = signed_to_float(load_bytes(data, at_scales + 16))
-                    both = _join_parts(h1, l1, h2, l2, scale_1, scale_2, zero, total, half, i)
-                    sums = multiply_add(both, splat_float(load_number(d, i)), sums)
                     if minima:
                         minima_1 = unsigned_to_float(load_bytes(data, at_scales + 32))
                         minima_2 = unsigned_to_float(load_bytes(data, at_scales + 48))
                         least = add_least(minima_1, minima_2, d, total, half, i, least)
+                    sums_1, sums_2 = sums_of_parts(data, place, high, low, 32 * i)
+                    prefetch(data, place + 256 + AHEAD)
+                    if sixes:
+                        prefetch(data, place + 320 + AHEAD)
+                    scale_1 = signed_to_float(load_bytes(data, at_scales))
+                    scale_2 = signed_to_float(load_bytes(data, at_scales + 16))
+                    both = _join_parts(sums_1, sums_2, scale_1, scale_2, zero, total, half, i)
+                    sums = multiply_add(both, splat_float(load_number(d, i)), sums)
                     place += step_of_32
                 result = multiply_add(sums, load_halves(data, place), result)
                 place += 32

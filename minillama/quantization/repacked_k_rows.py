@@ -23,9 +23,10 @@ from ..compute.simd import (
 )
 from ..compute.simd_bytes import ints_to_floats, load_bytes, signed_to_float, unsigned_to_float
 from ..compute.simd_packed import store_joined, store_words
-from ..compute.simd_rows import add_rows, even_words, odd_words, row_sum, start_rows, store_row
+from ..compute.simd_rows import add_rows, row_sum, start_rows, store_row
+from ..compute.simd_words import even_words, odd_words
 from .repacked_k_kernels import numbers_of
-from .repacked_layout import MINIMA, N_BLOCKS, START, STRIDE, ZERO
+from .repacked_layout import AHEAD, MINIMA, N_BLOCKS, START, STRIDE, ZERO
 from .repacked_tiles import (
     FEW,
     FEW_TILE,
@@ -41,8 +42,6 @@ from .repacked_tiles import (
     walk_of,
 )
 
-# Bytes ahead of what is multiplied that are asked for from memory.
-_AHEAD = 16384
 # Places from the results on: the sums of a block of 256 columns, and those of its minima.
 _SUMS, _LEAST = N_RESULTS, 2 * N_RESULTS
 
@@ -82,7 +81,7 @@ def _prepare_few_of(sixes):
     def prepare(data, layout, group, b, space, g):
         place = _place_of(layout, n_bytes, group, b)
         for line in range(0, n_bytes, 64):
-            prefetch(data, place + line + _AHEAD)
+            prefetch(data, place + line + AHEAD)
         _store_scales(data, layout, n_bytes, place, b, space[0], g)
 
     return prepare
@@ -95,7 +94,7 @@ def _prepare_many_of(sixes):
     def prepare(data, layout, group, b, space, g):
         place, zero, words = _place_of(layout, n_bytes, group, b), layout[ZERO], space[1]
         for line in range(0, n_bytes, 64):
-            prefetch(data, place + line + _AHEAD)
+            prefetch(data, place + line + AHEAD)
         _store_scales(data, layout, n_bytes, place, b, space[0], g)
         for step in range(4):
             first, second = numbers(data, place, step)
@@ -139,9 +138,7 @@ def _stored_tile_of(n_rows):
             for g in range(GROUPS):
                 i = GROUPS * r + g
                 upper = _scale_first(ints_to_floats(first[i]), g, floats)
-                _add_second(
-                    upper, ints_to_floats(second[i]), g, factors + r, height, minima, floats, at + 16 * i
-                )
+                _add_second(upper, ints_to_floats(second[i]), g, factors + r, height, minima, floats, at + 16 * i)
 
     return tile
 

@@ -14,6 +14,7 @@ from ..compute.simd import (
     load_brain_floats,
     load_floats,
     load_halves,
+    load_number,
     load_singles,
     max_of,
     maximum,
@@ -26,19 +27,13 @@ from ..compute.simd import (
     sum_of,
 )
 from ..compute.simd_bytes import (
-    dot4,
-    high_nibbles,
-    join_planes,
-    load_64_bytes,
-    load_bytes,
-    low_nibbles,
-    splat_int,
     store_signed_bytes,
 )
-from ..compute.simd_packed import look_up
-from .k_formats import IQ4_LEVELS
+from ..compute.simd_packed import store_joined
+from ..compute.simd_words import USES_WORDS
 from .repacked_k_kernels import k_groups_of
 from .repacked_layout import (
+    AHEAD,
     BRAINS,
     BYTES,
     HALVES,
@@ -56,27 +51,26 @@ from .repacked_layout import (
     ZERO,
     Planes,
 )
+from .repacked_sums import byte_sums, level_sums, nibble_sums
 
 # Multiplications from which a second thread saves more than it costs.
 _THREADED_SIZE = 131_072
-# Bytes ahead of what is multiplied that are asked for from memory.
-_AHEAD = 16384
-# What the numbers of LEVELS stand for: dot4 takes bytes without a sign.
-_LEVELS = (IQ4_LEVELS.astype(np.int16) + 128).astype(np.uint8)
 
 
 @helper(inline=True)
-def _round_half_block(x, at, factor, high, low):
-    """16 numbers of a block into the two planes; returns the sum of 128 * high + low."""
+def _round_half_block(x, at, factor, high, low, words):
+    """16 numbers of a block into the two planes, and words; returns the sum of 128 * high + low."""
     q = round_floats(multiply(load_floats(x, at), splat_float(factor)))
     upper = round_floats(multiply(q, splat_float(np.float32(1 / 128))))
     store_signed_bytes(high, at, upper)
     store_signed_bytes(low, at, multiply_add(upper, splat_float(np.float32(-128)), q))
+    if USES_WORDS:
+        store_joined(words, at, high, low, at)
     return sum_of(q)
 
 
 @helper
-def quantize_row(x, high, low, d, total, half):
+def quantize_row(x, high, low, d, total, half, words):
     """Round one row (C,) into its planes; a block that is not finite gets the scale NaN."""
     zero, minus_one = splat_float(np.float32(0)), splat_float(np.float32(-1))
     for b in range(d.size):
@@ -88,24 +82,25 @@ def quantize_row(x, high, low, d, total, half):
         usable = largest > 0 and check == 0
         factor = np.float32(127 * 128) / largest if usable else np.float32(0)
         if usable:
-            half[b] = _round_half_block(x, 32 * b, factor, high, low)
-            total[b] = half[b] + _round_half_block(x, 32 * b + 16, factor, high, low)
+            half[b] = _round_half_block(x, 32 * b, factor, high, low, words)
+            total[b] = half[b] + _round_half_block(x, 32 * b + 16, factor, high, low, words)
         else:
             high[32 * b : 32 * b + 32] = 0
             low[32 * b : 32 * b + 32] = 0
+            words[32 * b : 32 * b + 32] = 0
             total[b] = half[b] = 0
 
 
 @threaded(from_size=_THREADED_SIZE)
-def _quantize(first, last, x, high, low, d, total, half):
+def _quantize(first, last, x, high, low, d, total, half, words):
     for n in range(first, last):
-        quantize_row(x[n], high[n], low[n], d[n], total[n], half[n])
+        quantize_row(x[n], high[n], low[n], d[n], total[n], half[n], words[n])
 
 
 def no_planes(n_rows: int) -> Planes:
     """In place of `quantize_rows` for a matrix of floats, which takes the activations as they are."""
     numbers, blocks = np.empty((n_rows, 0), np.int8), np.empty((n_rows, 0), np.float32)
-    return Planes(numbers, numbers, blocks, blocks, blocks)
+    return Planes(numbers, numbers, blocks, blocks, blocks, np.empty((n_rows, 0), np.int16))
 
 
 def quantize_rows(x: NDArray[np.float32]) -> Planes:
@@ -115,81 +110,43 @@ def quantize_rows(x: NDArray[np.float32]) -> Planes:
         np.empty((n_rows, n_columns), np.int8),
         np.empty((n_rows, n_columns), np.int8),
         *(np.empty((n_rows, n_columns // 32), np.float32) for _ in range(3)),
+        np.empty((n_rows, n_columns if USES_WORDS else 0), np.int16),
     )
     _quantize(n_rows, x, *planes, size=x.size)
     return planes
 
 
-# Helpers that take arrays are straight lines: Numba then sees that the arrays outlive them, and
-# does not count references in the loops around them.
-
-
 @helper(inline=True)
-def _scales(data, at, wide):
+def scales(data, at, wide):
     """The scales or minima of 16 rows, for one block of columns."""
     if wide:
         return load_singles(data, at)
     return load_halves(data, at)
 
 
-@helper(inline=True)
-def _themselves(numbers):
-    return numbers
-
-
-@helper(inline=True)
-def _levels(numbers):
-    return look_up(load_bytes(_LEVELS, 0), numbers)
-
-
-@helper(inline=True)
-def _add_bytes(data, at, high, low, c, high_sums, low_sums):
-    """Add the products of the 64 numbers from byte `at` on: columns c ... c + 3."""
-    weights = load_64_bytes(data, at)
-    prefetch(data, at + _AHEAD)
-    return dot4(high_sums, weights, high, c), dot4(low_sums, weights, low, c)
-
-
-def _integer_groups_of(meaning):
-    """The kernel for matrices of integers; `meaning` of what nibbles stand for."""
-
-    @helper(inline=True)
-    def add_nibbles(data, at, high, low, c, high_sums, low_sums):
-        """Add the products of 128 numbers in the 64 bytes from `at` on: columns c ... c + 3 and c + 16 ... c + 19."""
-        packed = load_64_bytes(data, at)
-        prefetch(data, at + _AHEAD)
-        first, second = meaning(low_nibbles(packed)), meaning(high_nibbles(packed))
-        high_sums = dot4(dot4(high_sums, first, high, c), second, high, c + 16)
-        low_sums = dot4(dot4(low_sums, first, low, c), second, low, c + 16)
-        return high_sums, low_sums
+def _integer_groups_of(sums_of_nibbles, sums_of_bytes):
+    """The kernel for matrices of integers, from the sums of a block; those of nibbles say what nibbles stand for."""
 
     @helper
     def integer_groups(data, layout, first, last, x, planes, y, at):
-        high, low, d, total, _ = planes
-        start, stride, n_blocks, nibbles = layout[START], layout[STRIDE], layout[N_BLOCKS], layout[KIND] != BYTES
+        stride, n_blocks, nibbles = layout[STRIDE], layout[N_BLOCKS], layout[KIND] != BYTES
         zero, wide, minima = layout[ZERO], layout[WIDE], layout[MINIMA]
         scales, step_of_minima = 256 if nibbles else 512, 64 if wide else 32
-        at_block = start + stride * first * n_blocks
+        at_block = layout[START] + stride * first * n_blocks
         for group in range(first, last):
             result = splat_float(np.float32(0))
             for b in range(n_blocks):
-                high_sums, low_sums = splat_int(0), splat_int(-zero * np.int64(total[b]))
+                d, total = load_number(planes.d, b), load_number(planes.total, b)
                 if nibbles:
-                    for step in range(4):
-                        high_sums, low_sums = add_nibbles(
-                            data, at_block + 64 * step, high, low, 32 * b + 4 * step, high_sums, low_sums
-                        )
+                    sums = sums_of_nibbles(data, at_block, planes, b, zero)
                 else:
-                    for step in range(8):
-                        high_sums, low_sums = _add_bytes(
-                            data, at_block + 64 * step, high, low, 32 * b + 4 * step, high_sums, low_sums
-                        )
-                prefetch(data, at_block + scales + _AHEAD)
-                scale = multiply(_scales(data, at_block + scales, wide), splat_float(d[b]))
-                result = multiply_add(join_planes(high_sums, low_sums), scale, result)
+                    sums = sums_of_bytes(data, at_block, planes, b, zero)
+                prefetch(data, at_block + scales + AHEAD)
+                scale = multiply(scales(data, at_block + scales, wide), splat_float(d))
+                result = multiply_add(sums, scale, result)
                 if minima:
-                    minimum = _scales(data, at_block + scales + step_of_minima, wide)
-                    result = multiply_add(minimum, splat_float(d[b] * total[b]), result)
+                    minimum = scales(data, at_block + scales + step_of_minima, wide)
+                    result = multiply_add(minimum, multiply(splat_float(d), splat_float(total)), result)
                 at_block += stride
             store_floats(y, at + 16 * (group - first), result)
 
@@ -224,11 +181,11 @@ def _float_groups(load, n_bytes):
 
 # --- the products of one row of activations: called by address, only the kinds that a model has are compiled
 
-_integer_groups = _integer_groups_of(_themselves)
+_integer_groups = _integer_groups_of(nibble_sums(), byte_sums())
 _BY_KIND = {
     BYTES: _integer_groups,
     NIBBLES: _integer_groups,
-    LEVELS: _integer_groups_of(_levels),
+    LEVELS: _integer_groups_of(level_sums(), byte_sums()),
     K_NIBBLES: k_groups_of(sixes=False),
     K_SIXES: k_groups_of(sixes=True),
     SINGLES: _float_groups(load_singles, 4),
@@ -237,9 +194,10 @@ _BY_KIND = {
 }
 _FLOATS = types.Array(types.float32, 1, "C")
 _SIGNED_BYTES = types.Array(types.int8, 1, "C")
+_WORDS = types.Array(types.int16, 1, "C")
 _ROW_ARGUMENTS = (
     types.Array(types.uint8, 1, "C"), types.Array(types.int64, 1, "C"), types.intp, types.intp, _FLOATS,
-    types.NamedTuple((_SIGNED_BYTES, _SIGNED_BYTES, _FLOATS, _FLOATS, _FLOATS), Planes), _FLOATS, types.intp,
+    types.NamedTuple((_SIGNED_BYTES, _SIGNED_BYTES, _FLOATS, _FLOATS, _FLOATS, _WORDS), Planes), _FLOATS, types.intp,
 )  # fmt: skip
 # multiply_groups(address, (data, layout, first, last, x, planes, y, at)): groups `first` ... `last` - 1 of 16 rows
 # of a matrix times one row of activations: x, or its planes where the matrix has integers. The products go to

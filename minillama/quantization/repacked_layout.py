@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 # How the numbers of a matrix are stored: `MatrixLayout.kind`. Integers come first.
 BYTES, NIBBLES, LEVELS, K_NIBBLES, K_SIXES, SINGLES, HALVES, BRAINS = range(8)
+# Bytes ahead of what is multiplied that are asked for from memory.
+AHEAD = 16384
 
 
 class MatrixLayout(NamedTuple):
@@ -47,3 +49,6 @@ class Planes(NamedTuple):
     d: NDArray[np.float32]  # (N, C / 32)
     total: NDArray[np.float32]  # (N, C / 32)  sum of 128 * high + low over the block, exact below 2 ** 24
     half: NDArray[np.float32]  # (N, C / 32)  the same over its first 16 columns
+    # 128 * high + low, of every four columns the first and the third, then the second and the fourth;
+    # only where the CPU multiplies words (compute/simd_words.py), otherwise (N, 0)
+    words: NDArray[np.int16]

@@ -50,10 +50,10 @@ _BY_KIND = {
     BRAINS: brain_rows,
 }
 _FLOATS = types.Array(types.float32, 2, "C")
-_SIGNED_BYTES = types.Array(types.int8, 2, "C")
+_SIGNED_BYTES, _WORDS = types.Array(types.int8, 2, "C"), types.Array(types.int16, 2, "C")
 _ROWS_ARGUMENTS = (
     types.Array(types.uint8, 1, "C"), types.Array(types.int64, 1, "C"), types.intp, types.intp, _FLOATS,
-    types.NamedTuple((_SIGNED_BYTES, _SIGNED_BYTES, _FLOATS, _FLOATS, _FLOATS), Planes), _FLOATS, types.intp,
+    types.NamedTuple((_SIGNED_BYTES, _SIGNED_BYTES, _FLOATS, _FLOATS, _FLOATS, _WORDS), Planes), _FLOATS, types.intp,
     types.Array(types.float32, 1, "C"),
 )  # fmt: skip
 # multiply_group_rows(address, (data, layout, first, last, x, planes, y, at, scratch)): groups `first` ... `last` - 1
@@ -73,19 +73,19 @@ def address_of_rows_kind(kind: int) -> int:
 
 
 @threaded(from_size=_THREADED_SIZE)
-def _multiply_one(first, last, data, layout, x, high, low, d, total, half, y, address):
+def _multiply_one(first, last, data, layout, x, high, low, d, total, half, words, y, address):
     """Groups of 16 rows of the matrix with one row of activations."""
-    planes = Planes(high[0], low[0], d[0], total[0], half[0])
+    planes = Planes(high[0], low[0], d[0], total[0], half[0], words[0])
     multiply_groups(address, (data, layout, first, last, x[0], planes, y[0], 16 * first))
 
 
 @threaded(from_size=_THREADED_SIZE, borrows=False)
-def _multiply_all(first, last, data, layout, x, high, low, d, total, half, y, address):
+def _multiply_all(first, last, data, layout, x, high, low, d, total, half, words, y, address):
     """Groups of 16 rows of the matrix with any number of rows of activations."""
     scratch = np.empty(ROWS_SCRATCH, np.float32)
     for n in range(0, len(x), MOST_ROWS):
         end = min(n + MOST_ROWS, len(x))
-        planes = Planes(high[n:end], low[n:end], d[n:end], total[n:end], half[n:end])
+        planes = Planes(high[n:end], low[n:end], d[n:end], total[n:end], half[n:end], words[n:end])
         multiply_group_rows(address, (data, layout, first, last, x[n:end], planes, y[n:end], 16 * first, scratch))
 
 

@@ -16,8 +16,7 @@ import numpy as np
 from ..compute.jit import helper
 from ..compute.simd import load_floats, splat_float, store_floats
 from ..compute.simd_bytes import DOT4
-from ..compute.simd_packed import store_joined
-from ..compute.simd_rows import add_tile, no_sums, store_row
+from ..compute.simd_rows import add_tile, no_sums
 from .repacked_layout import N_BLOCKS, ZERO
 
 MOST_ROWS = 64  # of activations at once
@@ -69,7 +68,7 @@ def lay_down_of(store, halves):
     @helper
     def lay_down(planes, height, begin, end, zero, space):
         """Blocks begin ... end - 1 of every row; the last one again where that fills up a tile."""
-        high, low, d, total, half = planes
+        high, low, d, total, half, _ = planes
         for n in range(height):
             i = min(n, len(high) - 1)
             lay_down_row(high[i], low[i], d[i], total[i], half[i], n, height, begin, end, zero, space)

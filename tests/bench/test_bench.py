@@ -42,7 +42,8 @@ class Llama:
 
 def llama_init_from_model(model, params):
     assert (model, params.kv_unified) == ("model", False)
-    return SimpleNamespace(n=params.n_seq_max, positions={}, wanted=set(), seconds=0.004 if params.flash_attn else 0.001)
+    seconds = 0.004 if params.flash_attn else 0.001
+    return SimpleNamespace(n=params.n_seq_max, positions={}, wanted=set(), seconds=seconds)
 
 def llama_batch_init(n_tokens, embd, n_seq_max):
     columns = {name: [0] * n_tokens for name in ("token", "pos", "n_seq_id", "logits")}

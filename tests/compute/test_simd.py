@@ -1,11 +1,9 @@
 """The 16-wide vector operations equal their twins in NumPy."""
 
-import types
-
-import llvmlite.binding as llvm
 import numpy as np
 import pytest
-from numba import config, njit
+from instructions import HERE, compiled_with
+from numba import config
 
 from minillama.compute import simd, simd_bytes, simd_packed
 from minillama.compute.jit import kernel
@@ -214,22 +212,10 @@ def _dot4_body(weights, x, at, out):
     store_floats(out, 0, join_planes(sums, dot4(splat_int(7), w, x, at + 4)))
 
 
-HERE = ["portable", *(name for name in simd_bytes.FEATURES if llvm.get_host_cpu_features().get(name))]
-
-
-def _compiled_with(instruction, body, *arguments):
-    """A kernel compiled with one of the instructions that this CPU has; nothing of it is kept on disk."""
-    before, simd_bytes.DOT4 = simd_bytes.DOT4, instruction
-    compiled = njit(types.FunctionType(body.__code__, globals()))
-    compiled(*arguments)
-    simd_bytes.DOT4 = before
-    return compiled
-
-
 @pytest.fixture(scope="module", params=HERE)
 def dot4_kernel(request):
     arrays = np.zeros(64, np.uint8), np.zeros(16, np.int8), 0, np.zeros(16, np.float32)
-    return _compiled_with(request.param, _dot4_body, *arrays)
+    return compiled_with(request.param, _dot4_body, *arrays)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -261,7 +247,7 @@ def _packed_body(raw, table, numbers, out):
 @pytest.fixture(scope="module", params=HERE)
 def packed_kernel(request):
     arrays = np.zeros(144, np.uint8), np.ones(32, np.uint8), np.zeros(16, np.float32), np.zeros(320, np.int16)
-    return _compiled_with(request.param, _packed_body, *arrays)
+    return compiled_with(request.param, _packed_body, *arrays)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -293,7 +279,7 @@ def _dot2_body(words, high, low, joined, out):
 @pytest.fixture(scope="module", params=HERE)
 def dot2_kernel(request):
     planes = np.zeros(20, np.int8), np.zeros(20, np.int8)
-    return _compiled_with(
+    return compiled_with(
         request.param, _dot2_body, np.zeros(64, np.int16), *planes, np.zeros(24, np.int16), np.zeros(32, np.float32)
     )
 

@@ -5,7 +5,7 @@ import pytest
 from random_blocks import SCALES_AT, random_matrix
 
 from minillama.layers.linear import linear_forward, linear_forward_fast
-from minillama.quantization import repacked_rows
+from minillama.quantization import repacked, repacked_rows
 from minillama.quantization.formats import FORMATS, GroupedArray, PackedArray, quantize
 from minillama.quantization.interleaving import interleave, interleave_fast
 from minillama.quantization.repacked import RepackedMatrix, aligned_bytes, repack, repacked_bytes
@@ -227,6 +227,7 @@ def test_sums_are_exact_integers(rng):
     x = 128 * high.astype(np.int64) + low
     y = np.empty(16, np.float32)
     one, total, half = (np.array([[value]], np.float32) for value in (1, x.sum(), x[:16].sum()))
-    planes = Planes(high[None], low[None], one, total, half)
+    words = x.astype(np.int16).reshape(-1, 4)[:, [0, 2, 1, 3]].reshape(1, 32)
+    planes = Planes(high[None], low[None], one, total, half, words)
     multiply_rows(array.data, array.layout, y[None], planes, y[None])
     np.testing.assert_array_equal(y, (q @ x).astype(np.float32))
