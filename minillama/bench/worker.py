@@ -116,7 +116,7 @@ class LlamaCpp:
         )
         system = llama_cpp.llama_print_system_info().decode(errors="replace")
         self.about = {"version": f"llama-cpp-python {llama_cpp.__version__}", "system": system}
-        self.many = None
+        self.many: Any = None
 
     def begin(self):
         self.model.reset()

@@ -14,7 +14,7 @@ from ..compute.simd_bytes import high_nibbles, ints_to_floats, load_64_bytes, lo
 from ..compute.simd_packed import store_joined, store_words
 from ..compute.simd_rows import add_rows, row_sum, start_rows, store_row
 from ..compute.simd_words import even_words, odd_words
-from .repacked_kernels import scales
+from .repacked_kernels import load_scales
 from .repacked_layout import AHEAD, BYTES, KIND, MINIMA, N_BLOCKS, START, STRIDE, WIDE, ZERO
 from .repacked_sums import levels, themselves
 from .repacked_tiles import (
@@ -39,9 +39,9 @@ def _place_of(layout, group, b):
 @helper(inline=True)
 def _store_scales(data, layout, place, floats, g):
     at, wide = place + (512 if layout[KIND] == BYTES else 256), layout[WIDE]
-    store_floats(floats, SCALES + N_SCALES * g, scales(data, at, wide))
+    store_floats(floats, SCALES + N_SCALES * g, load_scales(data, at, wide))
     if layout[MINIMA]:
-        store_floats(floats, SCALES + N_SCALES * g + 16, scales(data, at + (64 if wide else 32), wide))
+        store_floats(floats, SCALES + N_SCALES * g + 16, load_scales(data, at + (64 if wide else 32), wide))
 
 
 @helper(inline=True)

@@ -106,18 +106,16 @@ def no_planes(n_rows: int) -> Planes:
 def quantize_rows(x: NDArray[np.float32]) -> Planes:
     """Round rows (N, C), C a multiple of 32, into their planes."""
     n_rows, n_columns = x.shape
-    planes = Planes(
-        np.empty((n_rows, n_columns), np.int8),
-        np.empty((n_rows, n_columns), np.int8),
-        *(np.empty((n_rows, n_columns // 32), np.float32) for _ in range(3)),
-        np.empty((n_rows, n_columns if USES_WORDS else 0), np.int16),
-    )
+    high, low = np.empty((2, n_rows, n_columns), np.int8)
+    d, total, half = np.empty((3, n_rows, n_columns // 32), np.float32)
+    words = np.empty((n_rows, n_columns if USES_WORDS else 0), np.int16)
+    planes = Planes(high, low, d, total, half, words)
     _quantize(n_rows, x, *planes, size=x.size)
     return planes
 
 
 @helper(inline=True)
-def scales(data, at, wide):
+def load_scales(data, at, wide):
     """The scales or minima of 16 rows, for one block of columns."""
     if wide:
         return load_singles(data, at)
@@ -142,10 +140,10 @@ def _integer_groups_of(sums_of_nibbles, sums_of_bytes):
                 else:
                     sums = sums_of_bytes(data, at_block, planes, b, zero)
                 prefetch(data, at_block + scales + AHEAD)
-                scale = multiply(scales(data, at_block + scales, wide), splat_float(d))
+                scale = multiply(load_scales(data, at_block + scales, wide), splat_float(d))
                 result = multiply_add(sums, scale, result)
                 if minima:
-                    minimum = scales(data, at_block + scales + step_of_minima, wide)
+                    minimum = load_scales(data, at_block + scales + step_of_minima, wide)
                     result = multiply_add(minimum, multiply(splat_float(d), splat_float(total)), result)
                 at_block += stride
             store_floats(y, at + 16 * (group - first), result)
