@@ -85,7 +85,7 @@ test: $(VENV)/.test
 # The same results without the CPU's special instructions, and without the compiler.
 test-portable: $(VENV)/.test
 	MINILLAMA_SIMD=portable $(PYTEST) -q tests/compute/test_simd.py tests/quantization/test_repacked.py tests/inference/test_fused.py tests/inference/test_fidelity.py
-	NUMBA_DISABLE_JIT=1 $(PYTEST) -q tests/layers tests/quantization
+	NUMBA_DISABLE_JIT=1 $(PYTEST) -q tests/layers tests/quantization tests/inference/test_logprobs.py tests/inference/test_sampling_rows.py
 
 notebooks: $(VENV)/.book
 	$(BIN)/python notebooks/build.py

@@ -487,7 +487,7 @@ assert kept == 0
 # ## The package's own
 #
 # `minillama/inference/sampling.py` has the same filters, one `Sampling` for all settings, `sample`, and `sample_fast`,
-# which sorts only the tokens that can be in the nucleus. The last cells assert that all agree.
+# compiled, which sorts no vocabulary, only what is left where the nucleus ends. The last cells assert that all agree.
 
 # %%
 for logits in (sure.astype(np.float64), unsure.astype(np.float64)):
