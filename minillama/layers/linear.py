@@ -8,7 +8,8 @@ W may be a plain matrix or one that is still packed as its file holds it (16-bit
 blocks of small integers). The reference unpacks it. The fast form multiplies a row or two
 straight from the packed bytes, because decoding is bound by the bytes that are read, and
 unpacks tiles for BLAS when there are many rows of x to share the work. A repacked matrix
-(repacked.py) is multiplied in integers, the rows of x rounded to 15 bits; one of floats as it is.
+(repacked.py) is multiplied in integers, the rows of x rounded to 15 bits; one of floats as it is. Its
+products are the same for a row alone and for one among up to 64, on x86 among any number.
 """
 
 from __future__ import annotations
@@ -21,13 +22,16 @@ from ..compute.array_types import Float
 from ..quantization.formats import PackedArray, Weight
 from ..quantization.kernels import matvec_packed, matvec_plain, unpack_rows
 from ..quantization.repacked import RepackedMatrix
+from ..quantization.repacked_rows import MOST_ROWS
 
 Matrix = Weight | RepackedMatrix
 
 # Numbers of an unpacked tile: a few megabytes, however large the matrix.
 _TILE_SIZE = 1 << 21
-# Up to this many rows of x the packed kernel beats unpacking and BLAS.
+# Up to this many rows of x the packed kernel, or that of repacked floats, beats unpacking and BLAS.
 _FEW_ROWS = 4
+# Up to this many rows a repacked matrix of integers is never unpacked: a batch gives what each of its rows would.
+_BATCH_ROWS = MOST_ROWS
 
 
 class LinearSaved(NamedTuple):
@@ -105,8 +109,8 @@ def linear_forward_fast(x: Float, weight: Matrix) -> tuple[Float, LinearSaved]:
     _check(x, weight)
     n_in = x.shape[-1]
     rows_of_x = np.ascontiguousarray(x).reshape(-1, n_in)
-    few = len(rows_of_x) <= _FEW_ROWS
     if isinstance(weight, RepackedMatrix):
+        few = len(rows_of_x) <= (_BATCH_ROWS if weight.is_quantized else _FEW_ROWS)
         if x.dtype == np.float32 and (weight.beats_blas or few):
             y = weight.multiply(rows_of_x)
             return y.reshape(*x.shape[:-1], weight.shape[0]), LinearSaved(x, weight)
@@ -114,7 +118,7 @@ def linear_forward_fast(x: Float, weight: Matrix) -> tuple[Float, LinearSaved]:
         return y, LinearSaved(x, weight)
     if isinstance(weight, PackedArray) and x.dtype == np.float32:
         y = np.empty((len(rows_of_x), weight.shape[0]), np.float32)
-        if few:
+        if len(rows_of_x) <= _FEW_ROWS:
             matvec_packed(rows_of_x, weight, y)
         else:
             for tile in _tiles(weight):

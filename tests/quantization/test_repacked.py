@@ -5,7 +5,7 @@ import pytest
 from random_blocks import SCALES_AT, random_matrix
 
 from minillama.layers.linear import linear_forward, linear_forward_fast
-from minillama.quantization import repacked_k_rows, repacked_rows
+from minillama.quantization import repacked_rows
 from minillama.quantization.formats import FORMATS, GroupedArray, PackedArray, quantize
 from minillama.quantization.repacked import RepackedMatrix, aligned_bytes, repack, repacked_bytes
 from minillama.quantization.repacked_kernels import quantize_rows
@@ -70,11 +70,11 @@ def test_extreme_numbers_do_not_overflow(name, rng):
     np.testing.assert_allclose(repack(weight).multiply(x), expected, atol=1e-6 * 64 * 100 * 1e4)
 
 
-def test_threads_share_every_group(rng, monkeypatch):
-    weight, x = random_matrix("Q4_1", (1000, 256), rng), rng.normal(size=(6, 256)).astype(np.float32)
+@pytest.mark.parametrize("name", ["Q4_1", "Q6_K"])
+def test_threads_share_every_group(name, rng, monkeypatch):
+    weight, x = random_matrix(name, (1000, 256), rng), rng.normal(size=(30, 256)).astype(np.float32)
     shared = repack(weight).multiply(x)
-    monkeypatch.setattr(repacked_rows._multiply_fours, "from_size", 1 << 60)
-    monkeypatch.setattr(repacked_rows._multiply_each, "from_size", 1 << 60)
+    monkeypatch.setattr(repacked_rows._multiply_all, "from_size", 1 << 60)
     np.testing.assert_array_equal(repack(weight).multiply(x), shared)
 
 
@@ -166,14 +166,6 @@ def test_k_blocks_pass_on_what_is_not_finite(name, n, rng):
     y = repack(weight).multiply(x)
     assert np.isnan(y[-1]).all()
     assert np.isfinite(y[:-1]).all()
-
-
-def test_threads_share_the_groups_of_k_blocks(rng, monkeypatch):
-    weight, x = random_matrix("Q6_K", (1000, 512), rng), rng.normal(size=(6, 512)).astype(np.float32)
-    shared = repack(weight).multiply(x)
-    for function in (*repacked_k_rows._MULTIPLY_TILES.values(), repacked_k_rows._join_rows):
-        monkeypatch.setattr(function, "from_size", 1 << 60)
-    np.testing.assert_array_equal(repack(weight).multiply(x), shared)
 
 
 def test_no_format_is_left_out(rng):
