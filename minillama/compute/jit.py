@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba import get_num_threads, njit, prange, types
 from numba.core import cgutils
@@ -166,7 +167,8 @@ class Threaded:
         if not n_items:
             return
         if not _COMPILES:
-            self._function(0, n_items, *args)
+            with np.errstate(all="ignore"):  # compiled code does not warn either
+                self._function(0, n_items, *args)
             return
         n_threads = min(kernel_threads(), n_items) if size >= self.from_size else 1
         share = _share_address() if n_threads > 1 else 0

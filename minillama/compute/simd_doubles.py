@@ -117,6 +117,17 @@ def sum_of_doubles(typingctx, a):
     return types.float64(Doubles8), build
 
 
+@with_twin(lambda a, least: sum((a[i] >= least) << i for i in range(N_DOUBLES)))
+def bits_of_large(typingctx, a, least):
+    """A whole number whose bit i says whether element i is `least` or more."""
+
+    def build(context, builder, signature, args):
+        bits = builder.bitcast(builder.fcmp_ordered(">=", args[0], _splat(builder, args[1])), ir.IntType(N_DOUBLES))
+        return builder.zext(bits, ir.IntType(64))
+
+    return types.intp(Doubles8, types.float64), build
+
+
 # (exp(r) - 1 - r) / r ** 2 for |r| <= ln(2) / 2, by Chebyshev points, to 1e-16: the last coefficient first.
 _EXP_SERIES = (
     2.510038549551032e-08, 2.7620088445409746e-07, 2.7557268459997064e-06, 2.4801521295954376e-05,
@@ -131,7 +142,7 @@ _EXPONENT_BELOW = 1.5 * 2.0**52 + 1023
 def _exp_twin(a, largest, factor):
     with np.errstate(over="ignore", invalid="ignore"):
         x = (a - largest) * factor
-        return np.where(x < -708.0, 0.0, np.exp(np.minimum(x, 708.0)))
+        return np.where(x < -708.0, 0.0, np.exp(x))
 
 
 @with_twin(_exp_twin)
@@ -147,8 +158,8 @@ def exp_below(typingctx, a, largest, factor):
         )
         shift, scale = (_splat(builder, value) for value in args[1:])
         x = builder.fmul(builder.fsub(args[0], shift), scale)
-        small, large = builder.fcmp_ordered("<", x, _constant(-708.0)), builder.fcmp_ordered(">", x, _constant(708.0))
-        x = builder.select(small, _constant(-708.0), builder.select(large, _constant(708.0), x))
+        small = builder.fcmp_ordered("<", x, _constant(-708.0))
+        x = builder.select(small, _constant(-708.0), x)
         with_exponent = builder.call(fma, [x, _constant(1.4426950408889634), _constant(_EXPONENT_BELOW)])
         n = builder.fsub(with_exponent, _constant(_EXPONENT_BELOW))
         r = builder.call(fma, [n, _constant(-_LN2_HIGH), x])

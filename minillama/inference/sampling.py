@@ -30,8 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arguments import number, whole_number
+from .candidates import Filters
 from .logprobs import as_rows, inverse_of
-from .sampling_kernels import Drawn, Filters, sample_each
+from .sampling_kernels import Drawn, sample_each
 
 Logits = NDArray[Any]  # of floats
 

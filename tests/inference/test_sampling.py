@@ -150,6 +150,9 @@ def test_frequencies_are_the_distribution(sampler, settings, rng):
 @example(
     logits=[0.0, 6.2e-19], temperature=0.1, top_k=0, top_p=0.0, min_p=0.0, boundary="meta", seed=0
 )  # exponentials alike, logits not
+@example(
+    logits=[1.2e-38, 0.0], temperature=0.1, top_k=0, top_p=1.0, min_p=1.0, boundary="meta", seed=0
+)  # as probable as the most probable one, to the last bit
 def test_fast_draws_the_token_of_the_reference(logits, temperature, top_k, top_p, min_p, boundary, seed):
     options = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, boundary=boundary)
     array = np.array(logits, np.float32)
