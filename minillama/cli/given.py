@@ -5,7 +5,10 @@ Nothing here imports what reads the options: `generate` has a quicker way in (qu
 
 from __future__ import annotations
 
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +64,8 @@ def _checked(given: str) -> str:
 
 
 def chosen_sampling(temperature: float, top_k: int, top_p: float, min_p: float, repetition_penalty: float) -> Any:
-    from ..inference.sampling import Sampling
+    with _nothing_to_collect():
+        from ..inference.sampling import Sampling
 
     return Sampling(
         temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=repetition_penalty
@@ -69,18 +73,32 @@ def chosen_sampling(temperature: float, top_k: int, top_p: float, min_p: float, 
 
 
 def load_llm(model: str, tokenizer: Path | None, threads: int | None, ops: str, kv_cache: str) -> LLM:
-    from ..llm import load
-    from ..ops import NAMED_OPS
+    with _nothing_to_collect():
+        from ..llm import load
+        from ..ops import NAMED_OPS
 
-    with download_bar() as progress:
-        return load(
-            model,
-            tokenizer=tokenizer,
-            threads=threads,
-            ops=NAMED_OPS[ops],
-            kv_dtype=kv_cache,
-            progress=progress,
-        )
+        with download_bar() as progress:
+            return load(
+                model,
+                tokenizer=tokenizer,
+                threads=threads,
+                ops=NAMED_OPS[ops],
+                kv_dtype=kv_cache,
+                progress=progress,
+            )
+
+
+@contextmanager
+def _nothing_to_collect() -> Iterator[None]:
+    """Without Python's search for garbage: of what is imported and loaded all stays, and it would look often."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.freeze()  # later searches need not look at it either
+            gc.enable()
 
 
 def load_tokenizer_of(model: str, tokenizer: Path | None) -> Any:
