@@ -108,6 +108,8 @@ def linear_backward_into(dy: Float, saved: LinearSaved, dx: Float, dweight: Floa
     BLAS could add by itself, NumPy's `matmul` cannot: tile by tile the sum finds the product in the CPU's cache.
     """
     x, weight = saved
+    if not isinstance(weight, np.ndarray):
+        raise ValueError(f"a matrix stored as {type(weight).__name__} has no gradient: train plain float32 weights")
     rows_of_dy, rows_of_x = dy.reshape(-1, weight.shape[0]), x.reshape(-1, weight.shape[1])
     np.matmul(rows_of_dy, weight, out=dx.reshape(-1, weight.shape[1]))
     if not add:

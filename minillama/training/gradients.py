@@ -101,7 +101,7 @@ def _linear_backward_into(dy: Float, saved: Any, dx: Float, dweight: Float, ops:
 class _UsedOnce(list[Any]):
     """What the blocks saved: each lets go of its memory when the way back has passed it."""
 
-    def __reversed__(self) -> Iterator[Any]:  # type: ignore[override]
+    def __reversed__(self) -> Iterator[Any]:
         while self:
             yield self.pop()
 
