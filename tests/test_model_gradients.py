@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import weakref
 
+import numba
 import numpy as np
 import pytest
 from torch_llama import TorchLlama, largest_error
@@ -13,9 +15,10 @@ from torch_llama import TorchLlama, largest_error
 from minillama.config import ModelConfig
 from minillama.model import backbone_backward, backbone_forward, backward, forward
 from minillama.ops import FAST, REFERENCE
-from minillama.params import init_params
+from minillama.params import count_parameters, init_params
 from minillama.training.gradients import (
     IGNORED,
+    _chunks,
     add_sums,
     divided,
     gradients_of,
@@ -23,6 +26,7 @@ from minillama.training.gradients import (
     means,
     next_token_sums,
 )
+from minillama.training.memory import gradient_copies
 from minillama.training.objectives import NextToken, Rows
 from minillama.training.optimizer import add_gradients
 from minillama.training.workers import Workers
@@ -93,9 +97,93 @@ def test_chunks_of_the_head_are_the_head(rng, monkeypatch):
     params, tokens, targets = make(UNTIED_MQA, rng)
     expected = whole(params, UNTIED_MQA, tokens, targets, FAST)
     monkeypatch.setattr("minillama.training.gradients._CHUNK_SIZE", 50 * UNTIED_MQA.vocab_size)
+    monkeypatch.setattr("minillama.training.gradients._LEAST_ROWS", 1)
+    assert len(_chunks(tokens.size, UNTIED_MQA.vocab_size)) == 5
     loss, gradients = loss_and_gradients(params, UNTIED_MQA, tokens, targets)
     np.testing.assert_allclose(loss, expected[0], rtol=1e-12)
     assert largest_error(gradients, expected[1]) < 1e-12
+
+
+@pytest.mark.parametrize("config", [GQA, UNTIED_MQA], ids=["tied", "untied"])
+def test_chunks_added_in_place_are_the_whole_in_float32(config, rng, monkeypatch):
+    """Logits that become their gradient, sums into the head's gradient tile by tile, the embedding's on top."""
+    params, tokens, targets = make(config, rng, np.float32)
+    expected = whole(params, config, tokens, targets, REFERENCE)
+    monkeypatch.setattr("minillama.training.gradients._CHUNK_SIZE", 50 * config.vocab_size)
+    monkeypatch.setattr("minillama.training.gradients._LEAST_ROWS", 1)
+    monkeypatch.setattr("minillama.layers.linear._SUM_SIZE", 10 * config.dim)
+    loss, gradients = loss_and_gradients(params, config, tokens, targets)
+    np.testing.assert_allclose(loss, expected[0], rtol=1e-6)
+    assert largest_error(gradients, expected[1]) < 2e-5
+
+
+def test_chunks_of_a_large_vocabulary():
+    """Enough rows that the head is not read for each few of them, and never more than 128 MB of logits."""
+    assert [rows.stop - rows.start for rows in _chunks(2048, 2048)] == [1024, 1024]
+    assert [rows.stop - rows.start for rows in _chunks(610, 49_152)] == [610]
+    rows = _chunks(2048, 128_256)
+    assert (rows[0].start, rows[-1].stop) == (0, 2048)
+    assert all(4 * 128_256 * (part.stop - part.start) <= 128 << 20 for part in rows)
+
+
+def test_a_large_model_has_one_gradient(rng, monkeypatch):
+    """From a size on the threads share each product, not the batch: no gradient of a thread's own."""
+    params, tokens, targets = make(GQA, rng)
+    seen = []
+
+    def objective(model, batch, ops):
+        seen.append((len(batch.tokens), numba.get_num_threads()))
+        return NextToken(GQA)(model, batch, ops)
+
+    with Workers(2) as workers:
+        sums, shared = workers.gradients(objective, params, Rows(tokens, targets))
+        monkeypatch.setattr("minillama.training.memory._LARGEST_COPY", 4 * count_parameters(GQA) - 1)
+        before = numba.get_num_threads()
+        more, alone = workers.gradients(objective, params, Rows(tokens, targets))
+        assert numba.get_num_threads() == before
+    assert sorted(seen[:2]) == [(1, 1), (2, 1)]
+    assert seen[2:] == [(3, 2)]
+    assert (sums["count"], gradient_copies(params, 2)) == (more["count"], 1)
+    np.testing.assert_allclose(sums["loss"], more["loss"], rtol=1e-12)
+    assert largest_error(alone, shared) < 1e-12
+
+
+def test_a_single_sequence_has_all_threads(rng):
+    """A part that cannot be split is not left to one of the threads."""
+    params, tokens, targets = make(GQA, rng)
+    seen = []
+
+    def objective(model, batch, ops):
+        seen.append(numba.get_num_threads())
+        return NextToken(GQA)(model, batch, ops)
+
+    with Workers(2) as workers:
+        workers.gradients(objective, params, Rows(tokens[1:2], targets[1:2]))
+    assert seen == [2]
+
+
+def test_what_a_block_saved_is_freed_on_the_way_back(rng):
+    """While the first layer's gradients are made, the memory of the last layer's forward pass is gone."""
+    params, tokens, targets = make(GQA, rng)
+    saved, alive = [], []  # what swiglu saved in each layer; how many of them were there at each step back
+
+    class Remembered:  # an array cannot be watched, what holds it can
+        def __init__(self, arrays):
+            self.arrays = arrays
+
+    def forward_of_mine(gate, up):
+        y, arrays = FAST.swiglu_forward(gate, up)
+        kept = Remembered(arrays)
+        saved.append(weakref.ref(kept))
+        return y, kept
+
+    def backward_of_mine(dy, kept):
+        alive.append(sum(reference() is not None for reference in saved))
+        return FAST.swiglu_backward(dy, kept.arrays)
+
+    mine = FAST._replace(swiglu_forward=forward_of_mine, swiglu_backward=backward_of_mine)
+    loss_and_gradients(params, GQA, tokens, targets, ops=mine)
+    assert alive == [2, 1]
 
 
 def test_gradients_accumulate(rng):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from numbers import Integral
 from typing import Any
 
@@ -36,7 +37,26 @@ def one_blas_thread() -> AbstractContextManager[Any]:
     Where kernels do the large products, BLAS has only small ones left; a second thread of its own
     pool would wait busily on a core that the kernels need next.
     """
-    return _controller().limit(limits=1, user_api="blas")
+    return blas_threads(1)
+
+
+def blas_threads(n: int) -> AbstractContextManager[Any]:
+    """A context in which BLAS uses `n` threads."""
+    return _controller().limit(limits=n, user_api="blas")
+
+
+@contextmanager
+def all_threads(n: int) -> Iterator[None]:
+    """A context in which this thread of Python uses `n` threads, in Numba's kernels and in BLAS."""
+    import numba
+
+    before = numba.get_num_threads()
+    numba.set_num_threads(n)
+    try:
+        with blas_threads(n):
+            yield
+    finally:
+        numba.set_num_threads(before)
 
 
 def set_threads(n: int) -> None:

@@ -194,7 +194,8 @@ def attention_backward_fast(dy: Float, saved: AttentionSaved) -> tuple[Float, Fl
     float64 and widths that are not a multiple of 16 multiply tile by tile with BLAS.
     """
     q, k, v, positions, y, logsumexp = saved
-    dq, dk, dv = np.empty(q.shape, q.dtype), np.zeros(k.shape, k.dtype), np.zeros(v.shape, v.dtype)
+    dq, dk, dv = _heads_side_by_side(q), _heads_side_by_side(k), _heads_side_by_side(v)
+    dk[...], dv[...] = 0, 0
     dy, q, k, v = (_last_axis_contiguous(a) for a in (dy, q, k, v))
     single = q.dtype == k.dtype == v.dtype == dy.dtype == np.float32
     if single and q.shape[3] % 16 == 0:
@@ -202,6 +203,12 @@ def attention_backward_fast(dy: Float, saved: AttentionSaved) -> tuple[Float, Fl
     else:
         _backward_with_blas(dy, AttentionSaved(q, k, v, positions, y, logsumexp), dq, dk, dv)
     return dq, dk, dv
+
+
+def _heads_side_by_side(a: Float) -> Float:
+    """Room for a gradient shaped like `a` (B, H, T, h), in memory (B, T, H, h): a projection takes it as it lies."""
+    batch, n_heads, n_tokens, head_dim = a.shape
+    return np.empty((batch, n_tokens, n_heads, head_dim), a.dtype).swapaxes(1, 2)
 
 
 def _backward_with_blas(dy: Float, saved: AttentionSaved, dq: Float, dk: Float, dv: Float) -> None:

@@ -149,9 +149,13 @@ def embedding_forward_fast(tokens: Ints, weight: Weight) -> tuple[Float, Embeddi
 
 def embedding_backward_fast(dx: Float, saved: EmbeddingSaved) -> Float:
     """`embedding_backward`, compiled; float32 and float64 (NumPy does the others)."""
-    tokens, weight = saved
     if dx.dtype == np.float16:
         return embedding_backward(dx, saved)  # Numba on CPU has no float16
-    dweight = np.zeros(weight.shape, dx.dtype)
+    return embedding_backward_onto(dx, saved, np.zeros(saved.weight.shape, dx.dtype))
+
+
+def embedding_backward_onto(dx: Float, saved: EmbeddingSaved, dweight: Float) -> Float:
+    """`embedding_backward_fast`, added to `dweight` (V, D) in place: a tied head's gradient has the same rows."""
+    tokens, weight = saved
     _scatter_add(tokens.reshape(-1), np.ascontiguousarray(dx).reshape(-1, weight.shape[1]), dweight)
     return dweight

@@ -28,6 +28,8 @@ Matrix = Weight | RepackedMatrix
 
 # Numbers of an unpacked tile: a few megabytes, however large the matrix.
 _TILE_SIZE = 1 << 21
+# Numbers of a tile of a gradient that is added to what is there: less than the cache of a core.
+_SUM_SIZE = 1 << 18
 # Up to this many rows of x the packed kernel, or that of repacked floats, beats unpacking and BLAS.
 _FEW_ROWS = 4
 # Up to this many rows a repacked matrix of integers is never unpacked: a batch gives what each of its rows would.
@@ -46,8 +48,8 @@ def _check(x: Float, weight: Matrix) -> None:
         raise ValueError(f"x has rows of {x.shape[-1]}, the weight {weight.shape} takes rows of {weight.shape[1]}")
 
 
-def _tiles(weight: Matrix) -> list[slice]:
-    rows = max(1, _TILE_SIZE // weight.shape[1])
+def _tiles(weight: Matrix, size: int = _TILE_SIZE) -> list[slice]:
+    rows = max(1, size // weight.shape[1])
     return [slice(i, min(i + rows, weight.shape[0])) for i in range(0, weight.shape[0], rows)]
 
 
@@ -102,6 +104,23 @@ def linear_backward(dy: Float, saved: LinearSaved) -> tuple[Float, Float]:
 
 # The gradients are two products of BLAS and nothing else: there is nothing to compile.
 linear_backward_fast = linear_backward
+
+
+def linear_backward_into(dy: Float, saved: LinearSaved, dx: Float, dweight: Float, *, add: bool) -> None:
+    """`linear_backward` into arrays that are there: `dx` is overwritten, `dweight` too, or added to with `add`.
+
+    BLAS could add by itself, NumPy's `matmul` cannot: tile by tile the sum finds the product in the CPU's cache.
+    """
+    x, weight = saved
+    if not isinstance(weight, np.ndarray):
+        raise ValueError(f"a matrix stored as {type(weight).__name__} has no gradient: train plain float32 weights")
+    rows_of_dy, rows_of_x = dy.reshape(-1, weight.shape[0]), x.reshape(-1, weight.shape[1])
+    np.matmul(rows_of_dy, weight, out=dx.reshape(-1, weight.shape[1]))
+    if not add:
+        np.matmul(rows_of_dy.T, rows_of_x, out=dweight)
+        return
+    for rows in _tiles(weight, _SUM_SIZE):
+        dweight[rows] += rows_of_dy[:, rows].T @ rows_of_x
 
 
 def linear_forward_fast(x: Float, weight: Matrix) -> tuple[Float, LinearSaved]:

@@ -185,14 +185,21 @@ def rope_forward_fast(x: Float, cos: Float, sin: Float, positions: Ints) -> tupl
     """`rope_forward`, compiled."""
     _check(x, cos, positions)
     y = np.empty(x.shape, x.dtype)
-    rotate = _rotate
-    if x.dtype == cos.dtype == np.float32 and x.shape[3] % 16 == 0 and x.strides[3] == x.itemsize:
-        rotate = _rotate_in_vectors
-        cos, sin = np.ascontiguousarray(cos), np.ascontiguousarray(sin)
-    rotate(x.shape[0] * x.shape[1], x, cos, sin, positions, y, size=x.size)
+    _rotate_into(y, x, cos, sin, positions)
     return y, RoPESaved(cos, sin, positions)
 
 
+def _rotate_into(y: Float, x: Float, cos: Float, sin: Float, positions: Ints) -> None:
+    rotate = _rotate
+    if x.dtype == cos.dtype == np.float32 and x.shape[3] % 16 == 0 and x.strides[3] == y.strides[3] == x.itemsize:
+        rotate = _rotate_in_vectors
+        cos, sin = np.ascontiguousarray(cos), np.ascontiguousarray(sin)
+    rotate(x.shape[0] * x.shape[1], x, cos, sin, positions, y, size=x.size)
+
+
 def rope_backward_fast(dy: Float, saved: RoPESaved) -> Float:
-    """`rope_backward`, compiled."""
-    return rope_forward_fast(dy, saved.cos, -saved.sin, saved.positions)[0]
+    """`rope_backward`, compiled. The result lies in memory as `dy` does, for attention a token's heads side by side."""
+    _check(dy, saved.cos, saved.positions)
+    dx = np.empty_like(dy)
+    _rotate_into(dx, dy, saved.cos, -saved.sin, saved.positions)
+    return dx

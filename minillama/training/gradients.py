@@ -15,16 +15,19 @@ over threads (workers.py) and machines, and are divided once, by the sum called 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from ..compute.array_types import Float, Ints
 from ..config import ModelConfig
-from ..layers.cross_entropy import IGNORED
-from ..layers.embedding import as_tokens
-from ..model import backbone_backward, backbone_forward, output_head, with_head_gradient
-from ..ops import FAST, Ops
+from ..layers.cross_entropy import IGNORED, cross_entropy_in_place
+from ..layers.embedding import as_tokens, embedding_backward_onto
+from ..layers.linear import linear_backward_into
+from ..model import backbone_backward, backbone_forward, output_head
+from ..ops import FAST, Gradient, Ops
 from ..params import Params
 from ..trees import Tree, map_tree
 
@@ -36,6 +39,9 @@ OfRows = Callable[[Float, slice], tuple[Sums, Float]]
 
 # Logits that exist at a time: some megabytes, which the caches of a CPU hold.
 _CHUNK_SIZE = 1 << 21
+# With a large vocabulary that is a few rows, and for each chunk the whole head and its gradient come from memory
+# once more: rather so many rows, as long as their logits take no more than 128 MB.
+_LEAST_ROWS, _LARGEST_SIZE = 640, 1 << 25
 
 
 def add_sums(total: Sums, more: Sums) -> Sums:
@@ -55,8 +61,11 @@ def means(sums: Sums) -> Sums:
 
 
 def _chunks(n_rows: int, vocab_size: int) -> list[slice]:
-    size = max(1, _CHUNK_SIZE // vocab_size)
-    return [slice(first, min(first + size, n_rows)) for first in range(0, n_rows, size)]
+    """As few chunks as the sizes above allow, of about the same size."""
+    most = max(1, _CHUNK_SIZE // vocab_size, min(_LEAST_ROWS, _LARGEST_SIZE // vocab_size))
+    n = max(1, -(-n_rows // most))
+    bounds = [i * n_rows // n for i in range(n + 1)]
+    return [slice(first, last) for first, last in pairwise(bounds)]
 
 
 def head_gradients(h: Float, head: Float, of_rows: OfRows, ops: Ops = FAST) -> tuple[Sums, Float, Float]:
@@ -70,14 +79,31 @@ def head_gradients(h: Float, head: Float, of_rows: OfRows, ops: Ops = FAST) -> t
     dhead : ndarray of shape (V, D)
     """
     rows_of_h, total = h.reshape(-1, h.shape[-1]), Sums()
-    dh, dhead = np.empty(rows_of_h.shape, h.dtype), np.zeros(head.shape, head.dtype)
+    dh, dhead = np.empty(rows_of_h.shape, h.dtype), np.empty(head.shape, head.dtype)
     for rows in _chunks(len(rows_of_h), len(head)):
         logits, saved = ops.linear_forward(rows_of_h[rows], head)
         sums, dlogits = of_rows(logits, rows)
-        dh[rows], more = ops.linear_backward(dlogits, saved)
-        dhead += more
+        del logits  # where of_rows needs no second array of that size, there is none
+        _linear_backward_into(dlogits, saved, dh[rows], dhead, ops, add=rows.start > 0)
         add_sums(total, sums)
     return total, dh.reshape(h.shape), dhead
+
+
+def _linear_backward_into(dy: Float, saved: Any, dx: Float, dweight: Float, ops: Ops, *, add: bool) -> None:
+    """`linear_backward_into`, or what a function in its place returns, copied."""
+    if ops.linear_forward is FAST.linear_forward and ops.linear_backward is FAST.linear_backward:
+        linear_backward_into(dy, saved, dx, dweight, add=add)
+        return
+    dx[...], more = ops.linear_backward(dy, saved)
+    np.add(dweight, more, out=dweight) if add else np.copyto(dweight, more)
+
+
+class _UsedOnce(list[Any]):
+    """What the blocks saved: each lets go of its memory when the way back has passed it."""
+
+    def __reversed__(self) -> Iterator[Any]:
+        while self:
+            yield self.pop()
 
 
 def sums_and_gradients(
@@ -85,8 +111,18 @@ def sums_and_gradients(
 ) -> tuple[Sums, Params]:
     """Sums over the logits of `tokens`, and the gradient of the summed loss by every parameter."""
     h, saved = backbone_forward(params, config, tokens, ops, recompute=recompute)
+    saved = saved._replace(blocks=_UsedOnce(saved.blocks))
     sums, dh, dhead = head_gradients(h, output_head(params), of_rows, ops)
-    return sums, with_head_gradient(backbone_backward(dh, saved, ops), dhead, params.output is None)
+    if params.output is None:
+        return sums, backbone_backward(dh, saved, ops._replace(embedding_backward=_onto(dhead, ops)))
+    return sums, backbone_backward(dh, saved, ops)._replace(output=dhead)
+
+
+def _onto(dhead: Float, ops: Ops) -> Gradient:
+    """The embedding's gradient added to that of the head, which is the same table, in place."""
+    if ops.embedding_forward is FAST.embedding_forward and ops.embedding_backward is FAST.embedding_backward:
+        return lambda dx, saved: embedding_backward_onto(dx, saved, dhead)
+    return lambda dx, saved: np.add(dhead, ops.embedding_backward(dx, saved), out=dhead)
 
 
 def gradients_of(
@@ -114,11 +150,19 @@ def gradients_of(
 # --- the next token ----------------------------------------------------------------------
 
 
+# Whose work `cross_entropy_in_place` does, or who might keep the logits that it overwrites.
+_IN_PLACE = ("linear_forward", "linear_backward", "cross_entropy_forward", "cross_entropy_backward")
+
+
 def next_token_rows(targets: Ints, ops: Ops = FAST) -> OfRows:
     """Cross-entropy of `targets` (B, T), summed; IGNORED where nothing is to be learned: padding, prompts."""
     flat = np.ascontiguousarray(targets).reshape(-1)
+    untouched = all(getattr(ops, name) is getattr(FAST, name) for name in _IN_PLACE)
 
     def of_rows(logits: Float, rows: slice) -> tuple[Sums, Float]:
+        if untouched:
+            loss = cross_entropy_in_place(logits, flat[rows])
+            return {"loss": loss, "count": _counted(flat[rows])}, logits
         loss, saved = ops.cross_entropy_forward(logits, flat[rows], 1)
         return {"loss": loss, "count": _counted(flat[rows])}, ops.cross_entropy_backward(1.0, saved)
 

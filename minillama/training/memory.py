@@ -22,6 +22,19 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # <malloc.h>
 _LARGEST = 32 << 20  # the largest threshold that glibc takes
 
 
+# Bytes of a gradient that a second thread may have of its own: those of 33 million parameters.
+_LARGEST_COPY = 1 << 27
+
+
+def gradient_copies(model: Tree, threads: int) -> int:
+    """How many gradients of `model` exist at a time when `threads` share a batch: one each, of a large model one."""
+    return 1 if _FLOAT * _n_parameters(model) > _LARGEST_COPY else threads
+
+
+def _n_parameters(model: Tree) -> int:
+    return sum(leaf.size for _, leaf in named_leaves(model))
+
+
 @functools.cache
 def keep_freed_memory() -> bool:
     """Once in a process; whether the C library is one that can be asked."""
@@ -37,15 +50,18 @@ def keep_freed_memory() -> bool:
 
 def check_memory(model: Tree, threads: int) -> None:
     """Raise RunError, before anything is made, for a model that this machine's memory cannot hold."""
-    memory = physical_memory()
-    n_parameters = sum(leaf.size for _, leaf in named_leaves(model))
-    needed = n_parameters * _FLOAT * (3 + threads)  # parameters, two moments, gradients of each thread
+    memory, n_parameters, copies = physical_memory(), _n_parameters(model), gradient_copies(model, threads)
+    needed = n_parameters * _FLOAT * (3 + copies)  # parameters, two moments, gradients
     if memory is not None and needed > memory:
         raise RunError(
-            f"{n_parameters:,} parameters with their moments and the gradients of {threads} threads take "
-            f"{needed / 1e9:,.1f} GB before any activation; this machine has {memory / 1e9:,.1f} GB: "
-            "take a smaller model, or fewer threads"
+            f"{n_parameters:,} parameters with their moments and {_gradients(copies)} take {needed / 1e9:,.1f} GB "
+            f"before any activation; this machine has {memory / 1e9:,.1f} GB: take a smaller model"
+            f"{', or fewer threads' if copies > 1 else ''}"
         )
+
+
+def _gradients(copies: int) -> str:
+    return f"the gradients of {copies} threads" if copies > 1 else "gradients"
 
 
 def physical_memory() -> int | None:

@@ -55,11 +55,14 @@ _CHUNK = 1 << 15  # numbers that a thread takes at a time
 _THREADED_SIZE = 1 << 16  # numbers from which a second thread pays
 
 
+# A chunk is cut out before the loop: an index that could be negative, counted from the end, keeps LLVM from vectors.
+
+
 @helper
-def _adamw_range(p, g, m, v, start, stop, beta1, beta2, step_size, eps, root, decay):
+def _adamw_chunk(p, g, m, v, scale, beta1, beta2, step_size, eps, root, decay):
     one = p.dtype.type(1)
-    for i in range(start, stop):
-        gradient = g[i]
+    for i in range(p.size):
+        gradient = g[i] * scale
         m[i] = beta1 * m[i] + (one - beta1) * gradient
         v[i] = beta2 * v[i] + (one - beta2) * gradient * gradient
         p[i] = p[i] * decay - step_size * m[i] / (np.sqrt(v[i]) * root + eps)
@@ -68,27 +71,35 @@ def _adamw_range(p, g, m, v, start, stop, beta1, beta2, step_size, eps, root, de
 @threaded(from_size=_THREADED_SIZE)
 def _adamw(first, last, p, g, m, v, scale, beta1, beta2, step_size, eps, root, decay):
     for c in range(first, last):
-        start, stop = c * _CHUNK, min((c + 1) * _CHUNK, p.size)
-        if scale != 1:
-            for i in range(start, stop):
-                g[i] *= scale
-        _adamw_range(p, g, m, v, start, stop, beta1, beta2, step_size, eps, root, decay)
+        part = slice(c * _CHUNK, min((c + 1) * _CHUNK, p.size))
+        _adamw_chunk(p[part], g[part], m[part], v[part], scale, beta1, beta2, step_size, eps, root, decay)
+
+
+@helper
+def _squares_of(g):
+    total = 0.0
+    for i in range(g.size):
+        total += np.float64(g[i]) * np.float64(g[i])
+    return total
 
 
 @threaded(from_size=_THREADED_SIZE)
 def _squares(first, last, g, sums):  # chunks do not depend on the threads, nor does their sum
     for c in range(first, last):
-        total = 0.0
-        for i in range(c * _CHUNK, min((c + 1) * _CHUNK, g.size)):
-            total += np.float64(g[i]) * np.float64(g[i])
-        sums[c] = total
+        sums[c] = _squares_of(g[c * _CHUNK : min((c + 1) * _CHUNK, g.size)])
+
+
+@helper
+def _add_chunk(a, b):
+    for i in range(a.size):
+        a[i] += b[i]
 
 
 @threaded(from_size=_THREADED_SIZE)
 def _add(first, last, a, b):
     for c in range(first, last):
-        for i in range(c * _CHUNK, min((c + 1) * _CHUNK, a.size)):
-            a[i] += b[i]
+        part = slice(c * _CHUNK, min((c + 1) * _CHUNK, a.size))
+        _add_chunk(a[part], b[part])
 
 
 def _n_chunks(size: int) -> int:
@@ -173,10 +184,9 @@ class AdamW:
         ----------
         gradients : tree
             Like the parameters; None where one is not to be trained: it and its moments stay as they are.
-            Multiplied by `scale` in place.
         learning_rate : float
         scale : float
-            From `clip_scale`; divided by the count where the gradients are sums.
+            What the gradients are multiplied by, from `clip_scale`; divided by the count where the gradients are sums.
 
         Raises
         ------

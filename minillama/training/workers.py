@@ -3,6 +3,10 @@
 Each thread takes its share of the batch through the whole model, forward and backward, and the sums
 and gradients are added at the end. No thread waits for another inside a step, and what a sequence
 needs stays in the cache of one core.
+
+The price is a gradient of the size of the model for every thread. Of a large model (memory.py), and
+where a batch has no second part to give away, the threads share every product and every kernel
+instead: one gradient, for a few waits in each layer.
 """
 
 from __future__ import annotations
@@ -12,11 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
-from ..compute.threads import most_threads, one_blas_thread
+from ..compute.threads import all_threads, most_threads, one_blas_thread
 from ..ops import FAST, Ops
 from ..trees import Tree
 from .gradients import Sums, add_sums
-from .memory import keep_freed_memory
+from .memory import gradient_copies, keep_freed_memory
 from .objectives import Batch, Objective
 from .optimizer import add_gradients
 
@@ -55,7 +59,7 @@ class Workers:
     def gradients(
         self, objective: Objective, model: Tree, batch: Batch, *, n_micro: int = 1, ops: Ops = FAST
     ) -> tuple[Sums, Tree]:
-        """Sums and gradients of the whole batch, every thread with its share of it.
+        """Sums and gradients of the whole batch, every thread with its share of it, or of the work on it.
 
         Parameters
         ----------
@@ -76,7 +80,11 @@ class Workers:
         def work(share: Batch) -> tuple[Sums, Tree]:
             return _added(objective(model, part, ops) for part in share.split(n_micro))
 
-        return _added(self._map(work, batch.split(self.n_threads)))
+        parts = batch.split(gradient_copies(model, self.n_threads))
+        if len(parts) == 1 and self._pool is not None:
+            with all_threads(self.n_threads):
+                return work(parts[0])
+        return _added(self._map(work, parts))
 
     def sums(self, measure: Callable[[Any], Sums], batches: Iterable[Any]) -> Sums:
         """What `measure` finds in all batches together, each batch by one of the threads."""

@@ -11,6 +11,7 @@ from minillama.layers.cross_entropy import (
     cross_entropy_backward_fast,
     cross_entropy_forward,
     cross_entropy_forward_fast,
+    cross_entropy_in_place,
 )
 
 SHAPES = [(1, 3), (2, 5, 17), (4, 9, 512), (70, 301)]
@@ -70,6 +71,23 @@ def test_large_logits_do_not_overflow(pair):
     loss, saved = forward(logits, np.array([1]))
     assert loss == 1e4
     np.testing.assert_allclose(backward(1.0, saved)[0, :3], [1, -1, 0])
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-14), (np.float32, 2e-6)])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_in_place_is_both_directions(shape, dtype, tolerance, rng):
+    logits, targets = make(shape, rng, dtype)
+    logits.reshape(-1, shape[-1])[0] *= 50  # exp would overflow
+    expected, saved = cross_entropy_forward(logits, targets, 1)
+    gradient = cross_entropy_backward(1.0, saved)
+    views = np.empty((*shape[:-1], shape[-1] + 3), dtype)
+    views[..., 3:] = logits
+    for given in (logits, views[..., 3:]):  # the second is not contiguous
+        loss = cross_entropy_in_place(given, targets)
+        np.testing.assert_allclose(loss, expected, rtol=tolerance)
+        np.testing.assert_allclose(given, gradient, atol=tolerance)
+    with pytest.raises(ValueError, match="targets must be"):
+        cross_entropy_in_place(given, np.full(shape[:-1], shape[-1]))
 
 
 @pytest.mark.parametrize(

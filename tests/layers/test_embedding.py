@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from minillama.layers.embedding import embedding_forward, embedding_forward_fast
+from minillama.layers.embedding import (
+    embedding_backward,
+    embedding_backward_onto,
+    embedding_forward,
+    embedding_forward_fast,
+)
 from minillama.quantization.formats import quantize
 
 
@@ -40,3 +45,14 @@ def test_ids_outside_the_table_are_refused(forward, wrong, n):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_dtype_of_the_table(forward, dtype):
     assert forward(np.zeros(70, np.int64), np.zeros((3, 4), dtype))[0].dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_gradient_onto_another(dtype, rng):
+    """A tied head's gradient is there already; tokens that occur twice add twice."""
+    tokens, before = rng.integers(0, 5, (3, 40)), rng.normal(size=(11, 6)).astype(dtype)
+    dx, (_, saved) = rng.normal(size=(3, 40, 6)).astype(dtype), embedding_forward(tokens, before)
+    expected = before + embedding_backward(dx, saved)
+    found = embedding_backward_onto(dx, saved, before)
+    assert found is before
+    np.testing.assert_allclose(found, expected, atol=1e-4 if dtype == np.float32 else 1e-12)

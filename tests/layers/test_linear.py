@@ -5,7 +5,8 @@ import pytest
 import torch
 from random_blocks import random_matrix
 
-from minillama.layers.linear import linear_forward, linear_forward_fast
+from minillama.layers import linear
+from minillama.layers.linear import linear_backward, linear_backward_into, linear_forward, linear_forward_fast
 from minillama.quantization.formats import FORMATS, GroupedArray, PackedArray
 
 
@@ -68,3 +69,18 @@ def test_unaligned_bytes(forward, rng):
 def test_widths_must_agree(forward):
     with pytest.raises(ValueError, match="rows of 4, the weight"):
         forward(np.ones((2, 4)), np.ones((3, 5)))
+
+
+def test_gradients_into_given_arrays(rng, monkeypatch):
+    """Written over what is there, or added to it, in tiles that do not divide the rows."""
+    monkeypatch.setattr(linear, "_SUM_SIZE", 3 * 8)
+    _, saved = linear_forward(rng.normal(size=(2, 5, 8)), rng.normal(size=(10, 8)))
+    dy = rng.normal(size=(2, 5, 10))
+    expected_dx, expected = linear_backward(dy, saved)
+    dx, dweight = np.full((2, 5, 8), np.nan), np.full((10, 8), np.nan)
+    linear_backward_into(dy, saved, dx, dweight, add=False)
+    np.testing.assert_allclose(dx, expected_dx, atol=1e-14)
+    np.testing.assert_allclose(dweight, expected, atol=1e-14)
+    linear_backward_into(2 * dy, saved, dx, dweight, add=True)
+    np.testing.assert_allclose(dx, 2 * expected_dx, atol=1e-14)
+    np.testing.assert_allclose(dweight, 3 * expected, atol=1e-13)

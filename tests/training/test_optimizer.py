@@ -110,6 +110,14 @@ def test_fifty_steps_of_training_are_pytorchs(rng):
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+def test_gradients_are_read_only_to_an_update(rng):
+    params = init_params(CONFIG, rng)
+    gradients = random_tree(rng, params)
+    before = map_tree(np.copy, gradients)
+    AdamW(params).update(gradients, 3e-3, 0.3)
+    assert largest_error(gradients, before) == 0
+
+
 def test_only_matrices_decay(rng):
     params = init_params(CONFIG, rng)
     before = map_tree(np.copy, params)
