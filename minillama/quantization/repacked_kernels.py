@@ -117,7 +117,9 @@ def quantize_rows(x: NDArray[np.float32]) -> Planes:
     planes = Planes(
         np.empty((n_rows, n_columns), np.int8),
         np.empty((n_rows, n_columns), np.int8),
-        *(np.empty((n_rows, n_columns // 32), np.float32) for _ in range(3)),
+        np.empty((n_rows, n_columns // 32), np.float32),
+        np.empty((n_rows, n_columns // 32), np.float32),
+        np.empty((n_rows, n_columns // 32), np.float32),
         np.empty((n_rows, n_columns if USES_WORDS else 0), np.int16),
     )
     _quantize(n_rows, x, *planes, size=x.size)
@@ -324,5 +326,5 @@ def multiply_rows(
         rows = (a[:fours] for a in (x, *planes[:4], y))
         _FOURS[layout.kind](layout.n_groups, data, numbers, *rows, size=size)
     if fours < len(x):
-        rows = (a[fours:] for a in (x, *planes, y))
-        _multiply_each(layout.n_groups, data, numbers, *rows, address_of_kind(layout.kind), size=size)
+        rest = (a[fours:] for a in (x, *planes, y))
+        _multiply_each(layout.n_groups, data, numbers, *rest, address_of_kind(layout.kind), size=size)
