@@ -5,7 +5,7 @@ and their sums in groups of four at once. What it becomes depends on the CPU (`D
 
     avx512vnni   vpdpbusd on 16 sums                     Intel since Ice Lake, AMD since Zen 4
     avxvnni      vpdpbusd on 8 sums, twice               Intel laptops since Alder Lake
-    avx2         bytes widened to 16 bits, vpmaddwd      x86 since 2013
+    avx2         bytes widened to 16 bits, vpmaddwd      x86 since 2013 (simd_words.py has what is faster where it fits)
     i8mm         usdot on 4 sums, four times             Arm: Apple since M2, Neoverse since V1
     dotprod      sdot likewise, of weights less 128      Arm: Apple M1, Raspberry Pi 5
     portable     shifts, products and sums               everything else
