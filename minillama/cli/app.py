@@ -11,7 +11,7 @@ import sys
 
 from .output import fail, note_warnings, write
 from .quick import plain_request
-from .streams import OutputError, prepare_streams
+from .streams import OutputError, end_stderr, prepare_streams
 
 
 def main() -> None:
@@ -23,6 +23,7 @@ def main() -> None:
         write("")  # what a library has left for the end of the process
     except OutputError as error:
         code = fail(str(error))
+    end_stderr()
     sys.exit(code)
 
 

@@ -119,8 +119,17 @@ def send(text: str) -> None:
         raise OutputError(f"the output cannot be written: {error.strerror}") from error
 
 
+def end_stderr() -> None:
+    """What stderr still holds goes out, or nowhere: a full disk under the notices spoils no answer."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:
+        _drop(sys.stderr)
+
+
 def _drop(stream: Any) -> None:
-    """Python flushes stdout once more at its end, and would complain there."""
+    """Python flushes a stream once more at its end, and would complain there."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 

@@ -68,8 +68,9 @@ def test_a_full_stdout_is_one_sentence(command):
 
 @posix
 @needs_full_disk
-def test_a_full_stderr_spoils_no_answer():
-    assert shell(f"$M {GENERATE} 2>/dev/full")[:2] == (0, b" a time\n")
+@pytest.mark.parametrize("unbuffered", ["1", ""])
+def test_a_full_stderr_spoils_no_answer(unbuffered):
+    assert shell(f"$M {GENERATE} 2>/dev/full", PYTHONUNBUFFERED=unbuffered)[:2] == (0, b" a time\n")
     assert shell(f"$M {TOKENIZE} --model nothing 2>/dev/full")[:2] == (1, b"")
     assert shell("$M info nonsuch >/dev/full 2>&1")[0] == 1
 

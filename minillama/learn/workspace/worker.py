@@ -118,6 +118,7 @@ def main() -> None:
         request = json.loads(line)
         progress: Callable[[str], Any] = lambda case: say({"case": case})  # noqa: E731
         report = check_file(request["exercise"], Path(request["path"]), request["dims"], progress, loaded)
+        sys.stdout.flush()  # what the function has printed belongs to this report
         say({"report": report.to_dict()})
     answers.flush()
     os._exit(0)  # threads that the learner's code has started do not matter
