@@ -140,7 +140,7 @@ class RowsDecoder:
         _decode_rows(
             n_threads, *model_arrays(m), self._products, address_of_range(like.dtype), m.quantized,
             c.sliding_window or NO_WINDOW, where, positions, like, *rope,
-            np.float32(c.norm_eps), c.n_kv_heads, c.hidden_dim, alone, *self._shared, *self._private, board,
+            np.float32(c.norm_eps), c.n_kv_heads, c.hidden_dim, alone, *self._shared.of_rows(n), *self._private, board,
             size=n * m.data.size,
         )  # fmt: skip
         return self._shared.logits[:n, : c.vocab_size]
@@ -162,6 +162,11 @@ class _Shared(NamedTuple):
     d: Float32  # flat: (B, C / 32)
     totals: Float32  # (2, …) sums of whole blocks, and of their halves
     words: NDArray[np.int16]  # flat: (B, C), where the CPU multiplies words
+
+    def of_rows(self, n: int) -> _Shared:
+        """The first n rows: products are made for as many as there are rows to fill."""
+        by_row = "x", "qkv", "sums", "weights", "gate_up", "products", "logits"
+        return self._replace(**{name: getattr(self, name)[:n] for name in by_row})
 
 
 class _Rows(NamedTuple):
