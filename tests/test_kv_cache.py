@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minillama.config import ModelConfig
-from minillama.kv_cache import ContextFullError, KVCache
+from minillama.kv_cache import CacheOverflowError, ContextFullError, KVCache
 
 
 @pytest.fixture
@@ -115,3 +115,19 @@ def test_kernels_get_contiguous_memory_whatever_was_done_to_the_rows(config):
     assert k.flags.c_contiguous
     assert v.flags.c_contiguous
     np.testing.assert_array_equal(k[:, first].view(np.float16), expected)
+
+
+def test_numbers_beyond_half_precision_are_refused(config):
+    """They would become infinite without a word."""
+    cache, k = KVCache(config, 1, dtype=np.float16), np.ones((1, 2, 1, 2), np.float32)
+    cache.reserve(1)
+    for bad in (65600, -1e6):
+        huge = k.copy()
+        huge[0, 1, 0, 1] = bad
+        for pair in ((huge, k), (k, huge)):
+            with pytest.raises(CacheOverflowError, match="--kv-cache float32"):
+                cache.write(0, *pair, np.zeros((1, 1), np.int64))
+    assert np.isfinite(cache.k).all()
+    KVCache(config, 1).write(0, huge, huge, np.zeros((1, 1), np.int64))
+    cache.write(0, 65504 * k, -65504 * k, np.zeros((1, 1), np.int64))
+    assert np.isfinite(cache.v).all()

@@ -25,9 +25,9 @@ from ..compute.simd import load_floats, multiply_add, splat_float, store_floats,
 from ..compute.team import claim, finish, new_board
 from ..compute.threads import most_threads
 from ..config import ModelConfig
-from ..kv_cache import KVCache
+from ..kv_cache import KVCache, check_range
 from ..layers.attention import NO_WINDOW
-from ..layers.attention_kernels.few import address_of_range, attend_range_at, scratch_size
+from ..layers.attention_kernels.few import address_of_range, attend_range_at, largest_bits, scratch_size
 from ..layers.rmsnorm import normalise_row
 from ..layers.rope import rotate_row
 from ..layers.swiglu import gate_range_float32
@@ -66,6 +66,7 @@ class Decoder:
             np.empty((2, n_threads, c.n_heads), np.float32),
             np.empty(ROWS * groups[1], np.float32),
             np.empty(round_up(c.vocab_size, ROWS), np.float32),
+            np.zeros(c.n_kv_heads, np.int32),
         )
         self._private = _Private(
             np.empty((n_threads, widest), np.float32),
@@ -85,6 +86,11 @@ class Decoder:
         """Run one token, whose id is in range, at a position for which the cache of one sequence has room.
 
         The keys and values are written. Returns fresh logits (vocab_size,).
+
+        Raises
+        ------
+        CacheOverflowError
+            When a key or value is larger than the cache holds.
         """
         c, m = self.config, self.model
         n_threads = kernel_threads() if m.data.size >= _THREADED_BYTES else 1
@@ -92,6 +98,7 @@ class Decoder:
         if board is None:
             board = self._boards[n_threads] = new_board(_PHASES * c.n_layers + 1, n_threads)
         board[:] = 0
+        self._shared.peaks[:] = 0
         stored = cache.stored()
         table = m.params.token_embedding
         if isinstance(table, np.ndarray):
@@ -103,6 +110,7 @@ class Decoder:
             address_of_range(stored[0].dtype), m.quantized, c.sliding_window or NO_WINDOW, *stored, *rope, position,
             np.float32(c.norm_eps), c.hidden_dim, *self._shared, *self._private, board, size=m.data.size,
         )  # fmt: skip
+        check_range(float(self._shared.peaks.view(np.float32).max()), cache.k.dtype)
         return self._shared.logits[: c.vocab_size].copy()
 
 
@@ -115,6 +123,7 @@ class _Shared(NamedTuple):
     weights: Float32  # (2, n_splits, H) largest score and total of each
     gate_up: Float32  # both projections of the feed-forward layer
     logits: Float32  # (vocab_size,)
+    peaks: NDArray[np.int32]  # (K,) largest key or value of each head, as bits
 
 
 class _Model(NamedTuple):
@@ -254,6 +263,8 @@ def _attend(model, norms, shared, k, v, n_splits, chunk, place, heads, scratch):
         for j in range(head_dim):
             store_number(k[h, position], j, heads[group, j])
             store_number(v[h, position], j, qkv[v_at + j])
+        for numbers in (heads[group], qkv[v_at : v_at + head_dim]):
+            shared.peaks[h] = max(shared.peaks[h], largest_bits(numbers))
     start = max(0, position + 1 - model.window)
     n_keys = position + 1 - start
     first, last = start + split * n_keys // n_splits, start + (split + 1) * n_keys // n_splits
@@ -340,11 +351,11 @@ def _walk(own, model, k_cache, v_cache, row, place, hidden_dim, shared, mine, bo
 def _decode(
     first, last, data, layouts, head, norms, biases, head_norms, products, attend, quantized, window,
     k_cache, v_cache, row, cos, sin, position, eps, hidden_dim,
-    x, qkv, sums, weights, gate_up, logits, activations, high, low, d, totals, scratch, heads, board,
+    x, qkv, sums, weights, gate_up, logits, peaks, activations, high, low, d, totals, scratch, heads, board,
 ):  # fmt: skip
     """Flat at the border: arrays cross it faster one by one than inside of tuples."""
     model = _Model(data, layouts, head, norms, biases, head_norms, products, attend, quantized, window)
-    shared, place = _Shared(x, qkv, sums, weights, gate_up, logits), _Place(position, cos, sin, eps)
+    shared, place = _Shared(x, qkv, sums, weights, gate_up, logits, peaks), _Place(position, cos, sin, eps)
     for own in range(first, last):
         mine = _Private(activations[own], high[own], low[own], d[own], totals[own], scratch[own], heads[own])
         _walk(own, model, k_cache, v_cache, row, place, hidden_dim, shared, mine, board)

@@ -1,8 +1,8 @@
 """Numba kernels of causal attention; the mathematics is in attention.py.
 
-`attend_range` is for decoding: the query heads of one token that share a key head, and many keys. It
-goes over keys and values once with the *online softmax* (Milakov & Gimelshein 2018, arXiv:1805.02867): the running sum is
-rescaled whenever a larger score turns up,
+`attend_range` is for decoding: the query heads of one token that share a key head, and many keys. It goes
+over keys and values once with the *online softmax* (Milakov & Gimelshein 2018, arXiv:1805.02867): the
+running sum is rescaled whenever a larger score turns up,
 
     m' = max(m, score),  total' = total * exp(m - m') + exp(score - m'),  acc likewise,
 
@@ -46,6 +46,15 @@ def _prefetch_row(rows, row):
     head_dim = rows.shape[1]
     for i in range(0, head_dim, 64 // rows.itemsize):
         prefetch(rows, row * head_dim + i)
+
+
+@helper
+def largest_bits(numbers):
+    """The bits of the largest |number| of some float32, which are in the order of the numbers: quick to compare."""
+    bits, most = numbers.view(np.int32), np.int32(0)
+    for j in range(bits.size):
+        most = max(most, bits[j] & np.int32(0x7FFFFFFF))
+    return most
 
 
 @helper
@@ -166,9 +175,7 @@ def _attend_any_width(q, k_shared, v_shared, n_shared, k, v, first_key, last_key
         at = first % KEYS
         n = min(KEYS - at, last_key - first)
         if first < n_shared:
-            _attend_wide_block(
-                wide_q, k_shared, v_shared, first, at, n, scale, wide_y, largest, total, scratch, blocks
-            )
+            _attend_wide_block(wide_q, k_shared, v_shared, first, at, n, scale, wide_y, largest, total, scratch, blocks)
         else:
             _attend_wide_block(wide_q, k, v, first - n_shared, at, n, scale, wide_y, largest, total, scratch, blocks)
         first += n

@@ -68,7 +68,9 @@ def _all(builder: Any, scalar: Any) -> Any:
     return builder.shuffle_vector(first, undefined, zeros)
 
 
-def _loop(builder: Any, start: Any, stop: Any, step: int, values: list[Any], body: Callable[..., list[Any]]) -> list[Any]:
+def _loop(
+    builder: Any, start: Any, stop: Any, step: int, values: list[Any], body: Callable[..., list[Any]]
+) -> list[Any]:
     """Write `for i in range(start, stop, step): values = body(i, values)`; what the values are in the end."""
     before = builder.block
     test, inside, after = (builder.append_basic_block(name) for name in ("test", "inside", "after"))
@@ -158,7 +160,9 @@ def _make_score_keys(n_rows: int) -> Any:
             for total, numbers in _sums(builder, sums):
                 for row in range(n_rows):
                     if 4 * row in numbers:
-                        four = builder.shuffle_vector(total, total, _mask([numbers.index(4 * row + c) for c in range(4)]))
+                        four = builder.shuffle_vector(
+                            total, total, _mask([numbers.index(4 * row + c) for c in range(4)])
+                        )
                         at_row = builder.add(builder.mul(builder.add(r, _INT(row)), _INT(KEYS)), i)
                         place = builder.bitcast(builder.gep(data, [at_row]), four.type.as_pointer())
                         builder.store(four, place, align=4)
@@ -188,9 +192,7 @@ def _make_add_values(n_rows: int) -> Any:
             p, r, v, first, at, n, is_first, y = args
             weights = cgutils.create_struct_proxy(p_type)(context, builder, value=p).data
             rows = [builder.add(r, _INT(row)) for row in range(n_rows)]
-            weight_rows = [
-                builder.gep(weights, [builder.add(builder.mul(row, _INT(KEYS)), at)]) for row in rows
-            ]
+            weight_rows = [builder.gep(weights, [builder.add(builder.mul(row, _INT(KEYS)), at)]) for row in rows]
             y_rows = [_row(context, builder, y_type, y, row) for row in rows]
             size = 2 if v_type.dtype == types.uint16 else 4
             width = builder.extract_value(cgutils.create_struct_proxy(y_type)(context, builder, value=y).shape, 1)
@@ -199,9 +201,7 @@ def _make_add_values(n_rows: int) -> Any:
                 def add_columns(j, _):
                     places = [
                         builder.bitcast(
-                            builder.gep(
-                                builder.bitcast(row, _SINGLE.as_pointer()), [builder.add(j, _INT(LANES * c))]
-                            ),
+                            builder.gep(builder.bitcast(row, _SINGLE.as_pointer()), [builder.add(j, _INT(LANES * c))]),
                             _REGISTER.as_pointer(),
                         )
                         for row in y_rows
