@@ -26,7 +26,6 @@ from ...compute.simd import (
     load_numbers,
     max_of,
     maximum,
-    multiply,
     multiply_add,
     prefetch,
     splat_float,
@@ -100,16 +99,14 @@ def soften(scores, r, low, high, scale, largest, total, y):
         scores[row + i] = -np.inf  # fills the first vector; its exponential is 0
     for i in range(high, end):
         scores[row + i] = -np.inf
-    factor, best = splat_float(scale), splat_float(largest[r])
+    best = splat_float(np.float32(-np.inf))
     for i in range(start, end, 16):
-        scaled = multiply(load_floats(scores, row + i), factor)
-        store_floats(scores, row + i, scaled)
-        best = maximum(scaled, best)
-    new_largest = max_of(best)
-    one, shift = splat_float(np.float32(1)), splat_float(-new_largest)
-    sums = splat_float(np.float32(0))
+        best = maximum(load_floats(scores, row + i), best)
+    new_largest = max(largest[r], scale * max_of(best))
+    factor, shift = splat_float(scale), splat_float(-new_largest)
+    one, sums = splat_float(np.float32(1)), splat_float(np.float32(0))
     for i in range(start, end, 16):
-        p = exp(multiply_add(load_floats(scores, row + i), one, shift))
+        p = exp(multiply_add(load_floats(scores, row + i), factor, shift))
         store_floats(scores, row + i, p)
         sums = multiply_add(p, one, sums)
     if new_largest != largest[r]:  # rare after the first block
