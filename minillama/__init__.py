@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .inference.sampling import GREEDY, Sampling
     from .inference.session import Session, SessionInUseError
     from .inference.text import Generation
-    from .kv_cache import ContextFullError
+    from .kv_cache import CacheOverflowError, ContextFullError
     from .llm import LLM, load
     from .ops import FAST, REFERENCE, Ops, replace_layer
 
@@ -31,6 +31,7 @@ _HOME = {
     "named_config": "config",
     "Session": "inference.session",
     "SessionInUseError": "inference.session",
+    "CacheOverflowError": "kv_cache",
     "ContextFullError": "kv_cache",
     "LLM": "llm",
     "Generation": "inference.text",
@@ -48,6 +49,7 @@ __all__ = [
     "GREEDY",
     "LLM",
     "REFERENCE",
+    "CacheOverflowError",
     "CheckpointError",
     "ContextFullError",
     "Generation",

@@ -25,12 +25,25 @@ class ContextFullError(ValueError):
     """More tokens than the context of the model holds; nothing was computed or changed."""
 
 
+class CacheOverflowError(ValueError):
+    """A key or value is larger than float16 holds; the cache is as long as it was before."""
+
+
+def check_range(largest: float, dtype: np.dtype[Any]) -> None:
+    """Raise CacheOverflowError if the largest key or value of some would become infinite in the cache's dtype."""
+    if dtype == np.float16 and largest > np.finfo(np.float16).max:
+        raise CacheOverflowError(
+            f"a key or value of this model is {largest:.3g}, more than float16 holds (65504): keep them in float32, "
+            "with --kv-cache float32 or load(..., kv_dtype=np.float32)"
+        )
+
+
 class LayerCache(Protocol):
     """What running layer by layer asks of a `KVCache`, or of what stands for several."""
 
     def reserve(self, n_tokens: int) -> None: ...
     def positions(self, n_tokens: int) -> NDArray[np.int64]: ...
-    def write(self, layer: int, k: Any, v: Any, positions: Any) -> tuple[Any, Any]: ...
+    def write(self, layer: int, k: Any, v: Any, positions: Any, *, as_stored: bool = False) -> tuple[Any, Any]: ...
     def ends(self) -> tuple[Any, ...]: ...
     def advance(self, n_tokens: int) -> None: ...
 
@@ -150,7 +163,13 @@ class KVCache:
         self.k, self.v = larger_k, larger_v  # both at once, for an interrupt
 
     def write(
-        self, layer: int, k: NDArray[np.floating], v: NDArray[np.floating], positions: NDArray[np.integer]
+        self,
+        layer: int,
+        k: NDArray[np.floating],
+        v: NDArray[np.floating],
+        positions: NDArray[np.integer],
+        *,
+        as_stored: bool = False,
     ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """Store the keys and values of one layer at `positions`; return the whole of that layer.
 
@@ -160,20 +179,29 @@ class KVCache:
         k, v : ndarray of shape (B, n_kv_heads, T, head_dim)
         positions : integer ndarray of shape (B, T)
             Neighbours, for which `reserve` has made room.
+        as_stored : bool
+            Return float16 as it is: for functions that know it.
 
         Returns
         -------
         k, v : ndarray of shape (B, n_kv_heads, capacity, head_dim), views
-            Where the cache keeps fewer bits, or has a beginning: copies in the dtype of what was given, as far as
-            they are filled.
+            Where the cache keeps fewer bits (without `as_stored`), or has a beginning: copies, as far as they are
+            filled.
+
+        Raises
+        ------
+        CacheOverflowError
+            When a number is larger than float16 holds, in which the cache keeps it.
         """
         self.store(layer, k, v, positions)
-        return self.read(layer, int(positions.max()) + 1, k.dtype)
+        return self.read(layer, int(positions.max()) + 1, self.k.dtype if as_stored else k.dtype)
 
     def store(
         self, layer: int, k: NDArray[np.floating], v: NDArray[np.floating], positions: NDArray[np.integer]
     ) -> None:
         """The first half of `write`."""
+        if self.k.dtype == np.float16:
+            check_range(max(float(np.abs(a).max(initial=0)) for a in (k, v)), self.k.dtype)
         n_tokens = positions.shape[1]
         for b, first in enumerate(positions[:, 0] - self.n_shared):
             self.k[layer, b, :, first : first + n_tokens] = k[b]

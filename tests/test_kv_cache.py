@@ -11,6 +11,7 @@ from minillama.kv_cache import (
     K_SHARED_ADDRESS,
     N_OWN,
     N_SHARED,
+    CacheOverflowError,
     CacheRows,
     ContextFullError,
     KVCache,
@@ -239,3 +240,19 @@ def test_an_interrupt_while_a_row_grows_leaves_no_old_address(config, rng, monke
     monkeypatch.undo()
     rows.reserve(np.array([0]))
     assert rows.where[0].tolist() == list(where_of(rows.only(0)))
+
+
+def test_numbers_beyond_half_precision_are_refused(config):
+    """They would become infinite without a word."""
+    cache, k = KVCache(config, 1, dtype=np.float16), np.ones((1, 2, 1, 2), np.float32)
+    cache.reserve(1)
+    for bad in (65600, -1e6):
+        huge = k.copy()
+        huge[0, 1, 0, 1] = bad
+        for pair in ((huge, k), (k, huge)):
+            with pytest.raises(CacheOverflowError, match="--kv-cache float32"):
+                cache.write(0, *pair, np.zeros((1, 1), np.int64))
+    assert np.isfinite(cache.k).all()
+    KVCache(config, 1).write(0, huge, huge, np.zeros((1, 1), np.int64))
+    cache.write(0, 65504 * k, -65504 * k, np.zeros((1, 1), np.int64))
+    assert np.isfinite(cache.v).all()

@@ -1,10 +1,10 @@
 """`minillama bench --quality`: what the fast arithmetic costs in the model's predictions.
 
-A text is cut into windows of 512 positions. Each begins with the token that starts a text (BOS, or
-EOS in a vocabulary without one) and every further token of the window is predicted from all
-before it, the first from the start token alone. Three ways of computing the same predictions:
+A text is cut into windows of 512 positions, or of as many as asked for. Each begins with the token that
+starts a text (BOS, or EOS in a vocabulary without one) and every further token of the window is predicted
+from all before it, the first from the start token alone. Three ways of computing the same predictions:
 
-    float32   weights unpacked, all arithmetic in float32 (`load(..., exact=True)`)
+    float32   weights unpacked, all arithmetic, keys and values in float32 (`load(..., exact=True)`)
     prompt    as by default, a window at once, as a prompt is read
     decode    as by default, token by token, as text is generated
 """
@@ -75,6 +75,7 @@ def measure_quality(
     *,
     tokenizer: Path | None = None,
     n_tokens: int = 2048,
+    window: int = WINDOW,
     threads: int | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> list[Quality]:
@@ -89,6 +90,8 @@ def measure_quality(
 
     if n_tokens < 1:
         raise ValueError(f"tokens must be 1 or more, got {n_tokens}")
+    if window < 2:
+        raise ValueError(f"a window has 2 positions or more, got {window}")
     try:
         words = text.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -99,18 +102,18 @@ def measure_quality(
     if not ids:
         raise ValueError(f"{text} holds no text")
     found = [Quality("float32"), Quality("prompt"), Quality("decode")]
-    for window in _windows(ids, fast):
+    for part in _windows(ids, fast, window):
         progress(f"token {found[0].tokens} of {len(ids)}")
-        targets = window[1:]
-        reference = exact.logits(window[:-1])
-        for quality, logits in zip(found, (reference, fast.logits(window[:-1]), _one_by_one(fast, window[:-1]))):
+        targets = part[1:]
+        reference = exact.logits(part[:-1])
+        for quality, logits in zip(found, (reference, fast.logits(part[:-1]), _one_by_one(fast, part[:-1]))):
             quality.add(reference, logits, targets)
     return found
 
 
-def _windows(ids: list[int], llm: LLM) -> Iterator[NDArray[np.int64]]:
+def _windows(ids: list[int], llm: LLM, window: int) -> Iterator[NDArray[np.int64]]:
     start = llm.encode_prompt("")[:1]
-    size = min(WINDOW, llm.config.max_seq_len) - 1
+    size = min(window, llm.config.max_seq_len) - 1
     for first in range(0, len(ids), size):
         yield np.array([*start, *ids[first : first + size]], np.int64)
 

@@ -47,13 +47,14 @@ def bench(
     ] = False,
     text: Annotated[Path | None, typer.Option("--text", help="The text that --quality predicts.")] = None,
     tokens: Annotated[int, typer.Option("--tokens", help="How many tokens of it.")] = 2048,
+    window: Annotated[int, typer.Option("--window", help="In pieces of so many positions.")] = 512,
 ) -> None:
     """Measure speed and memory, alone or beside other engines; or quality."""
     counts = _thread_counts(threads)
     if quality:
         if text is None:
             raise ValueError("--quality needs a text to predict: give --text FILE")
-        _measure_quality(model, tokenizer, text, tokens, counts[-1], json_file)
+        _measure_quality(model, tokenizer, text, (tokens, window), counts[-1], json_file)
         return
     if text is not None:
         raise ValueError("--text belongs to --quality: give both")
@@ -92,12 +93,14 @@ def _show(results: Results, json_file: Path | None, plot: Path | None) -> None:
 
 
 def _measure_quality(
-    model: str, tokenizer: Path | None, text: Path, tokens: int, threads: int, json_file: Path | None
+    model: str, tokenizer: Path | None, text: Path, size: tuple[int, int], threads: int, json_file: Path | None
 ) -> None:
     from ..bench.quality import measure_quality, quality_json, quality_text
 
     _check_target(json_file)
-    found = measure_quality(model, text, tokenizer=tokenizer, n_tokens=tokens, threads=threads, progress=note)
+    found = measure_quality(
+        model, text, tokenizer=tokenizer, n_tokens=size[0], window=size[1], threads=threads, progress=note
+    )
     write(quality_text(found))
     _write_json(json_file, quality_json(found))
 

@@ -43,6 +43,15 @@ def new_board(n_phases: int, n_threads: int) -> NDArray[np.int64]:
     return np.zeros((n_phases, n_threads + 1, _LINE), np.int64)
 
 
+def cleared_board(boards: dict[int, NDArray[np.int64]], n_phases: int, n_threads: int) -> NDArray[np.int64]:
+    """The board of so many threads among those that were made before, with all its counters at 0."""
+    board = boards.get(n_threads)
+    if board is None:
+        board = boards[n_threads] = new_board(n_phases, n_threads)
+    board[:] = 0
+    return board
+
+
 def _fetch_add_twin(counter, value):
     before = int(counter[0])
     counter[0] += value

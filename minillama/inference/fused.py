@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from ..compute.array_types import Float32
 from ..compute.jit import helper, kernel_threads, threaded
 from ..compute.simd import load_floats, multiply_add, splat_float, store_floats, store_number
-from ..compute.team import claim, finish, new_board
+from ..compute.team import claim, cleared_board, finish
 from ..compute.threads import most_threads
 from ..config import ModelConfig
-from ..kv_cache import KVCache
+from ..kv_cache import KVCache, check_range
 from ..layers.attention import NO_WINDOW
-from ..layers.attention_kernels.few import address_of_range, attend_range_at, scratch_size
+from ..layers.attention_kernels.few import address_of_range, attend_range_at, largest_bits, scratch_size
 from ..layers.rmsnorm import normalise_row_in_order
 from ..layers.rope import rotate_row
 from ..layers.swiglu import gate_range_float32
@@ -66,6 +66,7 @@ class Decoder:
             np.empty((2, n_threads, c.n_heads), np.float32),
             np.empty(ROWS * groups[1], np.float32),
             np.empty(round_up(c.vocab_size, ROWS), np.float32),
+            np.zeros(c.n_kv_heads, np.int32),
         )
         self._private = _Private(
             np.empty((n_threads, widest), np.float32),
@@ -86,13 +87,16 @@ class Decoder:
         """Run one token, whose id is in range, at a position for which the cache of one sequence has room.
 
         The keys and values are written. Returns fresh logits (vocab_size,).
+
+        Raises
+        ------
+        CacheOverflowError
+            When a key or value is larger than the cache holds.
         """
         c, m = self.config, self.model
         n_threads = kernel_threads() if m.data.size >= THREADED_BYTES else 1
-        board = self._boards.get(n_threads)
-        if board is None:
-            board = self._boards[n_threads] = new_board(_PHASES * c.n_layers + 1, n_threads)
-        board[:] = 0
+        board = cleared_board(self._boards, _PHASES * c.n_layers + 1, n_threads)
+        self._shared.peaks[:] = 0
         keys_and_values = cache.stored()
         table = m.params.token_embedding
         if isinstance(table, np.ndarray):
@@ -104,6 +108,7 @@ class Decoder:
             c.sliding_window or NO_WINDOW, *keys_and_values, *rope, position, np.float32(c.norm_eps), c.hidden_dim,
             *self._shared, *self._private, board, size=m.data.size,
         )  # fmt: skip
+        check_range(float(self._shared.peaks.view(np.float32).max()), cache.k.dtype)
         return self._shared.logits[: c.vocab_size].copy()
 
 
@@ -121,6 +126,7 @@ class _Shared(NamedTuple):
     weights: Float32  # (2, n_splits, H) largest score and total of each
     gate_up: Float32  # both projections of the feed-forward layer
     logits: Float32  # (vocab_size,)
+    peaks: NDArray[np.int32]  # (K,) largest key or value of each head, as bits
 
 
 class Model(NamedTuple):
@@ -263,7 +269,7 @@ def splits_of(position, n_kv_heads, n_threads):
 
 
 @helper(inline=True)
-def attend(model, norms, qkv, sums, weights, keys, n_splits, chunk, place, heads, scratch):
+def attend(model, norms, qkv, sums, weights, peaks, keys, n_splits, chunk, place, heads, scratch):
     """One key head's queries over one part of the positions; the last part gets the new key first."""
     k, v, position, n_heads = keys.k, keys.v, place.position, sums.shape[1]
     n_kv_heads, head_dim, new = len(k), k.shape[2], position - keys.n_shared
@@ -279,6 +285,8 @@ def attend(model, norms, qkv, sums, weights, keys, n_splits, chunk, place, heads
         for j in range(head_dim):
             store_number(k[h, new], j, heads[group, j])
             store_number(v[h, new], j, qkv[v_at + j])
+        for numbers in (heads[group], qkv[v_at : v_at + head_dim]):
+            peaks[h] = max(peaks[h], largest_bits(numbers))
     start = max(0, position + 1 - model.window)
     n_keys = position + 1 - start
     first, last = start + split * n_keys // n_splits, start + (split + 1) * n_keys // n_splits
@@ -293,8 +301,8 @@ def _attention_phase(model, norms, shared, turn, keys, n_splits, place, mine):
     n_done, n_chunks = 0, len(keys.k) * n_splits
     chunk = claim(turn.board, turn.phase, turn.own, n_chunks)
     while chunk >= 0:
-        qkv, sums, weights = shared.qkv, shared.sums, shared.weights
-        attend(model, norms, qkv, sums, weights, keys, n_splits, chunk, place, mine.heads, mine.scratch)
+        qkv, sums, weights, peaks = shared.qkv, shared.sums, shared.weights, shared.peaks
+        attend(model, norms, qkv, sums, weights, peaks, keys, n_splits, chunk, place, mine.heads, mine.scratch)
         n_done += 1
         chunk = claim(turn.board, turn.phase, turn.own, n_chunks)
     finish(turn.board, turn.phase, n_done, n_chunks)
@@ -365,11 +373,11 @@ def _walk(own, model, k_cache, v_cache, place, hidden_dim, shared, mine, board):
 def _decode(
     first, last, data, layouts, head, norms, biases, head_norms, products, attend, quantized, window,
     k_cache, v_cache, cos, sin, position, eps, hidden_dim,
-    x, qkv, sums, weights, gate_up, logits, activations, high, low, d, totals, scratch, heads, words, board,
+    x, qkv, sums, weights, gate_up, logits, peaks, activations, high, low, d, totals, scratch, heads, words, board,
 ):  # fmt: skip
     """Flat at the border: arrays cross it faster one by one than inside of tuples."""
     model = Model(data, layouts, head, norms, biases, head_norms, products, attend, quantized, window)
-    shared, place = _Shared(x, qkv, sums, weights, gate_up, logits), Place(position, cos, sin, eps)
+    shared, place = _Shared(x, qkv, sums, weights, gate_up, logits, peaks), Place(position, cos, sin, eps)
     for own in range(first, last):
         mine = _Private(
             activations[own], high[own], low[own], d[own], totals[own], scratch[own], heads[own], words[own]

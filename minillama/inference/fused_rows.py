@@ -25,18 +25,10 @@ from ..compute.array_types import Float32
 from ..compute.jit import helper, kernel_threads, threaded
 from ..compute.pointers import array_at
 from ..compute.simd import load_floats, multiply_add, splat_float, store_floats
-from ..compute.team import claim, finish, new_board
+from ..compute.team import claim, cleared_board, finish
 from ..compute.threads import most_threads
 from ..config import ModelConfig
-from ..kv_cache import (
-    K_ADDRESS,
-    K_SHARED_ADDRESS,
-    N_OWN,
-    N_SHARED,
-    V_ADDRESS,
-    V_SHARED_ADDRESS,
-    as_stored,
-)
+from ..kv_cache import K_ADDRESS, K_SHARED_ADDRESS, N_OWN, N_SHARED, V_ADDRESS, V_SHARED_ADDRESS, as_stored, check_range
 from ..layers.attention import NO_WINDOW
 from ..layers.attention_kernels.few import address_of_range, scratch_size
 from ..layers.rmsnorm import normalise_row_in_order
@@ -44,7 +36,7 @@ from ..layers.swiglu import gate_range_float32
 from ..quantization.repacked import BLOCK, ROWS, round_up
 from ..quantization.repacked_kernels import quantize_row
 from ..quantization.repacked_layout import BRAINS, KIND, N_GROUPS, Planes
-from ..quantization.repacked_rows import ROWS_SCRATCH, address_of_rows_kind, multiply_group_rows
+from ..quantization.repacked_rows import MOST_ROWS, ROWS_SCRATCH, address_of_rows_kind, multiply_group_rows
 from .fused import (
     DOWN,
     GATE_UP,
@@ -63,7 +55,6 @@ from .fused import (
 )
 from .repacked_model import RepackedModel
 
-MOST_ROWS = 64  # of one call
 _PHASES = 9  # of a layer
 
 
@@ -89,6 +80,7 @@ class RowsDecoder:
             np.empty((n, gate_up), np.float32),
             np.empty((n, round_up(c.dim, ROWS)), np.float32),
             np.empty((n, round_up(c.vocab_size, ROWS)), np.float32),
+            np.empty((n, c.n_kv_heads), np.int32),
             np.empty(n * widest, np.float32),
             np.empty(n * widest, np.int8),
             np.empty(n * widest, np.int8),
@@ -126,14 +118,17 @@ class RowsDecoder:
         Returns
         -------
         logits : ndarray of shape (B, vocab_size), a view of what the next step fills
+
+        Raises
+        ------
+        CacheOverflowError
+            When a key or value is larger than the caches hold.
         """
         c, m, n = self.config, self.model, len(tokens)
         n_threads = kernel_threads() if n * m.data.size >= THREADED_BYTES else 1
         alone = kernel_threads() if m.data.size >= THREADED_BYTES else 1
-        board = self._boards.get(n_threads)
-        if board is None:
-            board = self._boards[n_threads] = new_board(_PHASES * c.n_layers + 2, n_threads)
-        board[:] = 0
+        board = cleared_board(self._boards, _PHASES * c.n_layers + 2, n_threads)
+        self._shared.peaks[:] = 0
         table = m.params.token_embedding
         self._shared.x[:n, : c.dim] = table[tokens] if isinstance(table, np.ndarray) else table.to_float32(tokens)
         like = as_stored(np.empty(0, dtype))
@@ -143,6 +138,7 @@ class RowsDecoder:
             np.float32(c.norm_eps), c.n_kv_heads, c.hidden_dim, alone, *self._shared.of_rows(n), *self._private, board,
             size=n * m.data.size,
         )  # fmt: skip
+        check_range(float(self._shared.peaks[:n].view(np.float32).max()), np.dtype(dtype))
         return self._shared.logits[:n, : c.vocab_size]
 
 
@@ -156,6 +152,7 @@ class _Shared(NamedTuple):
     gate_up: Float32  # (N, …) both projections of the feed-forward layer
     products: Float32  # (N, dim) what is added to the residual stream
     logits: Float32  # (N, vocab_size)
+    peaks: NDArray[np.int32]  # (N, K) largest key or value of each head, as bits
     activations: Float32  # flat: (B, C) of what is multiplied next
     high: NDArray[np.int8]  # and its planes, if matrices are quantised
     low: NDArray[np.int8]
@@ -333,8 +330,8 @@ def _attention_phase(model, turn, shared, rows, layer, place, mine):
         if part < rows.n_kv_heads * n_splits:
             keys = _keys_of(rows, b, layer, n_layers, shared.sums.shape[3])
             here = Place(rows.positions[b], place.cos, place.sin, place.eps)
-            qkv, sums, weights = shared.qkv[b], shared.sums[b], shared.weights[b]
-            attend(model, norms, qkv, sums, weights, keys, n_splits, part, here, mine.heads, mine.scratch)
+            qkv, sums, weights, peaks = shared.qkv[b], shared.sums[b], shared.weights[b], shared.peaks[b]
+            attend(model, norms, qkv, sums, weights, peaks, keys, n_splits, part, here, mine.heads, mine.scratch)
         n_done += 1
         chunk = claim(turn.board, turn.phase, turn.own, n_chunks)
     finish(turn.board, turn.phase, n_done, n_chunks)
@@ -386,11 +383,11 @@ def _walk(own, model, rows, place, hidden_dim, shared, mine, board):
 def _decode_rows(
     first, last, data, layouts, head, norms, biases, head_norms, products, attend, quantized, window,
     where, positions, like, cos, sin, eps, n_kv_heads, hidden_dim, alone,
-    x, qkv, sums, weights, gate_up, out, logits, activations, high, low, d, totals, words, scratch, heads, board,
+    x, qkv, sums, weights, gate_up, out, logits, peaks, activations, high, low, d, totals, words, scratch, heads, board,
 ):  # fmt: skip
     """Flat at the border: arrays cross it faster one by one than inside of tuples."""
     model = Model(data, layouts, head, norms, biases, head_norms, products, attend, quantized, window)
-    shared = _Shared(x, qkv, sums, weights, gate_up, out, logits, activations, high, low, d, totals, words)
+    shared = _Shared(x, qkv, sums, weights, gate_up, out, logits, peaks, activations, high, low, d, totals, words)
     rows, place = _Rows(where, positions, like, n_kv_heads, alone), Place(0, cos, sin, eps)
     for own in range(first, last):
         _walk(own, model, rows, place, hidden_dim, shared, _Private(scratch[own], heads[own]), board)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..compute.array_types import Float, Ints
 from ..kv_cache import CacheRows, KVCache
+from ..ops import FAST
 
 
 class CachesTogether:
@@ -41,12 +42,13 @@ class CachesTogether:
         """See `KVCache.advance`."""
         self._rows.advance(self._places, n_tokens)
 
-    def write(self, layer: int, k: Float, v: Float, positions: Ints) -> tuple[Float, Float]:
+    def write(self, layer: int, k: Float, v: Float, positions: Ints, *, as_stored: bool = False) -> tuple[Float, Float]:
         """See `KVCache.write`; returns copies, as far as the longest sequence is filled."""
         shape = (len(self._caches), k.shape[1], int(positions.max()) + 1, k.shape[3])
-        all_k, all_v = np.zeros(shape, k.dtype), np.zeros(shape, v.dtype)
+        all_k, all_v = np.zeros((2, *shape), self._caches[0].k.dtype if as_stored else k.dtype)
         for b, cache in enumerate(self._caches):
-            own_k, own_v = cache.write(layer, k[b : b + 1], v[b : b + 1], positions[b : b + 1])
+            own = slice(b, b + 1)
+            own_k, own_v = cache.write(layer, k[own], v[own], positions[own], as_stored=as_stored)
             n = int(positions[b, -1]) + 1
             all_k[b, :, :n], all_v[b, :, :n] = own_k[0, :, :n], own_v[0, :, :n]
         return all_k, all_v
@@ -90,7 +92,7 @@ class PromptsTogether:
         for cache, part in zip(self._caches, self._parts):
             cache.advance(part.stop - part.start)
 
-    def write(self, layer: int, k: Float, v: Float, positions: Ints) -> tuple[Float, Float]:
+    def write(self, layer: int, k: Float, v: Float, positions: Ints, *, as_stored: bool = False) -> tuple[Float, Float]:
         """Store each one's keys and values; `attend`, which comes next, reads them there."""
         for cache, part in zip(self._caches, self._parts):
             cache.store(layer, k[:, :, part], v[:, :, part], positions[:, part])
@@ -101,6 +103,7 @@ class PromptsTogether:
         """`Ops.attention_forward` of each sequence over what it has in its cache; nothing is kept for a way back."""
         y = np.empty_like(q)  # (1, H, T, head_dim)
         for cache, part in zip(self._caches, self._parts):
-            keys_and_values = cache.read(self._layer, int(positions[0, part.stop - 1]) + 1, q.dtype)
+            dtype = cache.k.dtype if self._attention is FAST.attention_forward else q.dtype
+            keys_and_values = cache.read(self._layer, int(positions[0, part.stop - 1]) + 1, dtype)
             y[:, :, part], _ = self._attention(q[:, :, part], *keys_and_values, positions[:, part], *window)
         return y, None

@@ -36,12 +36,10 @@ import numpy as np
 
 from ..compute.array_types import Float, Ints
 from .attention_kernels.backward import backward_in_tiles
-from .attention_kernels.few import attend_few, softmax_rows
-from .attention_kernels.tiles import attend_in_tiles
+from .attention_kernels.few import softmax_rows
+from .attention_kernels.many import attend_many
 
 NO_WINDOW = 1 << 62  # longer than any text
-# Up to here one pass over the keys for each query (of float32) is faster than products in tiles.
-_FEW_QUERIES = 4
 _TILE = 256  # queries of a tile: its scores (_TILE x S) stay in the cache of the CPU
 
 
@@ -150,21 +148,20 @@ def attention_backward(dy: Float, saved: AttentionSaved) -> tuple[Float, Float, 
 
 
 def attention_forward_fast(q: Float, k: Float, v: Float, positions: Ints, window: int = NO_WINDOW) -> tuple[Float, Any]:
-    """`attention_forward`, compiled: one pass over the keys for few queries, tiles of queries for many.
+    """`attention_forward`, compiled: one pass over the keys for a tile of queries (few.py, many.py).
 
-    No more than a tile's scores exist at a time. float64 and widths that are not a multiple of 4
-    multiply tile by tile with BLAS.
+    No more than a tile's scores exist at a time, and a query's result is the same to the last bit whichever
+    others are computed with it. Keys and values may be float16. float64 multiplies tile by tile with BLAS.
     """
     _check(q, k, v, positions)
-    q, k, v = np.ascontiguousarray(q), _last_axis_contiguous(k), _last_axis_contiguous(v)
-    y, logsumexp = np.empty(q.shape, q.dtype), np.empty(q.shape[:3], q.dtype)
-    single = q.dtype == k.dtype == v.dtype == np.float32
-    if single and q.shape[2] <= _FEW_QUERIES:
-        attend_few(q, k, v, positions, window, y, logsumexp)
-    elif single and q.shape[3] % 4 == 0:
-        attend_in_tiles(q, k, v, positions, window, y, logsumexp)
+    q, y, logsumexp = np.ascontiguousarray(q), np.empty(q.shape, q.dtype), np.empty(q.shape[:3], q.dtype)
+    if q.dtype == np.float32 and k.dtype == v.dtype and k.dtype in (np.float32, np.float16):
+        keys, values = (np.ascontiguousarray(a) for a in (k, v))
+        if k.dtype == np.float16:  # which Numba does not know
+            keys, values = keys.view(np.uint16), values.view(np.uint16)
+        attend_many(q, keys, values, positions, window, y, logsumexp)
     else:
-        _attend_with_blas(q, k, v, positions, window, y, logsumexp)
+        _attend_with_blas(q, _last_axis_contiguous(k), _last_axis_contiguous(v), positions, window, y, logsumexp)
     return y, None if window < NO_WINDOW else AttentionSaved(q, k, v, positions, y, logsumexp)
 
 

@@ -14,7 +14,7 @@ from minillama.inference.fused import Decoder
 from minillama.inference.repacked_model import repack_model
 from minillama.inference.runner import FusedRunner, LayerRunner
 from minillama.inference.session import Session
-from minillama.kv_cache import KVCache
+from minillama.kv_cache import CacheOverflowError, KVCache
 from minillama.layers.rope import rope_table
 from minillama.llm import LLM
 from minillama.model import forward, forward_cached
@@ -135,9 +135,31 @@ def test_keys_and_values_in_half_precision(threads):
         difference = np.abs(logits - exact.step(token)).max() / np.abs(logits).max()
         assert difference < 1e-2
     assert fused.cache.nbytes * 2 == exact.cache.nbytes
-    assert LLM(params, config, None, kv_dtype="float16").session().cache.k.dtype == np.float16
+    for options, dtype in [
+        ({}, np.float16),
+        ({"exact": True}, np.float32),
+        ({"kv_dtype": "float32"}, np.float32),
+        ({"exact": True, "kv_dtype": "float16"}, np.float16),
+    ]:
+        assert LLM(params, config, None, **options).session().cache.k.dtype == dtype
     with pytest.raises(ValueError, match="float32 or float16, not float64"):
         LLM(params, config, None, kv_dtype=np.float64)
+
+
+@pytest.mark.parametrize("spoilt", ["wk", "wv"])
+def test_a_key_or_value_that_half_precision_does_not_hold_is_an_error(spoilt, threads):
+    """Token by token and in a prompt; the sequence is as long as before, and float32 takes it."""
+    config, params = make()
+    layer = params.layers[1]
+    huge = quantize(1e7 * getattr(layer, spoilt).to_float32(), "Q4_1")
+    params = params._replace(layers=(params.layers[0], layer._replace(**{spoilt: huge})))
+    runner = fused_runner(params, config)
+    session = Session(runner, kv_dtype=np.float16)
+    for run in (lambda: session.step(3), lambda: session.feed(range(20))):
+        with pytest.raises(CacheOverflowError, match="--kv-cache float32"):
+            run()
+        assert session.position == 0
+    assert np.isfinite(Session(runner).step(3)).all()
 
 
 @pytest.mark.parametrize("n_kv_heads", [1, 3])

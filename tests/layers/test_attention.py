@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from minillama.layers.attention import attention_forward, attention_forward_fast
+from minillama.layers.attention import NO_WINDOW, attention_forward, attention_forward_fast
 
 # B, n_heads, n_kv_heads, T, head_dim
 SHAPES = [(1, 1, 1, 1, 2), (2, 4, 4, 3, 8), (2, 6, 1, 7, 4), (3, 9, 3, 5, 16), (1, 4, 2, 300, 8)]
@@ -136,3 +136,50 @@ def test_a_window_hides_what_lies_further_back(rng, window, dtype, head_dim, fir
         assert error < (1e-12 if dtype == np.float64 else 2e-6)
         assert y.dtype == dtype
         assert saved is None
+
+
+@pytest.mark.parametrize("stored", [np.float32, np.float16])
+@pytest.mark.parametrize("window", [NO_WINDOW, 1, 40, 64, 100])
+@pytest.mark.parametrize(
+    ("n_heads", "n_kv_heads", "head_dim"), [(9, 3, 64), (2, 2, 48), (4, 1, 20), (5, 1, 16)], ids=str
+)
+def test_chunks_of_a_prompt_change_no_bit(n_heads, n_kv_heads, head_dim, window, stored, rng):
+    """A prompt in pieces, of one token too, gives what it gives at once; keys are those of the cache."""
+    T = 150
+    q = rng.normal(size=(1, n_heads, T, head_dim)).astype(np.float32)
+    k, v = rng.normal(size=(2, 1, n_kv_heads, 200, head_dim)).astype(stored)
+    positions = np.arange(T)[None]
+    whole, saved = attention_forward_fast(q, k, v, positions, window)
+    for cuts in [(64,), (128,), (7,), (100, 149), (1, 2, 3, 63, 65, 66)]:
+        for first, last in zip((0, *cuts), (*cuts, T)):
+            part = slice(first, last)
+            y, lse = attention_forward_fast(q[:, :, part], k, v, positions[:, part], window)
+            np.testing.assert_array_equal(y, whole[:, :, part])
+            if saved is not None:
+                np.testing.assert_array_equal(lse.logsumexp, saved.logsumexp[:, :, part])
+
+
+@pytest.mark.parametrize("window", [NO_WINDOW, 30])
+@pytest.mark.parametrize("head_dim", [64, 20])
+def test_half_precision_is_that_of_the_numbers_it_holds(forward, head_dim, window, rng):
+    """Keys and values of float16 are widened, nothing else changes."""
+    q = rng.normal(size=(1, 4, 70, head_dim)).astype(np.float32)
+    k, v = rng.normal(size=(2, 1, 2, 70, head_dim)).astype(np.float16)
+    positions = np.arange(70)[None]
+    for first in (0, 68):  # many queries and few
+        part = slice(first, 70)
+        found = forward(q[:, :, part], k, v, positions[:, part], window)[0]
+        wide = forward(q[:, :, part], k.astype(np.float32), v.astype(np.float32), positions[:, part], window)[0]
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, wide, atol=1e-6)
+
+
+def test_a_row_of_a_batch_is_the_row_alone(rng):
+    """To the last bit, whatever positions the others are at."""
+    q = rng.normal(size=(3, 6, 4, 32)).astype(np.float32)
+    k, v = rng.normal(size=(2, 3, 2, 150, 32)).astype(np.float32)
+    positions = np.array([0, 70, 140])[:, None] + np.arange(4)
+    together = attention_forward_fast(q, k, v, positions)[0]
+    for b in range(3):
+        row = slice(b, b + 1)
+        np.testing.assert_array_equal(attention_forward_fast(q[row], k[row], v[row], positions[row])[0], together[row])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numba import njit
 
+from minillama.layers.attention import attention_forward_fast
 from minillama.layers.attention_kernels.few import KEYS, address_of_range, attend_range_at, scratch_size
 
 KINDS = [(np.float32, np.float32), (np.float16, np.uint16)]
@@ -70,3 +71,20 @@ def test_a_query_does_not_depend_on_those_beside_it(head_dim, stored, seen_as):
         apart = attend(q[first:last], k, v, 0, k, v, 10, 200)
         for a, b in zip(apart, together):
             np.testing.assert_array_equal(a, b[first:last])
+
+
+@pytest.mark.parametrize(("stored", "seen_as"), KINDS, ids=["float32", "float16"])
+@pytest.mark.parametrize(("group", "head_dim"), [(3, 64), (1, 48), (5, 20)])
+@pytest.mark.parametrize("window", [1 << 62, 50])
+def test_a_decoded_token_is_that_of_a_prompt(group, head_dim, window, stored, seen_as):
+    """Decoding goes the same steps as a prompt."""
+    q, k, v = make(group, head_dim, 200, stored, seen_as)
+    for position in (0, 63, 64, 130, 199):
+        y, _, total = attend(q, k, v, 0, k, v, max(0, position + 1 - window), position + 1)
+        several = np.repeat(q[None, :, None], 9, axis=2)  # nine tokens that ask the same, at different places
+        positions = np.minimum(position + np.arange(9), 199)[None]
+        prompt, _ = attention_forward_fast(
+            several, k[None, None].view(stored), v[None, None].view(stored), positions, window
+        )
+        # Only the division at the end may be another one.
+        np.testing.assert_allclose(prompt[0, :, 0], y / total[:, None], rtol=3e-7)

@@ -1,8 +1,8 @@
 """Numba kernels of causal attention; the mathematics is in attention.py.
 
-`attend_few` is for decoding: one query, many keys. It goes over keys and values once with
-the *online softmax* (Milakov & Gimelshein 2018, arXiv:1805.02867): the running sum is
-rescaled whenever a larger score turns up,
+`attend_range` is for decoding: the query heads of one token that share a key head, and many keys. It goes
+over keys and values once with the *online softmax* (Milakov & Gimelshein 2018, arXiv:1805.02867): the
+running sum is rescaled whenever a larger score turns up,
 
     m' = max(m, score),  total' = total * exp(m - m') + exp(score - m'),  acc likewise,
 
@@ -26,17 +26,15 @@ from ...compute.simd import (
     load_numbers,
     max_of,
     maximum,
-    multiply,
     multiply_add,
     prefetch,
     splat_float,
     store_floats,
-    store_four_sums,
     sum_of,
 )
+from .products import KEYS, LANES, add_1, add_2, add_3, score_1, score_2, score_3
 
-KEYS = 64  # keys whose scores are held at a time; blocks of them end at multiples of it
-_AHEAD = 32  # keys and values that are asked for before they are needed
+_AHEAD = 32  # keys that are asked for before they are needed
 # Keys times heads from which a second thread pays.
 _THREADED_SIZE = 1_024
 
@@ -50,119 +48,137 @@ def _prefetch_row(rows, row):
 
 
 @helper
-def _score(q, k, first, n, is_first, scores):
-    """scores[i] = q . k[first + i], four keys side by side; the first head asks for later keys."""
-    zero = splat_float(np.float32(0))
-    fours = n // 4 * 4
-    for i in range(0, fours, 4):
-        k0, k1, k2, k3 = k[first + i], k[first + i + 1], k[first + i + 2], k[first + i + 3]
-        s0 = s1 = s2 = s3 = zero
-        if is_first:
-            for row in range(first + i + _AHEAD, first + i + _AHEAD + 4):
+def largest_bits(numbers):
+    """The bits of the largest |number| of some float32, which are in the order of the numbers: quick to compare."""
+    bits, most = numbers.view(np.int32), np.int32(0)
+    for j in range(bits.size):
+        most = max(most, bits[j] & np.int32(0x7FFFFFFF))
+    return most
+
+
+@helper
+def score_block(q, r, n_rows, k, first, at, n, scores):
+    """Scores of 1 to 3 queries from r on with keys first, first + 1 … at places at ... at + n - 1 of a block."""
+    for i in range(at // 4 * 4, at + n, 4):
+        if r == 0:
+            for row in range(first + i - at + _AHEAD, first + i - at + _AHEAD + 4):
                 _prefetch_row(k, row)
-        for j in range(0, q.size, 16):
-            part = load_floats(q, j)
-            s0 = multiply_add(part, load_numbers(k0, j), s0)
-            s1 = multiply_add(part, load_numbers(k1, j), s1)
-            s2 = multiply_add(part, load_numbers(k2, j), s2)
-            s3 = multiply_add(part, load_numbers(k3, j), s3)
-        store_four_sums(scores, i, s0, s1, s2, s3)
-    for i in range(fours, n):
-        total = zero
-        for j in range(0, q.size, 16):
-            total = multiply_add(load_floats(q, j), load_numbers(k[first + i], j), total)
-        scores[i] = sum_of(total)
+        if n_rows == 3:
+            score_3(q, r, k, first, at, n, i, scores)
+        elif n_rows == 2:
+            score_2(q, r, k, first, at, n, i, scores)
+        else:
+            score_1(q, r, k, first, at, n, i, scores)
 
 
 @helper
-def _score_any_width(q, k, first, n, scores):
-    for i in range(n):
-        key, score = k[first + i], np.float32(0)
-        for j in range(q.size):
-            score += q[j] * load_number(key, j)
-        scores[i] = score
+def add_block(p, r, n_rows, v, first, at, n, y):
+    """Add the values of a block, weighted, to 1 to 3 rows of y."""
+    if n_rows == 3:
+        add_3(p, r, v, first, at, n, r == 0, y)
+    elif n_rows == 2:
+        add_2(p, r, v, first, at, n, r == 0, y)
+    else:
+        add_1(p, r, v, first, at, n, r == 0, y)
 
 
 @helper
-def _add_values(p, v, first, n, is_first, correction, y):
-    """y = y * correction + the sum of p[i] * v[first + i], for a head_dim that is a multiple of 16.
+def rows_at_once(n_left):
+    """How many of the queries that are left to take next: 3 at best, and none by itself if there are two."""
+    return 3 if n_left == 3 or n_left > 4 else min(n_left, 2)
 
-    An addition waits for the one before it: four vectors of y side by side keep the CPU busy.
+
+@helper
+def soften(scores, r, low, high, scale, largest, total, y):
+    """Scores of query r at places low ... high - 1 become exp(scale * score - largest); the rest goes along.
+
+    Vectors begin at fixed places of the block, so that a sum does not depend on where the keys begin.
     """
-    head_dim = y.size
-    fours = head_dim // 64 * 64
-    c = splat_float(correction)
-    for j in range(0, fours, 64):
-        y0, y1 = multiply(load_floats(y, j), c), multiply(load_floats(y, j + 16), c)
-        y2, y3 = multiply(load_floats(y, j + 32), c), multiply(load_floats(y, j + 48), c)
-        for i in range(n):
-            value, weight = v[first + i], splat_float(p[i])
-            if is_first and j == 0:
-                _prefetch_row(v, first + i + _AHEAD)
-            y0 = multiply_add(weight, load_numbers(value, j), y0)
-            y1 = multiply_add(weight, load_numbers(value, j + 16), y1)
-            y2 = multiply_add(weight, load_numbers(value, j + 32), y2)
-            y3 = multiply_add(weight, load_numbers(value, j + 48), y3)
-        store_floats(y, j, y0)
-        store_floats(y, j + 16, y1)
-        store_floats(y, j + 32, y2)
-        store_floats(y, j + 48, y3)
-    for j in range(fours, head_dim, 16):
-        values = multiply(load_floats(y, j), c)
-        for i in range(n):
-            values = multiply_add(splat_float(p[i]), load_numbers(v[first + i], j), values)
-        store_floats(y, j, values)
-
-
-@helper
-def _add_values_any_width(p, v, first, n, correction, y):
-    for j in range(y.size):
-        y[j] *= correction
-    for i in range(n):
-        value = v[first + i]
-        for j in range(y.size):
-            y[j] += p[i] * load_number(value, j)
-
-
-@helper
-def _exponentials(scores, n, scale, largest):
-    """Make exp(scale * score - new largest) of n scores; returns the new largest and their sum."""
-    for i in range(n, (n + 15) // 16 * 16):
-        scores[i] = -np.inf  # fills the last vector; its exponential is 0
-    factor, best = splat_float(scale), splat_float(largest)
-    for i in range(0, n, 16):
-        scaled = multiply(load_floats(scores, i), factor)
-        store_floats(scores, i, scaled)
-        best = maximum(scaled, best)
-    new_largest = max_of(best)
-    one, shift = splat_float(np.float32(1)), splat_float(-new_largest)
-    sums = splat_float(np.float32(0))
-    for i in range(0, n, 16):
-        p = exp(multiply_add(load_floats(scores, i), one, shift))
-        store_floats(scores, i, p)
+    row, start, end = r * KEYS, low // 16 * 16, (high + 15) // 16 * 16
+    for i in range(start, low):
+        scores[row + i] = -np.inf  # fills the first vector; its exponential is 0
+    for i in range(high, end):
+        scores[row + i] = -np.inf
+    best = splat_float(np.float32(-np.inf))
+    for i in range(start, end, 16):
+        best = maximum(load_floats(scores, row + i), best)
+    new_largest = max(largest[r], scale * max_of(best))
+    factor, shift = splat_float(scale), splat_float(-new_largest)
+    one, sums = splat_float(np.float32(1)), splat_float(np.float32(0))
+    for i in range(start, end, 16):
+        p = exp(multiply_add(load_floats(scores, row + i), factor, shift))
+        store_floats(scores, row + i, p)
         sums = multiply_add(p, one, sums)
-    return new_largest, sum_of(sums)
+    if new_largest != largest[r]:  # rare after the first block
+        correction = np.exp(largest[r] - new_largest)
+        total[r] *= correction
+        for j in range(y.shape[1]):
+            y[r, j] *= correction
+        largest[r] = new_largest
+    total[r] += sum_of(sums)
 
 
 @helper
-def _attend_block(q, k, v, first, n, scale, y, largest, total, scores):
-    """Go on with n keys more, which lie from `first` on."""
-    in_vectors = q.shape[1] % 16 == 0
-    for r in range(len(q)):  # the block of keys and values stays in the cache for all of them
-        if in_vectors:
-            _score(q[r], k, first, n, r == 0, scores)
+def attend_block(q, k, v, first, at, n, scale, y, largest, total, scores):
+    """Go on with n keys more, at places at ... at + n - 1 of their block."""
+    r = 0
+    while r < len(q):  # the block of keys and values stays in the cache for all of them
+        n_rows = rows_at_once(len(q) - r)
+        score_block(q, r, n_rows, k, first, at, n, scores)
+        for row in range(r, r + n_rows):
+            soften(scores, row, at, at + n, scale, largest, total, y)
+        add_block(scores, r, n_rows, v, first, at, n, y)
+        r += n_rows
+
+
+@helper
+def widen(rows, first, n, wide):
+    """Make `wide` (KEYS, a multiple of LANES) of n rows from `first` on: float32, with zeros at their ends."""
+    head_dim = rows.shape[1]
+    vectors = head_dim // 16 * 16
+    for i in range(n):
+        row, copy = rows[first + i], wide[i]
+        for j in range(0, vectors, 16):
+            store_floats(copy, j, load_numbers(row, j))
+        for j in range(vectors, head_dim):
+            copy[j] = load_number(row, j)
+        copy[head_dim:] = 0
+
+
+@helper
+def _attend_wide_block(q, k, v, first, at, n, scale, y, largest, total, scores, wide):
+    """`attend_block` for keys of any width; queries and y are wider."""
+    wide_k, wide_v = wide[:KEYS], wide[KEYS:]
+    widen(k, first, n, wide_k)
+    widen(v, first, n, wide_v)
+    attend_block(q, wide_k, wide_v, 0, at, n, scale, y, largest, total, scores)
+
+
+@helper
+def _attend_any_width(q, k_shared, v_shared, n_shared, k, v, first_key, last_key, y, largest, total, scratch):
+    """`attend_range` for heads that do not fill whole vectors: everything is copied, with zeros behind it."""
+    n_heads, head_dim = q.shape
+    width = (head_dim + LANES - 1) // LANES * LANES
+    scale = np.float32(1) / np.sqrt(np.float32(head_dim))
+    n_scores = KEYS * n_heads
+    wide = scratch[n_scores : n_scores + (2 * n_heads + 2 * KEYS) * width].reshape((2 * n_heads + 2 * KEYS, width))
+    wide_q, wide_y, blocks = wide[:n_heads], wide[n_heads : 2 * n_heads], wide[2 * n_heads :]
+    wide[: 2 * n_heads] = 0
+    for r in range(n_heads):
+        for j in range(head_dim):
+            wide_q[r, j] = q[r, j]
+    first = first_key
+    while first < last_key:
+        at = first % KEYS
+        n = min(KEYS - at, last_key - first)
+        if first < n_shared:
+            _attend_wide_block(wide_q, k_shared, v_shared, first, at, n, scale, wide_y, largest, total, scratch, blocks)
         else:
-            _score_any_width(q[r], k, first, n, scores)
-        new_largest, sum_of_block = _exponentials(scores, n, scale, largest[r])
-        correction = np.float32(1)
-        if new_largest != largest[r]:  # rare after the first block
-            correction = np.exp(largest[r] - new_largest)
-        total[r] = total[r] * correction + sum_of_block
-        largest[r] = new_largest
-        if in_vectors:
-            _add_values(scores, v, first, n, r == 0, correction, y[r])
-        else:
-            _add_values_any_width(scores, v, first, n, correction, y[r])
+            _attend_wide_block(wide_q, k, v, first - n_shared, at, n, scale, wide_y, largest, total, scratch, blocks)
+        first += n
+    for r in range(n_heads):
+        for j in range(head_dim):
+            y[r, j] = wide_y[r, j]
 
 
 @helper
@@ -189,20 +205,25 @@ def attend_range(q, k_shared, v_shared, n_shared, k, v, first_key, last_key, y, 
     scale = np.float32(1) / np.sqrt(np.float32(head_dim))
     largest[:n_heads] = -np.inf
     total[:n_heads] = 0
+    if head_dim % LANES:
+        _attend_any_width(q, k_shared, v_shared, n_shared, k, v, first_key, last_key, y, largest, total, scratch)
+        return
     y[:n_heads] = 0
     first = first_key
     while first < last_key:
-        n = min(KEYS - first % KEYS, last_key - first)
+        at = first % KEYS
+        n = min(KEYS - at, last_key - first)
         if first < n_shared:
-            _attend_block(q, k_shared, v_shared, first, n, scale, y, largest, total, scratch)
+            attend_block(q, k_shared, v_shared, first, at, n, scale, y, largest, total, scratch)
         else:
-            _attend_block(q, k, v, first - n_shared, n, scale, y, largest, total, scratch)
+            attend_block(q, k, v, first - n_shared, at, n, scale, y, largest, total, scratch)
         first += n
 
 
 def scratch_size(n_heads, head_dim):
     """Numbers of float32 scratch that `attend_range` takes for so many queries."""
-    return KEYS
+    width = (head_dim + LANES - 1) // LANES * LANES
+    return KEYS * n_heads + (2 * (n_heads + KEYS) * width if head_dim % LANES else 0)
 
 
 _FLOATS = types.Array(types.float32, 1, "C")
@@ -222,34 +243,6 @@ def address_of_range(dtype):
 
 # attend_range_at(address, (q, k_shared, ...)): `attend_range` as it is compiled already.
 attend_range_at = caller(_range_arguments(types.float32), _range_arguments(types.uint16))
-
-
-@threaded(from_size=_THREADED_SIZE, borrows=False)
-def _attend(first, last, q, k, v, positions, window, y, logsumexp, n_scratch):
-    _, n_heads, n_tokens, head_dim = q.shape
-    group = n_heads // k.shape[1]
-    for i in range(first, last):
-        b, h = i // k.shape[1], i % k.shape[1]
-        heads = slice(h * group, (h + 1) * group)
-        scratch, largest = np.empty(n_scratch, np.float32), np.empty(group, np.float32)
-        total = np.empty(group, np.float32)
-        for t in range(n_tokens):
-            own, end = y[b, heads, t], positions[b, t] + 1
-            start = max(0, end - window)
-            attend_range(
-                q[b, heads, t], k[b, h], v[b, h], 0, k[b, h], v[b, h], start, end, own, largest, total, scratch
-            )
-            for r in range(group):
-                for j in range(head_dim):
-                    own[r, j] /= total[r]
-                logsumexp[b, h * group + r, t] = largest[r] + np.log(total[r])
-
-
-def attend_few(q, k, v, positions, window, y, logsumexp):
-    """Fill `y` (B, H, T, head_dim) and `logsumexp` (B, H, T) for a few queries T of float32."""
-    work = min(int(positions.max(initial=0)) + 1, window) * q.shape[0] * q.shape[1] * q.shape[2]
-    n_scratch = scratch_size(q.shape[1] // k.shape[1], q.shape[3])
-    _attend(k.shape[0] * k.shape[1], q, k, v, positions, window, y, logsumexp, n_scratch, size=work)
 
 
 @threaded(from_size=_THREADED_SIZE)
