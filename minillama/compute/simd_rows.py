@@ -97,9 +97,7 @@ def start_rows(typingctx, starts, i, n):
     def build(context, builder, signature, args):
         sums = []
         for r in range(n.literal_value):
-            place = address(
-                context, builder, starts, args[0], _offset(builder, args[1], r), ir.IntType(32)
-            )
+            place = address(context, builder, starts, args[0], _offset(builder, args[1], r), ir.IntType(32))
             sums += [ir.Constant(I32, [0] * N)] * (_PER_ROW - 1) + [splat(builder, builder.load(place, align=4), I32)]
         return context.make_tuple(builder, tile, sums)
 

@@ -127,7 +127,13 @@ def _nothing_more(layout, b, height, space):
 def block_rows_of(meaning):
     """The kernel for matrices of integers; `meaning` of what nibbles stand for."""
     few = walk_of(
-        1, FEW_TILE, 1, lay_down_of(store_row, False), _prepare_few, functools.partial(_direct_tile, meaning), _nothing_more
+        1,
+        FEW_TILE,
+        1,
+        lay_down_of(store_row, False),
+        _prepare_few,
+        functools.partial(_direct_tile, meaning),
+        _nothing_more,
     )
     many = walk_of(
         GROUPS, TILE, 1, lay_down_of(store_joined, False), _prepare_many_of(meaning), _stored_tile_of, _nothing_more

@@ -16,8 +16,7 @@ import numpy as np
 from ..compute.jit import helper
 from ..compute.simd import load_floats, splat_float, store_floats
 from ..compute.simd_bytes import DOT4
-from ..compute.simd_packed import store_joined
-from ..compute.simd_rows import add_tile, no_sums, store_row
+from ..compute.simd_rows import add_tile, no_sums
 from .repacked_layout import N_BLOCKS, ZERO
 
 MOST_ROWS = 64  # of activations at once
