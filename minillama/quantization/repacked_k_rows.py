@@ -21,16 +21,17 @@ from ..compute.simd import (
     splat_float,
     store_floats,
 )
-from ..compute.simd_bytes import ints_to_floats, load_bytes, signed_to_float, unsigned_to_float
+from ..compute.simd_bytes import DOT4, ints_to_floats, load_bytes, signed_to_float, unsigned_to_float
 from ..compute.simd_packed import store_joined, store_words
 from ..compute.simd_rows import add_rows, row_sum, start_rows, store_row
 from ..compute.simd_words import even_words, odd_words
-from .repacked_k_kernels import numbers_of
-from .repacked_layout import AHEAD, MINIMA, N_BLOCKS, START, STRIDE, ZERO
+from .repacked_k_kernels import k_groups_of, numbers_of
+from .repacked_layout import AHEAD, MINIMA, N_BLOCKS, START, STRIDE, ZERO, Planes
 from .repacked_tiles import (
     FEW,
     FEW_TILE,
     GROUPS,
+    MOST_ROWS,
     N_RESULTS,
     N_SCALES,
     RESULTS,
@@ -42,6 +43,8 @@ from .repacked_tiles import (
     walk_of,
 )
 
+# Up to this many rows, each by itself is faster than anything that is made ready for all of them.
+_ALONE = 3 if DOT4 in ("avx512vnni", "avxvnni") else 1
 # Places from the results on: the sums of a block of 256 columns, and those of its minima.
 _SUMS, _LEAST = N_RESULTS, 2 * N_RESULTS
 
@@ -190,20 +193,28 @@ def _finish_of(width):
 
 def _k_rows_of(sixes):
     """The kernel for matrices whose numbers have six bits, or four."""
-    few = walk_of(
-        1, FEW_TILE, 8, lay_down_of(store_row, True), _prepare_few_of(sixes),
-        functools.partial(_direct_tile, sixes), _finish_of(1),
-    )  # fmt: skip
-    many = walk_of(
-        GROUPS, TILE, 8, lay_down_of(store_joined, True), _prepare_many_of(sixes), _stored_tile_of, _finish_of(GROUPS)
-    )
+    if FEW == MOST_ROWS:
+        walk = walk_of(
+            1, FEW_TILE, 8, lay_down_of(store_row, True), _prepare_few_of(sixes),
+            functools.partial(_direct_tile, sixes), _finish_of(1),
+        )  # fmt: skip
+    else:  # six bits and two sums are much to do twice: storing pays from two tiles on
+        walk = walk_of(
+            GROUPS, TILE, 8, lay_down_of(store_joined, True), _prepare_many_of(sixes),
+            _stored_tile_of, _finish_of(GROUPS),
+        )  # fmt: skip
+    one_row = k_groups_of(sixes)
 
     @helper
     def k_rows(data, layout, first, last, x, planes, y, at, scratch):
-        if len(y) <= FEW:
-            few(data, layout, first, last, planes, y, at, scratch)
-        else:
-            many(data, layout, first, last, planes, y, at, scratch)
+        if len(y) > _ALONE:
+            walk(data, layout, first, last, planes, y, at, scratch)
+            return
+        high, low, d, total, half, words = planes
+        for group in range(first, last):  # the weights of one group stay in the cache
+            for n in range(len(y)):
+                row = Planes(high[n], low[n], d[n], total[n], half[n], words[n])
+                one_row(data, layout, group, group + 1, x[n], row, y[n], at + 16 * (group - first))
 
     return k_rows
 
