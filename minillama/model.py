@@ -29,7 +29,7 @@ from .config import ModelConfig
 from .kv_cache import KVCache, LayerCache
 from .layers.embedding import checked_ids
 from .layers.rope import rope_table
-from .ops import FAST, Ops
+from .ops import FAST, READS_FLOAT16, Ops
 from .params import LayerExtras, LayerParams, Params, extras_of
 
 
@@ -135,7 +135,7 @@ def _attention_block(
     k, k_rope = ops.rope_forward(k, *rotations)  # (B, K, T, h)
     if kv is not None:
         cache, index = kv
-        k, v = cache.write(index, k, v, rotations.positions, as_stored=ops.attention_forward is FAST.attention_forward)
+        k, v = cache.write(index, k, v, rotations.positions, as_stored=ops.attention_forward in READS_FLOAT16)
     y, attention_saved = ops.attention_forward(q, k, v, rotations.positions, *_window(config, rotations.positions))
     y = y.swapaxes(1, 2).reshape(*x.shape[:2], -1)  # (B, T, H * h)
     y, wo_saved = _linear(y, layer.wo, extras.bo, ops)

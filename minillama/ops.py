@@ -91,6 +91,9 @@ FAST = Ops(
     cross_entropy_backward=cross_entropy_backward_fast,
 )
 
+# Functions for attention that read float16 keys and values as a cache has them; others get copies in float32.
+READS_FLOAT16 = (FAST.attention_forward,)
+
 NAMED_OPS = {"reference": REFERENCE, "fast": FAST}
 
 LAYERS = tuple(name.removesuffix("_forward") for name in Ops._fields if name.endswith("_forward"))

@@ -106,11 +106,11 @@ def test_logprobs_of_text_and_ids(llm):
 
 
 def test_logprobs_at_a_temperature(llm):
-    """Of what was sampled without filters they are those that it was drawn with."""
+    """Of what was sampled without filters they are those that it was drawn with, but for the rounding of keys."""
     answer = llm.generate("Once", max_tokens=12, temperature=1.5, top_p=1, seed=1)
     prompt = llm.encode_prompt("Once")
-    np.testing.assert_allclose(llm.logprobs(prompt, answer.ids, temperature=1.5), answer.sampled_logprobs, atol=1e-4)
-    np.testing.assert_allclose(llm.logprobs(prompt, answer.ids), answer.logprobs, atol=1e-4)
+    np.testing.assert_allclose(llm.logprobs(prompt, answer.ids, temperature=1.5), answer.sampled_logprobs, atol=1e-3)
+    np.testing.assert_allclose(llm.logprobs(prompt, answer.ids), answer.logprobs, atol=1e-3)
     assert len(answer.sampled_logprobs) == 12
 
 

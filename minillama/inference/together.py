@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..compute.array_types import Float, Ints
 from ..kv_cache import CacheRows, KVCache
-from ..ops import FAST
+from ..ops import READS_FLOAT16
 
 
 class CachesTogether:
@@ -103,7 +103,7 @@ class PromptsTogether:
         """`Ops.attention_forward` of each sequence over what it has in its cache; nothing is kept for a way back."""
         y = np.empty_like(q)  # (1, H, T, head_dim)
         for cache, part in zip(self._caches, self._parts):
-            dtype = cache.k.dtype if self._attention is FAST.attention_forward else q.dtype
+            dtype = cache.k.dtype if self._attention in READS_FLOAT16 else q.dtype
             keys_and_values = cache.read(self._layer, int(positions[0, part.stop - 1]) + 1, dtype)
             y[:, :, part], _ = self._attention(q[:, :, part], *keys_and_values, positions[:, part], *window)
         return y, None
