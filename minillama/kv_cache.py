@@ -27,7 +27,7 @@ class CacheOverflowError(ValueError):
 
 def check_range(largest: float, dtype: np.dtype[Any]) -> None:
     """Raise CacheOverflowError if the largest key or value of some would become infinite in the cache's dtype."""
-    if dtype == np.float16 and largest > np.finfo(np.float16).max:
+    if dtype == np.float16 and largest > float(np.finfo(np.float16).max):
         raise CacheOverflowError(
             f"a key or value of this model is {largest:.3g}, more than float16 holds (65504): keep them in float32, "
             "with --kv-cache float32 or load(..., kv_dtype=np.float32)"

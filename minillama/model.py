@@ -135,7 +135,7 @@ def _attention_block(
     k, k_rope = ops.rope_forward(k, *rotations)  # (B, K, T, h)
     if kv is not None:
         cache, index = kv
-        k, v = cache.write(index, k, v, rotations.positions, as_stored=ops.attention_forward is FAST.attention_forward)
+        k, v = cache.write(index, k, v, rotations.positions, as_stored=hasattr(ops.attention_forward, "takes_half"))
     y, attention_saved = ops.attention_forward(q, k, v, rotations.positions, *_window(config, rotations.positions))
     y = y.swapaxes(1, 2).reshape(*x.shape[:2], -1)  # (B, T, H * h)
     y, wo_saved = _linear(y, layer.wo, extras.bo, ops)

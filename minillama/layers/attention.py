@@ -165,6 +165,10 @@ def attention_forward_fast(q: Float, k: Float, v: Float, positions: Ints, window
     return y, None if window < NO_WINDOW else AttentionSaved(q, k, v, positions, y, logsumexp)
 
 
+# Read where the cache hands out keys and values: other functions in its place get float32.
+attention_forward_fast.takes_half = True  # type: ignore[attr-defined]
+
+
 def _last_axis_contiguous(a: Float) -> Float:
     return a if a.strides[-1] == a.itemsize else np.ascontiguousarray(a)
 
