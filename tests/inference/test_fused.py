@@ -151,7 +151,7 @@ def test_a_key_or_value_that_half_precision_does_not_hold_is_an_error(spoilt, th
     config, params = make()
     layer = params.layers[1]
     weights = getattr(layer, spoilt).to_float32()
-    huge = quantize(2e5 / np.abs(weights).max() * weights, "Q4_1")  # its scales, of float16, are in range
+    huge = quantize(6e4 / np.abs(weights).max() * weights, "Q4_1")  # whose scales are float16 themselves
     params = params._replace(layers=(params.layers[0], layer._replace(**{spoilt: huge})))
     runner = fused_runner(params, config)
     session = Session(runner, kv_dtype=np.float16)
