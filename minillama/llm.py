@@ -51,13 +51,11 @@ class LLM:
         *,
         ops: Ops = FAST,
         exact: bool = False,
-        kv_dtype: DTypeLike | None = None,
+        kv_dtype: DTypeLike = np.float32,
         name: str = "model",
         stop_ids: Iterable[int] = (),
     ) -> None:
         self.params, self.config, self.name = params, config, name
-        if kv_dtype is None:
-            kv_dtype = np.float32 if exact else np.float16
         if np.dtype(kv_dtype) not in (np.float32, np.float16):
             raise ValueError(f"keys and values are kept in float32 or float16, not {np.dtype(kv_dtype)}")
         if not isinstance(ops, Ops):
@@ -350,7 +348,7 @@ def load(
     threads: int | None = None,
     ops: Ops | None = None,
     exact: bool = False,
-    kv_dtype: DTypeLike | None = None,
+    kv_dtype: DTypeLike = np.float32,
     progress: DownloadProgress | None = None,
 ) -> LLM:
     """Load a model by name or path; a known name is downloaded and verified the first time.
@@ -367,12 +365,12 @@ def load(
     ops : Ops, optional
         FAST by default.
     exact : bool
-        Keep all arithmetic, keys and values in float32. By default a model of 4 to 8 bits multiplies in integers
+        Keep all arithmetic in float32. By default a model of 4 to 8 bits multiplies in integers
         on CPUs that can, its activations rounded to 15 bits: several times faster, with
         log-probabilities that agree to three digits (KL 1e-6).
-    kv_dtype : numpy dtype, optional
-        Of the keys and values of sessions: float16 by default, float32 with `exact`. float16 takes half the memory
-        and half the time to read them; numbers beyond 65504, which it does not hold, raise CacheOverflowError.
+    kv_dtype : numpy dtype
+        float32, or float16 for sessions whose keys and values take half the memory and are read in half the time;
+        numbers beyond 65504, which it does not hold, raise CacheOverflowError.
     progress : callable, optional
         Called as progress(done_bytes, total_bytes, label) during a download.
 

@@ -4,7 +4,7 @@ A text is cut into windows of 512 positions, or of as many as asked for. Each be
 starts a text (BOS, or EOS in a vocabulary without one) and every further token of the window is predicted
 from all before it, the first from the start token alone. Three ways of computing the same predictions:
 
-    float32   weights unpacked, all arithmetic, keys and values in float32 (`load(..., exact=True)`)
+    float32   weights unpacked, all arithmetic in float32 (`load(..., exact=True)`)
     prompt    as by default, a window at once, as a prompt is read
     decode    as by default, token by token, as text is generated
 """

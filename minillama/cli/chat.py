@@ -59,7 +59,7 @@ def chat(
     seed: Seed = None,
     threads: Threads = None,
     ops: OpsOption = OpsName.fast,
-    kv_cache: KVOption = KVName.float16,
+    kv_cache: KVOption = KVName.float32,
     quiet: Quiet = False,
 ) -> None:
     """Talk with a chat model; a single answer when a message is given or stdin is a pipe.

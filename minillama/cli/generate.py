@@ -49,7 +49,7 @@ def generate(
     seed: Seed = None,
     threads: Threads = None,
     ops: OpsOption = OpsName.fast,
-    kv_cache: KVOption = KVName.float16,
+    kv_cache: KVOption = KVName.float32,
     echo: Annotated[bool, typer.Option("--echo", help="Print the prompt before its continuation.")] = False,
     own: Annotated[Path | None, typer.Option("--with", help="Run on your own functions in this folder.")] = None,
     only: Annotated[str | None, typer.Option("--only", help="With --with: a single exercise.")] = None,

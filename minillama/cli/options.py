@@ -40,5 +40,5 @@ Stop = Annotated[
 Seed = Annotated[int | None, typer.Option("--seed", callback=checked_seed, help="The same seed gives the same text.")]
 Threads = Annotated[int | None, typer.Option("--threads", help="Cores to use; all by default.")]
 OpsOption = Annotated[OpsName, typer.Option("--ops", help="Compiled kernels, or the plain NumPy that checks them.")]
-KVOption = Annotated[KVName, typer.Option("--kv-cache", help="Keys and values; float16 takes half the memory.")]
+KVOption = Annotated[KVName, typer.Option("--kv-cache", help="float16 halves the memory of long conversations.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No figures on stderr.")]
