@@ -91,6 +91,12 @@ FAST = Ops(
     cross_entropy_backward=cross_entropy_backward_fast,
 )
 
+
+def untouched(ops: Ops, *names: str) -> bool:
+    """Whether these functions of a table are the package's own fast ones, for which there are shorter ways."""
+    return all(getattr(ops, name) is getattr(FAST, name) for name in names)
+
+
 # Functions for attention that read float16 keys and values as a cache has them; others get copies in float32.
 READS_FLOAT16 = (FAST.attention_forward,)
 

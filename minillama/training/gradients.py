@@ -27,7 +27,7 @@ from ..layers.cross_entropy import IGNORED, cross_entropy_in_place
 from ..layers.embedding import as_tokens, embedding_backward_onto
 from ..layers.linear import linear_backward_into
 from ..model import backbone_backward, backbone_forward, output_head
-from ..ops import FAST, Gradient, Ops
+from ..ops import FAST, Gradient, Ops, untouched
 from ..params import Params
 from ..trees import Tree, map_tree
 
@@ -91,7 +91,7 @@ def head_gradients(h: Float, head: Float, of_rows: OfRows, ops: Ops = FAST) -> t
 
 def _linear_backward_into(dy: Float, saved: Any, dx: Float, dweight: Float, ops: Ops, *, add: bool) -> None:
     """`linear_backward_into`, or what a function in its place returns, copied."""
-    if ops.linear_forward is FAST.linear_forward and ops.linear_backward is FAST.linear_backward:
+    if untouched(ops, "linear_forward", "linear_backward"):
         linear_backward_into(dy, saved, dx, dweight, add=add)
         return
     dx[...], more = ops.linear_backward(dy, saved)
@@ -120,7 +120,7 @@ def sums_and_gradients(
 
 def _onto(dhead: Float, ops: Ops) -> Gradient:
     """The embedding's gradient added to that of the head, which is the same table, in place."""
-    if ops.embedding_forward is FAST.embedding_forward and ops.embedding_backward is FAST.embedding_backward:
+    if untouched(ops, "embedding_forward", "embedding_backward"):
         return lambda dx, saved: embedding_backward_onto(dx, saved, dhead)
     return lambda dx, saved: np.add(dhead, ops.embedding_backward(dx, saved), out=dhead)
 
@@ -157,10 +157,10 @@ _IN_PLACE = ("linear_forward", "linear_backward", "cross_entropy_forward", "cros
 def next_token_rows(targets: Ints, ops: Ops = FAST) -> OfRows:
     """Cross-entropy of `targets` (B, T), summed; IGNORED where nothing is to be learned: padding, prompts."""
     flat = np.ascontiguousarray(targets).reshape(-1)
-    untouched = all(getattr(ops, name) is getattr(FAST, name) for name in _IN_PLACE)
+    in_place = untouched(ops, *_IN_PLACE)
 
     def of_rows(logits: Float, rows: slice) -> tuple[Sums, Float]:
-        if untouched:
+        if in_place:
             loss = cross_entropy_in_place(logits, flat[rows])
             return {"loss": loss, "count": _counted(flat[rows])}, logits
         loss, saved = ops.cross_entropy_forward(logits, flat[rows], 1)
