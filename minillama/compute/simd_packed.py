@@ -1,6 +1,6 @@
 """Vectors of bytes, continued: numbers of six bits, numbers that stand for an entry of a table, words.
 
-Words are 16-bit integers: bytes that have met their scale already. `dot2` multiplies 32 of them and
+Words are 16-bit integers: bytes that simd_words.py has widened. `dot2` multiplies 32 of them and
 adds the products in pairs, `vpdpwssd` or `vpmaddwd` on x86; LLVM finds Arm's instructions by itself.
 
 Looking bytes up in a table of 16 is one instruction on x86 (`pshufb`, of 16, 32 or 64 bytes at once)
@@ -97,43 +97,6 @@ def look_up(typingctx, table, numbers):
         return find(builder, args[0], args[1], size)
 
     return numbers(Bytes16, numbers), build
-
-
-def _scaled(builder: Any, words: Any, args: Any) -> Any:
-    """(word - zero) * scale, the int8 scale of each lane for both of its words."""
-    both = ir.Constant(ir.VectorType(ir.IntType(32), 32), [n // 2 for n in range(32)])
-    short = builder.sext(args[1], ir.VectorType(ir.IntType(16), N))
-    scales = builder.shuffle_vector(short, short, both)
-    zero = builder.trunc(args[2], ir.IntType(16))
-    zeros = builder.insert_element(ir.Constant(I16, ir.Undefined), zero, ir.Constant(ir.IntType(32), 0))
-    zeros = builder.shuffle_vector(zeros, zeros, ir.Constant(ir.VectorType(ir.IntType(32), 32), [0] * 32))
-    return builder.mul(builder.sub(words, zeros), scales)
-
-
-def _scaled_twin(numbers, scale, zero):
-    return ((numbers.reshape(N, 2).astype(np.int16) - zero) * scale.view(np.int8)[:, None]).astype(np.int16).ravel()
-
-
-@with_twin(lambda numbers, scale, zero: _scaled_twin(numbers[0::2], scale, zero))
-def scaled_even(typingctx, numbers, scale, zero):
-    """(number - zero) * scale of bytes 4n and 4n + 2, with the int8 scale n, as words 2n and 2n + 1."""
-
-    def build(context, builder, signature, args):
-        words = builder.and_(builder.bitcast(args[0], I16), ir.Constant(I16, [255] * 32))
-        return _scaled(builder, words, args)
-
-    return Words32(Bytes64, Bytes16, types.intp), build
-
-
-@with_twin(lambda numbers, scale, zero: _scaled_twin(numbers[1::2], scale, zero))
-def scaled_odd(typingctx, numbers, scale, zero):
-    """The same of bytes 4n + 1 and 4n + 3."""
-
-    def build(context, builder, signature, args):
-        words = builder.lshr(builder.bitcast(args[0], I16), ir.Constant(I16, [8] * 32))
-        return _scaled(builder, words, args)
-
-    return Words32(Bytes64, Bytes16, types.intp), build
 
 
 def _store_joined_twin(words, i, high, low, c):

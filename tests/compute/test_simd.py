@@ -51,13 +51,12 @@ from minillama.compute.simd_packed import (
     dot2,
     load_words,
     look_up,
-    scaled_even,
-    scaled_odd,
     store_joined,
     store_words,
     with_upper_pair,
 )
 from minillama.compute.simd_pairs import load_twice, turn_pairs
+from minillama.compute.simd_words import even_words, odd_words
 
 pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="the compiler is off: the twins are all there is")
 
@@ -236,33 +235,31 @@ def test_products_of_bytes_are_exact(seed, dot4_kernel):
 def _packed_body(raw, table, numbers, out):
     low, upper, entries = low_nibbles(load_64_bytes(raw, 0)), load_64_bytes(raw, 64), load_bytes(table, 0)
     for n in range(4):
-        store_words(out, 64 * n, scaled_even(with_upper_pair(low, upper, n), load_bytes(raw, 128), 32))
-        store_words(out, 64 * n + 32, scaled_odd(with_upper_pair(low, upper, n), load_bytes(raw, 128), 32))
-    found, one = look_up(entries, low), load_bytes(table, 16)  # a scale of one
-    store_words(out, 256, scaled_even(found, one, 0))
-    store_words(out, 288, scaled_odd(found, one, 0))
+        store_words(out, 64 * n, even_words(with_upper_pair(low, upper, n), 32))
+        store_words(out, 64 * n + 32, odd_words(with_upper_pair(low, upper, n), 32))
+    found = look_up(entries, low)
+    store_words(out, 256, even_words(found, 0))
+    store_words(out, 288, odd_words(found, 0))
     store_floats(numbers, 0, unsigned_to_float(look_up(entries, keep_bits(load_bytes(raw, 128), 15))))
 
 
 @pytest.fixture(scope="module", params=HERE)
 def packed_kernel(request):
-    arrays = np.zeros(144, np.uint8), np.ones(32, np.uint8), np.zeros(16, np.float32), np.zeros(320, np.int16)
+    arrays = np.zeros(144, np.uint8), np.ones(16, np.uint8), np.zeros(16, np.float32), np.zeros(320, np.int16)
     return compiled_with(request.param, _packed_body, *arrays)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_numbers_of_six_bits_and_levels(seed, packed_kernel):
     rng = np.random.default_rng(seed)
-    raw, table = rng.integers(0, 256, 144, dtype=np.uint8), rng.integers(0, 256, 32, dtype=np.uint8)
-    table[16:] = 1
-    raw[128:130] = 128, 127  # the extremes of a scale
+    raw, table = rng.integers(0, 256, 144, dtype=np.uint8), rng.integers(0, 256, 16, dtype=np.uint8)
     numbers, out = np.empty(16, np.float32), np.empty(320, np.int16)
     packed_kernel(raw, table, numbers, out)
-    low, upper, scale = raw[:64] & 15, raw[64:128], raw[128:].view(np.int8).astype(np.int64)[:, None]
+    low, upper = raw[:64] & 15, raw[64:128]
     for n in range(4):
         q = (low | (upper >> 2 * n & 3) << 4).reshape(16, 4).astype(np.int64) - 32
-        np.testing.assert_array_equal(out[64 * n : 64 * n + 32].reshape(16, 2), (q * scale)[:, [0, 2]])
-        np.testing.assert_array_equal(out[64 * n + 32 : 64 * n + 64].reshape(16, 2), (q * scale)[:, [1, 3]])
+        np.testing.assert_array_equal(out[64 * n : 64 * n + 32].reshape(16, 2), q[:, [0, 2]])
+        np.testing.assert_array_equal(out[64 * n + 32 : 64 * n + 64].reshape(16, 2), q[:, [1, 3]])
     entries = table[low].reshape(16, 4)
     np.testing.assert_array_equal(out[256:288].reshape(16, 2), entries[:, [0, 2]])
     np.testing.assert_array_equal(out[288:].reshape(16, 2), entries[:, [1, 3]])
@@ -305,12 +302,8 @@ def test_twins_of_packed_numbers(rng):
     """What takes their place where nothing compiles."""
     twin = {name: operation.twin for name, operation in vars(simd_packed).items() if hasattr(operation, "twin")}
     low, upper = rng.integers(0, 16, 64).astype(np.uint8), rng.integers(0, 256, 64).astype(np.uint8)
-    scale = rng.integers(-128, 128, 16).astype(np.int8)
     q = twin["with_upper_pair"](low, upper, 2)
     np.testing.assert_array_equal(q, low | (upper >> 4 & 3) << 4)
-    expected = (q.reshape(16, 4).astype(np.int64) - 32) * scale[:, None]
-    np.testing.assert_array_equal(twin["scaled_even"](q, scale.view(np.uint8), 32), expected[:, [0, 2]].ravel())
-    np.testing.assert_array_equal(twin["scaled_odd"](q, scale.view(np.uint8), 32), expected[:, [1, 3]].ravel())
     x, words = rng.integers(-16256, 16257, 4).astype(np.int16), rng.integers(-4096, 4097, 32).astype(np.int16)
     found = twin["dot2"](np.zeros(16, np.int32), words, x, 1)
     np.testing.assert_array_equal(found, words.reshape(16, 2).astype(np.int64) @ x[1:3].astype(np.int64))
