@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from numba import njit
+from numba import config, njit
 
 from minillama.layers.attention import attention_forward_fast
 from minillama.layers.attention_kernels.few import KEYS, address_of_range, attend_range_at, scratch_size
@@ -87,4 +87,6 @@ def test_a_decoded_token_is_that_of_a_prompt(group, head_dim, window, stored, se
             several, k[None, None].view(stored), v[None, None].view(stored), positions, window
         )
         # Only the division at the end may be another one.
-        np.testing.assert_allclose(prompt[0, :, 0], y / total[:, None], rtol=3e-7)
+        np.testing.assert_allclose(
+            prompt[0, :, 0], y / total[:, None], rtol=3e-7, atol=2e-6 if config.DISABLE_JIT else 0
+        )

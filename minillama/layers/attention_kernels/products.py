@@ -8,7 +8,8 @@ and 4 vectors of the other side are 12 sums, and with 4 operands they fill the 1
 are therefore as wide as one register (`LANES`), not those of simd.py.
 
 Every sum of a query is added up in the same order, whichever queries stand beside it and wherever a block of
-keys begins: the result does not depend on them, to the last bit.
+keys begins: the result does not depend on them, to the last bit. That is so compiled; the NumPy twins leave the
+order to NumPy.
 """
 
 from __future__ import annotations
