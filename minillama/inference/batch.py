@@ -72,6 +72,7 @@ class _Member:
 
     row: BatchRow
     prompt: Prompt
+    seed: np.random.SeedSequence
     rng: np.random.Generator
     logits: Float | None = None  # (1, vocab_size) after the prompt, until the first token is drawn
 
@@ -147,7 +148,7 @@ class Batch:
         if len(prompts) != len(seeds):
             raise ValueError(f"each prompt takes a seed of its own: got {len(prompts)} prompts and {len(seeds)} seeds")
         checked = [_checked_prompt(b, prompt, self.runner.config) for b, prompt in enumerate(prompts)]
-        rngs = [np.random.default_rng(random_seed(seed)) for seed in seeds]
+        sources = [np.random.SeedSequence(random_seed(seed)) for seed in seeds]
         rows = [BatchRow(ids[0].tolist()) for ids in checked]
         with self.held:
             if self.max_tokens == 0:
@@ -155,7 +156,8 @@ class Batch:
                     row.finish_reason = "length"
                 return rows
             shared = self._prompts.add(checked)
-            self._waiting.extend([_Member(*parts) for parts in zip(rows, shared, rngs)])
+            rngs = [np.random.default_rng(source) for source in sources]
+            self._waiting.extend([_Member(*parts) for parts in zip(rows, shared, sources, rngs)])
         return rows
 
     def remove(self, row: BatchRow) -> None:
@@ -246,7 +248,7 @@ class Batch:
         """After an interrupt, wherever it came: what the rows have is what counts. Returns those that had ended.
 
         The last token of each has not run, or runs again, which gives the same; a member without one has the
-        logits of its prompt still.
+        logits of its prompt still. A number that was drawn without giving a token is drawn again.
         """
         for place, member in enumerate(self._members):
             if member is None:
@@ -256,6 +258,8 @@ class Batch:
             row = member.row
             if self._waiting and self._waiting[0] is member:
                 self._waiting.popleft()
+            member.rng = np.random.default_rng(member.seed)
+            member.rng.random(len(row.tokens))  # one for each
             if row.tokens:
                 member.logits = None
                 self._end(row)

@@ -117,7 +117,7 @@ class RowsDecoder:
 
         Returns
         -------
-        logits : ndarray of shape (B, vocab_size), a view of what the next step fills
+        logits : ndarray of shape (B, vocab_size), fresh
 
         Raises
         ------
@@ -139,7 +139,7 @@ class RowsDecoder:
             size=n * m.data.size,
         )  # fmt: skip
         check_range(float(self._shared.peaks[:n].view(np.float32).max()), np.dtype(dtype))
-        return self._shared.logits[:n, : c.vocab_size]
+        return self._shared.logits[:n, : c.vocab_size].copy()
 
 
 class _Shared(NamedTuple):

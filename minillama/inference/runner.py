@@ -96,7 +96,7 @@ class Runner(Protocol):
         Returns
         -------
         logits : ndarray of shape (B, vocab_size)
-            Valid until the runner runs again.
+            Fresh.
 
         Raises
         ------
@@ -200,7 +200,7 @@ class FusedRunner:
         else:
             where, dtype = np.array([where_of(cache)], np.int64), cache.k.dtype
             each = [(np.array([token]), where, np.array([first + i]), dtype, rope) for i, token in enumerate(tokens)]
-            logits = [self._rows_decoder.step(*token)[0].copy() for token in each]
+            logits = [self._rows_decoder.step(*token)[0] for token in each]
         cache.advance(len(tokens))  # last, so that an interrupt leaves the cache as it was
         return np.stack(logits)[None] if all_logits else logits[-1][None]
 
@@ -222,7 +222,7 @@ class FusedRunner:
                 parts = [slice(at, at + MOST_ROWS) for at in range(0, len(places), MOST_ROWS)]
                 where, step = rows.where[places], self._rows_decoder.step
                 each = [(ids[part], where[part], positions[part], first.k.dtype, rope) for part in parts]
-                logits = step(*each[0]) if len(each) == 1 else np.concatenate([step(*part).copy() for part in each])
+                logits = step(*each[0]) if len(each) == 1 else np.concatenate([step(*part) for part in each])
             rows.advance(places)  # last, so that an interrupt leaves the caches as they were
             return logits
 

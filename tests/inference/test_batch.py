@@ -312,14 +312,15 @@ def refusal(batch):
         return type(error)
 
 
-def test_an_interrupt_between_any_two_lines_loses_nothing(monkeypatch):
+@pytest.mark.parametrize("sampling", [GREEDY, WARM], ids=["greedy", "warm"])
+def test_an_interrupt_between_any_two_lines_loses_nothing(sampling, monkeypatch):
     """Ctrl-C at every line that Python runs below `Batch.step`, each in a run of its own."""
     monkeypatch.setattr(STATE, "kernels", threading.RLock())  # as in test_runner.py
     prompts = [PROMPTS[i] for i in (1, 3, 6, 7, 7, 4)]
-    expected = [alone(QUANTIZED, prompt, 0, GREEDY, 4) for prompt in prompts]
+    expected = [alone(QUANTIZED, prompt, 0, sampling, 4) for prompt in prompts]
     interrupted, at = True, 0
     while interrupted:
-        batch = Batch(QUANTIZED, GREEDY, max_tokens=4, max_rows=4)
+        batch = Batch(QUANTIZED, sampling, max_tokens=4, max_rows=4)
         rows = batch.add(prompts, [0] * len(prompts))
         interrupted = interrupt(lambda batch=batch: run_out(batch), at)
         run_out(batch)
@@ -345,6 +346,7 @@ def interrupt(call, n_lines):
         "inference/batch.py",
         "inference/prompts.py",
         "inference/runner.py",
+        "inference/sampling.py",
         "inference/together.py",
         "kv_cache.py",
     )

@@ -16,7 +16,7 @@ from minillama.inference.repacked_model import repack_model
 from minillama.inference.runner import FusedRunner, LayerRunner, runner_for
 from minillama.inference.sampling import Sampling
 from minillama.inference.session import Session
-from minillama.kv_cache import ContextFullError, KVCache
+from minillama.kv_cache import CacheRows, ContextFullError, KVCache
 from minillama.llm import LLM
 from minillama.model import forward
 from minillama.ops import FAST, REFERENCE, Ops
@@ -42,6 +42,19 @@ def wrapped(name):
         return getattr(FAST, name)(*args)
 
     return FAST._replace(**{name: mine}), calls
+
+
+@WITH
+@pytest.mark.parametrize("n_rows", [1, 3])
+def test_logits_of_rows_stay_when_the_runner_runs_again(run, n_rows):
+    """Another thread, with a batch of its own, may run it before a token is drawn from them."""
+    ids, places, rows = np.arange(n_rows), np.arange(n_rows), CacheRows(n_rows)
+    for _ in range(n_rows):
+        rows.join(KVCache(CONFIG))
+    logits = run.step_rows(ids, rows, places)
+    before = logits.copy()
+    run.step_rows(ids + 50, rows, places)
+    np.testing.assert_array_equal(logits, before)
 
 
 @WITH
