@@ -280,6 +280,11 @@ def test_rows_at_once_are_bounded():
     assert len(lengths) == 12
 
 
+def test_a_bound_beyond_all_rows_takes_no_memory():
+    (row,) = generate_batch(QUANTIZED, [[5]], GREEDY, max_tokens=2, max_rows=10**15)
+    assert len(row.ids) == 2
+
+
 def test_a_deep_copy_goes_on_in_memory_of_its_own():
     prompts = [[5, 17, 3], PROMPTS[6], PROMPTS[7]]
     expected = [alone(QUANTIZED, prompt, 0, GREEDY, 4) for prompt in prompts]
