@@ -291,6 +291,14 @@ class CacheRows:
         self.lengths = np.zeros(n_places, np.int64)
         self.where = np.zeros((n_places, 6), np.int64)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A deep copy has its keys elsewhere, which `reserve` looks up, and counts for itself."""
+        self.__dict__.update(state)
+        self.where = np.zeros_like(self.where)
+        for place, cache in enumerate(self.caches):
+            if cache is not None:
+                cache.lengths = self.lengths[place : place + 1]
+
     @property
     def n_free(self) -> int:
         return self.caches.count(None)

@@ -197,7 +197,8 @@ class LLM:
         max_rows : int
             Rows under way at once; more prompts wait until one ends. It bounds the memory for keys and values.
 
-        Other options and errors as in `stream`; seed None gives other texts each time.
+        Other options and errors as in `stream`, which alone takes `stop` and `session`; seed None gives other texts
+        each time.
         """
         ids = [self.encode_prompt(prompt) for prompt in prompt_texts(prompts)]
         rows = generate_batch(

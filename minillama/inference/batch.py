@@ -170,7 +170,11 @@ class Batch:
                     self._free(place)
 
     def step(self) -> list[BatchRow]:
-        """Give places to rows that wait, and every row under way a token more; returns the rows that have ended."""
+        """Give places to rows that wait, and every row under way a token more; returns the rows that have ended.
+
+        An error, such as CacheOverflowError, leaves all rows as they were: the next step meets it again, until the
+        row that it comes from is removed.
+        """
         with self.held:
             ended = [] if self._is_whole else self._recover()
             self._is_whole = False

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..kv_cache import ContextFullError
-from .arguments import random_seed, token_limit
+from .arguments import random_seed, token_limit, whole_number
 from .batch import Batch
 from .runner import Runner
 from .sampling import Sampling, sample_rows
@@ -171,6 +171,7 @@ def generate_batch(
         When a prompt is empty or has ids outside the vocabulary; nothing has run then.
     """
     seed = random_seed(seed)
+    most = whole_number("max_rows", max_rows, "a whole number, 1 or more", least=1)
     batch = Batch(
         runner,
         sampling,
@@ -179,7 +180,7 @@ def generate_batch(
         n_ids=n_ids,
         keep_stop=keep_stop,
         kv_dtype=kv_dtype,
-        max_rows=max_rows,
+        max_rows=min(most, max(1, len(prompts))),
     )
     rows = batch.add(prompts, [None if seed is None else seed + b for b in range(len(prompts))])
     while batch:

@@ -1,5 +1,6 @@
 """Many sequences at once: every row is the row alone, whoever is beside it, and what is shared exists once."""
 
+import copy
 import sys
 import threading
 import tracemalloc
@@ -277,6 +278,29 @@ def test_rows_at_once_are_bounded():
     assert lengths[0] == [1, 1, 1, 0, 0, 0, 0, 0]
     assert lengths[4] == [4, 4, 4, 1, 1, 1, 0, 0]
     assert len(lengths) == 12
+
+
+def test_a_bound_beyond_all_rows_takes_no_memory():
+    (row,) = generate_batch(QUANTIZED, [[5]], GREEDY, max_tokens=2, max_rows=10**15)
+    assert len(row.ids) == 2
+
+
+def test_a_deep_copy_goes_on_in_memory_of_its_own():
+    prompts = [[5, 17, 3], PROMPTS[6], PROMPTS[7]]
+    expected = [alone(QUANTIZED, prompt, 0, GREEDY, 4) for prompt in prompts]
+    batch = Batch(QUANTIZED, GREEDY, max_tokens=4, max_rows=4)
+    rows = batch.add(prompts, [0] * 3)
+    batch.step()
+    batch.step()
+    other, other_rows = copy.deepcopy((batch, rows))
+    caches = batch.caches.caches[:3]
+    keys = [cache.k.copy() for cache in caches]
+    run_out(other)
+    for cache, before in zip(caches, keys):
+        np.testing.assert_array_equal(cache.k, before)
+    run_out(batch)
+    for row, other_row, (tokens, _) in zip(rows, other_rows, expected):
+        assert row.ids == other_row.ids == [token.id for token in tokens]
 
 
 def test_the_end_can_be_kept_and_the_context_ends_a_row():
