@@ -86,6 +86,8 @@ class TokenStream:
             raise SessionInUseError
 
     def _next(self) -> GeneratedToken:
+        if self.ids and self.ids[-1] in self.stop_ids:  # kept, and interrupted right after
+            self.finish_reason = "stop"
         if self.finish_reason is None and self.max_tokens is not None and len(self.ids) >= self.max_tokens:
             self.finish_reason = "length"
         if self.finish_reason is None and self.session.position < self._start + len(self.ids):
@@ -93,11 +95,13 @@ class TokenStream:
         if self.finish_reason is not None:
             raise StopIteration
         token = self._draw()
-        if token.id in self.stop_ids:
+        is_stop = token.id in self.stop_ids
+        if not is_stop or self.keep_stop:
+            self.ids.append(token.id)
+        if is_stop:
             self.finish_reason = "stop"
             if not self.keep_stop:
                 raise StopIteration
-        self.ids.append(token.id)
         return token
 
     def _draw(self) -> GeneratedToken:

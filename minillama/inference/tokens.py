@@ -21,8 +21,8 @@ class GeneratedToken:
         log p of the token under the model itself: temperature and filters do not enter.
     sampled_logprob : float
         log p of the token under the distribution that it was drawn from: at the temperature, with the repetition
-        penalty, over the tokens that the filters left (they add up to 1). Without penalty and filters that is
-        `sequence_logprobs(..., temperature=T)`, the denominator of PPO's ratio. 0 when greedy: nothing is drawn.
+        penalty, over the tokens that the filters left (they add up to 1). Without penalty and filters that is,
+        but for rounding, `sequence_logprobs(..., temperature=T)`, the denominator of PPO's ratio. 0 when greedy: nothing is drawn.
     """
 
     id: int
