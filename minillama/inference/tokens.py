@@ -22,7 +22,8 @@ class GeneratedToken:
     sampled_logprob : float
         log p of the token under the distribution that it was drawn from: at the temperature, with the repetition
         penalty, over the tokens that the filters left (they add up to 1). Without penalty and filters that is,
-        but for rounding, `sequence_logprobs(..., temperature=T)`, the denominator of PPO's ratio. 0 when greedy: nothing is drawn.
+        but for rounding, `sequence_logprobs(..., temperature=T)`, the denominator of PPO's ratio. 0 when greedy:
+        nothing is drawn.
     """
 
     id: int
