@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numba import config, types
 from numba.core import cgutils
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
@@ -36,11 +37,12 @@ def address_of(function: Any, arguments: tuple[Any, ...]) -> int:
         if function not in _PYTHON_FUNCTIONS:
             _PYTHON_FUNCTIONS.append(function)
         return _PYTHON_FUNCTIONS.index(function)
-    function.compile(arguments)
-    compiled = function.overloads[arguments]
-    if compiled.signature.return_type != types.none:
-        raise TypeError(f"{function.__name__} returns {compiled.signature.return_type}; it must return nothing")
-    return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
+    with global_compiler_lock:  # for forking.py: LLVM links the code only when its address is asked for
+        function.compile(arguments)
+        compiled = function.overloads[arguments]
+        if compiled.signature.return_type != types.none:
+            raise TypeError(f"{function.__name__} returns {compiled.signature.return_type}; it must return nothing")
+        return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
 
 
 def function_at(address: int) -> Callable[..., Any]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..compute.forking import one_at_a_time
 from ..compute.jit import helper, threaded
 from ..compute.simd_doubles import (
     N_DOUBLES,
@@ -138,7 +139,8 @@ def logprobs_of(logits: Logits, ids: ArrayLike, temperature: float = 1.0) -> NDA
         raise ValueError(f"ids must be in [0, {vocab_size}), got {chosen.min()} to {chosen.max()}")
     logprobs = np.empty(chosen.shape, np.float64)
     rows = as_rows(logits).reshape(-1, vocab_size)
-    _look_up(len(rows), rows, chosen.reshape(-1), inverse_of(temperature), logprobs.reshape(-1), size=rows.size)
+    with one_at_a_time():
+        _look_up(len(rows), rows, chosen.reshape(-1), inverse_of(temperature), logprobs.reshape(-1), size=rows.size)
     return logprobs
 
 

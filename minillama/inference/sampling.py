@@ -29,6 +29,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compute.forking import one_at_a_time
 from .arguments import number, whole_number
 from .candidates import Filters
 from .logprobs import as_rows, inverse_of
@@ -301,7 +302,8 @@ def sample_rows(
     draws = np.zeros(n_rows) if greedy else np.array([rng.random() for rng in rngs])
     drawn = Drawn(np.empty(n_rows, np.int64), np.empty(n_rows), np.empty(n_rows))
     is_same = choices is rows and n == rows.shape[1]
-    sample_each(n_rows, rows, choices, n, is_same, filters, draws, drawn, size=rows.size)
+    with one_at_a_time():
+        sample_each(n_rows, rows, choices, n, is_same, filters, draws, drawn, size=rows.size)
     if drawn.ids.min() < 0:
         raise ValueError(_NOT_FINITE)
     return drawn

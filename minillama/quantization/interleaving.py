@@ -17,6 +17,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from ..compute.array_types import Bytes
+from ..compute.forking import one_at_a_time
 from ..compute.jit import threaded
 from ..compute.simd import address, with_twin
 
@@ -48,10 +49,11 @@ def interleave_fast(source: Bytes, out: Bytes, size: int, flip: int = 0) -> None
     if config.DISABLE_JIT:  # type: ignore[attr-defined]
         return interleave(source, out, size, flip)
     _, n_blocks, n_parts, n_bytes = source.shape
-    _interleave(
-        len(out), _extent(source, writeable=False), *source.strides[:3], _extent(out, writeable=True), *out.strides[:3],
-        n_blocks, n_parts, n_bytes, size, flip * 0x01010101, size=source.size,
-    )  # fmt: skip
+    with one_at_a_time():  # another thread may be answering with a model that is there already
+        _interleave(
+            len(out), _extent(source, writeable=False), *source.strides[:3], _extent(out, writeable=True),
+            *out.strides[:3], n_blocks, n_parts, n_bytes, size, flip * 0x01010101, size=source.size,
+        )  # fmt: skip
 
 
 def _extent(array: Bytes, *, writeable: bool) -> NDArray[Any]:
