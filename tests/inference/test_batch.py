@@ -1,20 +1,18 @@
 """Many sequences at once: every row is the row alone, whoever is beside it, and what is shared exists once."""
 
 import copy
-import sys
 import threading
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from interrupts import interrupt
 
 import minillama
 from minillama.compute.forking import STATE
 from minillama.compute.jit import kernel_threads
-from minillama.compute.threads import most_threads, set_threads
 from minillama.config import ModelConfig
 from minillama.inference.batch import Batch
 from minillama.inference.generate import TokenStream, generate_batch
@@ -28,7 +26,6 @@ from minillama.params import init_params
 from minillama.quantization.formats import quantize
 from minillama.trees import map_tree
 
-PACKAGE = Path(minillama.__file__).parent
 WARM = Sampling(temperature=1.3, top_p=0.95)
 
 
@@ -46,16 +43,14 @@ QUANTIZED = make_runner("Q4_1")
 RUNNERS = {"Q4_1": QUANTIZED, "Q8_0": make_runner("Q8_0"), "F32": make_runner()}
 # Where a prompt goes through BLAS, the number of its tokens decides how sums are rounded.
 IN_INTEGERS = QUANTIZED._in_integers
-
-
-@pytest.fixture(params=[1, 2], ids=["1 thread", "2 threads"])
-def threads(request):
-    if request.param > most_threads():
-        pytest.skip(f"this machine has {most_threads()} core")
-    before = kernel_threads()
-    set_threads(request.param)
-    yield request.param
-    set_threads(before)
+HOLD_STATE = (
+    "inference/batch.py",
+    "inference/prompts.py",
+    "inference/runner.py",
+    "inference/sampling.py",
+    "inference/together.py",
+    "kv_cache.py",
+)
 
 
 def alone(runner, prompt, seed, sampling=WARM, max_tokens=10, kv_dtype=np.float32, **options):
@@ -346,7 +341,7 @@ def test_an_interrupt_between_any_two_lines_loses_nothing(sampling, monkeypatch)
     while interrupted:
         batch = Batch(QUANTIZED, sampling, max_tokens=4, max_rows=4)
         rows = batch.add(prompts, [0] * len(prompts))
-        interrupted = interrupt(lambda batch=batch: run_out(batch), at)
+        interrupted = interrupt(lambda batch=batch: run_out(batch), at, HOLD_STATE)
         run_out(batch)
         for row, (tokens, reason) in zip(rows, expected):
             assert (row.ids, row.finish_reason) == ([token.id for token in tokens], reason)
@@ -361,37 +356,3 @@ def test_an_interrupt_between_any_two_lines_loses_nothing(sampling, monkeypatch)
 def run_out(batch):
     while batch:
         batch.step()
-
-
-def interrupt(call, n_lines):
-    """Raise KeyboardInterrupt before line number `n_lines` of the files that hold state; False when there are fewer."""
-    left = [n_lines]
-    names = (
-        "inference/batch.py",
-        "inference/prompts.py",
-        "inference/runner.py",
-        "inference/sampling.py",
-        "inference/together.py",
-        "kv_cache.py",
-    )
-    files = {str(PACKAGE / name) for name in names}
-
-    def trace(frame, event, _):
-        if frame.f_code.co_filename not in files:
-            return None
-        if event == "line":
-            left[0] -= 1
-            if left[0] == -1:
-                sys.settrace(None)
-                raise KeyboardInterrupt
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        call()
-    except KeyboardInterrupt:
-        return True
-    finally:
-        sys.settrace(before)
-    return False

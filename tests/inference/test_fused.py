@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from random_blocks import random_matrix
 
-from minillama.compute.jit import kernel_threads
-from minillama.compute.threads import most_threads, set_threads
 from minillama.config import ModelConfig, RopeScaling
 from minillama.inference import fused, repacked_model
 from minillama.inference.fused import Decoder
@@ -36,16 +34,6 @@ def make(n_heads=4, n_kv_heads=2, tied=True, name="Q4_1", **changes):
 
 def fused_runner(params, config):
     return FusedRunner(repack_model(params, anyway=True), config)
-
-
-@pytest.fixture(params=[1, 2], ids=["1 thread", "2 threads"])
-def threads(request):
-    if request.param > most_threads():
-        pytest.skip(f"this machine has {most_threads()} core")
-    before = kernel_threads()
-    set_threads(request.param)
-    yield request.param
-    set_threads(before)
 
 
 @pytest.mark.parametrize(

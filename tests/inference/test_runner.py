@@ -1,13 +1,11 @@
 """Who runs the model: chosen once, and whichever it is, the cache is reserved, filled and advanced alike."""
 
-import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
+from interrupts import PACKAGE, interrupt
 
-import minillama
 from minillama.compute.forking import STATE
 from minillama.config import ModelConfig
 from minillama.inference import repacked_model, runner
@@ -30,7 +28,7 @@ PARAMS = map_tree(lambda a: 10 * a if a.ndim == 2 else a, init_params(CONFIG, np
 # Of floats, so that the fused kernel takes it on every machine.
 RUNNERS = {"layers": LayerRunner(PARAMS, CONFIG), "fused": FusedRunner(repack_model(PARAMS), CONFIG)}
 WITH = pytest.mark.parametrize("run", RUNNERS.values(), ids=RUNNERS)
-PACKAGE = Path(minillama.__file__).parent
+HOLD_STATE = ("inference/session.py", "inference/runner.py", "model.py", "kv_cache.py")
 
 
 def wrapped(name):
@@ -107,38 +105,13 @@ def test_an_interrupt_between_any_two_lines_leaves_nothing_half_done(run, new, m
     interrupted = True
     while interrupted:
         session.rewind(len(first))
-        interrupted, at = interrupt(lambda: session.feed(new) if len(new) > 1 else session.step(new[0]), at), at + 1
+        interrupted = interrupt(lambda: session.feed(new) if len(new) > 1 else session.step(new[0]), at, HOLD_STATE)
+        at += 1
         assert session.position == session.cache.lengths[0] == len(session.tokens)
         assert session.tokens == ids[: session.position]
         if at % 7 == 1 or not interrupted:  # going on from there is what counts
             np.testing.assert_allclose(session.continue_with(ids), expected, atol=1e-4)
     assert at > 20
-
-
-def interrupt(call, n_lines):
-    """Raise KeyboardInterrupt before line number `n_lines` of the files that hold state; False when there are fewer."""
-    left = [n_lines]
-    files = {str(PACKAGE / name) for name in ("inference/session.py", "inference/runner.py", "model.py", "kv_cache.py")}
-
-    def trace(frame, event, _):
-        if frame.f_code.co_filename not in files:
-            return None
-        if event == "line":
-            left[0] -= 1
-            if left[0] == -1:
-                sys.settrace(None)
-                raise KeyboardInterrupt
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        call()
-    except KeyboardInterrupt:
-        return True
-    finally:
-        sys.settrace(before)
-    return False
 
 
 def test_a_failure_between_few_tokens_changes_nothing(monkeypatch):
