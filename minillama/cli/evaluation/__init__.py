@@ -1,0 +1,1 @@
+"""`minillama eval`: run, list, show, compare, rate and redteam, each in a file of its own."""

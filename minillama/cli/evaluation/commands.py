@@ -1,0 +1,15 @@
+"""The commands under `minillama eval`."""
+
+from __future__ import annotations
+
+import typer
+
+PARTS: tuple = ()  # modules with a register(app)
+
+
+def register(app: typer.Typer) -> None:
+    """Add to the command line."""
+    evaluation = typer.Typer(help="How good a model is, and how far the number can be trusted.", no_args_is_help=True)
+    for part in PARTS:
+        part.register(evaluation)
+    app.add_typer(evaluation, name="eval")

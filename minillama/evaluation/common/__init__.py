@@ -1,0 +1,1 @@
+"""The nouns of evaluation: requests and answers, tasks, documents and items."""
