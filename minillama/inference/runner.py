@@ -26,6 +26,7 @@ from ..compute.forking import one_at_a_time
 from ..compute.threads import one_blas_thread
 from ..config import ModelConfig
 from ..kv_cache import CacheRows, KVCache, where_of
+from ..layers.linear import SharedRounding
 from ..model import extend_cached, output_head, rotation_table
 from ..ops import FAST, Ops
 from ..params import Params
@@ -187,8 +188,11 @@ class FusedRunner:
         with one_at_a_time():
             if len(ids) == 1 and ids.shape[1] <= FEW_TOKENS:
                 return self._one_by_one(ids[0].tolist(), cache, all_logits)
+            rope = self._layers.rope.reach(min(int(cache.lengths.max()) + ids.shape[1], cache.max_seq_len))
             with one_blas_thread() if self._in_integers else nullcontext():
-                return self._layers.extend(ids, cache, all_logits=all_logits)
+                return extend_cached(
+                    self._layers.params, self.config, ids, cache, rope, _for_one_run(), all_logits=all_logits
+                )
 
     def _one_by_one(self, tokens: list[int], cache: KVCache, all_logits: bool) -> Float:
         """A few tokens of one sequence, each through the fused kernel."""
@@ -232,11 +236,16 @@ class FusedRunner:
         if not self._in_integers or len(ids) == 1 or min(n_tokens) <= FEW_TOKENS:
             return np.concatenate([self.extend(*pair) for pair in zip(ids, caches)])
         together = PromptsTogether(caches, n_tokens, FAST.attention_forward)
-        ops, layers = FAST._replace(attention_forward=together.attend), self._layers
+        ops, layers = _for_one_run()._replace(attention_forward=together.attend), self._layers
         with one_at_a_time(), one_blas_thread():
             rope = layers.rope.reach(max(int(cache.lengths[0]) + n for cache, n in zip(caches, n_tokens)))
             new = np.concatenate(ids, axis=1)
             return extend_cached(layers.params, self.config, new, together, rope, ops, all_logits=False)
+
+
+def _for_one_run() -> Ops:
+    """FAST, with what it rounds for one matrix kept for the next."""
+    return FAST._replace(linear_forward=SharedRounding())
 
 
 def runner_for(
