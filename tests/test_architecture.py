@@ -52,6 +52,8 @@ MAY_IMPORT = {
     "layers model ops params quantization tokenizers trees",
     "__init__": "config files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
+    "evaluation/common": "",
+    "evaluation": "",
     "learn/exercises": "",
     "learn/chapters/ch00_first_words": "checkpoints/huggingface config learn/exercises params",
     "learn/chapters/ch01_numpy_to_numba": "inference learn/exercises quantization",
@@ -72,9 +74,11 @@ MAY_IMPORT = {
     "learn/diagnosis": "learn/exercises",
     "learn": "__init__ bench compute learn/chapters learn/diagnosis learn/exercises",
     "learn/workspace": "__init__ compute files learn learn/chapters learn/diagnosis learn/exercises ops params",
-    "cli": "__init__ bench checkpoints checkpoints/gguf checkpoints/hub compute config data data/pipeline "
-    "data/rules data/shards files inference learn learn/chapters learn/diagnosis learn/exercises learn/workspace "
-    "llm ops quantization tokenizers training",
+    "cli/common": "checkpoints files inference llm ops tokenizers",
+    "cli/evaluation": "",
+    "cli": "__init__ bench checkpoints checkpoints/gguf checkpoints/hub cli/common compute config data "
+    "data/pipeline data/rules data/shards files inference learn learn/chapters learn/diagnosis learn/exercises "
+    "learn/workspace llm ops quantization tokenizers training",
     "__main__": "cli",
 }
 

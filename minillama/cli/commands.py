@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from . import bench, chat, data, generate, learn, models, train
-from .output import write
+from .common.output import write
 
 app = typer.Typer(
     help="LLaMA 2 from scratch in NumPy and Numba: run, inspect and convert real models.",
