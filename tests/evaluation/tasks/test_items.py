@@ -1,4 +1,4 @@
-"""Which examples stand before a question, how turns become prompts, and what is said about bad documents."""
+"""Which shots stand before a question, how turns become prompts, and what is said about bad documents."""
 
 import random
 from dataclasses import replace
@@ -58,10 +58,17 @@ def test_a_document_is_never_its_own_shot_even_when_it_is_there_twice():
         assert shown_goals(item)[-1] not in shown_goals(item)[:-1]
 
 
+def test_a_split_of_nothing_but_the_document_is_said():
+    with pytest.raises(ValueError, match=r"piqa with 2 shots needs 2 documents to take them from, and .* has 0"):
+        items_of(PIQA, goals(1), goals(1) * 3, Asking(n_shots=2))
+
+
 def test_without_one_more_no_document_is_dropped():
     exact = replace(PIQA, shots=replace(PIQA.shots, draws_one_more=False))
     assert items_of(exact, goals(1), goals(3, "p"), Asking(n_shots=3))
-    with pytest.raises(ValueError, match=r"piqa with 3 shots needs 4 examples, and its split 'train' of piqa has 3"):
+    with pytest.raises(
+        ValueError, match=r"piqa with 3 shots needs 4 documents to take them from, and its split 'train' of piqa has 3"
+    ):
         items_of(PIQA, goals(1), goals(3, "p"), Asking(n_shots=3))
 
 
@@ -72,16 +79,17 @@ def test_shots_that_are_given():
     assert item.target == "2"
     (item,) = items_of(cot, [document], [], Asking(n_shots=2))
     assert item.requests[0].context.count("The answer is") == 2
-    with pytest.raises(ValueError, match="with 9 shots needs 9 examples, and its task has 8"):
+    with pytest.raises(ValueError, match="with 9 shots needs 9 documents to take them from, and its task has 8"):
         items_of(cot, [document], [], Asking(n_shots=9))
 
 
 def test_truthfulqa_has_its_six_pairs_whatever_is_asked_for():
     answers = {"choices": ["true", "false"], "labels": [1, 0]}
     document = {"question": "Q", "mc1_targets": answers, "mc2_targets": answers}
+    pool = [document | {"question": "other"}] * 9
     for name in ("truthfulqa_mc1", "truthfulqa_mc2"):
         contexts = {
-            items_of(TASKS[name], [document], [], Asking(n_shots=n))[0].requests[0].context for n in (None, 0, 5)
+            items_of(TASKS[name], [document], pool, Asking(n_shots=n))[0].requests[0].context for n in (None, 0, 5)
         }
         assert len(contexts) == 1
         assert contexts.pop().count("Q: ") == 7
