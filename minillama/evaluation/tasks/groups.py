@@ -5,8 +5,9 @@ of whatever size (the paper's columns). A column also names the benchmarks that 
 that it cannot be filled rather than print a mean of something else.
 
 Table 3: "Commonsense" is 0-shot but for CommonsenseQA (7-shot), "World Knowledge" 5-shot, "Reading Comprehension"
-0-shot, "Math" 8-shot GSM8K and 4-shot MATH (arXiv:2307.09288, section 2.3). The metric of each member is that of the
-papers' protocol: choices by characters, but for OpenBookQA and BoolQ (arXiv:2302.13971, section 3).
+0-shot, "Math" 8-shot GSM8K and 4-shot MATH (arXiv:2307.09288, section 2.3). The metric of each member is LLaMA's:
+choices by characters, but for OpenBookQA and BoolQ (arXiv:2302.13971, section 3). LLaMA 2 was measured with an internal
+library whose prompts are not published; reproductions of its numbers differ by a few points.
 """
 
 from __future__ import annotations
