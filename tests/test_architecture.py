@@ -53,6 +53,8 @@ MAY_IMPORT = {
     "__init__": "config files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",
+    "evaluation/scoring": "",
+    "evaluation/tasks": "evaluation/common evaluation/scoring files",
     "evaluation": "",
     "learn/exercises": "",
     "learn/chapters/ch00_first_words": "checkpoints/huggingface config learn/exercises params",

@@ -1,9 +1,9 @@
 """A task is a value: where its documents are, how one becomes a prompt, which shots stand before it, what is right.
 
-    document   a row of a benchmark with the field names that the Hugging Face Hub has, prepared by the task
-    shot       a document with its answer, shown before the question
-    item       a document with the requests that it makes of a model
-    metrics    what the answers to an item are worth; `Metric.aggregate` makes one number of all items
+document   a row of a benchmark with the field names that the Hugging Face Hub has, prepared by the task
+shot       a document with its answer, shown before the question
+item       a document with the requests that it makes of a model
+metrics    what the answers to an item are worth; `Metric.aggregate` makes one number of all items
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class Shots:
     Attributes
     ----------
     rule : "drawn", "first" or "given"
-        Drawn anew for each item from `split`; the first of `split`; always `given`, whatever number is asked for.
+        Drawn anew for each item from `split`; the first of `split`, or of `given` where there are any; all of `given`,
+        whatever number is asked for.
     split : str or None
         None where the task has no split to take examples from.
     default : int
@@ -110,6 +111,9 @@ class Task:
         The answers to choose from; None unless `kind` is "choices".
     contexts : callable or None
         WinoGrande: one context a choice, and a single continuation.
+    prior : str or None
+        The context in which every choice is asked once more, after all choices in their question, to normalise by:
+        "" is BOS alone, "Answer:" is GPT-3's; None where nothing is normalised so.
     score : callable
         (document, answers, one a request) -> {metric key: value}.
     metrics : tuple of Metric
@@ -142,6 +146,7 @@ class Task:
     metrics: tuple[Metric, ...]
     choices: Callable[[Document], list[str]] | None = None
     contexts: Callable[[Document], list[str]] | None = None
+    prior: str | None = None
     prepare: Callable[[Sequence[Document]], Sequence[Document]] = lambda documents: documents
     shots: Shots = field(default_factory=Shots)
     description: str = ""
