@@ -1,4 +1,4 @@
-"""How far a score can be trusted: pure functions on arrays, which know nothing of tasks or models.
+"""How far a score can be trusted: pure functions on arrays, and what runs have saved.
 
 resampled.py      statistics that are computed for thousands of resamples at once: mean, ratio, perplexity
 intervals.py      the interval of a score: Wilson for shares, bootstrap for everything else

@@ -8,13 +8,19 @@ tell: whether dirty items are simply easier.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ...data.rules.contamination import Contamination
+from ...data.rules.contamination import Contamination, TokenContamination
+
+NO_TEXT = frozenset({"id", "ind", "source_id", "split", "split_type", "category", "url", "answerKey", "idx"})
+"""Fields of benchmarks that hold no text: names and letters would only thin the share."""
+
+SHORTEST = 11
+"""Tokens of the shortest match; a shorter item is never contaminated."""
 
 
 class Subset(NamedTuple):
@@ -57,3 +63,37 @@ def contamination_table(shares: npt.ArrayLike, scores: Sequence[float] | npt.NDA
         share, mean = (float(of[members].mean()) if n else float("nan") for of in (found.shares, values))
         rows.append(Subset(name, n, share, mean, z_scores[name]))
     return ContaminationTable(len(values), float(values.mean()), tuple(rows))
+
+
+def contaminated_shares(
+    samples: Sequence[Sequence[int]], documents: Iterable[Sequence[int] | npt.NDArray[np.integer]], *, length: int = 10
+) -> npt.NDArray[np.float64]:
+    """What part of the tokens of each sample (n,) lies in a match of at least `length` with a training document.
+
+    Documents are read once and may be of any number; `length` is the L of the paper, which reports 10 to 50.
+    """
+    index = TokenContamination(samples)
+    for document in documents:
+        index.add(document)
+    return index.result(length).shares
+
+
+def text_of(document: Mapping[str, Any], fields: Collection[str] | None = None) -> str:
+    """A benchmark's document as one text: its strings at any depth, line by line, or those of `fields` alone.
+
+    Without `fields`, those in `NO_TEXT` are left out.
+    """
+    if fields is not None and (missing := [name for name in fields if name not in document]):
+        raise ValueError(f"a document has no field {missing[0]!r}; it has {', '.join(map(str, document))}")
+    chosen = [name for name in document if (name not in NO_TEXT if fields is None else name in fields)]
+    return "\n".join(text for name in chosen for text in _strings(document[name]))
+
+
+def _strings(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value] if value.strip() else []
+    if isinstance(value, Mapping):
+        return [text for key, one in value.items() if key not in NO_TEXT for text in _strings(one)]
+    if isinstance(value, list | tuple):
+        return [text for one in value for text in _strings(one)]
+    return []

@@ -68,6 +68,19 @@ class Paired:
     level: float = 0.95
     cautions: tuple[str, ...] = ()
 
+    def needed_for(self, difference: float, power: float = 0.8) -> int | None:
+        """Items on which a difference of this size would be seen; None where the items at hand do not tell.
+
+        For right or wrong the models are taken to disagree on as many items as they do here, for other scores to
+        differ as widely.
+        """
+        if difference == 0 or self.n_differing == 0:
+            return None
+        if self.test != "permutation":
+            discordance = max(self.n_differing / self.n, abs(difference))
+            return items_for_difference(difference, discordance=min(discordance, 1), power=power, level=self.level)
+        return _needed(self.n, difference, self.interval, self.level, power)
+
     @property
     def is_noise(self) -> bool:
         """Equal models differ as much too often for a claim."""
