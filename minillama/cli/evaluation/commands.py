@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from . import compare, contamination
+from . import compare, contamination, seeds
 
-PARTS: tuple = (compare, contamination)  # modules with a register(app)
+PARTS: tuple = (compare, contamination, seeds)  # modules with a register(app)
 
 
 def register(app: typer.Typer) -> None:
