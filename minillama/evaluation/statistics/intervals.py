@@ -97,7 +97,7 @@ def bootstrap(
     -------
     Interval
         NaN where there is one item or one cluster: nothing can be said then. Where all values are equal it has no
-        length; `too_short` says so.
+        length: a share should be asked of `wilson`, which has one.
     """
     array, owner = _checked(values, clusters)
     normal_quantile(level)

@@ -9,6 +9,8 @@ import typer
 from typer.testing import CliRunner
 
 from minillama.cli.evaluation import compare, contamination, seeds
+from minillama.cli.given import load_tokenizer_of
+from minillama.data.shards.reading import write_shards
 from minillama.evaluation.statistics import mcnemar
 from minillama.evaluation.statistics.comparison import compare_runs
 from minillama.evaluation.statistics.multiplicity import holm
@@ -251,7 +253,16 @@ def test_items_in_the_training_texts_are_dirty(save, run, tmp_path):
         ("not dirty", 1, 0.0),
         ("dirty", 1, 1.0),
     ]
-    assert (
-        "dirty           "
-        in run("contamination", folder, "--against", tmp_path / "training.txt", "--model", "stories3M").stdout
-    )
+    assert "1 of 1 training documents share 13 words in a row" in found.stderr
+    shown = run("contamination", folder, "--against", tmp_path / "training.txt", "--model", "stories3M").stdout
+    assert [line.split()[0] for line in shown.splitlines()[2:6]] == ["clean", "not", "not", "dirty"]
+    assert "no evidence" in shown
+
+
+def test_shards_are_training_texts_too(save, run, tmp_path):
+    known = "The old lighthouse keeper counted seven ships before the storm came and hid the rest of them from his eyes"
+    tokenizer = load_tokenizer_of("stories3M", None)
+    write_shards([f"Once. {known}"], tokenizer, tmp_path / "shards")
+    folder = save("a", t=[sample(0, known, acc=1.0)])
+    given = ["contamination", folder, "--against", tmp_path / "shards", "--json", "--fields", "question"]
+    assert json.loads(run(*given, "--model", "stories3M").stdout)[0]["subsets"][3]["n"] == 1
