@@ -119,20 +119,23 @@ def _cautions(found: list[TaskComparison], runs: tuple[SavedRun, SavedRun]) -> l
 
 def _flips(one: TaskComparison, runs: tuple[SavedRun, SavedRun], n: int) -> str:
     """The items whose scores differ, as many of one direction as of the other where there are so many."""
-    from ...evaluation.statistics.saved import line_at, prompt_of
+    from ...evaluation.statistics.saved import answer_of, line_at, prompt_of
 
     found = one.found
     lines = [f"\n{one.label}: {found.n_differing} of {found.n} items differ"]
     if found.only_a is not None:
         lines[0] += f", {found.only_a} that only A has right, {found.only_b} that only B has right"
     for task, key in _from_both_ends(one.flips, n):
-        place = runs[0].tasks[task].places[key]
-        a, b = (run.tasks[task].scores[one.metric][key] for run in runs)
+        saved = [run.tasks[task] for run in runs]
+        rows = [line_at(of, key) for of in saved]
+        a, b = (of.scores[one.metric][key] for of in saved)
         where = f"{task}, doc_id" if one.n_tasks > 1 else "doc_id"
-        lines.append(f"\n--- {where} {place.doc_id}, A {_score(a)}, B {_score(b)} ---")
-        line = line_at(runs[0].tasks[task], key)
-        lines.append(prompt_of(line))
-        lines.append(f"(target: {line.get('target')})")
+        lines.append(f"\n--- {where} {saved[0].places[key].doc_id}, A {_score(a)}, B {_score(b)} ---")
+        lines.append(prompt_of(rows[0]))
+        lines += [
+            f"({label} wrote: {text!r})" for label, row in zip("AB", rows) if (text := answer_of(row)) is not None
+        ]
+        lines.append(f"(target: {rows[0].get('target')})")
     return "\n".join(lines) + "\n"
 
 

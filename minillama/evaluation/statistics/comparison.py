@@ -18,7 +18,7 @@ from .saved import Key, SavedRun
 Item = tuple[str, Key]
 """The task of an item, and its document."""
 
-_bits = Weighted(lambda values, counts: -ratio_of_sums.of_counts(values, counts) / math.log(2), "bits")
+_bits = Weighted(lambda values, counts: -ratio_of_sums.of_counts(values, counts) / math.log(2), "bits", weights=1)
 
 
 @dataclass(frozen=True)

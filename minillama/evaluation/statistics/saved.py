@@ -129,6 +129,13 @@ def prompt_of(line: Mapping[str, Any]) -> str:
     return str(first.get("arg_0", "")) if isinstance(first, dict) else ""
 
 
+def answer_of(line: Mapping[str, Any]) -> str | None:
+    """What the model wrote, after filters; None where it had options to choose from."""
+    answers = line.get("filtered_resps")
+    first = answers[0] if isinstance(answers, list) and answers else answers
+    return first if isinstance(first, str) else None
+
+
 def _split_name(path: Path) -> tuple[str, str]:
     """The task and the time in a file's name."""
     found = _NAME.fullmatch(path.name)

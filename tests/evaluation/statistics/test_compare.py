@@ -183,6 +183,14 @@ def test_seeds_are_split_by_item(save, run):
         run("seeds", paths[0])
 
 
+def test_what_models_wrote_stands_beside_their_flips(save, run):
+    def written(text, right):
+        return [{**sample(0, exact_match=right), "resps": [[text]], "filtered_resps": [text]}]
+
+    found = run("compare", save("a", t=written("Paris", 1.0)), save("b", t=written("Rome", 0.0)), "--items", 5)
+    assert "(A wrote: 'Paris')\n(B wrote: 'Rome')" in found.stdout
+
+
 def test_json_has_the_whole(save, run):
     a, b = save("a", t=arc(rights(50, 3))), save("b", t=arc(rights(50, 4)))
     found = json.loads(run("compare", a, b, "--json", "--metrics", "acc", "--difference", 0.05, "--items", 4).stdout)
