@@ -76,7 +76,6 @@ MAY_IMPORT = {
     "cli": "__init__ bench checkpoints checkpoints/gguf checkpoints/hub compute config data data/pipeline "
     "data/rules data/shards files inference learn learn/chapters learn/diagnosis learn/exercises learn/workspace "
     "llm ops quantization tokenizers training",
-    "cli/evaluation": "cli data data/rules data/shards evaluation/statistics",
     "__main__": "cli",
 }
 

@@ -8,7 +8,7 @@ The bootstrap is the percentile one, its two percentiles moved out as far as Stu
 distribution (Hesterberg 2015, "What teachers should know about the bootstrap", section 5.3), its degrees of freedom
 those of Kish's effective number where documents or clusters differ in size. Of those measured by
 benchmarks/interval_coverage.py it is the one whose 95 % intervals hold the true score most nearly 95 times of 100 for
-all of shares, MC2, win rates and perplexities; BCa is too short for perplexities.
+all of shares, MC2, win rates and perplexities; the percentile interval as it is and BCa are too short for perplexities.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ Array = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 
 FEWEST = {"wilson": 30, "bootstrap": 100}
-"""Items from which on a 95 % interval is measured to cover 93.5 to 96.5 %."""
+"""Items from which on a 95 % interval is measured to cover 93.5 to 96.5 %; a perplexity's, of 100 documents that are
+very unlike in length, 93 to 94 %."""
 
 _CHUNK = 1 << 21  # counts held at a time: 16 MB of float64
 
