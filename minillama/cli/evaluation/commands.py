@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
-PARTS: tuple = ()  # modules with a register(app)
+from . import compare, contamination, seeds
+
+PARTS: tuple = (compare, contamination, seeds)  # modules with a register(app)
 
 
 def register(app: typer.Typer) -> None:
