@@ -50,11 +50,11 @@ MAY_IMPORT = {
     "data/pipeline": "data data/duplicates data/rules data/rules/harmful data/rules/personal_data files",
     "training": "checkpoints checkpoints/common checkpoints/hub compute config data data/shards files inference "
     "layers model ops params quantization tokenizers trees",
-    "evaluation/statistics": "data/rules",
     "__init__": "config files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",
     "evaluation/scoring": "",
+    "evaluation/statistics": "data/rules",
     "evaluation/tasks": "evaluation/common evaluation/scoring files",
     "evaluation": "",
     "learn/exercises": "",
@@ -78,7 +78,7 @@ MAY_IMPORT = {
     "learn": "__init__ bench compute learn/chapters learn/diagnosis learn/exercises",
     "learn/workspace": "__init__ compute files learn learn/chapters learn/diagnosis learn/exercises ops params",
     "cli/common": "checkpoints files inference llm ops tokenizers",
-    "cli/evaluation": "",
+    "cli/evaluation": "cli/common data data/rules data/shards evaluation/statistics",
     "cli": "__init__ bench checkpoints checkpoints/gguf checkpoints/hub cli/common compute config data "
     "data/pipeline data/rules data/shards files inference learn learn/chapters learn/diagnosis learn/exercises "
     "learn/workspace llm ops quantization tokenizers training",

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ..output import note, write
+from ..common.output import note, write
 
 
 def register(app: typer.Typer) -> None:
