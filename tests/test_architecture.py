@@ -51,6 +51,7 @@ MAY_IMPORT = {
     "training": "checkpoints checkpoints/common checkpoints/hub compute config data data/shards files inference "
     "layers model ops params quantization tokenizers trees",
     "evaluation/statistics": "",
+    "evaluation/preference": "evaluation/common evaluation/statistics files inference inference/chat llm trees",
     "__init__": "config files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "learn/exercises": "",
