@@ -23,6 +23,7 @@ from .votes import Vote
 
 Votes = Sequence[tuple[Pair, Vote]]
 Sharing = Callable[[list[tuple[Pair, float]]], "Share"]
+_RESAMPLES = 2000  # of each of a dozen intervals a comparison
 FEWEST_PROMPTS = 100  # below that a bootstrap's interval is too short
 
 
@@ -160,11 +161,10 @@ def share_of(values: Sequence[float], prompts: Sequence[str], seed: int = 0) -> 
     if not values:
         return Share(float("nan"), Interval(float("nan"), float("nan")), 0)
     value, n_prompts = fmean(values), len(set(prompts))
-    interval = bootstrap(list(values), clusters=list(prompts), seed=seed)
     # Where all values are the same a bootstrap sees no noise at all, at any number of prompts.
-    if n_prompts < FEWEST_PROMPTS or interval.low == interval.high:
-        interval = wilson(min(max(value, 0.0), 1.0) * n_prompts, n_prompts)
-    return Share(value, interval, len(values))
+    if n_prompts < FEWEST_PROMPTS or len(set(values)) == 1:
+        return Share(value, wilson(value * n_prompts, n_prompts), len(values))
+    return Share(value, bootstrap(values, clusters=prompts, seed=seed, resamples=_RESAMPLES), len(values))
 
 
 def _win(rating: float) -> float:
@@ -177,7 +177,8 @@ def _mean_rating(flat: Votes, seed: int) -> Share | None:
     if not rated:
         return None
     values = [value for _, value in rated]
-    return Share(fmean(values), bootstrap(values, clusters=[prompt for prompt, _ in rated], seed=seed), len(values))
+    prompts = [prompt for prompt, _ in rated]
+    return Share(fmean(values), bootstrap(values, clusters=prompts, seed=seed, resamples=_RESAMPLES), len(values))
 
 
 def _agreement_of_orders(group: list[tuple[Pair, list[Vote]]]) -> list[tuple[Pair, float]]:

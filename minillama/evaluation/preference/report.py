@@ -22,7 +22,7 @@ _STYLE = """
 body { margin: 0 auto; padding: 1rem; max-width: 70rem; font: 1rem/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { border-bottom: 1px solid #8886; padding: 0.3rem 0.7rem; text-align: right; vertical-align: top; }
+th, td { border-bottom: 1px solid #8886; padding: 0.3rem 0.7rem; text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; } thead th { border-bottom-width: 2px; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #8881; padding: 0.6rem; border-radius: 0.4rem; }
 """
