@@ -152,8 +152,10 @@ def _generated(
 def _answer(llm: LLM, row: BatchRow, prompt: Prompt, answering: Answering, n: int) -> dict[str, Any]:
     reason = row.finish_reason or "length"
     sequence = GeneratedSequence(row.ids, row.logprobs, row.sampled_logprobs, reason)
-    text = generation_of(sequence, row.prompt, llm.tokenizer, keep_stop=False).text
-    if answering.template == HH_LAYOUT:
+    goes_on = answering.template == HH_LAYOUT  # a text, where a chat's answer begins anew
+    before = row.prompt if goes_on else ()
+    text = generation_of(sequence, before, llm.tokenizer, keep_stop=False).text
+    if goes_on:
         text, found, _ = text.partition(_NEXT_TURN)
         text, reason = text.strip(), "stop" if found else reason
     return {

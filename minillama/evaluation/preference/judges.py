@@ -107,9 +107,9 @@ class WordRule:
 class LogLikelihood:
     """A scorer that needs no training: the mean log p of the answer's tokens under a model, after the dialogue.
 
-    The mean, since the sum favours whatever is shorter. It says how expected an answer is, not how good: measured on
-    LLMBar it is near chance. With a chat template the dialogue is written by it, without one in hh-rlhf's layout.
-    The answer's end is not part of it.
+    The mean, since the sum favours whatever is shorter. It says how expected an answer is, not how good: with
+    SmolLM2-135M-Instruct it is right on 42 % of LLMBar's pairs, below chance. With a chat template the dialogue is
+    written by it, without one in hh-rlhf's layout. The answer's end is not part of it.
 
     Parameters
     ----------

@@ -109,7 +109,7 @@ class Rating:
         with self._guard:
             if name not in self._pairs:
                 raise ValueError("there is no such pair")
-            if isinstance(rating, bool) or rating not in SCALE:
+            if type(rating) is not int or rating not in SCALE:
                 raise ValueError(f"expected a rating of {min(SCALE)} to {max(SCALE)}, got {rating!r:.40}")
             if self.asks_safety != (unsafe is not None):
                 expected = "for both answers" if self.asks_safety else "for none"

@@ -181,10 +181,9 @@ def test_foreign_pages_are_refused(served, headers):
     assert served.kept == []
 
 
-@pytest.mark.parametrize("token", ["", "x", "é", "..", "%2e%2e"])
+@pytest.mark.parametrize("token", ["", "x", "%C3%A9", "..", "%2e%2e"])
 def test_without_the_token_nothing_is_there(served, token):
     asked = served.ask("next")[1]["question"]["id"]
-    token = token.encode().decode("latin-1")
     assert served.request("GET", "", token=token)[0] == 403
     assert served.request("POST", "vote", {"id": asked, "rating": 1}, token=token)[0] == 403
     assert served.request("GET", "", raw_path="/")[0] == 403
