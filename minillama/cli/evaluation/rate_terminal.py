@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _ROLES = {"user": "User", "assistant": "Assistant", "system": "System message"}
 _SHORT = ("A much better", "A better", "A slightly", "about the same", "B slightly", "B better", "B much better")
-_N_FIXED_LINES = 6  # above and below the text
 
 
 def rate_in_terminal(rating: Rating) -> None:
@@ -127,34 +126,35 @@ class _Screen:
 
     def _lines(self, width: int) -> tuple[list[tuple[str, str]], dict[str, int]]:
         """Lines as (style, text) no wider than the screen, and where headings stand."""
-        from rich.console import Console
-        from rich.text import Text
-
-        console, places = Console(width=width), dict[str, int]()
+        places: dict[str, int] = {}
         lines: list[tuple[str, str]] = []
         if self.question is None:
             return [("bold", "All pairs are rated. Thank you.")], {}
         for heading, text in parts_of(self.question):
             places[heading] = len(lines)
             lines.append(("bold reverse", f" {heading} "))
-            for line in text.split("\n"):
-                pieces = Text(line).wrap(console, width) if line else [Text("")]
-                lines += [("", piece.plain) for piece in pieces]
+            lines += [("", piece) for line in text.split("\n") for piece in _wrapped(line, width)]
             lines.append(("", ""))
         return lines, places
 
     def _fragments(self) -> Any:
-        size = self._size()
-        lines, _ = self._lines(max(size.columns - 1, 20))
-        room = max(size.rows - _N_FIXED_LINES, 3)
+        width, (lines, _), foot = self._width(), self._lines(self._width()), self._footer()
+        room = self._room()
         self.scroll = max(0, min(self.scroll, len(lines) - room))
         shown = lines[self.scroll : self.scroll + room]
         shown += [("", "")] * (room - len(shown))
         below = len(lines) - self.scroll - room
         more = f" · {below} more lines below (space)" if below > 0 else ""
-        head = f"{self.rating.done} of {self.rating.total} rated · {self.rating.log.rater}{more}"
-        text = [("bold", head), *shown, *self._footer()]
+        head = _wrapped(f"{self.rating.done} of {self.rating.total} rated · {self.rating.log.rater}{more}", width)[0]
+        text = [("bold", head), *shown, *foot]
         return [(style, f"{line}\n") for style, line in text[:-1]] + text[-1:]
+
+    def _width(self) -> int:
+        return max(self._size().columns - 1, 20)
+
+    def _room(self) -> int:
+        """Lines that the text may take."""
+        return max(self._size().rows - 1 - len(self._footer()), 3)
 
     def _footer(self) -> list[tuple[str, str]]:
         from ...evaluation.preference.rating import QUESTION
@@ -164,19 +164,20 @@ class _Screen:
         if self.rating.asks_safety:
             a, b = ("[x]" if unsafe else "[ ]" for unsafe in self.unsafe)
             marks = f"  x {a} A unsafe  y {b} B unsafe"
-        return [
+        lines = [
             ("bold", QUESTION),
             ("", "  ".join(keys[:4])),
             ("", "  ".join(keys[4:]) + marks),
             ("", "↑ ↓ space PgUp scroll · a b to a response · u undo · s later · q stop"),
             ("bold", self.message),
         ]
+        return [(style, piece) for style, line in lines for piece in _wrapped(line, self._width())]
 
     def _keys(self) -> Any:
         from prompt_toolkit.key_binding import KeyBindings
 
         keys = KeyBindings()
-        page = lambda: max(self._size().rows - _N_FIXED_LINES - 1, 1)  # noqa: E731
+        page = lambda: max(self._room() - 1, 1)  # noqa: E731
         moves = {"up": lambda: -1, "down": lambda: 1, "pageup": lambda: -page(), "pagedown": page, " ": page}
         for key, move in moves.items():
             keys.add(key)(lambda event, move=move: self._move(move()))
@@ -197,7 +198,7 @@ class _Screen:
         self.scroll = max(0, self.scroll + lines)
 
     def _jump(self, heading: str) -> None:
-        self.scroll = self._lines(max(self._size().columns - 1, 20))[1].get(heading, 0)
+        self.scroll = self._lines(self._width())[1].get(heading, 0)
 
     def _mark(self, side: int) -> None:
         if self.rating.asks_safety:
@@ -224,3 +225,11 @@ class _Screen:
         if self.question is not None:
             self.rating.skip(self.question.id)
             self._go_on(self.rating.next())
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    """A line in pieces no wider than `width` columns; a Chinese character takes two."""
+    from rich.console import Console
+    from rich.text import Text
+
+    return [piece.plain.rstrip() for piece in Text(line).wrap(Console(width=width), width)] if line else [""]

@@ -112,19 +112,20 @@ def agreement_of_votes(
 ) -> Agreement:
     """Agreement of the raters of these votes on the pairs; `prompts` has the prompt of each pair.
 
-    Where two categories are asked for -1, 0 and 1, only the direction of a vote counts. A judge's two orders are one
-    rating: their mean's direction.
+    With three categories (-1, 0 and 1) only the direction of a vote counts, and a judge's verdicts in two orders are
+    one rating: a tie where they differ.
     """
     given: dict[tuple[str, str], list[float]] = {}
     for vote in votes:
         if vote.preference is not None and vote.pair in prompts:
             given.setdefault((vote.pair, vote.rater), []).append(vote.preference)
-    items, raters = list(dict.fromkeys(p for p, _ in given)), list(dict.fromkeys(r for _, r in given))
+    items = {pair: n for n, pair in enumerate(dict.fromkeys(pair for pair, _ in given))}
+    raters = {rater: n for n, rater in enumerate(dict.fromkeys(rater for _, rater in given))}
     ratings = np.full((len(items), len(raters)), np.nan)
     only_direction = len(categories) == 3
     for (pair, rater), found in given.items():
         value = float(np.sign(sum(np.sign(found)))) if only_direction else found[-1]
-        ratings[items.index(pair), raters.index(rater)] = value
+        ratings[items[pair], raters[rater]] = value
     return gwet_ac2(ratings, categories, clusters=[prompts[pair] for pair in items], seed=seed)
 
 
