@@ -52,6 +52,7 @@ MAY_IMPORT = {
     "layers model ops params quantization tokenizers trees",
     "evaluation/statistics": "",
     "evaluation/preference": "evaluation/common evaluation/statistics files inference inference/chat llm trees",
+    "cli/evaluation": "cli evaluation/preference files inference",
     "__init__": "config files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "learn/exercises": "",

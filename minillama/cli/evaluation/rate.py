@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def rate(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[FOLDER]", help="Where pairs, votes and the report are kept.")
+        Path | None, typer.Argument(metavar="FOLDER", help="Where pairs, votes and the report are kept.")
     ] = None,
     prompts: Annotated[
         Path | None,
@@ -35,7 +35,10 @@ def rate(
     models: Annotated[
         list[str] | None,
         typer.Option(
-            "--model", "-m", help="[NAME=]MODEL[@temperature=0.7,…] answers; several times.", rich_help_panel=_SOURCES
+            "--model",
+            "-m",
+            help="NAME=MODEL@temperature=0.7,… answers; several times.",
+            rich_help_panel=_SOURCES,
         ),
     ] = None,
     answers: Annotated[

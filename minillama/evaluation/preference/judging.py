@@ -40,7 +40,14 @@ def judge_pairs(
     -------
     list of Vote
         In the order of the pairs; of both orders, first the pair's own.
+
+    Raises
+    ------
+    ValueError
+        When the log has a person's votes.
     """
+    if log is not None and any(vote.is_person for vote in log.votes):
+        raise ValueError(f"{log.rater} is a person who has voted already: give the judge another name")
     asked = list(_asked(judge, pairs, orders, seed))
     known = {} if log is None else {vote.key: vote for vote in log.votes}
     missing = [(pair, shown) for pair, shown in asked if (pair.id, shown) not in known]

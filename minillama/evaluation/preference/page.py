@@ -132,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _vote(self, tab: str) -> None:
         said, rating = self._body(), self.server.rating
         try:
-            rating.vote(str(said.get("id")), said.get("rating"), _unsafe(said.get("unsafe")), tab)
+            rating.vote(str(said.get("id")), said.get("rating"), _unsafe(said.get("unsafe")))
         except ValueError as error:
             raise _Refused(HTTPStatus.BAD_REQUEST, str(error)) from None
         except OSError as error:

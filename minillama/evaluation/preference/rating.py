@@ -70,6 +70,8 @@ class Rating:
     """
 
     def __init__(self, pairs: Sequence[Pair], log: VoteLog, *, seed: int = 0, asks_safety: bool = False) -> None:
+        if any(not vote.is_person for vote in log.votes):
+            raise ValueError(f"{log.rater} is a judge that has voted already: take another name")
         self.log, self.asks_safety = log, asks_safety
         self._pairs = {pair.id: pair for pair in pairs}
         self._shown = {pair.id: first_shown(pair, log.rater, seed) for pair in pairs}
@@ -98,7 +100,7 @@ class Rating:
                 return None
             return self._show([*mine, *free, *waiting][0], tab)
 
-    def vote(self, name: str, rating: Any, unsafe: tuple[bool, bool] | None = None, tab: str = "") -> Vote:
+    def vote(self, name: str, rating: Any, unsafe: tuple[bool, bool] | None = None) -> Vote:
         """Keep what was said about a pair; it is on the disk when this returns.
 
         Raises
@@ -120,7 +122,7 @@ class Rating:
             self._held_by.pop(name, None)
             return vote
 
-    def skip(self, name: str, tab: str = "") -> None:
+    def skip(self, name: str) -> None:
         """Ask about this pair after all others."""
         with self._guard:
             if name in self._pairs:

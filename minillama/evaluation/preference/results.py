@@ -13,9 +13,8 @@ from .outcomes import FEWEST_PROMPTS, Comparison, compare_systems, outcome
 from .pairs import Pair
 from .ranking import Ranking, rank_systems
 from .rating import SCALE
-from .votes import Vote
+from .votes import ALL_PERSONS, Vote
 
-ALL_PERSONS = "all persons"
 _DIRECTIONS = (-1, 0, 1)
 
 

@@ -23,6 +23,7 @@ from .prompts import content_id
 from .rows import Row, rows_of_lines
 
 MAX_NAME = 200
+ALL_PERSONS = "all persons"
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,9 @@ def now() -> float:
 
 
 def checked_name(name: str) -> str:
-    """A rater's name: one line of text that can be seen."""
+    """A rater's name: one line of text that can be seen, and not what all of them together are called."""
+    if name == ALL_PERSONS:
+        raise ValueError(f"{name!r} is what all persons together are called: take another name")
     if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
         raise ValueError(f"a rater's name should be 1 to {MAX_NAME} printable characters, got {name!r:.60}")
     return name

@@ -9,6 +9,7 @@ from made_pairs import pairs
 from minillama.evaluation.preference import (
     AskedJudge,
     LogLikelihood,
+    Rating,
     Rule,
     ScorerJudge,
     VoteLog,
@@ -100,6 +101,20 @@ def test_judging_goes_on_where_it_stopped(tmp_path):
     with VoteLog(tmp_path / "whole", "length") as log:
         assert judge_pairs(ScorerJudge(Counting(), "length"), found, log) == votes
     assert (tmp_path / "cut/length.jsonl").read_bytes() == (tmp_path / "whole/length.jsonl").read_bytes()
+
+
+def test_a_judge_and_a_person_are_never_the_same_rater(tmp_path):
+    found, judge = pairs(2), Rule(longer_answer, "longer")
+    with VoteLog(tmp_path, "longer") as log:
+        judge_pairs(judge, found, log)
+        with pytest.raises(ValueError, match="longer is a judge that has voted"):
+            Rating(found, log)
+    with VoteLog(tmp_path / "persons", "longer") as log:
+        Rating(found, log).vote(found[0].id, 1)
+        with pytest.raises(ValueError, match="longer is a person who has voted"):
+            judge_pairs(judge, found, log)
+    with pytest.raises(ValueError, match="all persons together"):
+        VoteLog(tmp_path, "all persons")
 
 
 def test_log_likelihood_is_the_mean_over_the_answers_tokens(smollm2):
