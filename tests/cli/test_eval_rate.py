@@ -25,6 +25,17 @@ class Short:
     def score(self, dialogue):
         return -len(dialogue[-1]["content"])
 """
+INTERRUPTED = """
+from pathlib import Path
+asked = []
+
+def judge(dialogue, first, second):
+    asked.append(first)
+    if len(asked) == 3 and not Path({again!r}).exists():
+        Path({again!r}).touch()
+        raise KeyboardInterrupt
+    return 1 if first.startswith("e") else -1
+"""
 RATE = [sys.executable, "-m", "minillama", "eval", "rate"]
 
 
@@ -79,6 +90,18 @@ def test_judges_and_the_report(run, tmp_path, files):
     again = run(tmp_path / "kept", "--judge", "shorter")
     assert again.returncode == 0
     assert (tmp_path / "kept" / "votes" / "shorter.jsonl").read_bytes() == kept
+
+
+def test_an_interrupt_is_no_loss(run, tmp_path, files):
+    """The third verdict is interrupted; the report is written by the command that goes on."""
+    own = tmp_path / "mine.py"
+    own.write_text(INTERRUPTED.format(again=str(tmp_path / "again")))
+    done = run(tmp_path / "kept", *files, "--judge", "longer", "--judge", f"{own}:judge")
+    assert done.returncode == 130
+    assert "interrupted; the same command goes on where it stopped" in done.stderr
+    assert len(votes(tmp_path / "kept", "longer")) == 8
+    assert run(tmp_path / "kept", *files, "--judge", "longer", "--judge", f"{own}:judge").returncode == 0
+    assert "by mine.py:judge: win 100.0%" in run(tmp_path / "kept").stderr
 
 
 def test_models_answer_and_their_names_say_how(run, tmp_path, files):

@@ -86,22 +86,33 @@ def rate(
 
     if page and rater is None:
         raise ValueError("--page needs --rater NAME: whose votes these are")
-    if llmbar is not None:
-        _test_judges(folder, llmbar, judges, orders or "both", seed or 0, limit)
-        return
-    if folder is None:
+    if folder is None and llmbar is None:
         raise ValueError("give a FOLDER in which pairs, votes and the report are kept (or --llmbar DIR)")
-    kept = PreferenceFolder(folder)
-    settings = kept.settings(seed=seed, orders=orders, safety=safety)
-    sources = Sources(prompts, pairs, models or (), answers or (), limit, max_tokens, settings["seed"])
-    with compile_notice():
-        found = given_pairs(kept, sources, count_bar)
-    kept.keep_settings(settings)
-    for name in judges or ():
-        _judge(kept, name, found, settings)
-    if rater is not None:
-        _ask(kept, rater, found, settings, page, port)
-    _report(kept)
+    kept = None if folder is None else PreferenceFolder(folder)
+    with _said_when_interrupted(kept is not None):
+        if llmbar is not None or kept is None:
+            _test_judges(kept, llmbar or Path(), judges, orders or "both", seed or 0, limit)
+            return
+        settings = kept.settings(seed=seed, orders=orders, safety=safety)
+        sources = Sources(prompts, pairs, models or (), answers or (), limit, max_tokens, settings["seed"])
+        with compile_notice():
+            found = given_pairs(kept, sources, count_bar)
+        kept.keep_settings(settings)
+        for name in judges or ():
+            _judge(kept, name, found, settings)
+        if rater is not None:
+            _ask(kept, rater, found, settings, page, port)
+        _report(kept)
+
+
+@contextmanager
+def _said_when_interrupted(is_kept: bool) -> Iterator[None]:
+    """After Ctrl-C: what is lost and what is not."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note("interrupted" + ("; the same command goes on where it stopped" if is_kept else ""))
+        raise typer.Exit(130) from None
 
 
 def _judge(kept: PreferenceFolder, name: str, pairs: list[Pair], settings: dict[str, Any]) -> None:
@@ -159,10 +170,10 @@ def _report(kept: PreferenceFolder) -> None:
 
 
 def _test_judges(
-    folder: Path | None, llmbar: Path, judges: list[str] | None, orders: str, seed: int, limit: int | None
+    kept: PreferenceFolder | None, llmbar: Path, judges: list[str] | None, orders: str, seed: int, limit: int | None
 ) -> None:
     """The accuracy of judges on LLMBar, as tables on stdout; kept in a folder where one is given."""
-    from ...evaluation.preference import PreferenceFolder, accuracies, judge_pairs, read_llmbar
+    from ...evaluation.preference import accuracies, judge_pairs, read_llmbar
     from ...evaluation.preference.report import accuracy_table, as_markdown
     from .rate_judges import judge_named
 
@@ -170,7 +181,6 @@ def _test_judges(
         raise ValueError(f"--llmbar tests judges: give --judge, one of {', '.join(KINDS)}")
     pairs = read_llmbar(llmbar)
     pairs = pairs if limit is None else [p for p in pairs if int(p.prompt.rpartition(" ")[2]) < limit]
-    kept = None if folder is None else PreferenceFolder(folder)
     options: dict[str, Any] = {"orders": orders, "seed": seed}
     if kept is not None:
         kept.keep_pairs(pairs)

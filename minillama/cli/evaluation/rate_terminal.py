@@ -55,7 +55,11 @@ def _rate_by_lines(rating: Rating) -> None:
         write(f"\n{'─' * 40}\n{question.done} of {question.total} rated\n")
         for heading, text in parts_of(question):
             write(f"\n── {heading}\n{text}\n")
-        question = _after_line(rating, question)
+        try:
+            question = _after_line(rating, question)
+        except KeyboardInterrupt:  # as q: what was said is kept
+            question = None
+            write("\n")
     write("" if rating.done < rating.total else "All pairs are rated. Thank you.\n")
 
 

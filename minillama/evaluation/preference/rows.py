@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from ...files.text import decode_text
 
-MAX_BYTES = 1 << 30  # of a file, unpacked: a small gzip file can hold more than the memory
+MAX_BYTES = 1 << 28  # of a file, unpacked: a small gzip file can hold more than the memory
 
 
 @dataclass(frozen=True)
