@@ -55,7 +55,7 @@ def report_blocks(
     results: Results, pairs: Sequence[Pair], votes: Sequence[Vote], settings: Mapping[str, Any]
 ) -> list[Block]:
     """What the report says, in order."""
-    same = f"; {results.n_same} pairs have the same answer twice: ties" if results.n_same else ""
+    same = f"; pairs with the same answer twice, which are ties: {results.n_same}" if results.n_same else ""
     blocks: list[Block] = [f"{results.n_pairs} pairs of answers to {results.n_prompts} prompts{same}."]
     blocks += [Heading("Win, tie and loss"), *_comparison_blocks(results.comparisons)]
     if results.rankings:
