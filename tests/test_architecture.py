@@ -56,6 +56,7 @@ MAY_IMPORT = {
     "evaluation/scoring": "",
     "evaluation/statistics": "data/rules",
     "evaluation/tasks": "evaluation/common evaluation/scoring files",
+    "evaluation/preference": "evaluation/common evaluation/statistics files inference inference/chat llm trees",
     "evaluation": "",
     "learn/exercises": "",
     "learn/chapters/ch00_first_words": "checkpoints/huggingface config learn/exercises params",
@@ -78,9 +79,10 @@ MAY_IMPORT = {
     "learn": "__init__ bench compute learn/chapters learn/diagnosis learn/exercises",
     "learn/workspace": "__init__ compute files learn learn/chapters learn/diagnosis learn/exercises ops params",
     "cli/common": "checkpoints files inference llm ops tokenizers",
-    "cli/evaluation": "cli/common data data/rules data/shards evaluation/statistics",
-    "cli": "__init__ bench checkpoints checkpoints/gguf checkpoints/hub cli/common compute config data "
-    "data/pipeline data/rules data/shards files inference learn learn/chapters learn/diagnosis learn/exercises "
+    "cli/evaluation": "cli/common data data/rules data/shards evaluation/preference evaluation/statistics files "
+    "inference",
+    "cli": "__init__ bench checkpoints checkpoints/gguf checkpoints/hub cli/common cli/evaluation compute config "
+    "data data/pipeline data/rules data/shards files inference learn learn/chapters learn/diagnosis learn/exercises "
     "learn/workspace llm ops quantization tokenizers training",
     "__main__": "cli",
 }

@@ -8,6 +8,7 @@ import typer
 
 from . import bench, chat, data, generate, learn, models, train
 from .common.output import write
+from .evaluation import commands as evaluation
 
 app = typer.Typer(
     help="LLaMA 2 from scratch in NumPy and Numba: run, inspect and convert real models.",
@@ -26,7 +27,7 @@ def _options(version: Annotated[bool, typer.Option("--version", help="Show the v
         raise typer.Exit
 
 
-for command in (generate, chat, models, bench, data, learn, train):
+for command in (generate, chat, models, bench, data, learn, train, evaluation):
     command.register(app)
 
 

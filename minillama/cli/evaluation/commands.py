@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from . import compare, contamination, seeds
+from . import compare, contamination, rate, seeds
 
-PARTS: tuple = (compare, contamination, seeds)  # modules with a register(app)
+PARTS: tuple[ModuleType, ...] = (
+    compare,
+    contamination,
+    seeds,
+    rate,
+)  # each has a register(app)
 
 
 def register(app: typer.Typer) -> None:

@@ -8,8 +8,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from minillama.cli.evaluation import compare, contamination, seeds
 from minillama.cli.common.given import load_tokenizer_of
+from minillama.cli.evaluation import compare, contamination, seeds
 from minillama.data.shards.reading import write_shards
 from minillama.evaluation.statistics import mcnemar
 from minillama.evaluation.statistics.comparison import compare_runs
