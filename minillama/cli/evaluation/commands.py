@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
-PARTS: tuple = ()  # modules with a register(app)
+from . import red_team
+
+PARTS: tuple = (red_team,)  # modules with a register(app)
 
 
 def register(app: typer.Typer) -> None:
