@@ -1,9 +1,9 @@
 """A task is a value: where its documents are, how one becomes a prompt, which shots stand before it, what is right.
 
-    document   a row of a benchmark with the field names that the Hugging Face Hub has, prepared by the task
-    shot       a document with its answer, shown before the question
-    item       a document with the requests that it makes of a model
-    metrics    what the answers to an item are worth; `Metric.aggregate` makes one number of all items
+document   a row of a benchmark with the field names that the Hugging Face Hub has, prepared by the task
+shot       a document with its answer, shown before the question
+item       a document with the requests that it makes of a model
+metrics    what the answers to an item are worth; `Metric.aggregate` makes one number of all items
 """
 
 from __future__ import annotations
