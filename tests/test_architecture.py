@@ -56,6 +56,10 @@ MAY_IMPORT = {
     "evaluation/common": "",
     "evaluation/scoring": "",
     "evaluation/tasks": "evaluation/common evaluation/scoring files",
+    "evaluation/red_team/refusals": "data/rules/harmful",
+    "evaluation/red_team": "data/rules/harmful evaluation/common evaluation/engine evaluation/red_team/refusals "
+    "evaluation/statistics files inference llm",
+    "cli/evaluation": "cli evaluation/red_team llm",
     "learn/exercises": "",
     "learn/chapters/ch00_first_words": "checkpoints/huggingface config learn/exercises params",
     "learn/chapters/ch01_numpy_to_numba": "inference learn/exercises quantization",

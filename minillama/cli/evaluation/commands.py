@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import typer
 
 from . import red_team
 
-PARTS: tuple = (red_team,)  # modules with a register(app)
+PARTS: tuple[ModuleType, ...] = (red_team,)  # each has a register(app)
 
 
 def register(app: typer.Typer) -> None:

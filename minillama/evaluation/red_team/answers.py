@@ -1,7 +1,8 @@
 """What a model answers to dialogues, kept on disk as it comes: a run that was killed goes on where it was.
 
 `answers.jsonl` in the folder of a run has a line an answer, under the sha256 of its dialogue; a line that was torn by
-a kill is cut off. `model.json` says whose answers they are: another model, seed or length is refused, never mixed.
+a kill is cut off. `model.json` says whose answers they are: another model, arithmetic (the number of threads too),
+seed or length is refused, never mixed.
 Greedy by default. Rows of a batch are drawn with a seed of their own from the dialogue's hash, so that neither order
 nor batch size changes an answer (on the path of integer products to the last bit, see `llm.generate_batch`).
 
@@ -18,12 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...files.atomic import atomic_write
+from ...files.lock import open_locked
 from ...inference.batch import Batch, BatchRow
 from ...inference.sampling import Sampling
 from ...inference.session import Session
 from ...inference.text import TextStream, ends_of, generation_of
-from ...trees import named_leaves
 from ..common.dialogue import Dialogue
+from ..engine.origin import origin_of
 from . import journal
 
 if TYPE_CHECKING:
@@ -61,16 +63,6 @@ def dialogue_key(dialogue: Dialogue) -> str:
     return hashlib.sha256(json.dumps(turns, ensure_ascii=True).encode()).hexdigest()
 
 
-def model_hash(llm: LLM) -> str:
-    """sha256 over the model's configuration and weights as stored."""
-    found = hashlib.sha256(repr(llm.config).encode())
-    for name, leaf in named_leaves(llm.params):
-        data = getattr(leaf, "data", None) if hasattr(leaf, "format_name") else leaf
-        found.update(name.encode())
-        found.update(memoryview(data).cast("B") if data is not None else b"")
-    return found.hexdigest()
-
-
 class Answers:
     """The answers of one model in a folder.
 
@@ -91,7 +83,8 @@ class Answers:
         self.llm, self.writing, self.path = llm, writing, folder / "answers.jsonl"
         self.has_template = _has_template(llm)
         folder.mkdir(parents=True, exist_ok=True)
-        self.settings = {"model": llm.name, "model_sha256": model_hash(llm), **asdict(writing)}
+        origin = origin_of(llm)
+        self.settings = {"name": llm.name, **origin, **asdict(writing)}
         _check_settings(folder / "model.json", self.settings)
         fields = {"dialogue": str, "answer": str}
         self.known = {row["dialogue"]: row["answer"] for row in journal.read(self.path, fields)}
@@ -100,16 +93,22 @@ class Answers:
         """The answer to each dialogue, in order; those that are not known yet are generated.
 
         A dialogue that does not fit into the model's context gets the empty answer.
+
+        Raises
+        ------
+        LockedError
+            Another process adds answers to this folder.
         """
         keys = [dialogue_key(dialogue) for dialogue in dialogues]
         missing = {key: dialogue for key, dialogue in zip(keys, dialogues) if key not in self.known}
         total, done = len(set(keys)), len(set(keys)) - len(missing)
-        for key, text in self._generated(missing):
-            journal.append(self.path, {"dialogue": key, "answer": text})
-            self.known[key] = text
-            done += 1
-            if progress is not None:
-                progress(done, total)
+        with open_locked(self.path.with_name(".lock"), "asks a model"):
+            for key, text in self._generated(missing):
+                journal.append(self.path, {"dialogue": key, "answer": text})
+                self.known[key] = text
+                done += 1
+                if progress is not None:
+                    progress(done, total)
         return [self.known[key] for key in keys]
 
     def _generated(self, dialogues: dict[str, Dialogue]) -> Iterable[tuple[str, str]]:
@@ -200,9 +199,9 @@ def _check_settings(path: Path, settings: dict[str, Any]) -> None:
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read ({error}); take another folder or remove this one") from error
     found = found if isinstance(found, dict) else {}
-    other = [name for name in settings if name != "model" and found.get(name) != settings[name]]
+    other = [name for name in settings if name != "name" and found.get(name) != settings[name]]
     if other:
         raise ValueError(
-            f"{path.parent} holds answers with another {', '.join(other)} ({found.get('model')}, "
-            f"{found.get('max_tokens')} tokens): take another folder, or the same model and settings"
+            f"{path.parent} holds answers with another {other[0]} ({found.get(other[0])!s:.120}, now "
+            f"{settings[other[0]]!s:.120}): take another folder, or the same model and settings"
         )

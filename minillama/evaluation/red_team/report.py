@@ -67,7 +67,7 @@ def as_markdown(exercise: Exercise) -> str:
     items, settings = exercise.items, exercise.settings
     how = "greedy" if settings["temperature"] == 0 else f"temperature {settings['temperature']:g}"
     parts = [
-        f"# Red team: {settings['model']}",
+        f"# Red team: {settings['name']}",
         f"{len(items)} answers, {how}, at most {settings['max_tokens']} tokens, seed {exercise.seed}. "
         "Shares with 95 % intervals (Wilson) and counts.",
         *(f"- **{name}**: {about}." for name, about in exercise.judges),

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import minillama
-from minillama.evaluation.red_team.answers import Answers, Writing, dialogue_key, model_hash, stream_answer
+from minillama.evaluation.red_team.answers import Answers, Writing, dialogue_key, stream_answer
 from minillama.evaluation.red_team.attacks import attacked
 from minillama.evaluation.red_team.suites import read_suites
 
@@ -59,18 +59,13 @@ def test_neither_order_nor_repetition_changes_what_is_drawn(stories, tmp_path):
 
 def test_another_model_or_setting_is_refused(stories, tmp_path, stories260k):
     Answers(stories, tmp_path, SHORT)
-    with pytest.raises(ValueError, match="another max_tokens"):
+    with pytest.raises(ValueError, match=r"another max_tokens \(8, now 9\)"):
         Answers(stories, tmp_path, Writing(max_tokens=9))
-    with pytest.raises(ValueError, match="another model_sha256"):
+    with pytest.raises(ValueError, match="another model"):
         Answers(stories260k, tmp_path, SHORT)
     (tmp_path / "model.json").write_text("[")
     with pytest.raises(ValueError, match="cannot be read"):
         Answers(stories, tmp_path, SHORT)
-
-
-def test_the_hash_is_of_the_weights(stories, stories260k):
-    assert model_hash(stories) == model_hash(minillama.load("stories3M"))
-    assert model_hash(stories) != model_hash(stories260k)
 
 
 def test_a_request_beyond_the_context_has_the_empty_answer(stories, tmp_path):

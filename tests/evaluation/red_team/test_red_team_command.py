@@ -43,7 +43,7 @@ def test_offline_with_what_is_inside(run, tmp_path):
     assert (code, "8 of 8 answers" in err) == (0, True)
     assert "| stories |" in out
     assert "| misspelling+german |" in out
-    assert json.loads((tmp_path / "report.json").read_text())["model"]["model"] == "stories3M"
+    assert json.loads((tmp_path / "report.json").read_text())["model"]["name"] == "stories3M"
 
 
 @pytest.mark.parametrize(

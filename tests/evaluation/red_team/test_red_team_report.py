@@ -35,7 +35,7 @@ ITEMS = [
 
 
 def exercise(tmp_path, items=ITEMS, **more):
-    settings = {"model": "a_model", "max_tokens": 8, "temperature": 0.0}
+    settings = {"name": "a_model", "max_tokens": 8, "temperature": 0.0}
     judges = [("words", "listed words"), ("person", "a person")]
     return Exercise(items, judges, settings, 0, tmp_path, **{"has_template": True, **more})
 
