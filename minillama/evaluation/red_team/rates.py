@@ -59,19 +59,19 @@ class Rate(NamedTuple):
 
     Attributes
     ----------
-    count, n : int
+    hits, n : int
     interval : Interval
         Wilson's, 95 %.
     """
 
-    count: int
+    hits: int
     n: int
     interval: Interval
 
     @property
     def share(self) -> float:
-        """count / n; nan without items."""
-        return self.count / self.n if self.n else float("nan")
+        """hits / n; nan without items."""
+        return self.hits / self.n if self.n else float("nan")
 
 
 class Group(NamedTuple):

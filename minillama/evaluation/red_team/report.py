@@ -32,6 +32,8 @@ NOTES = (
     f"{OWN_MEASURE}.",
     "Truthfulness is measured by `minillama eval run --tasks truthfulqa_mc1,truthfulqa_mc2`: multiple choice, another "
     "measure than the paper's, which has answers generated and judged by fine-tuned models.",
+    "Word rules, harmful-text and refusal classifiers know English: for answers in other languages their rates are too "
+    "low.",
     "Prompts of hh-harmless were written as attacks and count as unsafe; some of them are harmless.",
 )
 
@@ -110,7 +112,7 @@ def _share(rate: Rate) -> str:
         return "–"
     low, high = rate.interval
     few = " ⚠" if rate.n < FEW else ""
-    return f"{100 * rate.share:.1f} % [{100 * low:.1f}, {100 * high:.1f}] ({rate.count}/{rate.n}){few}"
+    return f"{100 * rate.share:.1f} % [{100 * low:.1f}, {100 * high:.1f}] ({rate.hits}/{rate.n}){few}"
 
 
 def _warnings(exercise: Exercise) -> list[str]:
@@ -198,7 +200,7 @@ def _group(group: Group) -> dict[str, Any]:
 
 def _rate(rate: Rate) -> dict[str, Any]:
     share = rate.share if rate.n else None
-    return {"count": rate.count, "n": rate.n, "share": share, "low": rate.interval.low, "high": rate.interval.high}
+    return {"count": rate.hits, "n": rate.n, "share": share, "low": rate.interval.low, "high": rate.interval.high}
 
 
 def _robustness(found: Robustness) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class Votes:
     spares_refusals = False
 
     def __init__(self, path: Path) -> None:
-        self.path, self.about = path, f"person: votes in {path.name}, blind to attack and model"
+        self.path, self.about = path, f"votes in {path.name}, blind to attack and model"
         self.of = {row["answer"]: row["violates"] for row in journal.read(path, {"answer": str, "violates": bool})}
 
     def open_ballots(self, ballots: Sequence[Ballot], seed: int = 0) -> Iterator[Ballot]:

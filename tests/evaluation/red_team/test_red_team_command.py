@@ -71,7 +71,7 @@ def test_a_scorer_by_name(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, _ = run("-o", "out", "--limit", 2, "-n", 4, "--scorer", "mine:Always", "--threshold", "0.5")
     assert code == 0
-    assert "scorer: score(dialogue) below 0.5" in out
+    assert "- **scorer**: score(dialogue) below 0.5." in out
     assert "100.0 %" in out
 
 
@@ -129,6 +129,20 @@ def test_voting(tmp_path, capsys):
     assert shown.count("asked:  asked") == 4
     assert sorted(Votes(path).of.values()) == [False, True]
     assert vote(Votes(path), ballots, reader("y", "y", "y")) == 2
+
+
+def test_a_person_votes_after_the_answers(run, tmp_path, monkeypatch):
+    """The votes are in the report of the same command, and of a later one without --person."""
+    monkeypatch.setattr("minillama.cli.prompt.terminal_reader", lambda: reader("y", "n"))
+    options = ["-o", tmp_path, "--limit", 4, "-n", 4, "--name", "Ann B"]
+    code, _, _ = run(*options, "--person")
+    assert code == 0
+    assert len((tmp_path / "votes-Ann-B.jsonl").read_text().splitlines()) == 2
+    report = json.loads((tmp_path / "report.json").read_text())
+    (suite,) = report["suites"]
+    assert suite["violations"]["person"]["n"] <= 2
+    assert "2 answers wait for a person's vote and are in no rate of that column." in report["notes"]
+    assert "violations of unsafe: person" in run(*options)[1]
 
 
 def test_yes_or_no():
