@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ...files.atomic import atomic_write
 from ...files.lock import open_locked
 from ...inference.batch import Batch, BatchRow
+from ...inference.generate import GeneratedSequence
 from ...inference.sampling import Sampling
 from ...inference.session import Session
 from ...inference.text import TextStream, ends_of, generation_of
@@ -135,8 +136,8 @@ class Answers:
 
     def _text(self, row: BatchRow) -> str:
         before = [] if self.has_template else row.prompt
-        answer = generation_of(row, before, self.llm.tokenizer, keep_stop=False)
-        return answer.text.strip()
+        written = GeneratedSequence(row.ids, row.logprobs, row.sampled_logprobs, row.finish_reason or "length")
+        return generation_of(written, before, self.llm.tokenizer, keep_stop=False).text.strip()
 
     def _ids(self, dialogue: Dialogue) -> list[int]:
         system = [{"role": "system", "content": self.writing.system}] if self.writing.system else []

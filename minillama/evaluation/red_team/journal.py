@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ def append(path: Path, row: dict[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def read(path: Path, fields: dict[str, type | tuple[type, ...]]) -> list[dict[str, Any]]:
+def read(path: Path, fields: Mapping[str, type | tuple[type, ...]]) -> list[dict[str, Any]]:
     """The rows of a journal; none where there is no file.
 
     A last line that a kill tore is cut off the file, so that the next one begins on a line of its own.
@@ -24,7 +25,7 @@ def read(path: Path, fields: dict[str, type | tuple[type, ...]]) -> list[dict[st
     Parameters
     ----------
     path : Path
-    fields : dict of str to type
+    fields : mapping of str to type
         What every row must have.
 
     Raises
@@ -45,7 +46,7 @@ def read(path: Path, fields: dict[str, type | tuple[type, ...]]) -> list[dict[st
     return [_row(line, fields, path, number) for number, line in enumerate(whole.split(b"\n")[:-1], 1)]
 
 
-def _row(line: bytes, fields: dict[str, Any], path: Path, number: int) -> dict[str, Any]:
+def _row(line: bytes, fields: Mapping[str, Any], path: Path, number: int) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:

@@ -75,7 +75,7 @@ def red_team(
     asked = [(prompt, name, attacked(prompt, name, seed)) for name in names for prompt in prompts]
     answers = Answers(llm, folder, writing or Writing())
     texts = answers.to([dialogue for _, _, dialogue in asked], progress)
-    chosen = [Words(), HarmfulText()] if judges is None else list(judges)
+    chosen: list[Judge] = [Words(), HarmfulText()] if judges is None else list(judges)
     items = _judged(asked, texts, chosen, votes, refusals or default_classifier())
     about = [(judge.name, judge.about) for judge in chosen]
     about += [(votes.name, votes.about)] if votes else []
@@ -95,7 +95,7 @@ def _judged(
         for (prompt, _, _), answer in zip(asked, answers)
     ]
     probabilities = refusals.probabilities(answers)
-    refuses = probabilities >= refusals.threshold
+    refuses = [bool(p >= refusals.threshold) for p in probabilities]
     found = {judge.name: _spared(judge, judge.judge(dialogues), refuses, answers) for judge in judges}
     items = []
     for i, ((prompt, attack, dialogue), answer) in enumerate(zip(asked, answers)):
@@ -105,7 +105,7 @@ def _judged(
         refusal, is_matched = float(probabilities[i]), looks_like_refusal(answer)
         request = dialogue[-1]["content"]
         items.append(
-            Judged(prompt, attack, request, answer, refusal, bool(refuses[i]), is_matched, toxicity(answer), verdicts)
+            Judged(prompt, attack, request, answer, refusal, refuses[i], is_matched, toxicity(answer), verdicts)
         )
     return items
 
