@@ -1,6 +1,10 @@
 """Answers of a model, kept as they come."""
 
 import json
+import os
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -84,3 +88,27 @@ def test_keys_tell_dialogues_apart():
     user = [{"role": "user", "content": "a"}]
     assert dialogue_key(user) == dialogue_key([dict(reversed(user[0].items()))])
     assert len({dialogue_key(d) for d in (user, [*user, *user], [{"role": "assistant", "content": "a"}])}) == 3
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kill -9 is Unix's")
+@pytest.mark.slow
+def test_kill_9_loses_no_answer_and_changes_none(tmp_path):
+    """Killed when 1, 9 and 20 answers are there; in the end all is as in a run that was left alone."""
+
+    def start(folder):
+        command = ["minillama", "eval", "redteam", "-q", "--threads", "1", "-n", "24", "-o", str(tmp_path / folder)]
+        return subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    path = tmp_path / "killed" / "answers.jsonl"
+    for n_lines in (1, 9, 20):
+        run, end = start("killed"), time.monotonic() + 100
+        while run.poll() is None and time.monotonic() < end:
+            if path.exists() and path.read_bytes().count(b"\n") >= n_lines:
+                break
+            time.sleep(0.001)
+        run.kill()
+        run.wait()
+    assert path.read_bytes().count(b"\n") >= 20
+    assert start("killed").wait() == start("whole").wait() == 0
+    for name in ("items.jsonl", "report.json", "report.md"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
