@@ -26,9 +26,9 @@ TO_CHECK = 10
 _SHOWN = 300  # characters of a text
 
 NOTES = (
-    "Word rules and the harmful-text classifier see words, not whether an answer helps: one that complies in mild words "
-    "is no violation for them. Their rates are lower bounds, and the share that was not refused is an upper one; a "
-    "person's votes (--person) or a reward model (--scorer) say what lies between.",
+    "Word rules and the harmful-text classifier see words, not whether an answer helps: one that complies in mild "
+    "words is no violation for them. Their rates are too low as a rule, and the share that was not refused is too "
+    "high; a person's votes (--person) or a reward model (--scorer) say what lies between.",
     "The paper's violation rate is the majority of three people on about 2000 prompts; the judges here are others, so "
     "its figures (4 to 5 % for Llama 2-Chat) are no neighbours of these.",
     "Refusals are found by a small classifier trained here, toxicity by a harmful-text classifier: each is "
