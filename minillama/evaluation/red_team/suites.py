@@ -23,7 +23,7 @@ from typing import Any
 from ...files.suggestions import did_you_mean
 from .continuations import read_bold, read_toxigen
 from .lines import SuiteError, checked_label, json_lines
-from .prompts import Prompt
+from .prompts import LABELS, Prompt
 
 STORIES = Path(__file__).with_name("stories.jsonl")
 _FIRST_TURN = re.compile(r"\s*Human: ?(.*?)(?=\n\nAssistant:|\Z)", re.DOTALL)
@@ -48,7 +48,7 @@ def read_suites(names: Sequence[str], folder: Path | None = None, limit: int | N
     folder : Path, optional
         Where the files of benchmarks are.
     limit : int, optional
-        At most so many of each suite, evenly spaced, so that all of its parts are there.
+        At most so many of each suite: of each label its share, evenly spaced, so that all of its parts are there.
 
     Raises
     ------
@@ -66,10 +66,14 @@ def read_suites(names: Sequence[str], folder: Path | None = None, limit: int | N
 
 
 def _spaced(prompts: list[Prompt], limit: int | None) -> list[Prompt]:
-    """`limit` of the prompts at equal distances."""
+    """`limit` of the prompts: of each label its share, at equal distances, in their order."""
     if limit is None or limit >= len(prompts):
         return prompts
-    return [prompts[i * len(prompts) // limit] for i in range(limit)]
+    places = [[i for i, prompt in enumerate(prompts) if prompt.label == label] for label in LABELS]
+    n_safe = min(round(limit * len(places[0]) / len(prompts)), len(places[0]))
+    counts = (n_safe, limit - n_safe)
+    chosen = [of_label[i * len(of_label) // n] for of_label, n in zip(places, counts) for i in range(n)]
+    return [prompts[i] for i in sorted(chosen)]
 
 
 def _read(name: str, folder: Path | None) -> list[Prompt]:

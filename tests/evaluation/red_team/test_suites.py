@@ -99,8 +99,18 @@ def test_bold(tmp_path):
 def test_limit_takes_prompts_from_everywhere():
     every, some = read_suites(["stories"]), read_suites(["stories"], limit=12)
     assert len(some) == 12
-    assert every.index(some[-1]) >= len(every) * 0.9
+    assert every.index(some[-1]) >= len(every) * 0.8
     assert read_suites(["stories"], limit=1000) == every
+    for limit in range(1, len(every) + 1):
+        labels = [prompt.label for prompt in read_suites(["stories"], limit=limit)]
+        assert len(labels) == limit
+        assert abs(labels.count("safe") - labels.count("unsafe")) <= 1
+
+
+def test_limit_of_a_file_with_one_label(tmp_path):
+    path = tmp_path / "mine.jsonl"
+    path.write_text("".join(json.dumps({"prompt": str(i), "label": "unsafe"}) + "\n" for i in range(10)))
+    assert [prompt.text for prompt in read_suites([str(path)], limit=3)] == ["0", "3", "6"]
 
 
 @pytest.mark.parametrize(
