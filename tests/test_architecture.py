@@ -56,7 +56,12 @@ MAY_IMPORT = {
     "evaluation/scoring": "",
     "evaluation/statistics": "data/rules",
     "evaluation/tasks": "evaluation/common evaluation/scoring files",
+    "evaluation/sources": "evaluation/common files",
+    "evaluation/engine": "compute evaluation/common files inference kv_cache llm ops params tokenizers trees",
     "evaluation/preference": "evaluation/common evaluation/statistics files inference inference/chat llm trees",
+    "evaluation/red_team/refusals": "data/rules/harmful",
+    "evaluation/red_team": "data/rules/harmful evaluation/common evaluation/engine evaluation/red_team/refusals "
+    "evaluation/statistics files inference llm",
     "evaluation": "",
     "learn/exercises": "",
     "learn/chapters/ch00_first_words": "checkpoints/huggingface config learn/exercises params",
@@ -79,8 +84,8 @@ MAY_IMPORT = {
     "learn": "__init__ bench compute learn/chapters learn/diagnosis learn/exercises",
     "learn/workspace": "__init__ compute files learn learn/chapters learn/diagnosis learn/exercises ops params",
     "cli/common": "checkpoints files inference llm ops tokenizers",
-    "cli/evaluation": "cli/common data data/rules data/shards evaluation/preference evaluation/statistics files "
-    "inference",
+    "cli/evaluation": "cli/common data data/rules data/shards evaluation/preference evaluation/red_team "
+    "evaluation/statistics files inference llm",
     "cli": "__init__ bench checkpoints checkpoints/gguf checkpoints/hub cli/common cli/evaluation compute config "
     "data data/pipeline data/rules data/shards files inference learn learn/chapters learn/diagnosis learn/exercises "
     "learn/workspace llm ops quantization tokenizers training",

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import typer
 
-from . import compare, contamination, rate, seeds
+from . import compare, contamination, rate, red_team, seeds
 
-PARTS: tuple[ModuleType, ...] = (
-    compare,
-    contamination,
-    seeds,
-    rate,
-)  # each has a register(app)
+# Each has a register(app).
+PARTS: tuple[ModuleType, ...] = (compare, contamination, seeds, rate, red_team)
 
 
 def register(app: typer.Typer) -> None:
