@@ -53,12 +53,11 @@ MAY_IMPORT = {
     "__init__": "config files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",
-    "evaluation/engine": "compute evaluation/common files inference kv_cache llm ops tokenizers trees",
     "evaluation/scoring": "",
     "evaluation/statistics": "data/rules",
     "evaluation/tasks": "evaluation/common evaluation/scoring files",
     "evaluation/sources": "evaluation/common files",
-    "evaluation/engine": "compute evaluation/common files inference kv_cache llm ops params tokenizers trees",
+    "evaluation/engine": "compute evaluation/common files inference kv_cache llm ops tokenizers trees",
     "evaluation/preference": "evaluation/common evaluation/statistics files inference inference/chat llm trees",
     "evaluation/red_team/refusals": "data/rules/harmful",
     "evaluation/red_team": "data/rules/harmful evaluation/common evaluation/engine evaluation/red_team/refusals "
