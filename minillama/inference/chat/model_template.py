@@ -69,6 +69,16 @@ class JinjaChat(ChatTemplate):
         _check_special(ids, rendered, tokenizer)
         return ids
 
+    def text(self, messages: Sequence[Message | Mapping[str, Any]], tokenizer: Tokenizer) -> str:
+        """A conversation as text, up to where the model's answer begins; special tokens stand in it as they are spelled.
+
+        Raises
+        ------
+        ValueError
+            As `encode`.
+        """
+        return self._text(plain_messages(messages), tokenizer, True, datetime.datetime.now())
+
     def stop_ids(self, tokenizer: Tokenizer) -> frozenset[int]:
         """The ids that end an answer: the tokenizer's, and what the template writes directly after one."""
         conversation = [("user", "Count."), ("assistant", _SAMPLE), ("user", "Go on.")]

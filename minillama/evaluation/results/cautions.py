@@ -1,0 +1,85 @@
+"""What must be said beside a number, each in one sentence: a score is a claim, and these are its limits."""
+
+from __future__ import annotations
+
+import math
+
+from .evaluation import Evaluation, TaskResult
+from .scores import ENOUGH_FOR_BOOTSTRAP, Score
+
+_WIDE = 0.05  # half an interval: 5 points
+_WANTED = 0.03
+_95_PER_CENT = 1.959963984540054
+
+
+def cautions_of(evaluation: Evaluation) -> list[str]:
+    """The cautions of all tasks, in their order."""
+    return [sentence for result in evaluation.results.values() for sentence in task_cautions(result)]
+
+
+def task_cautions(result: TaskResult) -> list[str]:
+    """What keeps a task's numbers from saying what they seem to say."""
+    return [*_of_items(result), *_of_scores(result)]
+
+
+def items_for(half_width: float, share: float = 0.5) -> int:
+    """How many items an interval of ± `half_width` takes at a score of `share`; 0.5 takes most."""
+    return math.ceil(_95_PER_CENT**2 * max(share * (1 - share), 0.01) / half_width**2)
+
+
+def _of_items(result: TaskResult) -> list[str]:
+    name, found = result.task.name, []
+    if n := len(result.unscored):
+        found.append(f"{name}: {_count(n, 'item')} cannot be scored and {_is(n)} left out: {result.unscored[0].problem}")
+    if n := len(result.truncated):
+        found.append(f"{name}: {_count(n, 'item')} did not fit into the context and lost {_its(n)} beginning")
+    return found
+
+
+def _of_scores(result: TaskResult) -> list[str]:
+    name, found = result.task.name, []
+    shares = [score for score in result.scores.values() if score.is_share and score.n]
+    if shares and (wide := max(shares, key=lambda score: score.half_width or 0)).half_width is not None:
+        half = wide.half_width or 0.0
+        if half > _WIDE:
+            found.append(_wide(result, wide, half))
+    if any(score.method == "bootstrap" and score.n < ENOUGH_FOR_BOOTSTRAP for score in result.scores.values()):
+        found.append(
+            f"{name}: intervals drawn from fewer than {ENOUGH_FOR_BOOTSTRAP} items are too short, the true ones are longer"
+        )
+    return found + [text for score in shares if (text := _against_baselines(name, score))]
+
+
+def _wide(result: TaskResult, score: Score, half: float) -> str:
+    needed = items_for(_WANTED, score.value)
+    more = f"± 3 points take about {needed:,} items"
+    if needed > result.n_documents:
+        more = f"the whole split of {result.n_documents:,} gives ± {100 * half * math.sqrt(score.n / result.n_documents):.0f}"
+    return f"{result.task.name}: {_count(score.n, 'item')}: ± {100 * half:.0f} points; {more}"
+
+
+def _against_baselines(name: str, score: Score) -> str | None:
+    """Whether somebody who does not read the questions could have this score."""
+    if score.interval is None:
+        return None
+    for what, value in (
+        ("chance", score.baselines.chance),
+        ("always the same place", score.baselines.majority),
+        ("always the longest option", score.baselines.longest),
+    ):
+        if value is not None and score.interval.low <= value:
+            relation = "cannot be told from" if value <= score.interval.high else "is below"
+            return f"{name}: {score.metric.name} {100 * score.value:.1f} {relation} {what} ({100 * value:.1f})"
+    return None
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def _is(n: int) -> str:
+    return "is" if n == 1 else "are"
+
+
+def _its(n: int) -> str:
+    return "its" if n == 1 else "their"
