@@ -243,13 +243,27 @@ class KVCache:
             raise ValueError(f"a beginning is one sequence that fills its cache, got {self.lengths} of {self.capacity}")
         return Beginning(self.k, self.v)
 
-    def fork(self, length: int) -> KVCache:
-        """A cache of its own for a sequence that has the first `length` tokens in common with this one sequence."""
+    def beginning_of(self, length: int) -> Beginning:
+        """A copy of the first `length` tokens of this one sequence, which has no beginning, for others."""
+        return Beginning(self.k[:, :, :, :length].copy(), self.v[:, :, :, :length].copy())
+
+    def fork(self, length: int, beginning: Beginning | None = None) -> KVCache:
+        """A cache of its own for a sequence that has the first `length` tokens in common with this one sequence.
+
+        Parameters
+        ----------
+        length : int
+        beginning : Beginning, optional
+            What this sequence begins with, made by `beginning_of`, if it has no beginning yet: it is not copied again.
+        """
         other = copy.copy(self)
         other.lengths = np.array([length], np.int64)
-        filled = length - self.n_shared
-        n_positions = max(filled, min(_FIRST_CAPACITY, self.max_seq_len - self.n_shared))
-        other.k, other.v = (with_room(array[:, :, :, :filled], n_positions) for array in (self.k, self.v))
+        before = self.n_shared
+        if beginning is not None:
+            other.beginning, other.n_shared = beginning, beginning.n_tokens
+        own = slice(other.n_shared - before, length - before)
+        n_positions = max(length - other.n_shared, min(_FIRST_CAPACITY, self.max_seq_len - other.n_shared))
+        other.k, other.v = (with_room(array[:, :, :, own], n_positions) for array in (self.k, self.v))
         return other
 
 

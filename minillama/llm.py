@@ -41,6 +41,10 @@ class LLM:
         What it was loaded as.
     stop_ids : frozenset of int
         The tokens that end a text or an answer, as the model's files and its tokenizer name them.
+    named_stop_ids : frozenset of int
+        Those among them that the model's files name as such.
+    kv_dtype : numpy dtype
+        What sessions keep keys and values in.
     """
 
     def __init__(
@@ -60,9 +64,10 @@ class LLM:
             raise ValueError(f"keys and values are kept in float32 or float16, not {np.dtype(kv_dtype)}")
         if not isinstance(ops, Ops):
             raise TypeError(f"ops must be FAST, REFERENCE or what replace_layer gives, got {ops!r:.80}")
-        self._tokenizer, self._kv_dtype, self._exact = tokenizer, np.dtype(kv_dtype), exact
+        self._tokenizer, self.kv_dtype, self._exact = tokenizer, np.dtype(kv_dtype), exact
         self.runner = runner_for(params, config, ops, exact=exact)
-        self.stop_ids = frozenset(stop_ids) | (frozenset() if tokenizer is None else tokenizer.stop_ids)
+        self.named_stop_ids = frozenset(stop_ids)
+        self.stop_ids = self.named_stop_ids | (frozenset() if tokenizer is None else tokenizer.stop_ids)
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -90,7 +95,7 @@ class LLM:
 
     def session(self, max_seq_len: int | None = None) -> Session:
         """A new sequence on this model."""
-        return Session(self.runner, max_seq_len=max_seq_len, kv_dtype=self._kv_dtype)
+        return Session(self.runner, max_seq_len=max_seq_len, kv_dtype=self.kv_dtype)
 
     def _session_of_this_model(self, session: Session | None) -> Session:
         """The session given, or a new one; another model's would answer with that model."""
@@ -210,7 +215,7 @@ class LLM:
             n_ids=self.tokenizer.vocab_size,
             keep_stop=keep_stop,
             seed=seed,
-            kv_dtype=self._kv_dtype,
+            kv_dtype=self.kv_dtype,
             max_rows=max_rows,
         )
         return [generation_of(row, prompt, self.tokenizer, keep_stop=keep_stop) for prompt, row in zip(ids, rows)]

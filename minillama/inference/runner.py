@@ -30,6 +30,7 @@ from ..model import extend_cached, output_head, rotation_table
 from ..ops import FAST, Ops
 from ..params import Params
 from ..quantization.repacked import RepackedMatrix
+from .branches import Branch, BranchesTogether
 from .fused import Decoder
 from .fused_rows import MOST_ROWS, RowsDecoder
 from .repacked_model import RepackedModel, repack_model
@@ -51,11 +52,15 @@ class Runner(Protocol):
         The table of functions that run.
     repacked : RepackedModel or None
         The matrices rearranged for the CPU, if it runs on them.
+    in_integers : bool
+        Whether products of any number of rows are integer ones: a row's results then have the same bits whatever
+        rows are beside it.
     """
 
     config: ModelConfig
     ops: Ops
     repacked: RepackedModel | None
+    in_integers: bool
 
     def extend(self, ids: Ids, cache: KVCache, *, all_logits: bool = False) -> Float:
         """Continue every sequence of the cache by T tokens: reserve room, run, advance the cache.
@@ -112,6 +117,29 @@ class Runner(Protocol):
         """
         ...
 
+    def extend_branches(self, branches: Sequence[Branch], cache: KVCache) -> Float:
+        """Run branches of a tree one after another in a single feed; the cache holds the path of the last one then.
+
+        Parameters
+        ----------
+        branches : sequence of Branch
+            The first leaves the path that the cache holds.
+        cache : KVCache
+            Of one sequence without a beginning. After an interrupt or an error it holds what all of them share.
+
+        Returns
+        -------
+        logits : ndarray of shape (W, vocab_size)
+            After the tokens of all branches for which they are wanted, in their order. Fresh. A token's have the
+            same bits whatever else is in the feed.
+
+        Raises
+        ------
+        ContextFullError
+            When a path does not fit.
+        """
+        ...
+
 
 class RopeTable:
     """RoPE's table, grown by doubling as far as positions are used."""
@@ -145,6 +173,8 @@ class LayerRunner:
     ) -> None:
         self.params, self.config, self.ops, self.repacked = params, config, ops, repacked
         self.rope = RopeTable(config)
+        head = output_head(params)
+        self.in_integers = ops == FAST and isinstance(head, RepackedMatrix) and head.beats_blas
 
     def extend(self, ids: Ids, cache: KVCache, *, all_logits: bool = False) -> Float:
         """See `Runner.extend`."""
@@ -165,6 +195,17 @@ class LayerRunner:
         """See `Runner.extend_each`."""
         return np.concatenate([self.extend(*pair) for pair in zip(ids, caches)])
 
+    def extend_branches(self, branches: Sequence[Branch], cache: KVCache) -> Float:
+        """See `Runner.extend_branches`."""
+        cache.truncate(branches[0].start)
+        cache.truncate(min(branch.start for branch in branches))  # what an interrupt leaves
+        together = BranchesTogether(cache, branches, self.ops.attention_forward, fill=not self.in_integers)
+        ops = self.ops._replace(attention_forward=together.attend)
+        with one_at_a_time(), one_blas_thread() if self.in_integers else nullcontext():
+            rope, ids = self.rope.reach(max(branch.end for branch in branches)), together.ids()
+            logits = extend_cached(self.params, self.config, ids, together, rope, ops, all_logits=False)
+        return logits[: together.n_wanted]
+
 
 class FusedRunner:
     """The package's own functions on repacked matrices.
@@ -179,15 +220,14 @@ class FusedRunner:
         self.config, self.ops = config, FAST
         self.repacked: RepackedModel | None = repacked
         self._decoder, self._layers = Decoder(repacked, config), LayerRunner(repacked.params, config)
-        head = output_head(repacked.params)
-        self._in_integers = isinstance(head, RepackedMatrix) and head.beats_blas
+        self.in_integers = self._layers.in_integers
 
     def extend(self, ids: Ids, cache: KVCache, *, all_logits: bool = False) -> Float:
         """See `Runner.extend`."""
         with one_at_a_time():
             if len(ids) == 1 and ids.shape[1] <= FEW_TOKENS:
                 return self._one_by_one(ids[0].tolist(), cache, all_logits)
-            with one_blas_thread() if self._in_integers else nullcontext():
+            with one_blas_thread() if self.in_integers else nullcontext():
                 return self._layers.extend(ids, cache, all_logits=all_logits)
 
     def _one_by_one(self, tokens: list[int], cache: KVCache, all_logits: bool) -> Float:
@@ -229,7 +269,7 @@ class FusedRunner:
     def extend_each(self, ids: Sequence[Ids], caches: Sequence[KVCache]) -> Float:
         """See `Runner.extend_each`."""
         n_tokens = [part.shape[1] for part in ids]
-        if not self._in_integers or len(ids) == 1 or min(n_tokens) <= FEW_TOKENS:
+        if not self.in_integers or len(ids) == 1 or min(n_tokens) <= FEW_TOKENS:
             return np.concatenate([self.extend(*pair) for pair in zip(ids, caches)])
         together = PromptsTogether(caches, n_tokens, FAST.attention_forward)
         ops, layers = FAST._replace(attention_forward=together.attend), self._layers
@@ -237,6 +277,10 @@ class FusedRunner:
             rope = layers.rope.reach(max(int(cache.lengths[0]) + n for cache, n in zip(caches, n_tokens)))
             new = np.concatenate(ids, axis=1)
             return extend_cached(layers.params, self.config, new, together, rope, ops, all_logits=False)
+
+    def extend_branches(self, branches: Sequence[Branch], cache: KVCache) -> Float:
+        """See `Runner.extend_branches`."""
+        return self._layers.extend_branches(branches, cache)
 
 
 def runner_for(

@@ -110,6 +110,9 @@ class Task:
         The answers to choose from; None unless `kind` is "choices".
     contexts : callable or None
         WinoGrande: one context a choice, and a single continuation.
+    prior : str or None
+        The context in which every choice is asked once more, after all choices in their question, to normalise by:
+        "" is BOS alone, "Answer:" is GPT-3's; None where nothing is normalised so.
     score : callable
         (document, answers, one a request) -> {metric key: value}.
     metrics : tuple of Metric
@@ -142,6 +145,7 @@ class Task:
     metrics: tuple[Metric, ...]
     choices: Callable[[Document], list[str]] | None = None
     contexts: Callable[[Document], list[str]] | None = None
+    prior: str | None = None
     prepare: Callable[[Sequence[Document]], Sequence[Document]] = lambda documents: documents
     shots: Shots = field(default_factory=Shots)
     description: str = ""
