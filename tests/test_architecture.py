@@ -56,6 +56,12 @@ MAY_IMPORT = {
     "evaluation/common": "",
     "evaluation/scoring": "",
     "evaluation/tasks": "evaluation/common evaluation/scoring files",
+    "evaluation/results": "__init__ evaluation/common evaluation/engine evaluation/scoring evaluation/statistics "
+    "evaluation/tasks files",
+    "evaluation": "evaluation/common evaluation/engine evaluation/results evaluation/sources evaluation/tasks "
+    "inference/chat llm tokenizers",
+    "cli/evaluation": "checkpoints cli evaluation evaluation/common evaluation/engine evaluation/results "
+    "evaluation/sources evaluation/statistics evaluation/tasks files llm",
     "learn/exercises": "",
     "learn/chapters/ch00_first_words": "checkpoints/huggingface config learn/exercises params",
     "learn/chapters/ch01_numpy_to_numba": "inference learn/exercises quantization",

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from . import bench, chat, data, generate, learn, models, train
+from .evaluation import commands as evaluation
 from .output import write
 
 app = typer.Typer(
@@ -26,7 +27,7 @@ def _options(version: Annotated[bool, typer.Option("--version", help="Show the v
         raise typer.Exit
 
 
-for command in (generate, chat, models, bench, data, learn, train):
+for command in (generate, chat, models, bench, data, learn, train, evaluation):
     command.register(app)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -220,7 +220,10 @@ def run(
     """
     settings = run_settings(planned, asking, engine)
     folder = None if out is None else ResultsFolder(out)
-    with nullcontext({}) if folder is None else folder.begun(settings, resume=resume, force=force) as earlier:
+    begun: AbstractContextManager[Mapping[str, Any]] = nullcontext({})
+    if folder is not None:
+        begun = folder.begun(settings, resume=resume, force=force)
+    with begun as earlier:
         began, start = earlier.get("started", now()), time.perf_counter()
         answers = iter(engine.ask([request for one in planned for request in one.requests], progress))
         results = {

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import typer
 
-PARTS: tuple = ()  # modules with a register(app)
+from . import list as listing
+from . import run, show
+
+PARTS: tuple[ModuleType, ...] = (run, listing, show)  # each has a register(app)
 
 
 def register(app: typer.Typer) -> None:

@@ -45,6 +45,11 @@ def n_options(task: Task, item: Item) -> int:
     return len(task.choices(item.document)) if task.choices is not None else len(item.requests)
 
 
+def right_options(task: Task, item: Item) -> list[int]:
+    """The options that are worth a point; some tasks keep the number of the right one to themselves."""
+    return [pick for pick in range(n_options(task, item)) if _score_of(task, item, pick).get("acc,none") == 1]
+
+
 def _score_of(task: Task, item: Item, pick: int) -> dict[str, float]:
     """What an item is worth to somebody who is certain of option `pick`."""
     answers = [Likelihood(_CHOSEN if i == pick else _OTHER, i == pick, 1) for i in range(len(item.requests))]
@@ -63,7 +68,9 @@ def _baselines(
     if not all(values) or not all(isinstance(value, int | float) for of_item in values for value in of_item):
         return Baselines()
     n = len(values)
-    at_place = [sum(of_item[i] if i < len(of_item) else 0 for of_item in values) / n for i in range(max(map(len, values)))]
+    at_place = [
+        sum(of_item[i] if i < len(of_item) else 0 for of_item in values) / n for i in range(max(map(len, values)))
+    ]
     best = max(at_place)
     return Baselines(
         chance=sum(sum(of_item) / len(of_item) for of_item in values) / n,

@@ -76,9 +76,7 @@ def bins_of(choices: Sequence[Choice]) -> list[Bin]:
         inside = [c for c in choices if min(int(c.confidence * N_BINS), N_BINS - 1) == i]
         n, right = len(inside), sum(c.is_right for c in inside)
         confidence = math.fsum(c.confidence for c in inside) / n if n else math.nan
-        found.append(
-            Bin(i / N_BINS, (i + 1) / N_BINS, n, confidence, right / n if n else math.nan, wilson(right, n))
-        )
+        found.append(Bin(i / N_BINS, (i + 1) / N_BINS, n, confidence, right / n if n else math.nan, wilson(right, n)))
     return found
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from .evaluation import Evaluation, TaskResult
 from .scores import ENOUGH_FOR_BOOTSTRAP, Score
 
 _WIDE = 0.05  # half an interval: 5 points
 _WANTED = 0.03
+_LEAST_VARIANCE = 0.09  # of a share of 0.1: a score of 0 of a few items does not say that the true one is so small
 _95_PER_CENT = 1.959963984540054
 
 
@@ -24,13 +26,15 @@ def task_cautions(result: TaskResult) -> list[str]:
 
 def items_for(half_width: float, share: float = 0.5) -> int:
     """How many items an interval of ± `half_width` takes at a score of `share`; 0.5 takes most."""
-    return math.ceil(_95_PER_CENT**2 * max(share * (1 - share), 0.01) / half_width**2)
+    return math.ceil(_95_PER_CENT**2 * max(share * (1 - share), _LEAST_VARIANCE) / half_width**2)
 
 
 def _of_items(result: TaskResult) -> list[str]:
     name, found = result.task.name, []
     if n := len(result.unscored):
-        found.append(f"{name}: {_count(n, 'item')} cannot be scored and {_is(n)} left out: {result.unscored[0].problem}")
+        found.append(
+            f"{name}: {_count(n, 'item')} cannot be scored and {_is(n)} left out: {result.unscored[0].problem}"
+        )
     if n := len(result.truncated):
         found.append(f"{name}: {_count(n, 'item')} did not fit into the context and lost {_its(n)} beginning")
     return found
@@ -44,22 +48,32 @@ def _of_scores(result: TaskResult) -> list[str]:
         if half > _WIDE:
             found.append(_wide(result, wide, half))
     if any(score.method == "bootstrap" and score.n < ENOUGH_FOR_BOOTSTRAP for score in result.scores.values()):
-        found.append(
-            f"{name}: intervals drawn from fewer than {ENOUGH_FOR_BOOTSTRAP} items are too short, the true ones are longer"
-        )
-    return found + [text for score in shares if (text := _against_baselines(name, score))]
+        found.append(f"{name}: below {ENOUGH_FOR_BOOTSTRAP} items an interval that is drawn from them is too short")
+    return found + _against_baselines(name, shares)
 
 
 def _wide(result: TaskResult, score: Score, half: float) -> str:
     needed = items_for(_WANTED, score.value)
+    if score.n >= result.n_documents:
+        return f"{result.task.name}: its {_count(score.n, 'item')} can say no more than ± {100 * half:.0f} points"
     more = f"± 3 points take about {needed:,} items"
     if needed > result.n_documents:
-        more = f"the whole split of {result.n_documents:,} gives ± {100 * half * math.sqrt(score.n / result.n_documents):.0f}"
+        with_all = 100 * half * math.sqrt(score.n / result.n_documents)
+        more = f"the whole split of {result.n_documents:,} gives ± {with_all:.0f}"
     return f"{result.task.name}: {_count(score.n, 'item')}: ± {100 * half:.0f} points; {more}"
 
 
-def _against_baselines(name: str, score: Score) -> str | None:
-    """Whether somebody who does not read the questions could have this score."""
+def _against_baselines(name: str, scores: Sequence[Score]) -> list[str]:
+    """Which metrics somebody could have who does not read the questions, those with the same baseline together."""
+    found: dict[str, list[str]] = {}
+    for score in scores:
+        if said := _relation(score):
+            found.setdefault(said, []).append(f"{score.metric.name} {100 * score.value:.1f}")
+    return [f"{name}: {', '.join(metrics)} {said}" for said, metrics in found.items()]
+
+
+def _relation(score: Score) -> str | None:
+    """Where a score stands to the first baseline that it does not clearly beat."""
     if score.interval is None:
         return None
     for what, value in (
@@ -69,7 +83,7 @@ def _against_baselines(name: str, score: Score) -> str | None:
     ):
         if value is not None and score.interval.low <= value:
             relation = "cannot be told from" if value <= score.interval.high else "is below"
-            return f"{name}: {score.metric.name} {100 * score.value:.1f} {relation} {what} ({100 * value:.1f})"
+            return f"{relation} {what} ({100 * value:.1f})"
     return None
 
 

@@ -1,10 +1,10 @@
 """All that an evaluation found, as one value: what `minillama.evaluate` returns.
 
-    evaluation = minillama.evaluate(llm, ["arc_easy"], limit=100)
-    print(evaluation)                                # the table
-    evaluation.results["arc_easy"]["acc"]            # a number
-    evaluation["arc_easy"].scores["acc,none"]        # with its interval and baselines
-    evaluation["arc_easy"].items[3].answers          # what was asked and answered
+evaluation = minillama.evaluate(llm, ["arc_easy"], limit=100)
+print(evaluation)                                # the table
+evaluation.results["arc_easy"]["acc"]            # a number
+evaluation["arc_easy"].scores["acc,none"]        # with its interval and baselines
+evaluation["arc_easy"].items[3].answers          # what was asked and answered
 """
 
 from __future__ import annotations

@@ -65,7 +65,9 @@ class ResultsFolder:
             return
         elif not resume:
             what = "holds the results of a run" if self.is_done else "holds a run that is not finished"
-            raise FolderError(f"{self.path} {what}: continue it with --resume, replace it with --force, or choose another")
+            raise FolderError(
+                f"{self.path} {what}: continue it with --resume, replace it with --force, or choose another"
+            )
         elif found := differences(settings, earlier):
             raise FolderError(
                 f"{self.path} holds a run with other settings: {'; '.join(found[:5])}; take the same ones, "

@@ -56,20 +56,20 @@ def group_result(group: Group, results: Mapping[str, Any]) -> GroupResult:
     group : Group
     results : mapping of task to TaskResult
     """
-    members = tuple(member.task for member in group.members if member.task in results)
+    members = tuple(task for task in group.tasks if task in results)
     missing = tuple(text for member in group.members if (text := _missing(group, member, results)))
     scores = [results[task].scores for task in members]
     if group.by_size:
         keys = [key for key in scores[0] if all(key in one for one in scores)] if scores else []
         combined = {key: _by_size([one[key] for one in scores]) for key in keys}
         return GroupResult(group, members, missing, {key: score for key, score in combined.items() if score})
-    whole = None if missing else _by_members([results[m.task].scores[m.metric] for m in group.members])
+    whole = None if missing else _by_members([results[str(m.task)].scores[m.metric] for m in group.members])
     return GroupResult(group, members, missing, {} if whole is None else {whole.metric.key: whole})
 
 
 def _missing(group: Group, member: Member, results: Mapping[str, Any]) -> str:
     """Why a member does not count, or nothing."""
-    if member.task not in results:
+    if member.task is None or member.task not in results:
         return member.title if not group.by_size else str(member.task)
     n_shots = results[member.task].n_shots
     if member.n_shots not in (-1, n_shots):
@@ -87,8 +87,8 @@ def _by_size(scores: Sequence[Score]) -> Score | None:
     value = math.fsum(score.value * score.n for score in scores) / total
     stderr = _known(pooled_stderr([math.nan if s.stderr is None else s.stderr for s in scores], sizes))
     if all(score.method == "wilson" for score in scores):
-        interval, method = wilson(round(value * total), total), "wilson"
-        return _score(scores, scores[0].metric, value, stderr, interval, method)
+        interval = wilson(round(value * total), total)
+        return _score(scores, scores[0].metric, value, stderr, interval, "wilson")
     return _score(scores, scores[0].metric, value, stderr, *_normal(value, stderr))
 
 

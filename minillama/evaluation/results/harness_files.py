@@ -1,8 +1,8 @@
 """`results_TIME.json` in lm-evaluation-harness's schema: what its tables, trackers and loggers read.
 
-Keys of a number are "metric,filter" and "metric_stderr,filter". What the harness has no place for (intervals, baselines,
-cautions, settings) stands under "minillama", which its tools pass over. Times are left out: they are in times.json
-and in the names of the files.
+Keys of a number are "metric,filter" and "metric_stderr,filter". What the harness has no place for (intervals,
+baselines, cautions, settings) stands under "minillama", which its tools pass over. Times are left out: they are in
+times.json and in the names of the files.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def harness_results(evaluation: Evaluation) -> dict[str, Any]:
         "group_subtasks": {group.name: list(group.members) for group in groups},
         "configs": {name: _config(result) for name, result in sorted(results.items())},
         "versions": {name: result.task.version for name, result in sorted(results.items())},
-        "n-shot": {name: result.n_shots for name, result in sorted(results.items())} | _shots_of_groups(groups, results),
+        "n-shot": {name: result.n_shots for name, result in sorted(results.items())}
+        | _shots_of_groups(groups, results),
         "higher_is_better": {name: _directions(result.task) for name, result in sorted(results.items())},
         "n-samples": {
             name: {"original": result.n_documents, "effective": len(result.items)} for name, result in results.items()
@@ -70,7 +71,7 @@ def _config(result: TaskResult) -> dict[str, Any]:
     """A task as the harness describes one; functions are named by what they do and not shown."""
     task = result.task
     repository, _, configuration = task.dataset.hub.partition(":")
-    found = {
+    found: dict[str, Any] = {
         "task": task.name,
         "group": list(task.groups),
         "dataset_path": repository,

@@ -67,7 +67,7 @@ ROWS = (
     Quoted("MMLU STEM", 19, (36.4, 44.1, 52.1, 58.0), 5, _mmlu("_stem")),
     Quoted("MMLU social sciences", 19, (51.2, 62.6, 71.8, 80.3), 5, _mmlu("_social_sciences")),
     Quoted("MMLU other", 19, (52.2, 61.1, 69.2, 74.6), 5, _mmlu("_other")),
-    Quoted("BoolQ", 20, (77.4, 81.7, 83.7, 85.0), 0, _prior("boolq") + (Measure("boolq", "acc,none"),)),
+    Quoted("BoolQ", 20, (77.4, 81.7, 83.7, 85.0), 0, (*_prior("boolq"), Measure("boolq", "acc,none"))),
     Quoted("PIQA", 20, (78.8, 80.5, 81.9, 82.8), 0, _norm("piqa")),
     Quoted("HellaSwag", 20, (77.2, 80.7, 83.3, 85.3), 0, _norm("hellaswag")),
     Quoted("WinoGrande", 20, (69.2, 72.8, 76.7, 80.2), 0, (Measure("winogrande", "acc,none"),)),

@@ -35,7 +35,11 @@ def interval_line(score: Score) -> str:
         return ""
     low, high, value = (_percent(x) for x in (*score.interval, score.value))
     chance = score.baselines.chance
-    tick = "" if chance is None else f'<line class="chance" x1="{_percent(chance)}" x2="{_percent(chance)}" y1="1" y2="13"/>'
+    tick = (
+        ""
+        if chance is None
+        else f'<line class="chance" x1="{_percent(chance)}" x2="{_percent(chance)}" y1="1" y2="13"/>'
+    )
     return (
         '<svg class="line" viewBox="-2 0 104 14" aria-hidden="true"><line class="axis" x1="0" x2="100" y1="7" y2="7"/>'
         f'{tick}<line class="range" x1="{low}" x2="{high}" y1="7" y2="7"/>'

@@ -56,11 +56,17 @@ def _paper(found: dict[str, Any]) -> list[str]:
     if not found["paper"] and not found["paper_groups"]:
         return []
     rows = [
-        (f"{r['name']} (table {r['table']})", r["mine"] or "—", *r["figures"], f"{r['task']} {r['metric']} {r['remark']}")
+        (
+            f"{r['name']} (table {r['table']})",
+            r["mine"] or "—",
+            *r["figures"],
+            f"{r['task']} {r['metric']} {r['remark']}",
+        )
         for r in found["paper"]
     ]
     rows += [
-        (f"{g['name']} (table 3)", g["mine"] or "—", *g["figures"], _not_run(g["missing"])) for g in found["paper_groups"]
+        (f"{g['name']} (table 3)", g["mine"] or "—", *g["figures"], _not_run(g["missing"]))
+        for g in found["paper_groups"]
     ]
     heads = ("quoted row", "this model", *(f"LLaMA 2 {size}" for size in found["sizes"]), "here")
     said = "**Quoted, not measured here**: arXiv:2307.09288, tables 3, 19, 20, 22 and 25, pretrained models."
@@ -84,7 +90,7 @@ def _mistakes(found: dict[str, Any]) -> list[str]:
     for task in found["worst"]:
         for item in task["items"]:
             sure = f", {item['confidence']} % sure" if item.get("confidence") else ""
-            lines += [f"### {_text(task['task'])}, item {item['doc_id']}{sure}", "", *_quoted(item["prompt"]), ""]
+            lines += [f"### {_text(item['task'])}, item {item['doc_id']}{sure}", "", *_quoted(item["prompt"]), ""]
             lines += [_option(option) for option in item.get("options", [])]
             if not item.get("options"):
                 lines.append(f"wrote {_code(item['written'])}, expected {_code(item['target'])}")
@@ -98,9 +104,7 @@ def _option(option: dict[str, Any]) -> str:
 
 
 def _problems(found: dict[str, Any]) -> list[str]:
-    rows = [
-        (task["task"], item["doc_id"], item["problem"]) for task in found["problems"] for item in task["items"]
-    ]
+    rows = [(item["task"], item["doc_id"], item["problem"]) for task in found["problems"] for item in task["items"]]
     return ["## Items with problems", "", *_table(("task", "item", "problem"), rows), ""] if rows else []
 
 

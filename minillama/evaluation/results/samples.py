@@ -1,8 +1,8 @@
 """Items with their answers as lines of `samples_TASK_TIME.jsonl`, in lm-evaluation-harness's schema.
 
-What the harness has: doc_id, doc, target, arguments, resps, filtered_resps, filter, metrics, the three hashes, and a key
-for each metric. Numbers of answers are texts, since the harness writes them so. A task with several filters has a line
-for each item and filter.
+What the harness has: doc_id, doc, target, arguments, resps, filtered_resps, filter, metrics, the three hashes, and a
+key for each metric. Numbers of answers are texts, since the harness writes them so. A task with several filters has a
+line for each item and filter.
 
 What minillama adds: `problem`, why an item has no metrics (they are null); `truncated`; and for items with options
 `options`, the numbers on which the choice rests: log-probability, per character, per byte, tokens.
@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..common.requests import Answer, Generation, Likelihood, LogLikelihood, Request, Rolling
+from ..common.requests import Answer, Generation, Likelihood, LogLikelihood, Request, Rolling, Written
 from ..common.task import Scored, Task
 
 
@@ -72,6 +72,8 @@ def _answer(answer: Answer) -> Any:
 
 
 def _filtered(task: Task, answer: Answer, filter_: str) -> Any:
+    if isinstance(answer, Written) and filter_ in task.filters:
+        return task.filters[filter_](answer.text)
     return _answer(answer)
 
 

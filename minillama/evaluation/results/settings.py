@@ -1,10 +1,10 @@
 """What makes two runs the same run: with equal settings, results are the same bytes.
 
-    model        its name, and the sha256 of its weights and tokenizer
-    arithmetic   "float32", or "integer" for a quantised model on a CPU that multiplies in integers
-    versions     of this package and of the libraries that compute
-    asking       shots, limit, seed, chat template, system message
-    tasks        the protocol and version of each
+model        its name, and the sha256 of its weights and tokenizer
+arithmetic   "float32", or "integer" for a quantised model on a CPU that multiplies in integers
+versions     of this package and of the libraries that compute
+asking       shots, limit, seed, chat template, system message
+tasks        the protocol and version of each
 """
 
 from __future__ import annotations

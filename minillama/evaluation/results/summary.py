@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..common.requests import Likelihood, LogLikelihood, Request, Rolling, Written
-from ..common.task import Scored
-from .calibration import Choice, bins_of, calibration_error, choices_of, most_confident_mistakes
 from .cautions import cautions_of
-from .evaluation import Evaluation, TaskResult
+from .evaluation import Evaluation
+from .examples import calibration_of, pools_of, problems_of, worst_of
 from .paper import GROUPS, ROWS, SIZES, measured
-from .plot import interval_line, reliability_plot
+from .plot import interval_line
 from .scores import Score
 from .table import interval_text, number
-
-N_WORST, N_PROBLEMS = 5, 20
-_MOST_TEXT = 6000  # of a prompt: the page is to be read
 
 
 def summary_of(evaluation: Evaluation) -> dict[str, Any]:
     """Everything on the page."""
+    pools = pools_of(evaluation)
     return {
         "model": str(evaluation.settings.get("model", {}).get("name", "model")),
         "settings": _flat({key: value for key, value in evaluation.settings.items() if key != "tasks"}),
@@ -31,9 +27,9 @@ def summary_of(evaluation: Evaluation) -> dict[str, Any]:
         "paper_groups": _paper_groups(evaluation),
         "paper": _paper(evaluation),
         "sizes": SIZES,
-        "calibration": [found for r in evaluation.results.values() if (found := _calibration(r)) is not None],
-        "worst": [found for r in evaluation.results.values() if (found := _worst(r))["items"]],
-        "problems": [found for r in evaluation.results.values() if (found := _problems(r))["items"]],
+        "calibration": [found for pool in pools if (found := calibration_of(*pool)) is not None],
+        "worst": [found for pool in pools if (found := worst_of(*pool))["items"]],
+        "problems": [found for pool in pools if (found := problems_of(*pool))["items"]],
     }
 
 
@@ -55,7 +51,9 @@ def _score(name: str, score: Score) -> dict[str, Any]:
         "interval": interval_text(score),
         "line": interval_line(score),
         "n": f"{score.n:,}",
-        **{key: "" if (v := getattr(b, key)) is None else number(score, v) for key in ("chance", "majority", "longest")},
+        **{
+            key: "" if (v := getattr(b, key)) is None else number(score, v) for key in ("chance", "majority", "longest")
+        },
     }
 
 
@@ -73,7 +71,9 @@ def _groups(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 def _paper(evaluation: Evaluation) -> list[dict[str, Any]]:
     """The quoted rows of what was run, with one's own score where the number of shots is the paper's."""
-    ran = {name: (result.scores, result.n_shots) for name, result in evaluation.results.items()}
+    ran: dict[str, tuple[dict[str, Score], int | None]] = {
+        name: (result.scores, result.n_shots) for name, result in evaluation.results.items()
+    }
     ran |= {g.name: (g.scores, _shots(evaluation, g.members)) for g in evaluation.groups if not g.missing}
     found, others = [], {}
     for row in ROWS:
@@ -116,84 +116,6 @@ def _paper_groups(evaluation: Evaluation) -> list[dict[str, Any]]:
     ]
 
 
-# --- items -------------------------------------------------------------------------------
-
-
-def _calibration(result: TaskResult) -> dict[str, Any] | None:
-    choices = choices_of(result.task, result.items)
-    if not choices:
-        return None
-    bins = bins_of(choices)
-    return {
-        "task": result.task.name,
-        "plot": reliability_plot(bins, f"reliability of {result.task.name}".replace('"', "")),
-        "error": f"{100 * calibration_error(bins):.1f}",
-        "n": len(choices),
-        "bins": [
-            {
-                "range": f"{one.low:.1f} – {one.high:.1f}",
-                "n": one.n,
-                "confidence": f"{100 * one.confidence:.1f}",
-                "accuracy": f"{100 * one.accuracy:.1f}",
-            }
-            for one in bins
-            if one.n
-        ],
-    }
-
-
-def _worst(result: TaskResult) -> dict[str, Any]:
-    """The mistakes that the model was surest of; of what it wrote, the first mistakes."""
-    if result.task.kind == "generation":
-        wrong = [one for one in result.items if one.metrics and not any(one.metrics.values())]
-        return {"task": result.task.name, "items": [_item(one) for one in wrong[:N_WORST]]}
-    mistakes = most_confident_mistakes(choices_of(result.task, result.items), N_WORST)
-    return {"task": result.task.name, "items": [_mistake(choice) for choice in mistakes]}
-
-
-def _mistake(choice: Choice) -> dict[str, Any]:
-    one = choice.one
-    right = one.item.target if isinstance(one.item.target, int) else None
-    options = [
-        {
-            "text": _continuation(request) if len({_continuation(r) for r in one.item.requests}) > 1 else _prompt(request),
-            "logprob": f"{answer.logprob:.2f}" if isinstance(answer, Likelihood) else "",
-            "is_chosen": i == choice.chosen,
-            "is_right": i == right,
-        }
-        for i, (request, answer) in enumerate(zip(one.item.requests, one.answers))
-    ]
-    return _item(one) | {"confidence": f"{100 * choice.confidence:.0f}", "options": options}
-
-
-def _problems(result: TaskResult) -> dict[str, Any]:
-    cut = [one for one in result.truncated if not one.problem]
-    items = [_item(one) | {"problem": one.problem} for one in result.unscored]
-    items += [_item(one) | {"problem": "the context did not fit: its beginning was cut off"} for one in cut]
-    return {"task": result.task.name, "items": items[:N_PROBLEMS], "n": len(items)}
-
-
-def _item(one: Scored) -> dict[str, Any]:
-    first = one.item.requests[0] if one.item.requests else None
-    answer = one.answers[0] if one.answers else None
-    return {
-        "doc_id": one.item.doc_id,
-        "prompt": "" if first is None else _prompt(first),
-        "target": str(one.item.target),
-        "written": answer.text[:_MOST_TEXT] if isinstance(answer, Written) else None,
-    }
-
-
-def _prompt(request: Request) -> str:
-    """The end of what is asked: shots may be long, the question comes last."""
-    text = request.text if isinstance(request, Rolling) else request.context
-    return text if len(text) <= _MOST_TEXT else "… " + text[-_MOST_TEXT:]
-
-
-def _continuation(request: Request) -> str:
-    return request.continuation if isinstance(request, LogLikelihood) else ""
-
-
 def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for key, value in values.items():
@@ -203,5 +125,3 @@ def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
         else:
             found.append((name, "—" if value is None else str(value)))
     return found
-
-

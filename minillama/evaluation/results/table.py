@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from .cautions import cautions_of
 from .evaluation import Evaluation
@@ -62,7 +63,7 @@ def interval_text(score: Score) -> str:
     return f"{number(score, score.interval.low)} – {number(score, score.interval.high)}"
 
 
-def aligned(rows: list[tuple[str, ...]], left: int) -> list[str]:
+def aligned(rows: Sequence[tuple[str, ...]], left: int) -> list[str]:
     """Rows as lines with columns of equal width, the first `left` of them flush left."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
