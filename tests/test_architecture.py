@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "data/pipeline": "data data/duplicates data/rules data/rules/harmful data/rules/personal_data files",
     "training": "checkpoints checkpoints/common checkpoints/hub compute config data data/shards files inference "
     "layers model ops params quantization tokenizers trees",
-    "evaluation/statistics": "",
+    "evaluation/statistics": "data/rules",
     "__init__": "config files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",

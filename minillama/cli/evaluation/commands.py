@@ -6,10 +6,10 @@ from types import ModuleType
 
 import typer
 
+from . import compare, contamination, run, show
 from . import list as listing
-from . import run, show
 
-PARTS: tuple[ModuleType, ...] = (run, listing, show)  # each has a register(app)
+PARTS: tuple[ModuleType, ...] = (run, listing, show, compare, contamination)  # each has a register(app)
 
 
 def register(app: typer.Typer) -> None:

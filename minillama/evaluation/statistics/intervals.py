@@ -3,20 +3,30 @@
 `wilson` is for shares of items (accuracy, exact match, violations), `bootstrap` for everything else: MC2, perplexity,
 win rates with ties. Both take items for a sample of many more that could have been asked; what the draw of shots,
 another prompt or another seed would change is not in the interval.
+
+The bootstrap is the percentile one, its two percentiles moved out as far as Student's t is wider than the normal
+distribution (Hesterberg 2015, "What teachers should know about the bootstrap", section 5.3). Of those measured by
+benchmarks/interval_coverage.py it is the one whose 95 % intervals hold the true score most nearly 95 times of 100 for
+all of shares, MC2, win rates and perplexities; BCa is too short for perplexities.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from .quantiles import normal_cdf, normal_quantile, t_quantile
 from .resampled import Weighted, mean
 
 Array = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64]
+
+FEWEST = {"wilson": 30, "bootstrap": 100}
+"""Items from which on a 95 % interval is measured to cover 93.5 to 96.5 %."""
+
 _CHUNK = 1 << 21  # counts held at a time: 16 MB of float64
 
 
@@ -80,58 +90,82 @@ def bootstrap(
     seed : int
         The same seed gives the same interval.
     clusters : sequence of n hashable values, optional
-        Items of one cluster (a subject, a prompt that was answered twice) are drawn together.
+        Items of one cluster (a subject, a prompt that was answered twice) are drawn together. The interval is then
+        that of other clusters of the same kind, and what counts as n is the number of clusters.
 
     Returns
     -------
     Interval
-        NaN where there is one item or one cluster: nothing can be said then.
+        NaN where there is one item or one cluster: nothing can be said then. Where all values are equal it has no
+        length; `too_short` says so.
     """
     array, owner = _checked(values, clusters)
     normal_quantile(level)
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples}")
-    n_drawn = len(array) if owner is None else int(owner.max()) + 1
-    if n_drawn == 1:
+    n = len(array) if owner is None else int(owner.max()) + 1
+    if n == 1:
         return Interval(float("nan"), float("nan"))
     found = np.concatenate(list(_resampled(array, statistic, owner, resamples, seed)))
-    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    outside = normal_cdf(-t_quantile(level, n - 1) * (n / (n - 1)) ** 0.5)
+    low, high = np.quantile(found, [outside, 1 - outside])
     return Interval(float(low), float(high))
 
 
-def normal_quantile(level: float) -> float:
-    """How many standard deviations to either side hold `level` of a normal distribution: 1.96 for 0.95."""
-    if not 0 < level < 1:
-        raise ValueError(f"level must be between 0 and 1, such as 0.95, got {level}")
-    return NormalDist().inv_cdf((1 + level) / 2)
+def too_short(n: int, method: Literal["wilson", "bootstrap"]) -> str | None:
+    """The sentence to stand beside an interval of `n` items (or clusters) that covers less than it says, else None."""
+    if n >= FEWEST[method]:
+        return None
+    name = {"wilson": "Wilson", "bootstrap": "bootstrap"}[method]
+    return (
+        f"n = {n}: below {FEWEST[method]} a {name} interval is too short: it holds the true score less often than said"
+    )
 
 
-def _checked(values: npt.ArrayLike, clusters: Any) -> tuple[Array, npt.NDArray[np.int64] | None]:
+def _checked(values: npt.ArrayLike, clusters: Any) -> tuple[Array, Numbers | None]:
     """The values as an array, and for each the number of its cluster."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim not in (1, 2) or len(array) == 0:
         raise ValueError(f"expected a value or a row for each of at least 1 item, got an array of shape {array.shape}")
-    if np.isnan(array).any():
-        raise ValueError(f"{int(np.isnan(array).any(axis=tuple(range(1, array.ndim))).sum())} values are NaN")
-    if clusters is None:
-        return array, None
-    if len(clusters) != len(array):
-        raise ValueError(f"expected a cluster for each of {len(array)} values, got {len(clusters)}")
+    if n_unknown := int(np.isnan(array).reshape(len(array), -1).any(axis=1).sum()):
+        raise ValueError(f"{n_unknown} of {len(array)} values are NaN: leave out items that have no score")
+    return array, None if clusters is None else cluster_numbers(clusters, len(array))
+
+
+def cluster_numbers(clusters: Any, n: int) -> Numbers:
+    """The clusters of n items, numbered from 0 in the order in which they appear."""
+    if len(clusters) != n:
+        raise ValueError(f"expected a cluster for each of {n} values, got {len(clusters)}")
     numbers: dict[Any, int] = {}
-    return array, np.array([numbers.setdefault(cluster, len(numbers)) for cluster in clusters], dtype=np.int64)
+    return np.array([numbers.setdefault(cluster, len(numbers)) for cluster in clusters], dtype=np.int64)
 
 
 def _resampled(
-    values: Array, statistic: Callable[[Any], float], owner: npt.NDArray[np.int64] | None, resamples: int, seed: int
+    values: Array, statistic: Callable[[Any], float], owner: Numbers | None, resamples: int, seed: int
 ) -> Iterator[Array]:
     """The statistic of each resample, in pieces that fit in memory."""
     rng = np.random.default_rng(seed)
+    times = None
+    if owner is None:
+        # Items of equal value are one thing drawn more often: 14,042 rights and wrongs are two.
+        distinct, found = np.unique(values, axis=0, return_counts=True)
+        if len(distinct) * 8 <= len(values):
+            values, times = distinct, found
     n = len(values) if owner is None else int(owner.max()) + 1
     chunk = max(1, _CHUNK // len(values))
     for start in range(0, resamples, chunk):
-        counts = rng.multinomial(n, np.full(n, 1 / n), size=min(chunk, resamples - start))
+        counts = _counts(rng, n, times, min(chunk, resamples - start))
         counts = counts if owner is None else counts[:, owner]
         if isinstance(statistic, Weighted):
             yield statistic.of_counts(values, counts.astype(np.float64))
         else:
             yield np.array([statistic(np.repeat(values, row, axis=0)) for row in counts], dtype=np.float64)
+
+
+def _counts(rng: np.random.Generator, n: int, times: Numbers | None, size: int) -> Numbers:
+    """How often each of n things is drawn, in (size, n) resamples of all; a thing may stand for `times` items."""
+    if times is not None:
+        return rng.multinomial(times.sum(), times / times.sum(), size=size)
+    # Much faster than a multinomial of as many values as draws.
+    drawn = rng.integers(0, n, size=(size, n)) + n * np.arange(size)[:, None]
+    return np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)

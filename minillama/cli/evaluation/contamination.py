@@ -1,0 +1,125 @@
+"""`minillama eval contamination RESULTS --against FILES`: scores on items that the training data holds."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..given import DEFAULT_MODEL, load_tokenizer_of
+from ..options import TokenizerFile
+from ..output import note, write
+
+if TYPE_CHECKING:
+    from ...evaluation.statistics.contamination import ContaminationTable
+    from ...evaluation.statistics.saved import Key, SavedTask
+
+
+def register(app: typer.Typer) -> None:
+    """Add to the command line."""
+    app.command()(contamination)
+
+
+def contamination(
+    results: Annotated[Path, typer.Argument(help="A folder of results or a samples_*.jsonl, the harness's too.")],
+    against: Annotated[
+        list[Path], typer.Option("--against", help="Training texts (files, folders) or a folder of token shards.")
+    ],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Whose tokenizer cuts texts into tokens.")
+    ] = DEFAULT_MODEL,
+    tokenizer: TokenizerFile = None,
+    length: Annotated[int, typer.Option("--length", min=1, help="Tokens of a match; the paper takes 10 to 50.")] = 10,
+    fields: Annotated[str | None, typer.Option("--fields", help="Of the documents these fields: question.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Scores on clean, not clean, not dirty and dirty items, as in appendix A.6 of the LLaMA 2 paper."""
+    from ...evaluation.statistics.contamination import SHORTEST, contaminated_shares, contamination_table
+    from ...evaluation.statistics.saved import read_run
+
+    run = read_run(results)
+    encoder = load_tokenizer_of(model, tokenizer)
+    items = [(task, key) for task in run.tasks.values() for key in task.places]
+    names = fields.split(",") if fields else None
+    samples = [encoder.encode(_text(task, key, names), bos=False) for task, key in items]
+    shares = dict(zip(_ids(items), contaminated_shares(samples, _tokens(against, encoder), length=length).tolist()))
+    tables = {
+        (task.name, metric): contamination_table([shares[task.name, key] for key in scores], list(scores.values()))
+        for task in run.tasks.values()
+        for metric, scores in task.scores.items()
+        if not any(isinstance(value, tuple) for value in scores.values())
+    }
+    if as_json:
+        write(json.dumps([_as_object(*names, table) for names, table in tables.items()], indent=2) + "\n")
+    else:
+        write("\n".join(_lines(*names, table) for names, table in tables.items()) + "\n")
+    if n_short := sum(len(sample) < SHORTEST for sample in samples):
+        note(f"{n_short} of {len(samples)} items have fewer than {SHORTEST} tokens: none of them can be found")
+    note("dirty items may simply be easier: compare with a model that was not trained on these texts")
+
+
+def _text(task: SavedTask, key: Key, fields: list[str] | None) -> str:
+    from ...evaluation.statistics.contamination import text_of
+    from ...evaluation.statistics.saved import line_at
+
+    document = line_at(task, key).get("doc")
+    if not isinstance(document, dict):
+        raise ValueError(f"{task.path}: item {task.places[key].doc_id} has no doc, so its text is not known")
+    return text_of(document, fields)
+
+
+def _ids(items: list[tuple[SavedTask, Key]]) -> list[tuple[str, Key]]:
+    return [(task.name, key) for task, key in items]
+
+
+def _tokens(against: list[Path], encoder: Any) -> Iterator[Any]:
+    """The training documents as tokens, one at a time."""
+    from ...data.documents import Problem, read_documents, text_files
+    from ...data.shards.reading import TokenShards, tokenizer_fingerprint
+
+    for path in against:
+        if (path / "tokens.json").is_file():
+            shards = TokenShards(path)
+            if shards.tokenizer != tokenizer_fingerprint(encoder):
+                raise ValueError(f"the shards in {path} have another tokenizer: name their model with --model")
+            yield from (shards.document(i) for i in range(shards.n_documents))
+            continue
+        for file in text_files([path]):
+            for read in read_documents(file):
+                if isinstance(read.item, Problem):
+                    note(f"{file}: {read.item.kind}, left out: {read.item.message}")
+                else:
+                    yield encoder.encode(read.item.text, bos=False)
+
+
+def _lines(task: str, metric: str, table: ContaminationTable) -> str:
+    """A table as the paper's table 51 has it."""
+    lines = [f"{task} {metric.removesuffix(',none')}: {table.mean:.4f} over all {table.n} items"]
+    lines.append(f"  {'subset':<10} {'contaminated':>12} {'n':>7} {'mean':>8} {'Z':>8}")
+    for row in table.rows:
+        share, mean, z = (
+            "-" if math.isnan(value) else text
+            for value, text in (
+                (row.share, f"{row.share:.1%}"),
+                (row.mean, f"{row.mean:.4f}"),
+                (row.z, f"{row.z:+.2f}"),
+            )
+        )
+        lines.append(f"  {row.name:<10} {share:>12} {row.n:>7} {mean:>8} {z:>8}")
+    affected = (
+        "affected: all four |Z| are above 2" if table.is_affected else "no evidence: not all four |Z| are above 2"
+    )
+    return "\n".join([*lines, f"  {affected}", ""])
+
+
+def _as_object(task: str, metric: str, table: ContaminationTable) -> dict[str, Any]:
+    rows = [
+        {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row._asdict().items()}
+        for row in table.rows
+    ]
+    found = {"task": task, "metric": metric, "n": table.n, "mean": table.mean}
+    return {**found, "subsets": rows, "is_affected": table.is_affected}
