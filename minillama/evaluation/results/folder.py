@@ -94,6 +94,8 @@ class ResultsFolder:
         except LockedError as error:
             raise FolderError(str(error)) from None
         with file:
+            for path in self.path.glob(".*.part"):  # half written by a process that was killed
+                path.unlink()
             if force and not resume:
                 self._clear()
             self._write(SETTINGS, _json(settings))
