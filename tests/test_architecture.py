@@ -55,6 +55,8 @@ MAY_IMPORT = {
     "evaluation/common": "",
     "evaluation/scoring": "",
     "evaluation/tasks": "evaluation/common evaluation/scoring files",
+    "evaluation/sources": "evaluation/common files",
+    "evaluation/harness": "evaluation/common evaluation/engine files inference/chat llm",
     "learn/exercises": "",
     "learn/chapters/ch00_first_words": "checkpoints/huggingface config learn/exercises params",
     "learn/chapters/ch01_numpy_to_numba": "inference learn/exercises quantization",
