@@ -56,6 +56,8 @@ MAY_IMPORT = {
     "evaluation/common": "",
     "evaluation/scoring": "",
     "evaluation/tasks": "evaluation/common evaluation/scoring files",
+    "evaluation/sources": "evaluation/common files",
+    "evaluation/harness": "evaluation/common evaluation/engine files inference/chat llm",
     "evaluation/results": "__init__ evaluation/common evaluation/engine evaluation/scoring evaluation/statistics "
     "evaluation/tasks files",
     "evaluation": "evaluation/common evaluation/engine evaluation/results evaluation/sources evaluation/tasks "
