@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,14 +19,17 @@ from ..options import Model, Quiet, Threads, TokenizerFile
 from ..output import compile_notice, download_bar, note, write
 from ..streams import is_terminal
 from .list import Data
+from .progress import duration, shown_progress
 
 if TYPE_CHECKING:
     from ...evaluation.common.task import Asking
+    from ...evaluation.engine.cost import Cost
     from ...evaluation.engine.engine import Engine
     from ...evaluation.run import Planned
 
 _ASK_ABOVE = 120.0  # seconds: a run that takes longer is begun only when somebody says so
 _DEFAULT_BATCH = 32
+_WIDE = 0.05  # half an interval that is worth a word
 
 
 def register(app: typer.Typer) -> None:
@@ -82,8 +86,6 @@ def run(
     seconds = None if quiet and not cost else _say_cost(engine, planned)
     if cost or not (yes or _goes_on(seconds)):
         return
-    from .progress import shown_progress
-
     try:
         with compile_notice(), shown_progress(quiet) as progress:
             found = run_planned(planned, asking, engine, out=out, resume=resume, force=force, progress=progress)
@@ -138,11 +140,11 @@ def _check_folder(planned: list[Planned], asking: Asking, engine: Engine, out: P
 # --- what it costs -----------------------------------------------------------------------
 
 
-def _suggest(planned: list[Planned], points: float) -> None:
+def _suggest(planned: Sequence[Planned], points: float) -> None:
     """Which limit gives intervals of the length that is wanted."""
-    from ...evaluation.results.cautions import items_for
+    from ...evaluation.engine.cost import limit_for
 
-    needed = items_for(points / 100)
+    needed = limit_for(points / 100)
     write(f"--limit {needed}: at most ± {points:g} points at any score, in 95 % intervals\n")
     for one in planned:
         if one.n_documents < needed:
@@ -170,11 +172,32 @@ def _say_cost(engine: Engine, planned: list[Planned]) -> float:
     return found.seconds
 
 
-def cost_lines(planned: list[Planned], cost: Any) -> list[str]:
+def cost_lines(planned: Sequence[Planned], cost: Cost) -> list[str]:
     """What is said before a run."""
     n_items = sum(len(one.items) for one in planned)
-    lines = [f"{len(planned)} task{'' if len(planned) == 1 else 's'}, {n_items:,} items"]
+    kept = f", {cost.kept:,} of them answered before" if cost.kept else ""
+    lines = [f"{_count(len(planned), 'task')}, {_count(n_items, 'item')}, {_count(cost.requests, 'request')}{kept}"]
+    tokens = f"{_count(cost.tokens_shared, 'token')} to read"
+    if cost.tokens_alone > 1.05 * cost.tokens_shared:
+        tokens += f" ({cost.tokens_alone:,} if nothing were shared)"
+    if cost.tokens_generated:
+        tokens += f", at most {cost.tokens_generated:,} to write"
+    if cost.kept < cost.requests:
+        lines.append(f"{tokens}: about {duration(cost.seconds)}")
+    if cost.truncated:
+        lines.append(f"{_count(cost.truncated, 'request')} will lose the beginning of the context: it does not fit")
+    lines += [f"{_count(n, 'request')} cannot be asked: {why}" for why, n in list(cost.problems.items())[:3]]
+    widest = min(len(one.items) for one in planned)
+    reach = _reach(widest)
+    if reach > _WIDE:
+        lines.append(
+            f"{_count(widest, 'item')}: intervals of up to ± {100 * reach:.0f} points; --interval 3 says what ± 3 takes"
+        )
     return lines
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def _goes_on(seconds: float | None) -> bool:

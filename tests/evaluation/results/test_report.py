@@ -12,8 +12,8 @@ from minillama.evaluation.results.calibration import bins_of, calibration_error,
 from minillama.evaluation.results.evaluation import result_of
 from minillama.evaluation.results.paper import GROUPS, ROWS
 from minillama.evaluation.results.report import as_html, as_markdown
-from minillama.evaluation.tasks.catalogue import TASKS
 from minillama.evaluation.tasks.catalogue import GROUPS as KNOWN_GROUPS
+from minillama.evaluation.tasks.catalogue import TASKS
 
 VOID = {"meta", "line", "rect", "br"}
 

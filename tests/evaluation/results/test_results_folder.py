@@ -24,7 +24,7 @@ def test_results_are_not_overwritten(tmp_path):
     assert folder.is_done
     with pytest.raises(FolderError, match="holds the results of a run: continue it with --resume, replace it with"):
         folder.check(evaluation.settings)
-    with pytest.raises(FolderError, match="other settings: asking.limit is 7 now and was not given"):
+    with pytest.raises(FolderError, match=r"other settings: asking\.limit is 7 now and was not given"):
         folder.check(other_settings(evaluation), resume=True)
 
 
@@ -73,7 +73,7 @@ def test_two_processes_do_not_write_together(tmp_path):
 
 def test_a_damaged_folder_is_one_sentence(tmp_path):
     (tmp_path / "settings.json").write_text("{")
-    with pytest.raises(ValueError, match="settings.json"):
+    with pytest.raises(ValueError, match=r"settings\.json"):
         ResultsFolder(tmp_path).check({})
 
 

@@ -6,8 +6,9 @@ import pytest
 from lm_eval.api.metrics import mean_stderr, pooled_sample_stderr
 from made_results import arc, gsm8k, made_evaluation, mmlu, nq_open, task_result, triviaqa, wikitext
 
-from minillama.evaluation.results.cautions import items_for, task_cautions
+from minillama.evaluation.results.cautions import cautions_of, items_for, task_cautions
 from minillama.evaluation.statistics.intervals import wilson
+from minillama.evaluation.tasks.catalogue import TASKS
 
 
 def test_stderr_is_the_harness_s():
@@ -115,3 +116,14 @@ def test_the_table_shows_all_of_it():
     text = str(made_evaluation())
     for said in ("arc_easy", "acc_norm", "(flexible-extract)", "word_perplexity", "25.0", "= mmlu (2 of 57 tasks)"):
         assert said in text
+
+
+def test_cautions_of_many_subjects_are_put_together():
+    subjects = [name for name in TASKS if name.startswith("mmlu_") and "continuation" not in name and "@" not in name][
+        :6
+    ]
+    evaluation = made_evaluation(**{name: task_result(name, mmlu(20), seed=i) for i, name in enumerate(subjects)})
+    cautions = cautions_of(evaluation)
+    assert len(cautions) <= 2
+    assert "of its 6 tasks alone are not better than a baseline" in cautions[-1]
+    assert cautions[-1].startswith("mmlu: ")
