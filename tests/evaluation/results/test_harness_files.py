@@ -124,7 +124,7 @@ class Traces:
     """Stands for the trackio module, which is not installed."""
 
     @staticmethod
-    def Trace(**values):  # noqa: N802
+    def Trace(**values):
         return values
 
 
