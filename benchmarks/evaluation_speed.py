@@ -83,7 +83,10 @@ def ask_harness(lm: Any, requests: Sequence[Request]) -> list[float | str]:
     generations = [request for request in requests if isinstance(request, Generation)]
     instances = [
         Instance(
-            "generate_until", {}, (g.context, {"until": list(g.until), "max_gen_toks": g.max_tokens, "do_sample": False}), i
+            "generate_until",
+            {},
+            (g.context, {"until": list(g.until), "max_gen_toks": g.max_tokens, "do_sample": False}),
+            i,
         )
         for i, g in enumerate(generations)
     ]
