@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ...evaluation.engine.cost import Cost
     from ...evaluation.engine.engine import Engine
     from ...evaluation.run import Planned
+    from ...llm import LLM
 
 _ASK_ABOVE = 120.0  # seconds: a run that takes longer is begun only when somebody says so
 _DEFAULT_BATCH = 32
@@ -55,7 +56,10 @@ def run(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the results and the report.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the run in --out.")] = False,
-    exact: Annotated[bool, typer.Option("--exact", help="All arithmetic in float32.")] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="All arithmetic in float32, in writing, too.")] = False,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Log-likelihoods in integers, too, where the model has them: ± 0.01.")
+    ] = False,
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Sequences that run together at most.")
     ] = _DEFAULT_BATCH,
@@ -80,7 +84,11 @@ def run(
     if interval is not None:
         _suggest(planned, interval)
         return
-    engine = _engine(model, tokenizer, threads, exact, batch_size, max_length, cache)
+    if exact and fast:
+        raise ValueError("--exact and --fast ask for opposite things: give one of them")
+    engine = _engine(
+        _load(model, tokenizer, threads, exact), batch_size=batch_size, max_length=max_length, cache=cache, fast=fast
+    )
     if out is not None:
         _check_folder(planned, asking, engine, out, resume, force)
     seconds = None if quiet and not cost else _say_cost(engine, planned)
@@ -109,24 +117,20 @@ def _planned(
     return plan(found, asking, sources_of(data or [], hub), render)
 
 
-def _engine(
-    model: str,
-    tokenizer: Path | None,
-    threads: int | None,
-    exact: bool,
-    batch_size: int,
-    max_length: int | None,
-    cache: bool,
-) -> Engine:
-    from ...evaluation.engine.engine import Engine
-    from ...evaluation.engine.store import Store
-    from ...files.home import cache_dir
+def _load(model: str, tokenizer: Path | None, threads: int | None, exact: bool) -> LLM:
     from ...llm import load
 
     with download_bar() as progress:
-        llm = load(model, tokenizer=tokenizer, threads=threads, exact=exact, progress=progress)
+        return load(model, tokenizer=tokenizer, threads=threads, exact=exact, progress=progress)
+
+
+def _engine(llm: LLM, *, batch_size: int, max_length: int | None, cache: bool, fast: bool) -> Engine:
+    from ...evaluation.engine.engine import Engine
+    from ...evaluation.engine.store import Store
+    from ...files.home import cache_dir
+
     store = Store(cache_dir() / "evaluation") if cache else None
-    return Engine(llm, batch_size=batch_size, max_length=max_length, store=store)
+    return Engine(llm, batch_size=batch_size, max_length=max_length, store=store, in_float32=not fast)
 
 
 def _check_folder(planned: list[Planned], asking: Asking, engine: Engine, out: Path, resume: bool, force: bool) -> None:
