@@ -51,19 +51,20 @@ MAY_IMPORT = {
     "training": "checkpoints checkpoints/common checkpoints/hub compute config data data/shards files inference "
     "layers model ops params quantization tokenizers trees",
     "evaluation/statistics": "data/rules",
-    "__init__": "config files inference kv_cache llm ops",
+    "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",
     "evaluation/scoring": "",
     "evaluation/tasks": "evaluation/common evaluation/scoring files",
     "evaluation/sources": "evaluation/common files",
+    "evaluation/engine": "compute evaluation/common files inference kv_cache llm ops params tokenizers trees",
     "evaluation/harness": "evaluation/common evaluation/engine files inference/chat llm",
-    "evaluation/results": "__init__ evaluation/common evaluation/engine evaluation/scoring evaluation/statistics "
+    "evaluation/results": "evaluation/common evaluation/engine evaluation/scoring evaluation/statistics "
     "evaluation/tasks files",
     "evaluation": "evaluation/common evaluation/engine evaluation/results evaluation/sources evaluation/tasks "
     "inference/chat llm tokenizers",
-    "cli/evaluation": "checkpoints cli evaluation evaluation/common evaluation/engine evaluation/results "
-    "evaluation/sources evaluation/statistics evaluation/tasks files llm",
+    "cli/evaluation": "checkpoints cli/common data data/shards evaluation evaluation/common evaluation/engine "
+    "evaluation/results evaluation/sources evaluation/statistics evaluation/tasks files llm",
     "learn/exercises": "",
     "learn/chapters/ch00_first_words": "checkpoints/huggingface config learn/exercises params",
     "learn/chapters/ch01_numpy_to_numba": "inference learn/exercises quantization",
@@ -84,9 +85,10 @@ MAY_IMPORT = {
     "learn/diagnosis": "learn/exercises",
     "learn": "__init__ bench compute learn/chapters learn/diagnosis learn/exercises",
     "learn/workspace": "__init__ compute files learn learn/chapters learn/diagnosis learn/exercises ops params",
-    "cli": "__init__ bench checkpoints checkpoints/gguf checkpoints/hub compute config data data/pipeline "
-    "data/rules data/shards files inference learn learn/chapters learn/diagnosis learn/exercises learn/workspace "
-    "llm ops quantization tokenizers training",
+    "cli": "__init__ bench checkpoints checkpoints/gguf checkpoints/hub cli/common cli/evaluation compute config data "
+    "data/pipeline data/rules data/shards files inference learn learn/chapters learn/diagnosis learn/exercises "
+    "learn/workspace llm ops quantization tokenizers training",
+    "cli/common": "checkpoints files inference llm ops tokenizers",
     "__main__": "cli",
 }
 

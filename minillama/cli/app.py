@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import sys
 
-from .output import fail, note_warnings, write
+from .common.output import fail, note_warnings, write
+from .common.streams import OutputError, end_stderr, prepare_streams
 from .quick import plain_request
-from .streams import OutputError, end_stderr, prepare_streams
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .given import DEFAULT_MODEL, chosen_sampling, given_text, load_llm
-from .options import (
+from .common.given import DEFAULT_MODEL, chosen_sampling, given_text, load_llm
+from .common.options import (
     KVName,
     KVOption,
     MaxTokens,
@@ -26,9 +26,9 @@ from .options import (
     TopK,
     TopP,
 )
-from .output import compile_notice, fail, note, write
-from .prompt import Reader, terminal_reader, without_echo
-from .streams import is_terminal
+from .common.output import compile_notice, fail, note, write
+from .common.prompt import Reader, terminal_reader, without_echo
+from .common.streams import is_terminal
 from .timed import Timed
 
 if TYPE_CHECKING:

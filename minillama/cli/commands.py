@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from . import bench, chat, data, generate, learn, models, train
+from .common.output import write
 from .evaluation import commands as evaluation
-from .output import write
 
 app = typer.Typer(
     help="LLaMA 2 from scratch in NumPy and Numba: run, inspect and convert real models.",

@@ -6,9 +6,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from .given import STORY_TELLER, chosen_sampling, given_text, load_llm
-from .output import compile_notice, note, write
-from .streams import prints_to_stderr
+from .common.given import STORY_TELLER, chosen_sampling, given_text, load_llm
+from .common.output import compile_notice, note, write
+from .common.streams import prints_to_stderr
 from .timed import Timed
 
 

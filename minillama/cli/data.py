@@ -11,8 +11,8 @@ import typer
 
 from ..data.documents import SEPARATOR
 from ..data.rules import RULES
-from .output import compile_notice, note, write
-from .terminal import stderr
+from .common.output import compile_notice, note, write
+from .common.terminal import stderr
 
 if TYPE_CHECKING:
     from ..data.pipeline.run import PipelineProgress, PipelineSettings

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .continuation import Request, continue_text
-from .given import STORY_TELLER
-from .options import (
+from .common.given import STORY_TELLER
+from .common.options import (
     KVName,
     KVOption,
     MaxTokens,
@@ -27,6 +26,7 @@ from .options import (
     TopK,
     TopP,
 )
+from .continuation import Request, continue_text
 
 
 def register(app: typer.Typer) -> None:

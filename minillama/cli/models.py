@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from .given import DEFAULT_MODEL, given_text, load_tokenizer_of
-from .options import Model, TokenizerFile
-from .output import download_bar, note, write
+from .common.given import DEFAULT_MODEL, given_text, load_tokenizer_of
+from .common.options import Model, TokenizerFile
+from .common.output import download_bar, note, write
 
 
 def register(app: typer.Typer) -> None:

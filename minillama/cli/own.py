@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Thread, Timer, current_thread
 from typing import TYPE_CHECKING
 
-from .output import note
+from .common.output import note
 
 if TYPE_CHECKING:
     from ..learn.workspace.own_model import OwnOps

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .output import compiling_seconds, write
+from .common.output import compiling_seconds, write
 
 if TYPE_CHECKING:
     from ..inference.text import TextStream

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ..data.documents import SEPARATOR
-from .output import download_bar, note, write
+from .common.output import download_bar, note, write
 
 Inputs = Annotated[
     list[Path],

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .output import compile_notice, note, write
-from .terminal import stderr
+from .common.output import compile_notice, note, write
+from .common.terminal import stderr
 
 if TYPE_CHECKING:
     from ..training.settings import TrainSettings

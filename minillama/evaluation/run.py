@@ -22,9 +22,10 @@ from .common.task import Asking, Item, Task
 from .engine.engine import BATCH_SIZE, Engine, ProgressCallback
 from .engine.origin import origin_of
 from .engine.store import Store
-from .results.evaluation import Evaluation, groups_of, result_of
+from .results.evaluation import Evaluation, groups_of
 from .results.folder import ResultsFolder, now
 from .results.settings import settings_of
+from .results.task_result import result_of
 from .sources.reading import Sources
 from .tasks.catalogue import find_tasks
 from .tasks.items import items_of, scored
@@ -255,6 +256,6 @@ def run_settings(planned: Sequence[Planned], asking: Asking, engine: Engine) -> 
     ValueError
         When functions of the model were replaced: nobody could say by a name what they compute.
     """
-    origin: Mapping[str, str] = origin_of(engine.llm, engine.scorer)
-    model = {"name": Path(engine.llm.name).name, "sha256": origin["model"]}
-    return settings_of(model, origin["arithmetic"], asking, [one.task for one in planned], engine.max_length)
+    origin = origin_of(engine.llm, engine.scorer)
+    name, tasks = Path(engine.llm.name).name, [one.task for one in planned]
+    return settings_of(name, origin, asking, tasks, engine.max_length)

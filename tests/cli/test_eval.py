@@ -59,7 +59,7 @@ def test_cost_alone_and_the_limit_for_an_interval(run):
     assert (result.code, result.out) == (0, "")
     assert "tokens" in result.err
     suggested = run("run", "--interval", 3)
-    assert suggested.out.startswith("--limit 1068: at most ± 3 points")
+    assert suggested.out.startswith("--limit 1064: at most ± 3 points")
     assert "stories_cloze has 64 items: ± 11.9 points" in suggested.out
 
 

@@ -177,7 +177,7 @@ def test_a_label_is_shown_as_it_is(tmp_path):
     from cli.pseudo_terminal import Terminal
 
     code = (
-        "from minillama.cli.output import download_bar\n"
+        "from minillama.cli.common.output import download_bar\n"
         "with download_bar() as progress:\n    progress(1, 2, 'reading :fire:[bold].txt')\n"
     )
     with Terminal("-c", code) as terminal:

@@ -9,7 +9,7 @@ pytest.importorskip("pty", reason="pseudo-terminals are Unix's")
 from cli.pseudo_terminal import Terminal
 
 READ = """
-from minillama.cli.prompt import terminal_reader
+from minillama.cli.common.prompt import terminal_reader
 read = terminal_reader()
 while True:
     try:

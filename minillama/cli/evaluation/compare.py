@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..output import note, write
+from ..common.output import note, write
 
 if TYPE_CHECKING:
     from ...evaluation.statistics.comparison import TaskComparison

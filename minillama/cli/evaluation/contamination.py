@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..given import DEFAULT_MODEL, load_tokenizer_of
-from ..options import TokenizerFile
-from ..output import note, write
+from ..common.given import DEFAULT_MODEL, load_tokenizer_of
+from ..common.options import TokenizerFile
+from ..common.output import note, write
 
 if TYPE_CHECKING:
     from ...evaluation.statistics.contamination import ContaminationTable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..output import note, write
+from ..common.output import note, write
 
 if TYPE_CHECKING:
     from ...evaluation.common.task import Task

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..output import note
-from ..terminal import stderr
+from ..common.output import note
+from ..common.terminal import stderr
 
 if TYPE_CHECKING:
     from ...evaluation.engine.engine import Progress

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..given import STORY_TELLER
-from ..options import Model, Quiet, Threads, TokenizerFile
-from ..output import compile_notice, download_bar, note, write
-from ..streams import is_terminal
+from ..common.given import STORY_TELLER
+from ..common.options import Model, Quiet, Threads, TokenizerFile
+from ..common.output import compile_notice, download_bar, note, write
+from ..common.streams import is_terminal
 from .list import Data
 from .progress import duration, shown_progress
 
@@ -110,7 +110,7 @@ def _planned(
 ) -> list[Planned]:
     """What is to be asked; before the weights are loaded, for names and documents may be wrong."""
     from ...evaluation.run import plan, renderer, sources_of, tasks_of
-    from ..given import load_tokenizer_of
+    from ..common.given import load_tokenizer_of
 
     found = tasks_of(tasks)
     render = renderer(load_tokenizer_of(model, tokenizer)) if asking.chat else None

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..given import STORY_TELLER
-from ..options import Threads, TokenizerFile
-from ..output import compile_notice, download_bar, note, write
+from ..common.given import STORY_TELLER
+from ..common.options import Threads, TokenizerFile
+from ..common.output import compile_notice, download_bar, note, write
 from .list import Data
 
 if TYPE_CHECKING:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from .evaluation import Evaluation, TaskResult
 from .groups import GroupResult
 from .scores import ENOUGH_FOR_BOOTSTRAP, Score
+from .task_result import TaskResult
 
 _WIDE = 0.05  # half an interval: 5 points
 _WANTED = 0.03
@@ -16,24 +16,24 @@ _LEAST_VARIANCE = 0.09  # of a share of 0.1: a score of 0 of a few items does no
 _95_PER_CENT = 1.959963984540054
 
 
-def cautions_of(evaluation: Evaluation) -> list[str]:
+def cautions_of(results: Mapping[str, TaskResult], groups: Sequence[GroupResult]) -> list[str]:
     """The cautions of all tasks in their order; of many tasks that make up a group those of the group."""
     pools, pooled = [], set[str]()
-    for group in sorted(evaluation.groups, key=lambda one: -len(one.members)):
+    for group in sorted(groups, key=lambda one: -len(one.members)):
         if group.group.by_size and len(group.members) >= _MANY and not pooled & {*group.members}:
             pooled |= {*group.members}
             pools.append(group)
     found = []
-    for name, result in evaluation.results.items():
+    for name, result in results.items():
         found += _of_items(result) + ([] if name in pooled else _of_scores(result))
-    return found + [sentence for group in pools for sentence in _of_group(group, evaluation)]
+    return found + [sentence for group in pools for sentence in _of_group(group, results)]
 
 
-def _of_group(group: GroupResult, evaluation: Evaluation) -> list[str]:
+def _of_group(group: GroupResult, results: Mapping[str, TaskResult]) -> list[str]:
     """What a mean of many tasks does not say, and what its members alone do not."""
     found = _against_baselines(group.name, list(group.scores.values()))
-    scores = [score for task in group.members for score in evaluation[task].scores.values() if score.is_share]
-    unclear = {task for task in group.members if any(map(_relation, evaluation[task].scores.values()))}
+    scores = [score for task in group.members for score in results[task].scores.values() if score.is_share]
+    unclear = {task for task in group.members if any(map(_relation, results[task].scores.values()))}
     widest = max((score.half_width or 0.0 for score in scores), default=0.0)
     found.append(
         f"{group.name}: {len(unclear)} of its {len(group.members)} tasks alone are not better than a baseline; "

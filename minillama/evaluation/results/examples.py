@@ -12,8 +12,9 @@ from ..common.requests import Likelihood, LogLikelihood, Request, Rolling, Writt
 from ..common.task import Scored
 from .baselines import n_options, right_options
 from .calibration import Choice, bins_of, calibration_error, choices_of, most_confident_mistakes
-from .evaluation import Evaluation, TaskResult
+from .evaluation import Evaluation
 from .plot import reliability_plot
+from .task_result import TaskResult
 
 N_WORST, N_PROBLEMS = 5, 20
 _MOST_TEXT = 6000  # characters of a prompt: the page is to be read

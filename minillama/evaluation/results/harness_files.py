@@ -15,10 +15,11 @@ from typing import Any
 
 from ..common.task import Scored, Task
 from .cautions import cautions_of
-from .evaluation import Evaluation, TaskResult
+from .evaluation import Evaluation
 from .groups import GroupResult
 from .samples import filters_of
 from .scores import Score
+from .task_result import TaskResult
 
 _OUTPUT_TYPES = {"choices": "multiple_choice", "rolling": "loglikelihood_rolling", "generation": "generate_until"}
 
@@ -125,7 +126,7 @@ def _own(evaluation: Evaluation) -> dict[str, Any]:
         "missing": {group.name: list(group.missing) for group in evaluation.groups if group.missing},
         "unscored": {name: len(result.unscored) for name, result in evaluation.results.items()},
         "truncated": {name: len(result.truncated) for name, result in evaluation.results.items()},
-        "cautions": cautions_of(evaluation),
+        "cautions": cautions_of(evaluation.results, evaluation.groups),
     }
 
 

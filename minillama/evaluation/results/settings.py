@@ -18,22 +18,20 @@ from ..common.task import Asking, Task
 
 
 def settings_of(
-    model: Mapping[str, Any], arithmetic: str, asking: Asking, tasks: Sequence[Task], max_length: int
+    name: str, origin: Mapping[str, str], asking: Asking, tasks: Sequence[Task], max_length: int
 ) -> dict[str, Any]:
-    """The settings of a run, as they stand in settings.json."""
+    """The settings of a run, as they stand in settings.json; `origin` is that of engine/origin.py."""
     import numba
     import numpy
 
-    from ... import __version__
-
     return {
-        "model": dict(model),
-        "arithmetic": arithmetic,
+        "model": {"name": name, "sha256": origin["model"]},
+        "arithmetic": origin["arithmetic"],
         "max_length": max_length,
         "asking": asdict(asking),
         "tasks": {task.name: {"protocol": task.protocol, "version": task.version} for task in tasks},
         "versions": {
-            "minillama": __version__,
+            "minillama": origin["package"],
             "python": platform.python_version(),
             "numpy": numpy.__version__,
             "numba": numba.__version__,

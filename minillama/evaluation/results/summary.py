@@ -22,7 +22,7 @@ def summary_of(evaluation: Evaluation) -> dict[str, Any]:
         "settings": _flat({key: value for key, value in evaluation.settings.items() if key != "tasks"}),
         "times": _flat(evaluation.times),
         "scores": _scores(evaluation),
-        "cautions": cautions_of(evaluation),
+        "cautions": cautions_of(evaluation.results, evaluation.groups),
         "groups": _groups(evaluation),
         "paper_groups": _paper_groups(evaluation),
         "paper": _paper(evaluation),

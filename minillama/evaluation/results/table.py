@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .cautions import cautions_of
-from .evaluation import Evaluation
+from .groups import GroupResult
 from .scores import Score
+from .task_result import TaskResult
 
 HEADINGS = ("task", "metric", "score", "±se", "95 %", "n", "shots", "chance", "majority", "longest")
 
 
-def as_text(evaluation: Evaluation) -> str:
+def as_text(results: Mapping[str, TaskResult], groups: Sequence[GroupResult]) -> str:
     """The table, groups below it, then the cautions."""
-    lines = aligned([HEADINGS, *rows_of(evaluation)], left=2)
+    lines = aligned([HEADINGS, *rows_of(results, groups)], left=2)
     lines.insert(1, "-" * max(map(len, lines)))
-    if cautions := cautions_of(evaluation):
+    if cautions := cautions_of(results, groups):
         lines += ["", *cautions]
     return "\n".join(lines) + "\n"
 
 
-def rows_of(evaluation: Evaluation) -> list[tuple[str, ...]]:
+def rows_of(results: Mapping[str, TaskResult], groups: Sequence[GroupResult]) -> list[tuple[str, ...]]:
     """A row for each metric of each task, then of each group that is whole or says what it lacks."""
     rows = []
-    for name, result in evaluation.results.items():
+    for name, result in results.items():
         for i, score in enumerate(result.scores.values()):
             rows.append(_row("" if i else name, score, str(result.n_shots)))
-    for group in evaluation.groups:
+    for group in groups:
         lacks = f" ({len(group.members)} of {len(group.members) + len(group.missing)} tasks)" if group.missing else ""
         for i, score in enumerate(group.scores.values()):
             rows.append(_row("" if i else f"= {group.name}{lacks}", score, ""))

@@ -6,7 +6,8 @@ import numpy as np
 
 from minillama.evaluation.common.requests import Generation, Likelihood, LogLikelihood, Written
 from minillama.evaluation.common.task import Asking
-from minillama.evaluation.results.evaluation import Evaluation, TaskResult, groups_of, result_of
+from minillama.evaluation.results.evaluation import Evaluation, groups_of
+from minillama.evaluation.results.task_result import TaskResult, result_of
 from minillama.evaluation.tasks.catalogue import TASKS
 from minillama.evaluation.tasks.items import items_of, scored
 

@@ -9,9 +9,9 @@ from made_results import MARKUP, gsm8k, made_evaluation, mmlu, task_result
 from minillama.evaluation.common.requests import Written
 from minillama.evaluation.common.task import Scored
 from minillama.evaluation.results.calibration import bins_of, calibration_error, choices_of, most_confident_mistakes
-from minillama.evaluation.results.evaluation import result_of
 from minillama.evaluation.results.paper import GROUPS, ROWS
 from minillama.evaluation.results.report import as_html, as_markdown
+from minillama.evaluation.results.task_result import result_of
 from minillama.evaluation.tasks.catalogue import GROUPS as KNOWN_GROUPS
 from minillama.evaluation.tasks.catalogue import TASKS
 

@@ -123,7 +123,9 @@ def test_cautions_of_many_subjects_are_put_together():
         :6
     ]
     evaluation = made_evaluation(**{name: task_result(name, mmlu(20), seed=i) for i, name in enumerate(subjects)})
-    cautions = [caution for caution in cautions_of(evaluation) if "did not fit" not in caution]
+    cautions = [
+        caution for caution in cautions_of(evaluation.results, evaluation.groups) if "did not fit" not in caution
+    ]
     assert len(cautions) <= 2
     assert "of its 6 tasks alone are not better than a baseline" in cautions[-1]
     assert cautions[-1].startswith("mmlu: ")

@@ -16,26 +16,26 @@ from .output import download_bar
 from .streams import is_terminal, read_stdin
 
 if TYPE_CHECKING:
-    from ..llm import LLM
+    from ...llm import LLM
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 STORY_TELLER = "stories3M"  # ships inside the package: no network
 
 
 def checked_limit(value: int | None) -> int | None:
-    from ..inference.arguments import token_limit
+    from ...inference.arguments import token_limit
 
     return token_limit(value)
 
 
 def checked_seed(value: int | None) -> int | None:
-    from ..inference.arguments import random_seed
+    from ...inference.arguments import random_seed
 
     return random_seed(value)
 
 
 def checked_stops(value: list[str] | None) -> list[str] | None:
-    from ..inference.arguments import stop_strings
+    from ...inference.arguments import stop_strings
 
     return list(stop_strings(value))
 
@@ -65,7 +65,7 @@ def _checked(given: str) -> str:
 
 def chosen_sampling(temperature: float, top_k: int, top_p: float, min_p: float, repetition_penalty: float) -> Any:
     with _nothing_to_collect():
-        from ..inference.sampling import Sampling
+        from ...inference.sampling import Sampling
 
     return Sampling(
         temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=repetition_penalty
@@ -74,8 +74,8 @@ def chosen_sampling(temperature: float, top_k: int, top_p: float, min_p: float, 
 
 def load_llm(model: str, tokenizer: Path | None, threads: int | None, ops: str, kv_cache: str) -> LLM:
     with _nothing_to_collect():
-        from ..llm import load
-        from ..ops import NAMED_OPS
+        from ...llm import load
+        from ...ops import NAMED_OPS
 
         with download_bar() as progress:
             return load(
@@ -102,8 +102,8 @@ def _nothing_to_collect() -> Iterator[None]:
 
 
 def load_tokenizer_of(model: str, tokenizer: Path | None) -> Any:
-    from ..checkpoints.loading import open_model
-    from ..tokenizers import load_tokenizer
+    from ...checkpoints.loading import open_model
+    from ...tokenizers import load_tokenizer
 
     if tokenizer is not None and tokenizer.suffix != ".bin":
         return load_tokenizer(tokenizer)

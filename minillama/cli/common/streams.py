@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
-from ..files.text import decode_text
+from ...files.text import decode_text
 
 
 class OutputError(OSError):

@@ -1,0 +1,1 @@
+"""What the commands share: options, texts that are given, how the command line talks and listens."""
