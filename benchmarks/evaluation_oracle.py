@@ -191,6 +191,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="DIR/DATASET/SPLIT.jsonl")
     parser.add_argument("--model", type=Path, help="a GGUF file")
     parser.add_argument("--into", type=Path, default=Path("tests/evaluation/harness"))
+    parser.add_argument("--limit", type=int, help="at most so many items of each")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     if options.list:
@@ -198,13 +199,17 @@ def main() -> None:
         return
     if not options.data or not options.model:
         raise SystemExit("give --data DIR and --model FILE.gguf")
-    chosen = [r for r in RECORDINGS if r.name in options.names or not options.names]
+    by_name = {recording.name: recording for recording in RECORDINGS}
+    if unknown := set(options.names) - set(by_name):
+        raise SystemExit(f"no recording is called {', '.join(sorted(unknown))}; --list shows the names")
+    chosen = [by_name[name] for name in options.names or by_name]
     settings = {
         "model_sha256": hashlib.sha256(options.model.read_bytes()).hexdigest(),
         "versions": {name: version(name) for name in ("lm-eval", "torch", "transformers")},
     }
     lm, manager = load_model(options.model), TaskManager()
     for recording in chosen:
+        recording = recording._replace(limit=min(recording.limit, options.limit or recording.limit))
         path = options.into / f"{recording.name}.jsonl.gz"
         if path.exists() and not options.names:
             continue

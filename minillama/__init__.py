@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .config import ModelConfig, named_config
+    from .evaluation.run import evaluate
     from .files.errors import CheckpointError
     from .inference.sampling import GREEDY, Sampling
     from .inference.session import Session, SessionInUseError
@@ -29,6 +30,7 @@ _HOME = {
     "CheckpointError": "files.errors",
     "ModelConfig": "config",
     "named_config": "config",
+    "evaluate": "evaluation.run",
     "Session": "inference.session",
     "SessionInUseError": "inference.session",
     "CacheOverflowError": "kv_cache",
@@ -58,6 +60,7 @@ __all__ = [
     "Sampling",
     "Session",
     "SessionInUseError",
+    "evaluate",
     "load",
     "named_config",
     "replace_layer",

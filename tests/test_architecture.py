@@ -50,7 +50,8 @@ MAY_IMPORT = {
     "data/pipeline": "data data/duplicates data/rules data/rules/harmful data/rules/personal_data files",
     "training": "checkpoints checkpoints/common checkpoints/hub compute config data data/shards files inference "
     "layers model ops params quantization tokenizers trees",
-    "__init__": "config files inference kv_cache llm ops",
+    "__init__": "config evaluation files inference kv_cache llm ops",
+    "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",
     "evaluation/scoring": "",
@@ -58,11 +59,15 @@ MAY_IMPORT = {
     "evaluation/tasks": "evaluation/common evaluation/scoring files",
     "evaluation/sources": "evaluation/common files",
     "evaluation/engine": "compute evaluation/common files inference kv_cache llm ops tokenizers trees",
+    "evaluation/harness": "evaluation/common evaluation/engine files inference/chat llm",
+    "evaluation/results": "evaluation/common evaluation/engine evaluation/scoring evaluation/statistics "
+    "evaluation/tasks files",
     "evaluation/preference": "evaluation/common evaluation/statistics files inference inference/chat llm trees",
     "evaluation/red_team/refusals": "data/rules/harmful",
     "evaluation/red_team": "data/rules/harmful evaluation/common evaluation/engine evaluation/red_team/refusals "
     "evaluation/statistics files inference llm",
-    "evaluation": "",
+    "evaluation": "evaluation/common evaluation/engine evaluation/results evaluation/sources evaluation/tasks "
+    "inference/chat llm tokenizers",
     "learn/exercises": "",
     "learn/chapters/ch00_first_words": "checkpoints/huggingface config learn/exercises params",
     "learn/chapters/ch01_numpy_to_numba": "inference learn/exercises quantization",
@@ -84,8 +89,12 @@ MAY_IMPORT = {
     "learn": "__init__ bench compute learn/chapters learn/diagnosis learn/exercises",
     "learn/workspace": "__init__ compute files learn learn/chapters learn/diagnosis learn/exercises ops params",
     "cli/common": "checkpoints files inference llm ops tokenizers",
-    "cli/evaluation": "cli/common data data/rules data/shards evaluation/preference evaluation/red_team "
-    "evaluation/statistics files inference llm",
+    "cli/evaluation": "checkpoints cli/common data data/rules data/shards evaluation evaluation/common "
+    "evaluation/engine evaluation/preference evaluation/red_team evaluation/results evaluation/sources "
+    "evaluation/statistics evaluation/tasks files inference llm",
+    "cli": "__init__ bench checkpoints checkpoints/gguf checkpoints/hub cli/common cli/evaluation compute config "
+    "data data/pipeline data/rules data/shards files inference learn learn/chapters learn/diagnosis learn/exercises "
+    "learn/workspace llm ops quantization tokenizers training",
     "cli": "__init__ bench checkpoints checkpoints/gguf checkpoints/hub cli/common cli/evaluation compute config "
     "data data/pipeline data/rules data/shards files inference learn learn/chapters learn/diagnosis learn/exercises "
     "learn/workspace llm ops quantization tokenizers training",

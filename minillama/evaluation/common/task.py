@@ -117,6 +117,8 @@ class Task:
     score : callable
         (document, answers, one a request) -> {metric key: value}.
     metrics : tuple of Metric
+    filters : mapping of str to callable
+        What is cut out of a written answer before it is compared, by the name that `Metric.filter` has; for logs.
     prepare : callable
         Documents of a split as the task reads them, in order: fields renamed, some left out.
     description : str
@@ -147,6 +149,7 @@ class Task:
     choices: Callable[[Document], list[str]] | None = None
     contexts: Callable[[Document], list[str]] | None = None
     prior: str | None = None
+    filters: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
     prepare: Callable[[Sequence[Document]], Sequence[Document]] = lambda documents: documents
     shots: Shots = field(default_factory=Shots)
     description: str = ""

@@ -82,6 +82,7 @@ def writing(
         kind="generation",
         score=score,
         metrics=tuple(Metric("exact_match", mean, name) for name in filters),
+        filters=filters,
         **fields,
     )
 

@@ -16,13 +16,28 @@ from . import (
     nq_open,
     openbookqa,
     piqa,
+    stories_cloze,
     triviaqa,
     truthfulqa,
     wikitext,
     winogrande,
 )
 
-BENCHMARKS = (arc, boolq, gsm8k, hellaswag, nq_open, openbookqa, piqa, triviaqa, truthfulqa, wikitext, winogrande, mmlu)
+BENCHMARKS = (
+    stories_cloze,
+    arc,
+    boolq,
+    gsm8k,
+    hellaswag,
+    nq_open,
+    openbookqa,
+    piqa,
+    triviaqa,
+    truthfulqa,
+    wikitext,
+    winogrande,
+    mmlu,
+)
 TASKS: dict[str, Task] = {task.name: task for benchmark in BENCHMARKS for task in benchmark.TASKS}
 GROUPS: dict[str, groups.Group] = {group.name: group for group in groups.ALL}
 

@@ -69,6 +69,25 @@ class JinjaChat(ChatTemplate):
         _check_special(ids, rendered, tokenizer)
         return ids
 
+    def text(
+        self,
+        messages: Sequence[Message | Mapping[str, Any]],
+        tokenizer: Tokenizer,
+        *,
+        continue_final_message: bool = False,
+    ) -> str:
+        """A conversation as text, up to where the answer begins; special tokens stand in it as they are spelled.
+
+        Raises
+        ------
+        ValueError
+            As `encode`.
+        """
+        plain, now = plain_messages(messages), datetime.datetime.now()
+        if continue_final_message:
+            return self._continued(plain, tokenizer, now)
+        return self._text(plain, tokenizer, True, now)
+
     def stop_ids(self, tokenizer: Tokenizer) -> frozenset[int]:
         """The ids that end an answer: the tokenizer's, and what the template writes directly after one."""
         conversation = [("user", "Count."), ("assistant", _SAMPLE), ("user", "Go on.")]
