@@ -51,7 +51,6 @@ MAY_IMPORT = {
     "training": "checkpoints checkpoints/common checkpoints/hub compute config data data/shards files inference "
     "layers model ops params quantization tokenizers trees",
     "__init__": "config evaluation files inference kv_cache llm ops",
-    "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",
     "evaluation/scoring": "",
@@ -92,9 +91,6 @@ MAY_IMPORT = {
     "cli/evaluation": "checkpoints cli/common data data/rules data/shards evaluation evaluation/common "
     "evaluation/engine evaluation/preference evaluation/red_team evaluation/results evaluation/sources "
     "evaluation/statistics evaluation/tasks files inference llm",
-    "cli": "__init__ bench checkpoints checkpoints/gguf checkpoints/hub cli/common cli/evaluation compute config "
-    "data data/pipeline data/rules data/shards files inference learn learn/chapters learn/diagnosis learn/exercises "
-    "learn/workspace llm ops quantization tokenizers training",
     "cli": "__init__ bench checkpoints checkpoints/gguf checkpoints/hub cli/common cli/evaluation compute config "
     "data data/pipeline data/rules data/shards files inference learn learn/chapters learn/diagnosis learn/exercises "
     "learn/workspace llm ops quantization tokenizers training",
