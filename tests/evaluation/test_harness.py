@@ -34,7 +34,8 @@ def lm():
 def manager():
     from lm_eval.tasks import TaskManager
 
-    return TaskManager()
+    folders = [Path(lm_eval.tasks.__file__).parent / name for name in ("super_glue/boolq", "nq_open", "wikitext")]
+    return TaskManager(include_path=folders, include_defaults=False)  # of all tasks it reads 12,000 files
 
 
 def task(manager, name, files, **changes):
