@@ -201,4 +201,3 @@ class Stops:
         for stop in self._texts:
             text = text.split(stop)[0]
         return text
-

@@ -169,4 +169,3 @@ class Generating:
         n_own = len(task.prompt.ids) + task.max_tokens
         bytes_of_one = self._path.nbytes // self._path.capacity
         return caches.nbytes + 2 * n_own * bytes_of_one <= ROWS_BYTES
-

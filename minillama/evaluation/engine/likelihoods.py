@@ -93,4 +93,3 @@ class Likelihoods:
             found = [self._rows.values[lookup.first + i][id_] for i, id_ in enumerate(lookup.ids)]
             logprob = float(np.sum([logprob for logprob, _ in found]))
             yield PairAnswer(lookup.pair, logprob, all(greedy for _, greedy in found))
-

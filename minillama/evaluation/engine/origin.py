@@ -19,17 +19,17 @@ import numpy as np
 
 from ...compute.jit import kernel_threads
 from ...compute.simd_bytes import DOT4
+from ...inference.runner import Runner
 from ...llm import LLM
 from ...ops import NAMED_OPS
-from ...params import Params
 from ...tokenizers import Tokenizer
 from ...trees import named_leaves
 
 _STRETCH = 1 << 26  # bytes that are hashed at once
 
 
-def origin_of(llm: LLM) -> dict[str, str]:
-    """Model and arithmetic, for `Store.opened`.
+def origin_of(llm: LLM, scorer: Runner) -> dict[str, str]:
+    """Model and arithmetic, for `Store.opened`; `scorer` is what computes log-likelihoods.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def origin_of(llm: LLM) -> dict[str, str]:
         When functions of the model were replaced: what they compute cannot be known by a name.
     """
     package = importlib.import_module(__name__.partition(".")[0])
-    return {"model": model_hash(llm), "arithmetic": arithmetic_of(llm), "package": package.__version__}
+    return {"model": model_hash(llm), "arithmetic": arithmetic_of(llm, scorer), "package": package.__version__}
 
 
 def model_hash(llm: LLM) -> str:
@@ -81,7 +81,7 @@ def _as_json(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True).encode()
 
 
-def arithmetic_of(llm: LLM) -> str:
+def arithmetic_of(llm: LLM, scorer: Runner) -> str:
     """What numbers are computed with, in one line."""
     names = [name for name, ops in NAMED_OPS.items() if ops == llm.ops]
     if not names:
@@ -89,9 +89,14 @@ def arithmetic_of(llm: LLM) -> str:
             "answers of a model whose functions were replaced are not kept, since the functions may change: "
             "evaluate it without a store"
         )
-    products = "integers" if llm.runner.in_integers else "floats"
-    repacked = "repacked" if llm.runner.repacked is not None else "as stored"
+    kinds = [f"{_products(runner)} {use}" for runner, use in ((scorer, "to score"), (llm.runner, "to generate"))]
     return (
-        f"{names[0]}, {products}, {repacked}, keys in {llm.kv_dtype}, {DOT4}, {platform.machine()}, "
+        f"{names[0]}, {kinds[0]}, {kinds[1]}, keys in {llm.kv_dtype}, {DOT4}, {platform.machine()}, "
         f"NumPy {np.__version__}, {kernel_threads()} threads"
     )
+
+
+def _products(runner: Runner) -> str:
+    """What its matrices are multiplied in."""
+    layout = "as stored" if runner.repacked is None else "repacked"
+    return f"{'integers' if runner.in_integers else 'floats'} {layout}"

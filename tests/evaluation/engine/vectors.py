@@ -41,4 +41,6 @@ def edge_request(row: Mapping[str, Any]) -> Request:
     if row["kind"] == "rolling":
         return Rolling(row["text"])
     until = row["kwargs"]["until"]
-    return Generation(row["prompt"], (until,) if isinstance(until, str) else tuple(until), row["kwargs"]["max_gen_toks"])
+    return Generation(
+        row["prompt"], (until,) if isinstance(until, str) else tuple(until), row["kwargs"]["max_gen_toks"]
+    )

@@ -2,9 +2,9 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from evaluation.harness_oracle import smollm2_template
 from evaluation.odd_layouts import OddLayouts
 
 from minillama.evaluation.common.requests import Generation, Likelihood, LogLikelihood, Rolling, Written
@@ -12,20 +12,34 @@ from minillama.evaluation.common.task import Asking
 from minillama.evaluation.tasks.catalogue import TASKS
 from minillama.evaluation.tasks.items import items_of, scored
 
-FILES = (
-    "arc_challenge arc_easy arc_easy_chat gsm8k gsm8k_cot mmlu mmlu_anatomy_0shot mmlu_cloze_anatomy "
-    "mmlu_cloze_world_religions mmlu_high_school_us_history nq_open nq_open_0shot openbookqa openbookqa_mi piqa "
-    "piqa_3shot piqa_chat_2shot triviaqa triviaqa_0shot triviaqa_chat_2shot truthfulqa_mc1 truthfulqa_mc2 "
-    "wikitext_maxlen1024 winogrande winogrande_5shot winogrande_chat"
-).split()
-SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
-
-
-def smollm2_template(messages):
-    """The template's text, without its code: the default system message where none is given."""
-    messages = messages if messages[0]["role"] == "system" else [{"role": "system", "content": SYSTEM}, *messages]
-    turns = [f"<|im_start|>{message['role']}\n{message['content']}<|im_end|>\n" for message in messages]
-    return "".join(turns) + "<|im_start|>assistant\n"
+FILES = [
+    "arc_challenge",
+    "arc_easy",
+    "arc_easy_chat",
+    "gsm8k",
+    "gsm8k_cot",
+    "mmlu",
+    "mmlu_anatomy_0shot",
+    "mmlu_cloze_anatomy",
+    "mmlu_cloze_world_religions",
+    "mmlu_high_school_us_history",
+    "nq_open",
+    "nq_open_0shot",
+    "openbookqa",
+    "openbookqa_mi",
+    "piqa",
+    "piqa_3shot",
+    "piqa_chat_2shot",
+    "triviaqa",
+    "triviaqa_0shot",
+    "triviaqa_chat_2shot",
+    "truthfulqa_mc1",
+    "truthfulqa_mc2",
+    "wikitext_maxlen1024",
+    "winogrande",
+    "winogrande_5shot",
+    "winogrande_chat",
+]
 
 
 def task_named(name):

@@ -1,0 +1,152 @@
+"""What asking will cost, before it runs: tokens, minutes, requests that are cut or cannot be asked.
+
+Tokens are counted from the plan itself, without running the model. The pace is measured on a few of them: a feed of
+the requests' own tokens, and some tokens generated one after another.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from ...inference.branches import Branch
+from ..common.requests import Generation, Request
+from .encoding import Pair, Prompt, Unanswerable
+from .engine import Engine
+from .generating import Generating, Task
+from .planning import FEED_TOKENS, paths_of, tokens_of
+
+# Tokens that are generated to measure the pace.
+_DECODED = 8
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a list of requests takes.
+
+    Attributes
+    ----------
+    requests : int
+        Different ones.
+    kept : int
+        Among them those whose answers the store has.
+    tokens_alone : int
+        That the model would read if each request ran by itself.
+    tokens_shared : int
+        That it reads.
+    tokens_generated : int
+        That it writes at most.
+    seconds : float
+        At the pace measured just now; of what is generated, at most.
+    truncated : int
+        Requests whose context is cut from the left.
+    problems : dict of str to int
+        Why requests cannot be asked, and how many.
+    """
+
+    requests: int
+    kept: int
+    tokens_alone: int
+    tokens_shared: int
+    tokens_generated: int
+    seconds: float
+    truncated: int
+    problems: dict[str, int]
+
+    @property
+    def minutes(self) -> float:
+        return self.seconds / 60
+
+
+def cost_of(engine: Engine, requests: Sequence[Request]) -> Cost:
+    """What `engine.ask(requests)` will take; the model runs for a second or two.
+
+    Raises
+    ------
+    LockedError
+        When another process keeps answers of the same model.
+    """
+    pairs: list[Pair] = []
+    tasks: list[Task] = []
+    truncated, problems = 0, dict[str, int]()
+    different = list(dict.fromkeys(requests))
+    new = engine.unanswered(different)
+    for request in new:
+        try:
+            encoded = engine.encode(request)
+        except Unanswerable as problem:
+            problems[str(problem)] = problems.get(str(problem), 0) + 1
+            continue
+        if isinstance(encoded, Prompt):
+            assert isinstance(request, Generation)
+            tasks.append(Task(encoded, engine.stops_of(request), request.max_tokens))
+            truncated += encoded.truncated
+        else:
+            pairs += encoded
+            truncated += any(pair.truncated for pair in encoded)
+    read, prompts = tokens_of(paths_of(pairs)), _prompt_tokens(engine, tasks)
+    written = sum(task.max_tokens for task in tasks)
+    longest = max([pair.inputs for pair in pairs] + [task.prompt.ids for task in tasks], key=len, default=())
+    score, prompt, write = _paces(engine, longest, bool(pairs), bool(tasks))
+    alone = sum(len(pair.inputs) for pair in pairs) + sum(len(task.prompt.ids) for task in tasks)
+    seconds = read * score + prompts * prompt + written * write
+    kept = len(different) - len(new)
+    return Cost(len(different), kept, alone, read + prompts, written, seconds, truncated, problems)
+
+
+def _prompt_tokens(engine: Engine, tasks: Sequence[Task]) -> int:
+    llm = engine.llm
+    generating = Generating(llm.runner, tasks, engine.new_path(), engine.batch_size, llm.tokenizer.vocab_size)
+    return generating.n_tokens - sum(task.max_tokens for task in tasks)
+
+
+def _paces(engine: Engine, ids: Sequence[int], scores: bool, generates: bool) -> tuple[float, float, float]:
+    """Seconds a token: scored, read as part of a prompt, and written."""
+    path, runner = engine.new_path(), engine.llm.runner
+    probe = Branch(0, np.array(ids[:FEED_TOKENS], np.int64), np.arange(0))
+    paces = [0.0, 0.0, 0.0]
+    for kind, (wanted, one) in enumerate(((scores, engine.scorer), (generates, runner))):
+        if wanted:
+            one.extend_branches([probe._replace(ids=probe.ids[:16])], path)  # compiled, and read from disk
+            start = time.perf_counter()
+            path.truncate(0)
+            one.extend_branches([probe], path)
+            paces[kind] = (time.perf_counter() - start) / len(probe.ids)
+    if generates:
+        path.truncate(max(0, min(len(probe.ids), engine.max_length - _DECODED - 1)))
+        token = np.array([ids[:1]], np.int64)
+        runner.extend(token, path)
+        start = time.perf_counter()
+        for _ in range(_DECODED):
+            runner.extend(token, path)
+        paces[2] = (time.perf_counter() - start) / _DECODED
+    return paces[0], paces[1], paces[2]
+
+
+def limit_for(half_width: float, level: float = 0.95) -> int:
+    """Items of a task after which an accuracy's interval (Wilson's) is at most ± `half_width`, whatever the accuracy.
+
+        half width = z sqrt(p (1 - p) / n + z² / 4n²) / (1 + z² / n),   largest at p = 1/2:   z / (2 sqrt(n + z²))
+
+    Parameters
+    ----------
+    half_width : float
+        Between 0 and 1/2: 0.05 for ± 5 points.
+    level : float
+        Of confidence, between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not (0 < half_width < 0.5 and 0 < level < 1):
+        raise ValueError(
+            f"give a half width between 0 and 0.5 and a level between 0 and 1, got {half_width} and {level}"
+        )
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    return max(1, math.ceil((z / (2 * half_width)) ** 2 - z * z))

@@ -1,0 +1,54 @@
+"""What is said before anything runs, beside what then runs."""
+
+import pytest
+
+from minillama.evaluation.common.requests import Generation, LogLikelihood, Rolling
+from minillama.evaluation.engine.cost import cost_of, limit_for
+from minillama.evaluation.engine.engine import Engine
+from minillama.evaluation.engine.store import Store
+
+HEADER = "Tom and Sam were friends. They liked to play in the park every day. " * 4
+
+
+def some_requests():
+    asked = [LogLikelihood(f"{HEADER}{name}", f" {verb}") for name in ("Tom", "Lily") for verb in ("ran", "sat down")]
+    return [*asked, asked[0], Rolling(HEADER), Generation(HEADER + "Tom saw", (), 12), LogLikelihood("Tom", "")]
+
+
+def test_tokens_are_those_that_run(stories):
+    asked, seen = some_requests(), []
+    cost = cost_of(Engine(stories), asked)
+    Engine(stories).ask(asked, progress=seen.append)
+    assert cost.tokens_shared + cost.tokens_generated >= seen[-1].done
+    first = next(one.total for one in seen)
+    assert cost.tokens_shared + cost.tokens_generated == first
+    assert cost.tokens_alone > 1.9 * cost.tokens_shared
+    assert (cost.requests, cost.kept, cost.tokens_generated) == (7, 0, 12)
+    assert list(cost.problems.values()) == [1]
+    assert "leaves no token" in next(iter(cost.problems))
+    assert cost.seconds > 0
+    assert cost.minutes == cost.seconds / 60
+
+
+def test_requests_that_are_cut_are_counted(stories):
+    cost = cost_of(Engine(stories, max_length=20), some_requests())
+    assert cost.truncated == 5
+
+
+def test_kept_answers_cost_nothing(stories, tmp_path):
+    asked = some_requests()[:4]
+    engine = Engine(stories, store=Store(tmp_path))
+    engine.ask(asked)
+    cost = cost_of(engine, asked)
+    assert (cost.kept, cost.tokens_shared, cost.seconds) == (4, 0, 0)
+
+
+def test_a_limit_for_an_interval():
+    assert limit_for(0.05) == 381
+    for half_width in (0.01, 0.049, 0.1, 0.3):
+        n, z = limit_for(half_width), 1.959964
+        width = z / (2 * (n + z * z) ** 0.5)
+        assert width <= half_width
+        assert n == 1 or z / (2 * (n - 1 + z * z) ** 0.5) > half_width
+    with pytest.raises(ValueError, match="half width"):
+        limit_for(0.5)
