@@ -22,9 +22,9 @@ from evaluation.odd_layouts import OddLayouts
 
 from minillama.evaluation.common.requests import Generation, Likelihood, LogLikelihood, Rolling, Written
 from minillama.evaluation.common.task import Asking
-from minillama.evaluation.scoring.aggregation import mean, mean_stderr
+from minillama.evaluation.scoring.aggregation import mean, mean_stderr, pooled_stderr
 from minillama.evaluation.tasks.catalogue import TASKS
-from minillama.evaluation.tasks.groups import Group, TaskScore, group_score
+from minillama.evaluation.tasks.groups import Group
 from minillama.evaluation.tasks.items import items_of, scored
 
 # Our task and the harness's file of it.
@@ -322,10 +322,8 @@ def mean_differences(name: str, results, theirs) -> list[str]:
 
 def group_differences(group: Group, ours, theirs) -> list[str]:
     """What differs between a group's mean and standard error."""
-    scores = {}
-    for name, results in ours.items():
-        values = [result.metrics["acc,none"] for result in results]
-        scores[name] = TaskScore(mean(values), mean_stderr(values), len(values))
-    score = group_score(group, scores)
-    same = close(score.value, theirs["acc,none"]) and close(score.stderr, float(theirs["acc_stderr,none"]))
-    return [] if same else [f"{group.name}: {score} and {theirs}"]
+    tasks = [[result.metrics["acc,none"] for result in results] for results in ours.values()]
+    value = mean([value for values in tasks for value in values])
+    stderr = pooled_stderr([mean_stderr(values) for values in tasks], [len(values) for values in tasks])
+    same = close(value, theirs["acc,none"]) and close(stderr, float(theirs["acc_stderr,none"]))
+    return [] if same else [f"{group.name}: {value} +- {stderr} and {theirs}"]

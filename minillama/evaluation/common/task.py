@@ -44,7 +44,8 @@ class Shots:
     Attributes
     ----------
     rule : "drawn", "first" or "given"
-        Drawn anew for each item from `split`; the first of `split`; always `given`, whatever number is asked for.
+        Drawn anew for each item from `split`; the first of `split`, or of `given` where there are any; all of `given`,
+        whatever number is asked for.
     split : str or None
         None where the task has no split to take examples from.
     default : int

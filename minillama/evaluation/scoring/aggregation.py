@@ -3,7 +3,8 @@
     mean                  sum / n,                  stderr = sample deviation / sqrt(n)
     weighted_perplexity   exp(-sum log p / sum n)   n: words or bytes of each document
     bits_per_byte         -sum log p / (sum bytes * ln 2)
-    groups                the mean over all items of all members (size-weighted), stderr pooled; or each member the same
+    pooled_stderr         of the mean over all items of several tasks (size-weighted, as MMLU's)
+    stderr_of_equal_weights   of the plain mean of several tasks (the columns of the LLaMA papers)
 
 Perplexities have no standard error here (statistics/intervals.py resamples documents for one). Source of the formulas:
 lm-evaluation-harness 0.4.13, api/metrics.py.
@@ -43,14 +44,8 @@ def bits_per_byte(items: Weighted) -> float:
     return -(sum(logprob for logprob, _ in items) / weights) / math.log(2) if weights else math.nan
 
 
-def size_weighted_mean(values: Sequence[float], sizes: Sequence[int]) -> float:
-    """The mean over all items of several tasks, of each task's mean and number of items; NaN of nothing."""
-    total = sum(sizes)
-    return sum(value * size for value, size in zip(values, sizes, strict=True)) / total if total else math.nan
-
-
 def pooled_stderr(stderrs: Sequence[float], sizes: Sequence[int]) -> float:
-    """The standard error of `size_weighted_mean`, from the pooled variance of the tasks.
+    """The standard error of the mean over all items of several tasks, from their pooled variance.
 
     Spread between tasks is not part of it: tasks are taken as given, not as a sample of possible tasks.
     NaN where a task has a single item, or none is left.

@@ -1,9 +1,9 @@
-"""The benchmarks, a file each: what is asked, which examples stand before it, what counts as right.
+"""The benchmarks, a file each: what is asked, which shots stand before it, what counts as right.
 
     catalogue.py   all tasks by name, and the groups that stand for several
     groups.py      MMLU's areas, and the columns of the LLaMA 2 paper's tables
     items.py       documents and settings to items: the requests, word for word those of lm-evaluation-harness 0.4.13
-    shots.py       which examples stand before a question
+    shots.py       which shots stand before a question
     building.py    the two kinds of tasks most benchmarks are
     fields.py      reading a document strictly: one sentence where something is missing
 

@@ -3,8 +3,9 @@
     boolq          by sum of " no" and " yes"
     boolq@llama2   by p(answer | passage and question) / p(answer | "Answer:")
 
-The last is LLaMA's rule (arXiv:2302.13971, section 3: OpenBookQA and BoolQ follow GPT-3). LLaMA 2 says no more than
-that it is 0-shot. Unconfirmed: the wording of the prompt, which is the harness's here.
+The last is LLaMA's rule (arXiv:2302.13971, section 3: OpenBookQA and BoolQ are normalised as in GPT-3, which itself
+does not do so for BoolQ). LLaMA 2 says no more than that it is 0-shot. Unconfirmed: that LLaMA 2 kept the rule, and
+the wording of the prompt, which is the harness's here.
 """
 
 from __future__ import annotations

@@ -5,17 +5,16 @@ of whatever size (the paper's columns). A column also names the benchmarks that 
 that it cannot be filled rather than print a mean of something else.
 
 Table 3: "Commonsense" is 0-shot but for CommonsenseQA (7-shot), "World Knowledge" 5-shot, "Reading Comprehension"
-0-shot, "Math" 8-shot GSM8K and 4-shot MATH (arXiv:2307.09288, section 2.3). The metric of each member is that of the
-papers' protocol: choices by characters, but for OpenBookQA and BoolQ (arXiv:2302.13971, section 3).
+0-shot, "Math" 8-shot GSM8K and 4-shot MATH (arXiv:2307.09288, section 2.3). The metric of each member is LLaMA's:
+choices by characters, but for OpenBookQA and BoolQ (arXiv:2302.13971, section 3). LLaMA 2 was measured with an internal
+library whose prompts are not published; reproductions of its numbers differ by a few points.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from ..scoring.aggregation import mean, pooled_stderr, size_weighted_mean, stderr_of_equal_weights
 from .mmlu import AREAS, SUBJECTS
 
 
@@ -72,46 +71,6 @@ class Group:
     def missing(self) -> list[str]:
         """The titles of the members that this package does not have."""
         return [member.title for member in self.members if not member.task]
-
-
-class TaskScore(NamedTuple):
-    """A task's number by a member's metric: its mean, standard error and how many items."""
-
-    value: float
-    stderr: float
-    n: int
-
-
-class GroupScore(NamedTuple):
-    """A group's number.
-
-    Attributes
-    ----------
-    value, stderr : float
-        Over the members that were run.
-    n : int
-        Items of all members.
-    missing : tuple of str
-        Titles of the members that were not; where there are any the number is not the group's.
-    """
-
-    value: float
-    stderr: float
-    n: int
-    missing: tuple[str, ...]
-
-
-def group_score(group: Group, scores: Mapping[str, TaskScore]) -> GroupScore | None:
-    """The mean of a group, given each task's by its member's metric; None where no member was run."""
-    run = [member for member in group.members if member.task in scores]
-    missing = tuple(member.title for member in group.members if member.task not in scores)
-    if not run:
-        return None
-    found: Sequence[TaskScore] = [scores[member.task] for member in run if member.task]
-    values, stderrs, sizes = zip(*found, strict=True)
-    if group.by_size:
-        return GroupScore(size_weighted_mean(values, sizes), pooled_stderr(stderrs, sizes), sum(sizes), missing)
-    return GroupScore(mean(values), stderr_of_equal_weights(stderrs), sum(sizes), missing)
 
 
 def _mmlu(suffix: str, title: str, about: str, n_shots: int = -1) -> list[Group]:

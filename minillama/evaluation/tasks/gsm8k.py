@@ -1,13 +1,13 @@
 """GSM8K: grade-school word problems, answered by a worked solution (Cobbe et al., arXiv:2110.14168).
 
-    gsm8k          5 examples drawn from the training split; the answer stands behind "####"
+    gsm8k          5 shots drawn from the training split; the answer stands behind "####"
     gsm8k_cot      the 8 worked solutions of Wei et al.; the answer stands in "The answer is 7."
     gsm8k@llama2   the same 8, the papers' "8-shot, maj1@1": one greedy answer (arXiv:2307.09288, tables 3 and 25)
 
-Two numbers are read out of an answer: strictly, where the examples put it, and flexibly, the last number of all.
+Two numbers are read out of an answer: strictly, where the shots put it, and flexibly, the last number of all.
 Commas, dollar signs and a final dot make no difference. Generation ends where a next question begins.
 
-Unconfirmed of the papers: that the examples are Wei et al.'s (the number is theirs), and how an answer is read.
+Unconfirmed of the papers: that the shots are Wei et al.'s (the number is theirs), and how an answer is read.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ GSM8K = writing(
     shots=Shots(split="train", default=5),
     until=("Question:", "</s>", "<|im_end|>"),
     version="3.0",
-    about="word problems, 5 examples drawn",
+    about="word problems, 5 shots drawn",
 )
 
 

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from ..common.requests import Answer, Generation, LogLikelihood, Request, Rolling
 from ..common.task import Asking, Document, Item, Scored, Task
 from .fields import MalformedDocument
-from .shots import Examples
+from .shots import ShotSource
 
 Render = Callable[[list[dict[str, str]]], str]
 
@@ -50,7 +50,7 @@ def items_of(
     documents : sequence of Document
         The split that is tested, in order.
     shots : sequence of Document
-        The split that examples are taken from; may be empty where none are.
+        The split that shots are taken from; may be empty where none are.
     asking : Asking
     render : callable, optional
         Messages to text by a model's chat template, ready for the assistant's answer; needed with `asking.chat`.
@@ -60,7 +60,7 @@ def items_of(
     MalformedDocument
         A document lacks what the task reads; names the task, the split and the place in it.
     ValueError
-        There are fewer examples than shots, or no template.
+        There are too few documents to take shots from, or no template.
     """
     if asking.chat and render is None:
         raise ValueError(f"{task.name} is to be asked as a chat, which needs the model's chat template: give render")
@@ -70,13 +70,13 @@ def items_of(
         tested = list(task.prepare(documents))[: asking.limit]
     with naming(task, task.shots.split or task.split):
         pool = list(task.prepare(shots))
-    examples = Examples(task, pool, asking.n_shots, asking.seed)
+    source = ShotSource(task, pool, asking.n_shots, asking.seed)
     write = render if asking.chat else None
     items = []
     for number, document in enumerate(tested):
         with naming(task, task.split, number):
             target = task.target(document)
-            beginning = first_turns(task, asking) + shot_turns(task, examples.before(document))
+            beginning = first_turns(task, asking) + shot_turns(task, source.before(document))
             requests = requests_of(task, document, target, beginning, write)
             items.append(make_item(task, number, document, target, requests))
     return items

@@ -2,9 +2,9 @@
 
     mmlu_<subject>                the options are printed as A to D, and the letter is scored
     mmlu_<subject>_continuation   "cloze": the options are not shown, and their texts are scored
-    mmlu_<subject>@llama2         letters, with 5 examples where nobody asks for another number
+    mmlu_<subject>@llama2         letters, with 5 shots where nobody asks for another number
 
-Examples are the first of the development split, in order. The harness's own number is 0: five must be asked for. The
+Shots are the first of the development split, in order. The harness's own number is 0: five must be asked for. The
 question is stripped of white space, the options are not. Small models are near chance on letters long before they are
 on the texts.
 

@@ -8,8 +8,8 @@ first dot or comma: in 316 of the 3610 documents every answer holds one of these
 be right.
 
 LLaMA's protocol (arXiv:2302.13971, appendix A and figure 3) is that of triviaqa.py, on the same 3610 questions; LLaMA 2
-shows 5 examples (arXiv:2307.09288, table 3). Unconfirmed: figure 3's question ends with "?", the data's do not, so one
-is added where it is missing; which examples (drawn here); the length of answers.
+shows 5 shots (arXiv:2307.09288, table 3). Unconfirmed: figure 3's question ends with "?", the data's do not, so one
+is added where it is missing; which shots (drawn here); the length of answers.
 """
 
 from __future__ import annotations

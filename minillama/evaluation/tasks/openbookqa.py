@@ -4,9 +4,10 @@
     openbookqa_mi       also by log p(choice | question) - log p(choice | BOS), the harness's acc_mutual_info
     openbookqa@llama2   by p(choice | question) / p(choice | "Answer:")
 
-The last is LLaMA's rule (arXiv:2302.13971, section 3, after GPT-3, arXiv:2005.14165, section 2.4). It makes a large
-difference: LLaMA 7B has 57.2 in its paper, and 28.0 (acc) or 42.4 (acc_norm) in the harness. Unconfirmed: that the
-question stands bare, as it does in the harness and in GPT-3's appendix G; that a space follows "Answer:".
+The last is GPT-3's rule (arXiv:2005.14165, section 2.4, for ARC, OpenBookQA and RACE), which LLaMA takes over for
+OpenBookQA and BoolQ alone (arXiv:2302.13971, section 3; issue 398 of meta-llama/llama says so of OpenBookQA). It makes
+a large difference: LLaMA 7B has 57.2 in its paper, and 28.0 (acc) or 42.4 (acc_norm) in the harness. Unconfirmed: that
+the question stands bare, as it does in the harness; that "Answer:" is followed by the space before the answer.
 """
 
 from __future__ import annotations

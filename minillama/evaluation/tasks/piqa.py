@@ -1,6 +1,6 @@
 """PIQA: which of two ways of doing something works (Bisk et al., arXiv:1911.11641).
 
-The harness names no split for its examples, and therefore draws one more than it shows. The LLaMA papers choose by
+The harness names no split for its shots, and therefore draws one more than it shows. The LLaMA papers choose by
 characters, which is `acc_norm` here; their prompt is not published.
 """
 

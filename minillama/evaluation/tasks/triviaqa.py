@@ -8,7 +8,7 @@ The harness stops at the first dot, so that "Dr. Watson" and "U.S." can never be
 LLaMA's protocol (arXiv:2302.13971, appendix A and figure 3): "Answer these questions:" stands before all questions,
 greedy, cut at "the first line break, final dot or comma", lower case, articles, punctuation and double spaces removed;
 the filtered development set, and its Wikipedia part in LLaMA 2 (arXiv:2307.09288, table 22; table 3 has 5 shots).
-Unconfirmed: which examples (drawn here); the length of answers; that a question keeps its own spelling.
+Unconfirmed: which shots (drawn here); the length of answers; that a question keeps its own spelling.
 """
 
 from __future__ import annotations

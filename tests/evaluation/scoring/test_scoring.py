@@ -95,9 +95,6 @@ def test_aggregates(harness, rng):
     stderrs, sizes = rng.random(5).tolist(), [3, 40, 5, 100, 2]
     assert aggregation.pooled_stderr(stderrs, sizes) == pytest.approx(theirs.pooled_sample_stderr(stderrs, sizes))
     assert aggregation.stderr_of_equal_weights(stderrs) == pytest.approx(theirs.unweighted_mean_stderr(stderrs))
-    assert aggregation.size_weighted_mean(stderrs, sizes) == pytest.approx(
-        theirs.aggregate_subtask_metrics(stderrs, sizes)
-    )
 
 
 def test_pooled_error_is_that_of_all_items_together(rng):
@@ -113,7 +110,6 @@ def test_aggregates_of_too_little():
     assert math.isnan(aggregation.mean_stderr([1.0]))
     assert math.isnan(aggregation.weighted_perplexity([]))
     assert math.isnan(aggregation.bits_per_byte([]))
-    assert math.isnan(aggregation.size_weighted_mean([], []))
     assert math.isnan(aggregation.pooled_stderr([0.1, 0.2], [1, 1]))
     assert math.isnan(aggregation.stderr_of_equal_weights([]))
 

@@ -1,4 +1,4 @@
-"""Which examples stand before a question, how turns become prompts, and what is said about bad documents."""
+"""Which shots stand before a question, how turns become prompts, and what is said about bad documents."""
 
 import random
 from dataclasses import replace
@@ -9,7 +9,6 @@ from minillama.evaluation.common.requests import Generation, Likelihood, LogLike
 from minillama.evaluation.common.task import Asking
 from minillama.evaluation.tasks.catalogue import GROUPS, TASKS, find_tasks, task_names
 from minillama.evaluation.tasks.fields import MalformedDocument
-from minillama.evaluation.tasks.groups import GroupScore, TaskScore, group_score
 from minillama.evaluation.tasks.items import items_of, scored
 
 PIQA = TASKS["piqa"]
@@ -59,10 +58,17 @@ def test_a_document_is_never_its_own_shot_even_when_it_is_there_twice():
         assert shown_goals(item)[-1] not in shown_goals(item)[:-1]
 
 
+def test_a_split_of_nothing_but_the_document_is_said():
+    with pytest.raises(ValueError, match=r"piqa with 2 shots needs 2 documents to take them from, and .* has 0"):
+        items_of(PIQA, goals(1), goals(1) * 3, Asking(n_shots=2))
+
+
 def test_without_one_more_no_document_is_dropped():
     exact = replace(PIQA, shots=replace(PIQA.shots, draws_one_more=False))
     assert items_of(exact, goals(1), goals(3, "p"), Asking(n_shots=3))
-    with pytest.raises(ValueError, match=r"piqa with 3 shots needs 4 examples, and its split 'train' of piqa has 3"):
+    with pytest.raises(
+        ValueError, match=r"piqa with 3 shots needs 4 documents to take them from, and its split 'train' of piqa has 3"
+    ):
         items_of(PIQA, goals(1), goals(3, "p"), Asking(n_shots=3))
 
 
@@ -73,16 +79,17 @@ def test_shots_that_are_given():
     assert item.target == "2"
     (item,) = items_of(cot, [document], [], Asking(n_shots=2))
     assert item.requests[0].context.count("The answer is") == 2
-    with pytest.raises(ValueError, match="with 9 shots needs 9 examples, and its task has 8"):
+    with pytest.raises(ValueError, match="with 9 shots needs 9 documents to take them from, and its task has 8"):
         items_of(cot, [document], [], Asking(n_shots=9))
 
 
 def test_truthfulqa_has_its_six_pairs_whatever_is_asked_for():
     answers = {"choices": ["true", "false"], "labels": [1, 0]}
     document = {"question": "Q", "mc1_targets": answers, "mc2_targets": answers}
+    pool = [document | {"question": "other"}] * 9
     for name in ("truthfulqa_mc1", "truthfulqa_mc2"):
         contexts = {
-            items_of(TASKS[name], [document], [], Asking(n_shots=n))[0].requests[0].context for n in (None, 0, 5)
+            items_of(TASKS[name], [document], pool, Asking(n_shots=n))[0].requests[0].context for n in (None, 0, 5)
         }
         assert len(contexts) == 1
         assert contexts.pop().count("Q: ") == 7
@@ -281,15 +288,6 @@ def test_an_unknown_name_is_answered_with_known_ones():
 def test_a_paper_s_column_says_what_it_lacks():
     commonsense = GROUPS["commonsense"]
     assert commonsense.missing == ["SIQA", "CommonsenseQA"]
-    score = group_score(commonsense, {"piqa": TaskScore(0.6, 0.3, 10), "arc_easy": TaskScore(0.8, 0.4, 1000)})
-    assert score.value == pytest.approx(0.7)  # members count the same, however many items they have
-    assert score.stderr == pytest.approx(0.25)
-    assert score.missing == ("SIQA", "HellaSwag", "WinoGrande", "ARC challenge", "OpenBookQA", "CommonsenseQA")
-    assert group_score(commonsense, {}) is None
-
-
-def test_mmlu_counts_every_question_the_same():
-    scores = {"mmlu_anatomy": TaskScore(0.0, 0.0, 30), "mmlu_virology": TaskScore(1.0, 0.0, 10)}
-    score = group_score(GROUPS["mmlu"], scores)
-    assert isinstance(score, GroupScore)
-    assert (score.value, score.n, len(score.missing)) == (0.25, 40, 55)
+    assert [task.name for task in find_tasks(["commonsense"])] == [
+        member.task for member in commonsense.members if member.task
+    ]
