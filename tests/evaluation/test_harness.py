@@ -99,14 +99,10 @@ def test_generation_and_rolling_text(lm, manager, tmp_path):
     answers = [sample["resps"][0][0] for sample in results["samples"]["nq_open"]]
     prompt = "Answer these questions:\n\nQ: Who is Lily?\nA:"
     expected = lm.llm.generate(prompt, max_tokens=256, temperature=0, stop=["\n", ".", ","]).text
-    assert answers[0] == expected
+    assert answers[0] == expected.removeprefix(" ")  # decoded alone, as the harness does it
     assert not any(stop in answer for stop in "\n.," for answer in answers)
     scored = results["samples"]["wikitext"][0]
-    shown = (
-        scored["arguments"]["gen_args_0"]["arg_0"]
-        if isinstance(scored["arguments"], dict)
-        else scored["arguments"][0][0]
-    )
+    shown = scored["arguments"][0][0]
     assert scored["resps"][0][0] == pytest.approx(float(lm.llm.logprobs("", shown).sum()), abs=2e-2)
     assert results["results"]["wikitext"]["word_perplexity,none"] > 1
 

@@ -45,7 +45,9 @@ class MinillamaLM(LM):
         A file, where the model brings none.
     threads : int, optional
     exact : bool
-        All arithmetic in float32.
+        All arithmetic in float32, generating too.
+    in_float32 : bool
+        Log-likelihoods in float32 also where the model is loaded to multiply in integers; see `Engine`.
     batch_size : int or str
         Sequences that run together at most. 1, which the harness passes where nobody chooses, and "auto" take the
         engine's own number: scores do not depend on it.
@@ -72,6 +74,7 @@ class MinillamaLM(LM):
         tokenizer: str | None = None,
         threads: int | None = None,
         exact: bool = False,
+        in_float32: bool = True,
         batch_size: int | str | None = None,
         max_length: int | None = None,
         max_gen_toks: int = MAX_TOKENS,
@@ -85,7 +88,7 @@ class MinillamaLM(LM):
         if llm is None:
             llm = load(str(pretrained), tokenizer=tokenizer, threads=threads, exact=exact)
         self.llm, self.max_gen_toks, self._template = llm, max_gen_toks, template
-        self.engine = Engine(llm, batch_size=_rows(batch_size), max_length=max_length)
+        self.engine = Engine(llm, batch_size=_rows(batch_size), max_length=max_length, in_float32=in_float32)
         self.batch_size = self.engine.batch_size
 
     @property
@@ -213,7 +216,8 @@ def generation_of(context: str, settings: Mapping[str, Any], max_tokens: int = M
 
 def _check_arguments(llm: LLM | None, pretrained: str | None, device: str | None, unknown: Mapping[str, Any]) -> None:
     """Refuse model arguments that mean nothing here, before a model is loaded."""
-    known = ("pretrained", "tokenizer", "threads", "exact", "batch_size", "max_length", "max_gen_toks", "template")
+    known = ["pretrained", "tokenizer", "threads", "exact", "in_float32"]
+    known += ["batch_size", "max_length", "max_gen_toks", "template"]
     for name in unknown:
         meant = did_you_mean(name, known)
         raise ValueError(f"minillama has no model argument {name!r}: {meant}known are {', '.join(known)}")
