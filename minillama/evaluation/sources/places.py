@@ -117,6 +117,22 @@ def candidates(folder: Path, name: Name, split: str, subset: str) -> Iterator[li
         yield from _of_authors(folder, name, split, authors, subset)
 
 
+def looked_for(folders: Iterable[Path], name: Name, split: str) -> str:
+    """Which files would have been the right ones, where, and what lies there instead; for an error message."""
+    if name.subject:
+        short = _MMLU_SPLITS.get(split, split)
+        authors: tuple[str, ...] = (f"{short}/{name.subject}_{short}.csv",)
+    else:
+        authors = AUTHORS[name.name].files.get(split, ()) if name.name in AUTHORS else ()
+    files = " or ".join([f"{split}.jsonl (or {', '.join(ENDINGS[1:])})", *authors])
+    places = []
+    for folder in folders:
+        own = next((place for place in own_folders(folder, name) if place.is_dir()), own_folders(folder, name)[0])
+        there = sorted(path.name for path in own.iterdir())[:4] if own.is_dir() else []
+        places.append(f"{own} (which holds {', '.join(there)})" if there else str(own))
+    return f"looked for {files} in {', '.join(places) or 'no folder'}"
+
+
 def own_folders(folder: Path, name: Name) -> list[Path]:
     """The folders with a dataset's name. All of MMLU may lie in one file, whose rows name their subject."""
     if name.family == "mmlu" and name.subject:

@@ -13,7 +13,7 @@ from .formats import read_rows
 from .hub import hub_files, parse_hub
 from .originals import as_on_the_hub, mmlu_row, with_label
 from .pages import page_rows
-from .places import Name, find, name_of
+from .places import Name, find, looked_for, name_of
 from .rows import MAX_ROWS, Row, csv_cells, label_lines, shown
 from .schemas import from_cells, schema_of
 
@@ -67,18 +67,13 @@ class Sources:
         for folder in self.folders:
             if found := find(folder, name, split, subset):
                 return found
-        looked = ", ".join(str(folder / name.name) for folder in self.folders) or "no folder"
+        missing = f"no documents of {name.name} ({split}): {looked_for(self.folders, name, split)}"
         if not self.hub:
-            raise DocumentError(
-                f"no documents of {name.name} ({split}) in {looked}: put them there as {split}.jsonl, or as the files "
-                f"of its authors, or allow the Hub to be asked for {dataset.hub}"
-            )
+            raise DocumentError(f"{missing}; put one there, or allow the Hub to be asked for {dataset.hub}")
         try:
             return hub_files(dataset.hub, split)
         except DocumentError as error:
-            raise DocumentError(
-                f"no documents of {name.name} ({split}) in {looked}, and the Hub gave none: {error}"
-            ) from None
+            raise DocumentError(f"{missing}; and from the Hub: {error}") from None
 
 
 def read_documents(paths: Sequence[Path], name: Name) -> list[Document]:

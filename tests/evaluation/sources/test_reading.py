@@ -137,11 +137,17 @@ def test_two_files_that_could_both_be_meant(tmp_path):
 
 
 def test_nothing_found_says_where_it_was_looked_for(tmp_path):
+    """The files that would have been right, the folders, and what lies there instead."""
+    put(tmp_path, {"a/piqa/train.jsonl": "", "a/piqa/notes.txt": ""})
     with pytest.raises(DocumentError) as error:
         Sources([tmp_path / "a", tmp_path / "b"], hub=False).split(Dataset("piqa", "baber/piqa"), "validation")
-    for part in (str(tmp_path / "a" / "piqa"), str(tmp_path / "b" / "piqa"), "validation.jsonl", "baber/piqa"):
-        assert part in str(error.value)
-    assert "\n" not in str(error.value)
+    assert str(error.value) == (
+        "no documents of piqa (validation): looked for validation.jsonl (or .jsonl.gz, .json, .csv, .parquet) or "
+        f"valid.jsonl or dev.jsonl in {tmp_path / 'a' / 'piqa'} (which holds notes.txt, train.jsonl), "
+        f"{tmp_path / 'b' / 'piqa'}; put one there, or allow the Hub to be asked for baber/piqa"
+    )
+    with pytest.raises(DocumentError, match=r"looked for dev.jsonl .* or dev/anatomy_dev.csv in no folder; put one"):
+        Sources(hub=False).split(Dataset("mmlu_anatomy", "cais/mmlu:anatomy"), "dev")
 
 
 def test_a_dataset_that_nobody_knows(tmp_path):

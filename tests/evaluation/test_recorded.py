@@ -1,0 +1,109 @@
+"""The harness driven through the adapter gives what it gave with transformers, item by item.
+
+`harness/*.jsonl.gz` holds what lm-evaluation-harness answered by itself on the same weights in float32, recorded by
+`benchmarks/evaluation_oracle.py`: numbers and hashes, no word of a benchmark. The first line has the settings.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from odd_layouts import OddLayouts
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # the harness's and its libraries' own
+    pytest.mark.slow,
+    pytest.mark.timeout(3600),
+]
+lm_eval = pytest.importorskip("lm_eval")
+RECORDED = sorted((Path(__file__).parent / "harness").glob("*.jsonl.gz"))
+FOLDERS = ["arc", "gsm8k", "hellaswag", "mmlu/continuation", "mmlu/default", "nq_open", "openbookqa", "piqa"]
+FOLDERS += ["super_glue/boolq", "triviaqa", "truthfulqa", "wikitext", "winogrande"]
+CHOICES, ROLLING = 2e-3, 1e-5  # of a log-likelihood; of its share
+
+
+@pytest.fixture(scope="module")
+def lm(smollm2):
+    from minillama.evaluation.harness import MinillamaLM
+
+    return MinillamaLM(smollm2)
+
+
+@pytest.fixture(scope="module")
+def manager():
+    from lm_eval.tasks import TaskManager
+
+    folders = [Path(lm_eval.tasks.__file__).parent / name for name in FOLDERS]
+    return TaskManager(include_path=folders, include_defaults=False)
+
+
+def task(manager, settings, data, folder):
+    """The harness's task on the documents that were recorded."""
+    layouts, files = OddLayouts(data), {}
+    for split in ("test", "validation", "train", "dev"):
+        try:
+            documents = layouts.split(settings["folder"].replace("/", "_"), split)
+        except (KeyError, FileNotFoundError):
+            continue
+        files[split] = str(folder / f"{split}.jsonl")
+        lines = [json.dumps(document, ensure_ascii=False) + "\n" for document in documents]
+        Path(files[split]).write_text("".join(lines), encoding="utf-8")
+    changes = {"dataset_path": "json", "dataset_name": None, "dataset_kwargs": {"data_files": files}}
+    entry = manager._entry(settings["task"])
+    config = manager._factory._load_full_config(entry, None)
+    splits = ("training_split", "validation_split", "test_split")
+    changes |= {key: None for key in splits if config.get(key) not in files}
+    return manager._factory.build(entry, overrides=changes, registry=manager._index)
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.name.partition(".")[0])
+def test_item_by_item(path, lm, manager, shared_data, tmp_path):
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        settings, *recorded = map(json.loads, file)
+    if settings["max_length"] is not None:
+        pytest.skip("with another length of context")
+    found = lm_eval.simple_evaluate(
+        model=lm,
+        tasks=[task(manager, settings, shared_data, tmp_path)],
+        num_fewshot=settings["shots"],
+        limit=settings["limit"],
+        apply_chat_template=settings["chat"],
+        task_manager=manager,
+        bootstrap_iters=0,
+    )["samples"][settings["task"]]
+    found = list({sample["doc_id"]: sample for sample in found}.values())  # one of several filters
+    assert len(found) == len(recorded) > 0
+    for ours, theirs in zip(found, recorded):
+        for name in ("doc_id", "doc_hash", "prompt_hash", "target_hash"):
+            assert ours[name] == theirs[name]
+        answers = [responses[0] for responses in ours["resps"]]
+        for answer, request in zip(answers, theirs["requests"]):
+            compare(answer, request)
+        if isinstance(answers[0], tuple | list):
+            same_choice(ours, answers, theirs["requests"])
+
+
+def compare(answer, request):
+    """An answer beside the recorded one."""
+    if isinstance(answer, str):
+        if request["n_clear"] == request["n_tokens"]:  # every greedy choice was clear
+            assert hashlib.sha256(answer.encode()).hexdigest() == request["text_sha256"]
+    elif isinstance(answer, float):
+        assert answer == pytest.approx(request["ll"], rel=ROLLING)
+    else:
+        assert answer[0] == pytest.approx(request["ll"], abs=CHOICES)
+
+
+def same_choice(sample, answers, requests):
+    """The most probable option is the same one, as a whole and a character, unless the two best were that near."""
+    lengths = [max(1, len(arguments[1].removeprefix(" "))) for arguments in sample["arguments"]]
+    for each in ([1] * len(lengths), lengths):
+        ours = [answer[0] / length for answer, length in zip(answers, each)]
+        theirs = [request["ll"] / length for request, length in zip(requests, each)]
+        best, second = sorted(range(len(theirs)), key=lambda i: -theirs[i])[:2]
+        if theirs[best] - theirs[second] > CHOICES / each[best] + CHOICES / each[second]:
+            assert max(range(len(ours)), key=lambda i: ours[i]) == best
