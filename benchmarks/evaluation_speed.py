@@ -5,7 +5,8 @@
 
 What is timed is requests in, answers out: `Engine.ask` beside the harness's `loglikelihood` and `generate_until`, on
 the requests that our tasks make, which are the harness's word for word. Loading and compiling are left out. In every
-round minillama answers all items, in integers and exactly, and the harness another part of them, so that both meet the
+round minillama answers all items, by default (log-likelihoods in float32, generation as the model is loaded), all in
+integers, and exactly, and the harness another part of them, so that both meet the
 same state of the machine; each rate is that of the median round, the harness's that of all its parts together.
 
 Documents are read from the folder MINILLAMA_TEST_DATA (--data). `--items 0` takes a whole task. Results are added, by
@@ -25,6 +26,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +120,7 @@ def measure(items: Sequence[Item], engines: dict[str, Engine], harness: dict[int
     theirs: dict[int, list[Timed]] = {size: [] for size in harness}
     answers: dict[str, list[Answer]] = {}
     expected: list[float | str] = []
-    for first, last in zip(borders, borders[1:]):
+    for first, last in pairwise(borders):
         part = requests_of(items[first:last])
         for name, engine in engines.items():
             answers[name], seconds = timed(lambda engine=engine: engine.ask(requests))
@@ -160,7 +162,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--harness-batches", type=int, nargs="+", default=[1, 8], help="the first is the yardstick")
-    parser.add_argument("--without-exact", action="store_true")
+    parser.add_argument("--only-default", action="store_true")
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--data", type=Path, default=os.environ.get("MINILLAMA_TEST_DATA"))
     parser.add_argument("--out", type=Path, default=HERE / "results" / "evaluation_speed.json")
@@ -170,8 +172,10 @@ def main() -> None:
     warnings.simplefilter("ignore")
     set_threads(options.threads)
     path = fetch(options.model)
-    engines = {"integers": Engine(minillama.load(path, threads=options.threads))}
-    if not options.without_exact:
+    llm = minillama.load(path, threads=options.threads)
+    engines = {"default": Engine(llm)}
+    if not options.only_default:
+        engines["integers"] = Engine(llm, in_float32=False)
         engines["exact"] = Engine(minillama.load(path, threads=options.threads, exact=True))
     harness = harness_models(path, options.harness_batches, options.threads)
     results = json.loads(options.out.read_text()) if options.out.exists() else {}

@@ -148,8 +148,8 @@ class KVCache:
         return self.lengths[:, None] + np.arange(n_tokens)
 
     def ends(self) -> tuple[Any, ...]:
-        """Which of the tokens (B, T) that were run is the last of each sequence, as an index."""
-        return slice(None), -1
+        """Which of the tokens (B, T) that were run is the last of each sequence, as an index that keeps both axes."""
+        return slice(None), slice(-1, None)
 
     def advance(self, n_tokens: int) -> None:
         """Count `n_tokens` that were written after the last of every sequence.

@@ -43,8 +43,6 @@ class LLM:
         The tokens that end a text or an answer, as the model's files and its tokenizer name them.
     named_stop_ids : frozenset of int
         Those among them that the model's files name as such.
-    kv_dtype : numpy dtype
-        What sessions keep keys and values in.
     """
 
     def __init__(

@@ -13,8 +13,7 @@ given; below them ids are trusted (`extend_cached`, which a runner calls with ch
 turns the gradient of its result into those of its arguments. Where a result goes two ways (the
 residual stream, the input of wq, wk and wv) the gradients that come back are added. Everything
 above the last norm is an *objective*: whoever brings the gradient of the logits, or that of the
-hidden states to `backbone_backward`, gets those of all parameters.
-Biases, norms of heads and windows are those of relatives (`LayerExtras`), which have no gradients.
+hidden states to `backbone_backward`, gets those of all parameters. `LayerExtras`, of relatives, have no gradients.
 """
 
 from __future__ import annotations
@@ -121,26 +120,27 @@ def _attention_block(
     rotations: Rotations,
     ops: Ops,
     kv: tuple[LayerCache, int] | None = None,
+    asked: Any = slice(None),
 ) -> tuple[Float, AttentionBlockSaved]:
-    """x + wo attention(...); with `kv`, keys and values go through that layer of the cache."""
+    """x + wo attention(...) at the positions `asked`; with `kv`, keys and values go through that layer of the cache."""
     normed, norm_saved = ops.rmsnorm_forward(x, layer.attention_norm, config.norm_eps)
-    q, q_saved = _linear(normed, layer.wq, extras.bq, ops)
     k, k_saved = _linear(normed, layer.wk, extras.bk, ops)
     v, v_saved = _linear(normed, layer.wv, extras.bv, ops)
+    q, q_saved = _linear(normed[asked], layer.wq, extras.bq, ops)
     q, k, v = _heads(q, config.n_heads), _heads(k, config.n_kv_heads), _heads(v, config.n_kv_heads)
     if config.qk_norm:
         q, _ = ops.rmsnorm_forward(q, extras.q_norm, config.norm_eps)
         k, _ = ops.rmsnorm_forward(k, extras.k_norm, config.norm_eps)
-    q, q_rope = ops.rope_forward(q, *rotations)  # (B, H, T, h)
     k, k_rope = ops.rope_forward(k, *rotations)  # (B, K, T, h)
     if kv is not None:
         cache, index = kv
         k, v = cache.write(index, k, v, rotations.positions, as_stored=ops.attention_forward in READS_FLOAT16)
-    y, attention_saved = ops.attention_forward(q, k, v, rotations.positions, *_window(config, rotations.positions))
+    x, positions = x[asked], rotations.positions[asked]
+    q, q_rope = ops.rope_forward(q, rotations.cos, rotations.sin, positions)  # (B, H, T, h)
+    y, attention_saved = ops.attention_forward(q, k, v, positions, *_window(config, positions))
     y = y.swapaxes(1, 2).reshape(*x.shape[:2], -1)  # (B, T, H * h)
     y, wo_saved = _linear(y, layer.wo, extras.bo, ops)
-    saved = AttentionBlockSaved(norm_saved, q_saved, k_saved, v_saved, q_rope, k_rope, attention_saved, wo_saved)
-    return x + y, saved
+    return x + y, AttentionBlockSaved(norm_saved, q_saved, k_saved, v_saved, q_rope, k_rope, attention_saved, wo_saved)
 
 
 def _ffn_block(
@@ -391,10 +391,10 @@ def extend_cached(
     x, _ = ops.embedding_forward(ids, params.token_embedding)  # (B, T, D)
     rotations = Rotations(*rope, cache.positions(n_tokens))
     for i, (layer, extras) in enumerate(zip(params.layers, extras_of(params))):
-        x, _ = _attention_block(x, layer, extras, config, rotations, ops, (cache, i))
+        asked = slice(None) if all_logits or i + 1 < len(params.layers) else cache.ends()  # the head reads no more
+        x, _ = _attention_block(x, layer, extras, config, rotations, ops, (cache, i), asked)
         x, _ = _ffn_block(x, layer, extras, config, ops)
-    x = x if all_logits else x[cache.ends()]  # (B, D)
     x, _ = ops.rmsnorm_forward(x, params.final_norm, config.norm_eps)
     logits, _ = ops.linear_forward(x, output_head(params))
     cache.advance(n_tokens)  # last, so that an interrupt leaves the cache as it was
-    return logits
+    return logits if all_logits else logits.reshape(-1, logits.shape[-1])

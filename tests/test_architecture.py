@@ -54,6 +54,7 @@ MAY_IMPORT = {
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",
+    "evaluation/engine": "compute evaluation/common files inference kv_cache llm ops tokenizers trees",
     "evaluation/scoring": "",
     "evaluation/tasks": "evaluation/common evaluation/scoring files",
     "evaluation/sources": "evaluation/common files",

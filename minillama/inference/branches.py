@@ -18,7 +18,7 @@ else is in it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,7 +73,7 @@ class BranchesTogether:
     ) -> None:
         self._cache, self._branches, self._attention, self._fill = cache, branches, attention, fill
         self._firsts = list(accumulate([len(branch.ids) for branch in branches], initial=0))
-        self._layer = 0
+        self._layer, self._positions = 0, np.empty((1, 0), np.int64)
         self._wanted = np.concatenate([first + branch.wanted for first, branch in zip(self._firsts, branches)])
         self.n_wanted = len(self._wanted)
 
@@ -97,7 +97,7 @@ class BranchesTogether:
     def ends(self) -> tuple[Any, ...]:
         """The tokens after which logits are wanted; one at least."""
         wanted = self._wanted if self.n_wanted else np.array([self._firsts[-1] - 1])
-        return 0, self._filled(wanted)
+        return slice(None), self._filled(wanted)
 
     def advance(self, n_tokens: int) -> None:
         """The cache holds the last path."""
@@ -105,16 +105,26 @@ class BranchesTogether:
 
     def write(self, layer: int, k: Float, v: Float, positions: Ints, *, as_stored: bool = False) -> tuple[Float, Float]:
         """Keys and values are stored by `attend`, which comes next, branch by branch."""
-        self._layer = layer
+        self._layer, self._positions = layer, positions
         return k, v
 
     def attend(self, q: Float, k: Float, v: Float, positions: Ints, *window: int) -> tuple[Float, Any]:
         """`Ops.attention_forward` of each branch over its path; nothing is kept for a way back."""
-        y = np.zeros_like(q)  # (1, H, T, head_dim)
+        y = np.zeros_like(q)  # (1, H, n, head_dim)
         dtype = self._cache.k.dtype if self._attention in READS_FLOAT16 else q.dtype
-        for first, branch in zip(self._firsts, self._branches):
+        for first, branch, asked in zip(self._firsts, self._branches, self._asked_of_each()):
             part = slice(first, first + len(branch.ids))
-            self._cache.store(self._layer, k[:, :, part], v[:, :, part], positions[:, part])
-            keys_and_values = self._cache.read(self._layer, branch.end, dtype)
-            y[:, :, part], _ = self._attention(q[:, :, part], *keys_and_values, positions[:, part], *window)
+            self._cache.store(self._layer, k[:, :, part], v[:, :, part], self._positions[:, part])
+            if asked.start < asked.stop:
+                keys_and_values = self._cache.read(self._layer, branch.end, dtype)
+                y[:, :, asked], _ = self._attention(q[:, :, asked], *keys_and_values, positions[:, asked], *window)
         return y, None
+
+    def _asked_of_each(self) -> list[slice]:
+        """Which of the queries are each branch's: of the last layer, those after which logits are wanted."""
+        if self._layer + 1 < len(self._cache.k):
+            counts = [len(branch.ids) for branch in self._branches]
+        else:
+            counts = [len(branch.wanted) for branch in self._branches]
+        borders = accumulate(counts, initial=0)
+        return [slice(first, last) for first, last in pairwise(borders)]

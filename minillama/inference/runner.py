@@ -26,8 +26,9 @@ from ..compute.forking import one_at_a_time
 from ..compute.threads import one_blas_thread
 from ..config import ModelConfig
 from ..kv_cache import CacheRows, KVCache, where_of
+from ..layers.linear import SharedRounding
 from ..model import extend_cached, output_head, rotation_table
-from ..ops import FAST, Ops
+from ..ops import FAST, Ops, untouched
 from ..params import Params
 from ..quantization.repacked import RepackedMatrix
 from .branches import Branch, BranchesTogether
@@ -200,7 +201,7 @@ class LayerRunner:
         cache.truncate(branches[0].start)
         cache.truncate(min(branch.start for branch in branches))  # what an interrupt leaves
         together = BranchesTogether(cache, branches, self.ops.attention_forward, fill=not self.in_integers)
-        ops = self.ops._replace(attention_forward=together.attend)
+        ops = _for_one_run(self.ops)._replace(attention_forward=together.attend)
         with one_at_a_time(), one_blas_thread() if self.in_integers else nullcontext():
             rope, ids = self.rope.reach(max(branch.end for branch in branches)), together.ids()
             logits = extend_cached(self.params, self.config, ids, together, rope, ops, all_logits=False)
@@ -227,8 +228,11 @@ class FusedRunner:
         with one_at_a_time():
             if len(ids) == 1 and ids.shape[1] <= FEW_TOKENS:
                 return self._one_by_one(ids[0].tolist(), cache, all_logits)
+            rope = self._layers.rope.reach(min(int(cache.lengths.max()) + ids.shape[1], cache.max_seq_len))
             with one_blas_thread() if self.in_integers else nullcontext():
-                return self._layers.extend(ids, cache, all_logits=all_logits)
+                return extend_cached(
+                    self._layers.params, self.config, ids, cache, rope, _for_one_run(FAST), all_logits=all_logits
+                )
 
     def _one_by_one(self, tokens: list[int], cache: KVCache, all_logits: bool) -> Float:
         """A few tokens of one sequence, each through the fused kernel."""
@@ -272,7 +276,7 @@ class FusedRunner:
         if not self.in_integers or len(ids) == 1 or min(n_tokens) <= FEW_TOKENS:
             return np.concatenate([self.extend(*pair) for pair in zip(ids, caches)])
         together = PromptsTogether(caches, n_tokens, FAST.attention_forward)
-        ops, layers = FAST._replace(attention_forward=together.attend), self._layers
+        ops, layers = _for_one_run(FAST)._replace(attention_forward=together.attend), self._layers
         with one_at_a_time(), one_blas_thread():
             rope = layers.rope.reach(max(int(cache.lengths[0]) + n for cache, n in zip(caches, n_tokens)))
             new = np.concatenate(ids, axis=1)
@@ -281,6 +285,11 @@ class FusedRunner:
     def extend_branches(self, branches: Sequence[Branch], cache: KVCache) -> Float:
         """See `Runner.extend_branches`."""
         return self._layers.extend_branches(branches, cache)
+
+
+def _for_one_run(ops: Ops) -> Ops:
+    """The table; the package's own product keeps what it rounds for one matrix for the next."""
+    return ops._replace(linear_forward=SharedRounding()) if untouched(ops, "linear_forward") else ops
 
 
 def runner_for(

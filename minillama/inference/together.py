@@ -36,7 +36,7 @@ class CachesTogether:
 
     def ends(self) -> tuple[Any, ...]:
         """See `KVCache.ends`."""
-        return slice(None), -1
+        return slice(None), slice(-1, None)
 
     def advance(self, n_tokens: int) -> None:
         """See `KVCache.advance`."""
@@ -85,7 +85,7 @@ class PromptsTogether:
 
     def ends(self) -> tuple[Any, ...]:
         """See `KVCache.ends`."""
-        return 0, [part.stop - 1 for part in self._parts]
+        return slice(None), [part.stop - 1 for part in self._parts]
 
     def advance(self, n_tokens: int) -> None:
         """See `KVCache.advance`."""
@@ -100,9 +100,13 @@ class PromptsTogether:
         return k, v
 
     def attend(self, q: Float, k: Float, v: Float, positions: Ints, *window: int) -> tuple[Float, Any]:
-        """`Ops.attention_forward` of each sequence over what it has in its cache; nothing is kept for a way back."""
-        y = np.empty_like(q)  # (1, H, T, head_dim)
-        for cache, part in zip(self._caches, self._parts):
+        """`Ops.attention_forward` of each sequence over what it has in its cache; nothing is kept for a way back.
+
+        q is of all T tokens, or of the last of each sequence.
+        """
+        y, n = np.empty_like(q), positions.shape[1]  # (1, H, n, head_dim)
+        parts = self._parts if n == self._parts[-1].stop else [slice(i, i + 1) for i in range(n)]
+        for cache, part in zip(self._caches, parts):
             dtype = cache.k.dtype if self._attention in READS_FLOAT16 else q.dtype
             keys_and_values = cache.read(self._layer, int(positions[0, part.stop - 1]) + 1, dtype)
             y[:, :, part], _ = self._attention(q[:, :, part], *keys_and_values, positions[:, part], *window)

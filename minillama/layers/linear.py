@@ -22,6 +22,7 @@ from ..compute.array_types import Float
 from ..quantization.formats import PackedArray, Weight
 from ..quantization.kernels import matvec_packed, matvec_plain, unpack_rows
 from ..quantization.repacked import RepackedMatrix
+from ..quantization.repacked_layout import Planes
 from ..quantization.repacked_rows import MOST_ROWS
 
 Matrix = Weight | RepackedMatrix
@@ -150,3 +151,26 @@ def linear_forward_fast(x: Float, weight: Matrix) -> tuple[Float, LinearSaved]:
     else:
         y, _ = linear_forward(rows_of_x, weight)  # one product, not one for each sequence
     return y.reshape(*x.shape[:-1], weight.shape[0]), LinearSaved(x, weight)
+
+
+class SharedRounding:
+    """`linear_forward_fast` for a run of a model, in which several matrices take the same x.
+
+    Those are wk, wv and wq, then w_gate and w_up. x is rounded once for those that follow each other. It must not
+    change in between: a model's wiring does not change what it has handed to a layer.
+    """
+
+    def __init__(self) -> None:
+        self._x: Float | None = None
+        self._planes: Planes | None = None
+
+    def __call__(self, x: Float, weight: Matrix) -> tuple[Float, LinearSaved]:
+        """See `linear_forward`."""
+        if not (isinstance(weight, RepackedMatrix) and weight.beats_blas and x.dtype == np.float32):
+            return linear_forward_fast(x, weight)
+        _check(x, weight)
+        rows_of_x = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+        if x is not self._x or self._planes is None:
+            self._x, self._planes = x, weight.rounded(rows_of_x)
+        y = weight.multiply(rows_of_x, self._planes)
+        return y.reshape(*x.shape[:-1], weight.shape[0]), LinearSaved(x, weight)

@@ -42,7 +42,7 @@ from .formats import FORMATS, PackedArray, format_name
 from .interleaving import ROWS, interleave_fast
 from .k_formats import SixteenParts, iq4_xs_parts, q2_k_parts, q3_k_parts, q4_or_q5_k_parts, q6_k_parts
 from .repacked_kernels import no_planes, quantize_rows
-from .repacked_layout import BRAINS, BYTES, HALVES, K_NIBBLES, K_SIXES, LEVELS, NIBBLES, SINGLES, MatrixLayout
+from .repacked_layout import BRAINS, BYTES, HALVES, K_NIBBLES, K_SIXES, LEVELS, NIBBLES, SINGLES, MatrixLayout, Planes
 from .repacked_rows import multiply_rows
 
 Repackable = Float32 | PackedArray
@@ -194,10 +194,14 @@ class RepackedMatrix:
         source = self.source
         return source[rows] if isinstance(source, np.ndarray) else source.to_float32(rows)
 
-    def multiply(self, x: Float32) -> Float32:
-        """`x @ weight.T` for rows x (N, D_in) of float32: (N, D_out)."""
+    def rounded(self, x: Float32) -> Planes:
+        """Rows x (N, D_in) of float32 as the products take them."""
+        return quantize_rows(x) if self.is_quantized else no_planes(len(x))
+
+    def multiply(self, x: Float32, planes: Planes | None = None) -> Float32:
+        """`x @ weight.T` for rows x (N, D_in) of float32: (N, D_out); `planes` are x `rounded`, where that was done."""
         x = np.ascontiguousarray(x)
-        planes = quantize_rows(x) if self.is_quantized else no_planes(len(x))
+        planes = self.rounded(x) if planes is None else planes
         y = np.empty((len(x), ROWS * self.layout.n_groups), np.float32)
         multiply_rows(self.data, self.layout, x, planes, y)
         return y[:, : self.shape[0]]

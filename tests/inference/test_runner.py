@@ -70,6 +70,22 @@ def test_extend_reserves_runs_and_advances(run, n_tokens, rng):
 
 
 @WITH
+def test_the_last_layer_runs_for_the_positions_that_are_asked(run, rng, monkeypatch):
+    """Of a prompt without `all_logits` it makes the keys and values alone of the others."""
+    ids, rows_of_heads = rng.integers(0, 99, (1, 9)), []
+    whole = run.extend(ids, KVCache(CONFIG), all_logits=True)
+    counting = FAST._replace(swiglu_forward=lambda *a: rows_of_heads.append(a[0].shape[1]) or FAST.swiglu_forward(*a))
+    last = LayerRunner(PARAMS, CONFIG, counting).extend(ids, cache := KVCache(CONFIG))
+    assert rows_of_heads == [9, 1]
+    np.testing.assert_allclose(last, whole[:, -1], atol=2e-5)
+    np.testing.assert_allclose(run.extend(ids, KVCache(CONFIG)), whole[:, -1], atol=2e-5)
+    after = rng.integers(0, 99, (1, 8))
+    np.testing.assert_allclose(
+        run.extend(after, cache), run.extend(np.concatenate((ids, after), 1), KVCache(CONFIG)), atol=2e-5
+    )
+
+
+@WITH
 def test_several_sequences(run, rng):
     ids = rng.integers(0, 99, (3, 4))
     full, _ = forward(PARAMS, CONFIG, ids)

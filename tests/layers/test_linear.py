@@ -6,8 +6,15 @@ import torch
 from random_blocks import random_matrix
 
 from minillama.layers import linear
-from minillama.layers.linear import linear_backward, linear_backward_into, linear_forward, linear_forward_fast
+from minillama.layers.linear import (
+    SharedRounding,
+    linear_backward,
+    linear_backward_into,
+    linear_forward,
+    linear_forward_fast,
+)
 from minillama.quantization.formats import FORMATS, GroupedArray, PackedArray
+from minillama.quantization.repacked import INTEGERS_BEAT_BLAS, RepackedMatrix, repack
 
 
 @pytest.fixture(params=[linear_forward, linear_forward_fast], ids=["reference", "fast"])
@@ -84,3 +91,22 @@ def test_gradients_into_given_arrays(rng, monkeypatch):
     linear_backward_into(2 * dy, saved, dx, dweight, add=True)
     np.testing.assert_allclose(dx, 2 * expected_dx, atol=1e-14)
     np.testing.assert_allclose(dweight, 3 * expected, atol=1e-13)
+
+
+@pytest.mark.skipif(not INTEGERS_BEAT_BLAS, reason="this CPU multiplies many rows in floats, which are not rounded")
+def test_rows_are_rounded_once_for_matrices_that_take_the_same(rng, monkeypatch):
+    """Each product has the bits it has by itself, and another array is never taken for the last one."""
+    roundings = []
+    rounded = RepackedMatrix.rounded
+    monkeypatch.setattr(RepackedMatrix, "rounded", lambda self, x: roundings.append(len(x)) or rounded(self, x))
+    first, second = (repack(random_matrix("Q8_0", (32, 64), rng)) for _ in range(2))
+    x = rng.normal(size=(2, 40, 64)).astype(np.float32)
+    shared, other = SharedRounding(), x[:, 1:] * 2
+    for weight, rows, n_roundings in ((first, x, 1), (second, x, 1), (second, other, 2), (first, x, 3)):
+        y, saved = shared(rows, weight)
+        assert len(roundings) == n_roundings
+        np.testing.assert_array_equal(y, linear_forward_fast(rows, weight)[0])
+        del roundings[n_roundings:]
+        assert saved.x is rows
+    y, _ = shared(x[..., :32], first.to_float32()[:, :32].copy())  # a matrix of floats
+    np.testing.assert_array_equal(y, linear_forward_fast(x[..., :32], first.to_float32()[:, :32].copy())[0])

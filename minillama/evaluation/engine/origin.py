@@ -22,7 +22,6 @@ from ...compute.simd_bytes import DOT4
 from ...inference.runner import Runner
 from ...llm import LLM
 from ...ops import NAMED_OPS
-from ...params import Params
 from ...tokenizers import Tokenizer
 from ...trees import named_leaves
 

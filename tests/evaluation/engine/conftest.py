@@ -5,6 +5,17 @@ from pathlib import Path
 import pytest
 
 import minillama
+from minillama.compute.jit import kernel_threads
+from minillama.compute.threads import set_threads
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """The models here are so small that a second thread only waits."""
+    before = kernel_threads()
+    set_threads(1)
+    yield
+    set_threads(before)
 
 
 @pytest.fixture(scope="session")

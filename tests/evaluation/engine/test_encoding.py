@@ -1,12 +1,11 @@
 """Requests as tokens: the harness's rules, one by one, and its own code where there is no vector."""
 
 import pytest
+from evaluation.engine.vectors import edge_request, rows_of
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from minillama.evaluation.common.requests import Generation, LogLikelihood, Rolling
 from minillama.evaluation.engine.encoding import Encoder, Stops, Unanswerable
-
-from evaluation.engine.vectors import edge_request, rows_of
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
 """Answers of lm-evaluation-harness with transformers in float32, item by item: prints the largest difference."""
 
 import pytest
+from evaluation.engine.vectors import edge_request, names_of, requests_of, rows_of
 
 from minillama.evaluation.common.requests import LogLikelihood, Rolling
 from minillama.evaluation.engine.engine import Engine
-
-from evaluation.engine.vectors import edge_request, names_of, requests_of, rows_of
 
 # Of a log-likelihood of choices; and of a rolling one, for each unit of it.
 EXACT, IN_INTEGERS = (2e-3, 1e-5), (1e-2, 5e-5)
