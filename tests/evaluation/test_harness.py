@@ -34,7 +34,8 @@ def lm():
 def manager():
     from lm_eval.tasks import TaskManager
 
-    return TaskManager()
+    folders = [Path(lm_eval.tasks.__file__).parent / name for name in ("super_glue/boolq", "nq_open", "wikitext")]
+    return TaskManager(include_path=folders, include_defaults=False)  # of all tasks it reads 12,000 files
 
 
 def task(manager, name, files, **changes):
@@ -76,6 +77,10 @@ def test_choices_are_those_of_transformers(lm, manager, tmp_path):
     tokenizer = transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
     theirs = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=1)
     found = []
+    text = requests_of(("Once upon a time there was a red ball. The ball was big.",))
+    assert lm.loglikelihood_rolling(text) == pytest.approx(theirs.loglikelihood_rolling(text), rel=1e-4)
+    asked = requests_of(("Once upon a time", {"until": ["."], "max_gen_toks": 20}))
+    assert lm.generate_until(asked) == theirs.generate_until(asked)
     for model in (lm, theirs):
         results = lm_eval.simple_evaluate(
             model=model, tasks=[boolq(manager)], num_fewshot=2, limit=8, task_manager=manager, **QUIET
@@ -98,15 +103,13 @@ def test_generation_and_rolling_text(lm, manager, tmp_path):
     answers = [sample["resps"][0][0] for sample in results["samples"]["nq_open"]]
     prompt = "Answer these questions:\n\nQ: Who is Lily?\nA:"
     expected = lm.llm.generate(prompt, max_tokens=256, temperature=0, stop=["\n", ".", ","]).text
-    assert answers[0] == expected
+    assert answers[0] == expected.removeprefix(" ")  # decoded alone, as the harness does it
     assert not any(stop in answer for stop in "\n.," for answer in answers)
     scored = results["samples"]["wikitext"][0]
-    shown = (
-        scored["arguments"]["gen_args_0"]["arg_0"]
-        if isinstance(scored["arguments"], dict)
-        else scored["arguments"][0][0]
-    )
-    assert scored["resps"][0][0] == pytest.approx(float(lm.llm.logprobs("", shown).sum()), abs=2e-2)
+    shown = scored["arguments"][0][0]
+    ids = lm.llm.tokenizer.encode(shown)  # with BOS, which the harness puts after another
+    expected = lm.llm.logprobs([lm.llm.tokenizer.bos_id], ids).sum()
+    assert scored["resps"][0][0] == pytest.approx(float(expected), abs=2e-2)
     assert results["results"]["wikitext"]["word_perplexity,none"] > 1
 
 
@@ -166,7 +169,6 @@ def test_a_model_without_a_chat_template(lm):
     [
         ({}, "give one model: MinillamaLM\\(llm\\), or pretrained=NAME"),
         ({"pretrained": "stories3M", "thread": 2}, "no model argument 'thread': did you mean threads"),
-        ({"pretrained": "stories3M", "device": "cuda:0"}, "runs on the CPU, and device is 'cuda:0'"),
         ({"pretrained": "stories3M", "batch_size": "many"}, "batch_size must be a whole number or auto"),
         ({"pretrained": "stories3M", "max_length": 100_000}, "reads"),
         ({"pretrained": "no-such-model"}, "no-such-model"),
@@ -194,8 +196,10 @@ def test_settings_of_generation():
         generation_of("a", {"do_sample": True, "temperature": 0.8})
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_command_line(tmp_path):
-    """`python -m minillama.evaluation.harness`: the harness's own, with --model minillama."""
+    """`python -m minillama.evaluation.harness`: the harness's own, with --model minillama. It looks for all tasks."""
     folder = tmp_path / "tasks"
     folder.mkdir()
     (folder / "hand.yaml").write_text(
@@ -209,7 +213,7 @@ def test_the_command_line(tmp_path):
     command += ["--include_path", str(folder), "--output_path", str(tmp_path / "out"), "--log_samples"]
     settings = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")}
     settings["PYTHONPATH"] = str(Path(__file__).parents[2])
-    done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=850, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "hand" in done.stdout
     (results,) = (tmp_path / "out").rglob("results_*.json")

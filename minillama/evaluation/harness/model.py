@@ -45,7 +45,9 @@ class MinillamaLM(LM):
         A file, where the model brings none.
     threads : int, optional
     exact : bool
-        All arithmetic in float32.
+        All arithmetic in float32, generating too.
+    in_float32 : bool
+        Log-likelihoods in float32 also where the model is loaded to multiply in integers; see `Engine`.
     batch_size : int or str
         Sequences that run together at most. 1, which the harness passes where nobody chooses, and "auto" take the
         engine's own number: scores do not depend on it.
@@ -56,7 +58,7 @@ class MinillamaLM(LM):
     template : str, optional
         A chat format of the model by name, where it brings several.
     max_batch_size, device
-        Passed by the harness; only "cpu" is a device here.
+        Passed by the harness, whose command line says "cuda:0" where nobody chooses; the model runs on the CPU.
 
     Raises
     ------
@@ -72,6 +74,7 @@ class MinillamaLM(LM):
         tokenizer: str | None = None,
         threads: int | None = None,
         exact: bool = False,
+        in_float32: bool = True,
         batch_size: int | str | None = None,
         max_length: int | None = None,
         max_gen_toks: int = MAX_TOKENS,
@@ -81,11 +84,13 @@ class MinillamaLM(LM):
         **unknown: Any,
     ) -> None:
         super().__init__()
-        _check_arguments(llm, pretrained, device, unknown)
+        _check_arguments(llm, pretrained, unknown)
+        if device not in (None, "cpu"):
+            _log.info("minillama runs on the CPU; the device %s is not used", device)
         if llm is None:
             llm = load(str(pretrained), tokenizer=tokenizer, threads=threads, exact=exact)
         self.llm, self.max_gen_toks, self._template = llm, max_gen_toks, template
-        self.engine = Engine(llm, batch_size=_rows(batch_size), max_length=max_length)
+        self.engine = Engine(llm, batch_size=_rows(batch_size), max_length=max_length, in_float32=in_float32)
         self.batch_size = self.engine.batch_size
 
     @property
@@ -211,16 +216,15 @@ def generation_of(context: str, settings: Mapping[str, Any], max_tokens: int = M
     return Generation(context, tuple(stop for stop in stops if stop), int(chosen))
 
 
-def _check_arguments(llm: LLM | None, pretrained: str | None, device: str | None, unknown: Mapping[str, Any]) -> None:
+def _check_arguments(llm: LLM | None, pretrained: str | None, unknown: Mapping[str, Any]) -> None:
     """Refuse model arguments that mean nothing here, before a model is loaded."""
-    known = ("pretrained", "tokenizer", "threads", "exact", "batch_size", "max_length", "max_gen_toks", "template")
+    known = ["pretrained", "tokenizer", "threads", "exact", "in_float32"]
+    known += ["batch_size", "max_length", "max_gen_toks", "template"]
     for name in unknown:
         meant = did_you_mean(name, known)
         raise ValueError(f"minillama has no model argument {name!r}: {meant}known are {', '.join(known)}")
     if (llm is None) == (pretrained is None):
         raise ValueError("give one model: MinillamaLM(llm), or pretrained=NAME in the model arguments")
-    if device not in (None, "cpu"):
-        raise ValueError(f"minillama runs on the CPU, and device is {device!r}: leave it out")
 
 
 def _rows(batch_size: int | str | None) -> int:

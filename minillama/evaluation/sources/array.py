@@ -27,8 +27,8 @@ def array_rows(path: Path, key: str | None = None) -> Iterator[Row]:
     key : str, optional
         The array's key where the file is an object, as TriviaQA's "Data".
     """
-    with opened(path) as file:
-        text = _Stream(file, path)
+    with opened(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as decoded:
+        text = _Stream(decoded, path)
         if text.peek() == "{" and key is not None:
             _go_to(text, key)
         if text.peek() != "[":
@@ -63,9 +63,8 @@ def _elements(text: _Stream) -> Iterator[Row]:
 class _Stream:
     """A JSON text of which only the piece around the present value is in memory."""
 
-    def __init__(self, file: IO[bytes], path: Path) -> None:
-        self.path, self.line = path, 1
-        self._file = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    def __init__(self, file: IO[str], path: Path) -> None:
+        self.path, self.line, self._file = path, 1, file
         self._text, self._at, self._total, self._ended = "", 0, 0, False
 
     def here(self) -> int:

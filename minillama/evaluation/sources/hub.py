@@ -47,17 +47,17 @@ def hub_files(name: str, split: str) -> list[Path]:
     hub = parse_hub(name)
     for revision in [hub.revision] if hub.revision else [None, CONVERTED]:
         try:
-            commit, names = _listed(hub, revision)
+            names = _listed(hub, revision)
         except DocumentError:
             if revision == CONVERTED:  # few repositories have that branch
                 break
             raise
-        readme = _metadata(hub, commit) if "README.md" in names else {}
+        readme = _metadata(hub, revision) if "README.md" in names else {}
         if found := split_files(names, readme, split, hub.subset):
             complete(Path(file) for file in found)
             if any(file.endswith(".parquet") for file in found):
                 parquet_library(f"{hub.repo} ({split})")
-            return [_fetched(hub, file, commit) for file in found]
+            return _of_one_commit(hub, {file: _fetched(hub, file, revision) for file in found})
     raise DocumentError(
         f"https://huggingface.co/datasets/{hub.repo} has no {' or '.join(ENDINGS)} file of {hub.subset or 'its data'} "
         f"({split}); download the files yourself and give their folder"
@@ -112,38 +112,44 @@ def _is_split(name: str, folder: str, split: str) -> bool:
     return any(rest == split + ending for ending in ENDINGS) or fnmatch.fnmatchcase(rest, f"{split}-*-of-*")
 
 
-def _listed(hub: HubName, revision: str | None) -> tuple[str, list[str]]:
-    """The commit of a revision and its files, from the Hub or, without a network, from its cache."""
+def _listed(hub: HubName, revision: str | None) -> list[str]:
+    """The files of a revision, from the Hub or, without a network, from its cache."""
     from huggingface_hub import HfApi, snapshot_download
 
     try:
         info = _ask(hub, HfApi().dataset_info, repo_id=hub.repo, revision=revision)
-        return str(info.sha), [sibling.rfilename for sibling in info.siblings or []]
+        return [sibling.rfilename for sibling in info.siblings or []]
     except DocumentError as error:
         try:
             folder = Path(snapshot_download(hub.repo, repo_type="dataset", revision=revision, local_files_only=True))
         except Exception:
             raise error from None
-        names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-        return folder.name, names
+        return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
 
 
-def _metadata(hub: HubName, commit: str) -> dict[str, Any]:
+def _metadata(hub: HubName, revision: str | None) -> dict[str, Any]:
     """What the README says of the repository's files; {} where it says nothing that can be read."""
     from huggingface_hub import metadata_load
 
-    path = _fetched(hub, "README.md", commit)
+    path = _fetched(hub, "README.md", revision)
     try:
         return metadata_load(path) or {}
     except Exception:  # the usual names are left
         return {}
 
 
-def _fetched(hub: HubName, file: str, commit: str) -> Path:
+def _fetched(hub: HubName, file: str, revision: str | None) -> Path:
     from huggingface_hub import hf_hub_download
 
-    found = _ask(hub, hf_hub_download, repo_id=hub.repo, filename=file, revision=commit, repo_type="dataset")
+    found = _ask(hub, hf_hub_download, repo_id=hub.repo, filename=file, revision=revision, repo_type="dataset")
     return Path(found)
+
+
+def _of_one_commit(hub: HubName, paths: dict[str, Path]) -> list[Path]:
+    """The files, which the library keeps in a folder for each commit."""
+    if len({path.parents[file.count("/")] for file, path in paths.items()}) > 1:
+        raise DocumentError(f"{hub.repo} was changed while it was downloaded; try again")
+    return list(paths.values())
 
 
 def _ask(hub: HubName, function: Callable[..., Any], **arguments: Any) -> Any:

@@ -23,6 +23,7 @@ from .errors import DocumentError
 MAX_ROW = 16 << 20
 MAX_BYTES = 1 << 30
 MAX_ROWS = 1_000_000
+MAX_LINES = 10 * MAX_ROWS  # blank ones too
 
 Row = tuple[int, dict[str, Any]]  # with its line, from 1
 
@@ -59,8 +60,9 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
             number, total = number + 1, total + len(raw)
             if len(raw) > MAX_ROW:
                 raise DocumentError(f"expected lines of at most {MAX_ROW} bytes, found a longer one", path, number)
-            if total > MAX_BYTES:
-                raise DocumentError(f"expected at most {MAX_BYTES} bytes, found more", path, number)
+            if total > MAX_BYTES or number > MAX_LINES:
+                problem = f"expected at most {MAX_BYTES} bytes and {MAX_LINES} lines, found more"
+                raise DocumentError(problem, path, number)
             if line := _decoded(raw, path, number).strip(" \t\r\n"):
                 yield number, line
 
@@ -89,7 +91,8 @@ def parsed(text: str, path: Path, line: int) -> Any:
     except RecursionError:
         raise DocumentError("expected JSON, found it nested too deeply", path, line) from None
     except json.JSONDecodeError as error:
-        problem = f"expected JSON: {error.msg} at character {error.pos + 1} of {len(text)}"
+        at = f"at character {error.pos + 1}" if error.pos < len(text) else "at its end: it was cut off"
+        problem = f"expected JSON: {error.msg} {at}"
         raise DocumentError(problem, path, line) from None
     except ValueError as error:
         raise DocumentError(f"expected JSON: {error}", path, line) from None
@@ -151,11 +154,10 @@ def label_lines(path: Path) -> list[str]:
 
 def text_lines(path: Path) -> Iterator[str]:
     """All lines of a text as `text.split("\\n")` gives them, whatever ends them in the file."""
-    total, last = 0, "\n"
-    with opened(path) as file:
-        number = 0
+    total, last, number = 0, "\n", 0
+    with opened(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig") as text:
         try:
-            for number, line in enumerate(io.TextIOWrapper(file, encoding="utf-8-sig"), 1):
+            for number, line in enumerate(text, 1):
                 total, last = total + len(line), line
                 if total > MAX_BYTES or len(line) > MAX_ROW:
                     raise DocumentError(f"expected lines of at most {MAX_ROW} characters, found more", path, number)

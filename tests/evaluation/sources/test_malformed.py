@@ -40,7 +40,7 @@ GOOD = lines(ARC)
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (GOOD + GOOD[:80], ", line 2: expected JSON: Unterminated string"),
+        (GOOD + GOOD[:72], ", line 2: expected JSON: Expecting value at its end: it was cut off"),
         (GOOD + "[1, 2]\n", ", line 2: expected a JSON object with the fields of a document, found a list of 2"),
         (GOOD + "\n\nnull\n", ", line 4: expected a JSON object with the fields of a document, found null"),
         (GOOD + '{"question": NaN}\n', ", line 2: expected JSON: NaN is not a number of JSON"),
@@ -48,7 +48,7 @@ GOOD = lines(ARC)
         (GOOD + "[" * 100_000 + "\n", ", line 2: expected JSON, found it nested too deeply"),
         (GOOD + '{"n": ' + "9" * 5000 + "}\n", ", line 2: expected JSON: "),
         (GOOD.encode() + b'{"question": "\xff"}\n', ", line 2: byte 0xff is not UTF-8; save the file as UTF-8"),
-        (GOOD.encode("utf-16"), ": "),
+        (GOOD.encode("utf-16"), ", line 1: begins with the byte order mark of UTF-16; save the file as UTF-8"),
         (b"\xfe\xff" + GOOD.encode("utf-16-be"), ", line 1: begins with the byte order mark of UTF-16; save the file"),
         ("", ": expected documents, found an empty file: download or copy it again"),
         ("\n \n", ": expected documents, found none"),
@@ -171,16 +171,10 @@ def test_csv_with_names(tmp_path, content, said):
         ('{"Data":\n [\n {},\n 3]}', ", line 3: question: expected a text"),
         ('{"Data": [{"Question": "a"} {}]}', ", line 1: "),
         (json.dumps({"Data": [TRIVIAQA_ORIGINAL] * 3}, indent=1)[:1500], ", line "),
-        (json.dumps({"Data": [TRIVIAQA_ORIGINAL]}).encode() + b"\xff", ""),
+        (json.dumps({"Data": [TRIVIAQA_ORIGINAL]}).encode() + b"\xff", ", line 1: byte 0xff near here is not UTF-8"),
     ],
 )
 def test_arrays(tmp_path, content, said):
-    if not said:  # what stands behind the array is not read
-        folder = tmp_path / "triviaqa"
-        folder.mkdir()
-        (folder / "wikipedia-dev.json").write_bytes(content)
-        assert len(read(tmp_path, "triviaqa", "validation")) == 1
-        return
     found = refusal(tmp_path, "triviaqa", "wikipedia-dev.json", content, "validation")
     assert found.startswith(said) or "expected the field" in found
 
@@ -214,20 +208,20 @@ def test_damaged_gzip(tmp_path):
     whole = gzip.compress((GOOD * 2000).encode())
     assert refusal(tmp_path, "arc_easy", "test.jsonl.gz", whole[:-30]).startswith(": is damaged")
     assert refusal(tmp_path, "arc_easy", "test.jsonl.gz", GOOD).startswith(": is damaged: Not a gzipped file")
-    assert refusal(tmp_path, "arc_easy", "test.jsonl.gz", whole[:200] + bytes(50) + whole[250:]).startswith(": is dam")
+    assert refusal(tmp_path, "arc_easy", "test.jsonl.gz", whole[:-8] + bytes(4) + whole[-4:]).startswith(": is dam")
 
 
 def test_memory_is_bounded(tmp_path, monkeypatch):
     """A line without an end, and a small file that unpacks to much, are refused before they fill the memory."""
-    monkeypatch.setattr(rows, "MAX_BYTES", 40 << 20)
     packed = gzip.compress(b'{"question": "' + b"a" * (60 << 20), 1)
     tracemalloc.start()
     said = refusal(tmp_path, "arc_easy", "test.jsonl.gz", packed)
     assert said == f", line 1: expected lines of at most {rows.MAX_ROW} bytes, found a longer one"
     assert tracemalloc.get_traced_memory()[1] < 5 * rows.MAX_ROW
     tracemalloc.stop()
-    said = refusal(tmp_path / "2", "arc_easy", "test.jsonl.gz", gzip.compress(b"\n" * (45 << 20), 1))
-    assert "expected at most 41943040 bytes, found more" in said
+    monkeypatch.setattr(rows, "MAX_BYTES", 1 << 20)
+    said = refusal(tmp_path / "2", "arc_easy", "test.jsonl.gz", gzip.compress(GOOD.encode() * 8000))
+    assert "expected at most 1048576 bytes and 10000000 lines, found more" in said
 
 
 def test_a_file_that_cannot_be_opened(tmp_path):
