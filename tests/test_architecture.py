@@ -64,8 +64,9 @@ MAY_IMPORT = {
     "evaluation/tasks files",
     "evaluation": "evaluation/common evaluation/engine evaluation/results evaluation/sources evaluation/tasks "
     "inference/chat llm tokenizers",
-    "cli/evaluation": "checkpoints cli/common data data/shards evaluation evaluation/common evaluation/engine "
-    "evaluation/results evaluation/sources evaluation/statistics evaluation/tasks files llm",
+    "cli/evaluation": "checkpoints cli/common data data/rules data/shards evaluation evaluation/common "
+    "evaluation/engine evaluation/results evaluation/sources evaluation/statistics evaluation/tasks "
+    "files llm",
     "learn/exercises": "",
     "learn/chapters/ch00_first_words": "checkpoints/huggingface config learn/exercises params",
     "learn/chapters/ch01_numpy_to_numba": "inference learn/exercises quantization",

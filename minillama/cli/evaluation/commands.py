@@ -6,10 +6,11 @@ from types import ModuleType
 
 import typer
 
-from . import compare, contamination, run, show
+from . import compare, contamination, run, seeds, show
 from . import list as listing
 
-PARTS: tuple[ModuleType, ...] = (run, listing, show, compare, contamination)  # each has a register(app)
+# Each has a register(app).
+PARTS: tuple[ModuleType, ...] = (run, listing, show, compare, contamination, seeds)
 
 
 def register(app: typer.Typer) -> None:

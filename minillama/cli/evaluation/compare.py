@@ -47,7 +47,7 @@ def compare(
     write(_table(found) + "\n")
     for one in found:
         if difference is not None:
-            write(f"{one.task} {one.metric}: {_wanted(one, difference)}\n")
+            write(f"{one.label}: {_wanted(one, difference)}\n")
     for one in found:
         if items:
             write(_flips(one, runs, items))
@@ -104,9 +104,9 @@ def _wanted(one: TaskComparison, difference: float) -> str:
 
 def _cautions(found: list[TaskComparison], runs: tuple[SavedRun, SavedRun]) -> list[str]:
     sentences = [sentence for one in found for sentence in one.cautions]
-    for name in dict.fromkeys(one.task for one in found):
-        for label, run in zip("AB", runs):
-            if n := run.tasks[name].n_unscored:
+    for label, run in zip("AB", runs):
+        for name, task in run.tasks.items():
+            if n := task.n_unscored:
                 sentences.append(f"{name}: {n} lines of {label} have a metric that is not one number an item, left out")
     for label, run, other in zip("AB", runs, runs[::-1]):
         if alone := [name for name in run.tasks if name not in other.tasks]:
@@ -119,19 +119,23 @@ def _cautions(found: list[TaskComparison], runs: tuple[SavedRun, SavedRun]) -> l
 
 def _flips(one: TaskComparison, runs: tuple[SavedRun, SavedRun], n: int) -> str:
     """The items whose scores differ, as many of one direction as of the other where there are so many."""
-    from ...evaluation.statistics.saved import line_at, prompt_of
+    from ...evaluation.statistics.saved import answer_of, line_at, prompt_of
 
     found = one.found
-    lines = [f"\n{one.task} {one.metric.removesuffix(',none')}: {found.n_differing} of {found.n} items differ"]
+    lines = [f"\n{one.label}: {found.n_differing} of {found.n} items differ"]
     if found.only_a is not None:
         lines[0] += f", {found.only_a} that only A has right, {found.only_b} that only B has right"
-    for key in _from_both_ends(one.flips, n):
-        place = runs[0].tasks[one.task].places[key]
-        a, b = (run.tasks[one.task].scores[one.metric][key] for run in runs)
-        lines.append(f"\n--- doc_id {place.doc_id}, A {_score(a)}, B {_score(b)} ---")
-        line = line_at(runs[0].tasks[one.task], key)
-        lines.append(prompt_of(line))
-        lines.append(f"(target: {line.get('target')})")
+    for task, key in _from_both_ends(one.flips, n):
+        saved = [run.tasks[task] for run in runs]
+        rows = [line_at(of, key) for of in saved]
+        a, b = (of.scores[one.metric][key] for of in saved)
+        where = f"{task}, doc_id" if one.n_tasks > 1 else "doc_id"
+        lines.append(f"\n--- {where} {saved[0].places[key].doc_id}, A {_score(a)}, B {_score(b)} ---")
+        lines.append(prompt_of(rows[0]))
+        lines += [
+            f"({label} wrote: {text!r})" for label, row in zip("AB", rows) if (text := answer_of(row)) is not None
+        ]
+        lines.append(f"(target: {rows[0].get('target')})")
     return "\n".join(lines) + "\n"
 
 
@@ -149,7 +153,7 @@ def _score(value: Any) -> str:
 def _as_object(
     one: TaskComparison, runs: tuple[SavedRun, SavedRun], n_items: int, difference: float | None
 ) -> dict[str, Any]:
-    found, places = one.found, runs[0].tasks[one.task].places
+    found = one.found
     return {
         "task": one.task,
         "metric": one.metric,
@@ -172,13 +176,10 @@ def _as_object(
         "n_other_prompts": one.n_other_prompts,
         "verdict": one.verdict,
         "cautions": list(one.cautions),
-        "flips": [
-            {"doc_id": places[key].doc_id, "doc_hash": key[0]}
-            | {label: _of(run, one, key) for label, run in zip("ab", runs)}
-            for key in _from_both_ends(one.flips, n_items)
-        ],
+        "flips": [_flip(one, runs, *item) for item in _from_both_ends(one.flips, n_items)],
     }
 
 
-def _of(run: SavedRun, one: TaskComparison, key: Any) -> Any:
-    return run.tasks[one.task].scores[one.metric][key]
+def _flip(one: TaskComparison, runs: tuple[SavedRun, SavedRun], task: str, key: Any) -> dict[str, Any]:
+    scores = {label: run.tasks[task].scores[one.metric][key] for label, run in zip("ab", runs)}
+    return {"task": task, "doc_id": runs[0].tasks[task].places[key].doc_id, "doc_hash": key[0], **scores}

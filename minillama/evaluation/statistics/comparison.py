@@ -1,19 +1,24 @@
-"""Two saved runs, task by task: which items they share, who is better, and what of that is noise."""
+"""Saved runs beside each other, task by task: which items they share, who is better, what of that is noise."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .multiplicity import holm
 from .paired import Paired, compare_paired
 from .resampled import Weighted, mean, perplexity, ratio_of_sums
-from .saved import Key, SavedRun, SavedTask
+from .saved import Key, SavedRun
 
-_bits = Weighted(lambda values, counts: -ratio_of_sums.of_counts(values, counts) / math.log(2), "bits")
+Item = tuple[str, Key]
+"""The task of an item, and its document."""
+
+_bits = Weighted(lambda values, counts: -ratio_of_sums.of_counts(values, counts) / math.log(2), "bits", weights=1)
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,10 @@ class TaskComparison:
         Items that the other run has no score for; they are left out.
     n_other_prompts : int
         Items that both runs have, but with other prompts.
-    flips : tuple of Key
+    flips : tuple of (task, Key)
         Items whose scores differ, those first that the second run does better.
+    n_tasks : int
+        More than 1 for a group, whose items are taken together.
     """
 
     task: str
@@ -48,7 +55,13 @@ class TaskComparison:
     only_in_a: int
     only_in_b: int
     n_other_prompts: int
-    flips: tuple[Key, ...]
+    flips: tuple[Item, ...]
+    n_tasks: int = 1
+
+    @property
+    def label(self) -> str:
+        """Task and metric, the filter where there is one."""
+        return f"{self.task} {self.metric.removesuffix(',none')}"
 
     @property
     def verdict(self) -> str:
@@ -67,11 +80,12 @@ class TaskComparison:
     @property
     def cautions(self) -> tuple[str, ...]:
         """What must be said beside it, each in one sentence."""
-        found = [f"{self.task} {self.metric}: {sentence}" for sentence in self.found.cautions]
+        found = [f"{self.label}: {sentence}" for sentence in self.found.cautions]
+        if self.n_tasks > 1:
+            found.append(f"{self.task}: the items of its {self.n_tasks} tasks together, each counting the same")
         if self.only_in_a or self.only_in_b:
             found.append(
-                f"{self.task} {self.metric}: left out {self.only_in_a} items that only A has and {self.only_in_b} "
-                f"that only B has"
+                f"{self.label}: left out {self.only_in_a} items that only A has and {self.only_in_b} that only B has"
             )
         if self.n_other_prompts:
             found.append(
@@ -91,44 +105,72 @@ def compare_runs(
     power: float = 0.8,
     seed: int = 0,
 ) -> list[TaskComparison]:
-    """Compare every metric of every task that both runs have, or those that are named.
+    """Compare every metric of what both runs have, or of what is named.
+
+    Groups (MMLU) that both have whole are compared with the items of all their tasks together; their tasks alone are
+    compared when they are named.
 
     Raises
     ------
     ValueError
         A named task or metric is not in both, or nothing is.
     """
-    shared = [name for name in a.tasks if name in b.tasks]
-    chosen = list(tasks) or shared
-    if missing := [name for name in chosen if name not in shared]:
-        raise ValueError(f"{missing[0]} is not in both runs; they share: {', '.join(shared) or 'no task'}")
+    members = _members(a, b)
+    chosen = list(tasks) or _outermost(members)
+    if missing := [name for name in chosen if name not in members]:
+        raise ValueError(f"{missing[0]} is not in both runs; they share: {', '.join(members) or 'no task'}")
     if not chosen:
         raise ValueError(f"no task is in both runs: A has {', '.join(a.tasks)}; B has {', '.join(b.tasks)}")
-    pairs = [(name, metric) for name in chosen for metric in _metrics_of(a.tasks[name], b.tasks[name], set(metrics))]
+    pairs = [(name, metric) for name in chosen for metric in _metrics_of(a, b, members[name], set(metrics))]
     if not pairs:
         raise ValueError(f"no item of {', '.join(chosen)} has the same document in both runs and a score to compare")
-    made = [_compared(a, b, name, metric, level, power, seed) for name, metric in pairs]
+    made = [_compared(a, b, name, members[name], metric, level, power, seed) for name, metric in pairs]
     corrected = holm([one.found.p for one in made])
-    return [TaskComparison(**{**vars(one), "p_corrected": p}) for one, p in zip(made, corrected)]
+    return [replace(one, p_corrected=p) for one, p in zip(made, corrected)]
 
 
-def _metrics_of(a: SavedTask, b: SavedTask, wanted: set[str]) -> list[str]:
-    """Those with an item in both, by "name" or "name,filter"."""
-    shared = [metric for metric in a.scores if a.scores[metric].keys() & b.scores.get(metric, {}).keys()]
-    return [metric for metric in shared if not wanted or {metric, metric.split(",")[0]} & wanted]
+def _members(a: SavedRun, b: SavedRun) -> dict[str, list[str]]:
+    """What both runs have: groups with all their tasks, then tasks, which are groups of one."""
+    shared = {name: [name] for name in a.tasks if name in b.tasks}
+    groups = {
+        name: inside
+        for name, inside in a.groups.items()
+        if name not in shared and inside and set(inside) <= shared.keys() and b.groups.get(name, inside) == inside
+    }
+    return groups | shared
+
+
+def _outermost(members: dict[str, list[str]]) -> list[str]:
+    """Groups, and tasks that are in none: 57 subjects would hide what matters."""
+    grouped = {task for name, inside in members.items() if inside != [name] for task in inside}
+    return [name for name, inside in members.items() if inside != [name] or name not in grouped]
+
+
+def _metrics_of(a: SavedRun, b: SavedRun, inside: list[str], wanted: set[str]) -> list[str]:
+    """Those that every task has in both runs, with at least one item in common, by "name" or "name,filter"."""
+    names = [metric for metric in a.tasks[inside[0]].scores if not wanted or {metric, metric.split(",")[0]} & wanted]
+    return [
+        metric
+        for metric in names
+        if all(metric in run.tasks[task].scores for run in (a, b) for task in inside)
+        and any(a.tasks[task].scores[metric].keys() & b.tasks[task].scores[metric].keys() for task in inside)
+    ]
+
+
+def _scores_of(run: SavedRun, inside: list[str], metric: str) -> dict[Item, Any]:
+    return {(task, key): value for task in inside for key, value in run.tasks[task].scores[metric].items()}
 
 
 def _compared(
-    a: SavedRun, b: SavedRun, name: str, metric: str, level: float, power: float, seed: int
+    a: SavedRun, b: SavedRun, name: str, inside: list[str], metric: str, level: float, power: float, seed: int
 ) -> TaskComparison:
-    first, second = a.tasks[name], b.tasks[name]
-    scores_a, scores_b = first.scores[metric], second.scores[metric]
-    keys = [key for key in scores_a if key in scores_b]
-    x, y = (np.array([scores[key] for key in keys]) for scores in (scores_a, scores_b))
-    is_lower = (name, metric.split(",")[0]) in a.lower_is_better | b.lower_is_better or x.ndim == 2
+    scores_a, scores_b = _scores_of(a, inside, metric), _scores_of(b, inside, metric)
+    items = [item for item in scores_a if item in scores_b]
+    x, y = (np.array([scores[item] for item in items]) for scores in (scores_a, scores_b))
+    lower = a.lower_is_better | b.lower_is_better
+    is_lower = x.ndim == 2 or any((task, metric.split(",")[0]) in lower for task in inside)
     found = compare_paired(x, y, _statistic(metric, x), level=level, power=power, seed=seed)
-    gain = (y - x if x.ndim == 1 else y[:, 0] - x[:, 0]) * (-1 if is_lower and x.ndim == 1 else 1)
-    order = np.argsort(-gain, kind="stable")
+    gain = y[:, 0] - x[:, 0] if x.ndim == 2 else (x - y if is_lower else y - x)  # a log-likelihood gains by growing
     return TaskComparison(
         task=name,
         metric=metric,
@@ -136,11 +178,28 @@ def _compared(
         p_corrected=found.p,
         higher_is_better=not is_lower,
         is_share=x.ndim == 1 and not is_lower and bool(min(x.min(), y.min()) >= 0 and max(x.max(), y.max()) <= 1),
-        only_in_a=len(scores_a) - len(keys),
-        only_in_b=len(scores_b) - len(keys),
-        n_other_prompts=sum(first.prompts[key] != second.prompts[key] for key in keys),
-        flips=tuple(keys[i] for i in order if gain[i] != 0),
+        only_in_a=len(scores_a) - len(items),
+        only_in_b=len(scores_b) - len(items),
+        n_other_prompts=sum(a.tasks[task].prompts[key] != b.tasks[task].prompts[key] for task, key in items),
+        flips=tuple(items[i] for i in np.argsort(-gain, kind="stable") if gain[i] != 0),
+        n_tasks=len(inside),
     )
+
+
+def scores_under_seeds(runs: Sequence[SavedRun]) -> dict[tuple[str, str], npt.NDArray[np.float64]]:
+    """The scores (n_items, n_runs) of items that all runs have, by task and metric: what `split_variance` takes.
+
+    Perplexities are left out, since a score of one document is not what they are made of.
+    """
+    found = {}
+    for name, task in runs[0].tasks.items():
+        for metric in task.scores:
+            scores = [run.tasks[name].scores.get(metric, {}) if name in run.tasks else {} for run in runs]
+            keys = [key for key in scores[0] if all(key in one for one in scores)]
+            rows = [[one[key] for one in scores] for key in keys]
+            if len(rows) > 1 and not isinstance(rows[0][0], tuple):
+                found[name, metric] = np.array(rows, dtype=np.float64)
+    return found
 
 
 def _statistic(metric: str, values: np.ndarray) -> Weighted:

@@ -5,9 +5,10 @@ win rates with ties. Both take items for a sample of many more that could have b
 another prompt or another seed would change is not in the interval.
 
 The bootstrap is the percentile one, its two percentiles moved out as far as Student's t is wider than the normal
-distribution (Hesterberg 2015, "What teachers should know about the bootstrap", section 5.3). Of those measured by
+distribution (Hesterberg 2015, "What teachers should know about the bootstrap", section 5.3), its degrees of freedom
+those of Kish's effective number where documents or clusters differ in size. Of those measured by
 benchmarks/interval_coverage.py it is the one whose 95 % intervals hold the true score most nearly 95 times of 100 for
-all of shares, MC2, win rates and perplexities; BCa is too short for perplexities.
+all of shares, MC2, win rates and perplexities; the percentile interval as it is and BCa are too short for perplexities.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ Array = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 
 FEWEST = {"wilson": 30, "bootstrap": 100}
-"""Items from which on a 95 % interval is measured to cover 93.5 to 96.5 %."""
+"""Items from which on a 95 % interval is measured to cover 93.5 to 96.5 %; a perplexity's, of 100 documents that are
+very unlike in length, 93 to 94 %."""
 
 _CHUNK = 1 << 21  # counts held at a time: 16 MB of float64
 
@@ -97,7 +99,7 @@ def bootstrap(
     -------
     Interval
         NaN where there is one item or one cluster: nothing can be said then. Where all values are equal it has no
-        length; `too_short` says so.
+        length: a share should be asked of `wilson`, which has one.
     """
     array, owner = _checked(values, clusters)
     normal_quantile(level)
@@ -107,9 +109,23 @@ def bootstrap(
     if n == 1:
         return Interval(float("nan"), float("nan"))
     found = np.concatenate(list(_resampled(array, statistic, owner, resamples, seed)))
-    outside = normal_cdf(-t_quantile(level, n - 1) * (n / (n - 1)) ** 0.5)
+    n_effective = _effective(array, statistic, owner)
+    outside = normal_cdf(-t_quantile(level, n_effective - 1) * (n_effective / (n_effective - 1)) ** 0.5)
     low, high = np.quantile(found, [outside, 1 - outside])
     return Interval(float(low), float(high))
+
+
+def _effective(values: Array, statistic: Callable[[Any], float], owner: Numbers | None) -> float:
+    """How many items of equal weight would tell as much, by Kish: long documents and large clusters count more.
+
+    At least 2, since t is not known for less.
+    """
+    column = statistic.weights if isinstance(statistic, Weighted) and values.ndim == 2 else None
+    weights: Array = np.ones(len(values)) if column is None else values[:, column]
+    if owner is not None:
+        weights = np.bincount(owner, weights=weights).astype(np.float64)
+    squares = float((weights**2).sum())
+    return max(2.0, float(weights.sum()) ** 2 / squares) if squares else float(len(weights))
 
 
 def too_short(n: int, method: Literal["wilson", "bootstrap"]) -> str | None:

@@ -13,7 +13,7 @@ models 4.1 to 5.0 times in 100 wherever 5 flips or more are expected. Where fewe
 
 from __future__ import annotations
 
-from math import lgamma, log
+from math import copysign, inf, lgamma, log
 
 import numpy as np
 import numpy.typing as npt
@@ -97,7 +97,9 @@ def _score(difference: float, only_a: int, only_b: int, n: int) -> float:
     share = (np.sqrt(max(b * b - 2 * twice_a * c, 0.0)) - b) / twice_a  # of items that only the first has right
     variance = n * (2 * share + difference * (1 - difference))
     observed = only_b - only_a - n * difference
-    return float(observed / np.sqrt(variance)) if variance > 0 else float(np.sign(observed) * np.inf)
+    if variance > 0:
+        return float(observed / np.sqrt(variance))
+    return copysign(inf, observed) if observed else 0.0
 
 
 def binomial(n: int, share: float) -> npt.NDArray[np.float64]:

@@ -179,7 +179,7 @@ def _difference_interval(a: Array, b: Array, statistic: Weighted, level: float, 
         return statistic.of_counts(second, counts) - statistic.of_counts(first, counts)
 
     rows = np.column_stack([a, b])
-    return bootstrap(rows, Weighted(difference), level=level, seed=seed, clusters=clusters)
+    return bootstrap(rows, Weighted(difference, weights=statistic.weights), level=level, seed=seed, clusters=clusters)
 
 
 def _needed(n: int, difference: float, interval: Interval, level: float, power: float) -> int | None:

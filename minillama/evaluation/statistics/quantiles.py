@@ -1,7 +1,7 @@
 """Quantiles of the normal distribution and of Student's t, for intervals and for power.
 
-t is the expansion of Cornish and Fisher in 1 / degrees of freedom (Abramowitz & Stegun 26.7.5), exact for 1 and 2; it
-is within 1 % of the true quantile from 3 degrees on at levels up to 0.95.
+t is the expansion of Cornish and Fisher in 1 / degrees of freedom (Abramowitz & Stegun 26.7.5), within 1 % of the true
+quantile from 3 degrees on at levels up to 0.95; 1 and 2 degrees have closed forms.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def normal_inverse(share: float) -> float:
     return _NORMAL.inv_cdf(share)
 
 
-def t_quantile(level: float, degrees: int) -> float:
+def t_quantile(level: float, degrees: float) -> float:
     """How many estimated standard deviations to either side hold `level` of Student's t."""
     z = normal_quantile(level)
     if degrees < 1:
         raise ValueError(f"degrees of freedom must be at least 1, got {degrees}")
-    if degrees == 1:
+    if degrees < 1.5:
         return math.tan(math.pi * level / 2)
-    if degrees == 2:
+    if degrees < 2.5:
         return level * math.sqrt(2 / (1 - level * level))
     terms = (
         (z**3 + z) / 4,

@@ -25,10 +25,13 @@ class Weighted:
     of_counts : callable
         (values (n,) or (n, k), counts (m, n)) -> (m,): the statistic of m resamples.
     name : str
+    weights : int or None
+        The column that says how much an item counts: the words of a document. None if all count the same.
     """
 
     of_counts: Callable[[Array, Array], Array]
     name: str = ""
+    weights: int | None = None
 
     def __call__(self, values: npt.ArrayLike) -> float:
         """The statistic of the items as they are, each counted once."""
@@ -49,8 +52,8 @@ def _ratio(values: Array, counts: Array) -> Array:
 mean = Weighted(_mean, "mean")
 """Of values (n,)."""
 
-ratio_of_sums = Weighted(_ratio, "ratio of sums")
+ratio_of_sums = Weighted(_ratio, "ratio of sums", weights=1)
 """Of values (n, 2): the sum of the first column over that of the second."""
 
-perplexity = Weighted(lambda values, counts: np.exp(-_ratio(values, counts)), "perplexity")
+perplexity = Weighted(lambda values, counts: np.exp(-_ratio(values, counts)), "perplexity", weights=1)
 """Of values (n, 2), log-likelihood and number of words (or bytes, or tokens) of each document: exp(-Σ / Σ)."""

@@ -66,11 +66,14 @@ class SavedRun:
     tasks : dict of str to SavedTask
     lower_is_better : set of (task, metric)
         As its results file says.
+    groups : dict of str to list of str
+        The tasks of each group, as its results file says; groups in groups are opened.
     """
 
     path: Path
     tasks: Mapping[str, SavedTask]
     lower_is_better: frozenset[tuple[str, str]] = frozenset()
+    groups: Mapping[str, list[str]] = field(default_factory=dict)
 
 
 def read_run(path: Path) -> SavedRun:
@@ -83,7 +86,7 @@ def read_run(path: Path) -> SavedRun:
     """
     if path.is_file():
         task = read_task(path)
-        return SavedRun(path, {task.name: task}, _lower(path.parent))
+        return SavedRun(path, {task.name: task}, _lower(_results(path.parent)))
     if not path.is_dir():
         raise ValueError(f"{path} is neither a folder of results nor a samples_*.jsonl file")
     files = [file for file in sorted(path.rglob("samples_*.jsonl")) if _NAME.fullmatch(file.name)]
@@ -95,7 +98,8 @@ def read_run(path: Path) -> SavedRun:
         raise ValueError(f"{path} holds the results of {len(folders)} runs, name one of them: {names}")
     newest = {_split_name(file)[0]: file for file in sorted(files, key=lambda file: _split_name(file)[1])}
     tasks = {name: read_task(file) for name, file in sorted(newest.items())}
-    return SavedRun(path, tasks, _lower(folders[0]))
+    results = _results(folders[0])
+    return SavedRun(path, tasks, _lower(results), _groups(results))
 
 
 def read_task(path: Path) -> SavedTask:
@@ -123,6 +127,13 @@ def prompt_of(line: Mapping[str, Any]) -> str:
     arguments = line.get("arguments")
     first = arguments.get("gen_args_0", {}) if isinstance(arguments, dict) else {}
     return str(first.get("arg_0", "")) if isinstance(first, dict) else ""
+
+
+def answer_of(line: Mapping[str, Any]) -> str | None:
+    """What the model wrote, after filters; None where it had options to choose from."""
+    answers = line.get("filtered_resps")
+    first = answers[0] if isinstance(answers, list) and answers else answers
+    return first if isinstance(first, str) else None
 
 
 def _split_name(path: Path) -> tuple[str, str]:
@@ -166,12 +177,35 @@ def _value(name: str, value: Any) -> Any:
     return tuple(map(float, value)) if is_pair and all(map(math.isfinite, value)) and value[1] > 0 else None
 
 
-def _lower(folder: Path) -> frozenset[tuple[str, str]]:
-    """The metrics of which the newest results file says that lower is better."""
+def _results(folder: Path) -> dict[str, Any]:
+    """The newest results file that can be read; without one, names alone must do."""
     for file in sorted(folder.glob("results_*.json"), reverse=True):
         try:
-            directions = json.loads(file.read_bytes()).get("higher_is_better", {})
-            return frozenset((t, m) for t, metrics in directions.items() for m, up in metrics.items() if up is False)
-        except (ValueError, AttributeError, RecursionError):
-            continue  # names alone must do
-    return frozenset()
+            found = json.loads(file.read_bytes())
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def _lower(results: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
+    """The metrics of which it says that lower is better."""
+    tasks = _dictionary(results.get("higher_is_better"))
+    return frozenset((t, m) for t, metrics in tasks.items() for m, up in _dictionary(metrics).items() if up is False)
+
+
+def _groups(results: Mapping[str, Any]) -> dict[str, list[str]]:
+    members = {name: found for name, found in _dictionary(results.get("group_subtasks")).items() if found}
+
+    def opened(name: str, above: frozenset[str]) -> list[str]:
+        inside = members.get(name)
+        if not isinstance(inside, list) or name in above:
+            return [name]
+        return [task for one in inside if isinstance(one, str) for task in opened(one, above | {name})]
+
+    return {name: list(dict.fromkeys(opened(name, frozenset()))) for name in members}
+
+
+def _dictionary(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

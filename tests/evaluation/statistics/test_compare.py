@@ -8,7 +8,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from minillama.cli.evaluation import compare, contamination
+from minillama.cli.evaluation import compare, contamination, seeds
+from minillama.cli.common.given import load_tokenizer_of
+from minillama.data.shards.reading import write_shards
 from minillama.evaluation.statistics import mcnemar
 from minillama.evaluation.statistics.comparison import compare_runs
 from minillama.evaluation.statistics.multiplicity import holm
@@ -55,6 +57,7 @@ def run():
     app = typer.Typer()
     compare.register(app)
     contamination.register(app)
+    seeds.register(app)
     runner = CliRunner()
 
     def run(*args):
@@ -146,6 +149,48 @@ def test_the_table_says_what_is_noise(save, run):
     assert found.stdout.count("--- doc_id") == 3
 
 
+def test_a_group_is_compared_with_the_items_of_all_its_tasks(save, run):
+    names = ["mmlu_anatomy", "mmlu_virology", "mmlu_marketing"]
+    groups = {"mmlu": ["mmlu_stem", "mmlu_marketing"], "mmlu_stem": names[:2]}
+    paths = []
+    for label, share in (("a", 0.3), ("b", 0.6)):
+        tasks = {name: arc(rights(30, [ord(label), i], share)) for i, name in enumerate(names)}
+        paths.append(save(label, piqa=arc(rights(40, 9)), **tasks))
+        folder = next(paths[-1].rglob("samples_*.jsonl")).parent
+        (folder / "results_2026-01-31T10-20-30.123456.json").write_text(json.dumps({"group_subtasks": groups}))
+    a, b = map(read_run, paths)
+    found = {one.task: one for one in compare_runs(a, b, metrics=["acc"])}
+    assert {name: one.found.n for name, one in found.items()} == {"mmlu": 90, "mmlu_stem": 60, "piqa": 40}
+    assert found["mmlu"].found.only_b == sum(
+        compare_runs(a, b, tasks=[name], metrics=["acc"])[0].found.only_b for name in names
+    )
+    assert "mmlu: the items of its 3 tasks together" in found["mmlu"].cautions[-1]
+    shown = run("compare", *paths, "--tasks", "mmlu", "--metrics", "acc", "--items", 2).stdout
+    assert "--- mmlu_" in shown
+
+
+def test_seeds_are_split_by_item(save, run):
+    paths = [save(f"seed{i}", t=arc(rights(80, i))) for i in range(3)]
+    found = json.loads(run("seeds", *paths, "--json").stdout)
+    assert [(one["task"], one["metric"], one["n_items"], one["n_seeds"]) for one in found] == [
+        ("t", "acc,none", 80, 3),
+        ("t", "acc_norm,none", 80, 3),
+    ]
+    assert found[0]["by_seed"] == pytest.approx([np.mean(rights(80, i)) for i in range(3)])
+    shown = run("seeds", *paths)
+    assert "t acc: 80 items under 3 seeds" in shown.stdout
+    with pytest.raises(ValueError, match="at least 2 seeds"):
+        run("seeds", paths[0])
+
+
+def test_what_models_wrote_stands_beside_their_flips(save, run):
+    def written(text, right):
+        return [{**sample(0, exact_match=right), "resps": [[text]], "filtered_resps": [text]}]
+
+    found = run("compare", save("a", t=written("Paris", 1.0)), save("b", t=written("Rome", 0.0)), "--items", 5)
+    assert "(A wrote: 'Paris')\n(B wrote: 'Rome')" in found.stdout
+
+
 def test_json_has_the_whole(save, run):
     a, b = save("a", t=arc(rights(50, 3))), save("b", t=arc(rights(50, 4)))
     found = json.loads(run("compare", a, b, "--json", "--metrics", "acc", "--difference", 0.05, "--items", 4).stdout)
@@ -216,7 +261,16 @@ def test_items_in_the_training_texts_are_dirty(save, run, tmp_path):
         ("not dirty", 1, 0.0),
         ("dirty", 1, 1.0),
     ]
-    assert (
-        "dirty           "
-        in run("contamination", folder, "--against", tmp_path / "training.txt", "--model", "stories3M").stdout
-    )
+    assert "1 of 1 training documents share 13 words in a row" in found.stderr
+    shown = run("contamination", folder, "--against", tmp_path / "training.txt", "--model", "stories3M").stdout
+    assert [line.split()[0] for line in shown.splitlines()[2:6]] == ["clean", "not", "not", "dirty"]
+    assert "no evidence" in shown
+
+
+def test_shards_are_training_texts_too(save, run, tmp_path):
+    known = "The old lighthouse keeper counted seven ships before the storm came and hid the rest of them from his eyes"
+    tokenizer = load_tokenizer_of("stories3M", None)
+    write_shards([f"Once. {known}"], tokenizer, tmp_path / "shards")
+    folder = save("a", t=[sample(0, known, acc=1.0)])
+    given = ["contamination", folder, "--against", tmp_path / "shards", "--json", "--fields", "question"]
+    assert json.loads(run(*given, "--model", "stories3M").stdout)[0]["subsets"][3]["n"] == 1

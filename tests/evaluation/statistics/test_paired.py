@@ -15,7 +15,7 @@ def flips(n, only_a, only_b, both=10):
     """Scores of two models with so many flips."""
     a, b = np.zeros(n), np.zeros(n)
     a[:only_a], b[only_a : only_a + only_b] = 1, 1
-    a[n - both :], b[n - both :] = 1, 1
+    a[n - both : n], b[n - both : n] = 1, 1
     return a, b
 
 
@@ -77,6 +77,16 @@ def test_the_interval_ends_where_the_likelihood_under_that_difference_puts_the_s
         found = optimize.minimize_scalar(loss, bounds=(max(0, -end) + 1e-9, (1 - end) / 2 - 1e-9), method="bounded")
         score = (only_b - only_a - n * end) / np.sqrt(n * (2 * found.x + end - end**2))
         assert score == pytest.approx(sign * stats.norm.ppf(0.975), abs=2e-3)
+
+
+def test_every_small_table_has_an_interval_around_its_difference():
+    for n in range(1, 9):
+        for only_a in range(n + 1):
+            for only_b in range(n + 1 - only_a):
+                low, high = mcnemar.difference_interval(only_a, only_b, n)
+                assert -1 <= low <= (only_b - only_a) / n <= high <= 1
+                assert high - low > 0.2
+                assert 0 < compare_paired(*flips(n, only_a, only_b, both=0)).p <= 1
 
 
 def test_without_flips_the_interval_has_a_length():
