@@ -65,8 +65,11 @@ MAY_IMPORT = {
     "evaluation": "evaluation/common evaluation/engine evaluation/results evaluation/sources evaluation/tasks "
     "inference/chat llm tokenizers",
     "cli/evaluation": "checkpoints cli/common data data/rules data/shards evaluation evaluation/common "
-    "evaluation/engine evaluation/results evaluation/sources evaluation/statistics evaluation/tasks "
-    "files llm",
+    "evaluation/engine evaluation/red_team evaluation/results evaluation/sources "
+    "evaluation/statistics evaluation/tasks files llm",
+    "evaluation/red_team/refusals": "data/rules/harmful",
+    "evaluation/red_team": "data/rules/harmful evaluation/common evaluation/engine evaluation/red_team/refusals "
+    "evaluation/statistics files inference llm",
     "learn/exercises": "",
     "learn/chapters/ch00_first_words": "checkpoints/huggingface config learn/exercises params",
     "learn/chapters/ch01_numpy_to_numba": "inference learn/exercises quantization",
