@@ -52,21 +52,21 @@ MAY_IMPORT = {
     "layers model ops params quantization tokenizers trees",
     "evaluation/statistics": "data/rules",
     "__init__": "config evaluation files inference kv_cache llm ops",
+    "evaluation/preference": "evaluation/common evaluation/statistics files inference inference/chat llm trees",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",
     "evaluation/engine": "compute evaluation/common files inference kv_cache llm ops tokenizers trees",
     "evaluation/scoring": "",
     "evaluation/tasks": "evaluation/common evaluation/scoring files",
     "evaluation/sources": "evaluation/common files",
-    "evaluation/engine": "compute evaluation/common files inference kv_cache llm ops params tokenizers trees",
     "evaluation/harness": "evaluation/common evaluation/engine files inference/chat llm",
     "evaluation/results": "evaluation/common evaluation/engine evaluation/scoring evaluation/statistics "
     "evaluation/tasks files",
     "evaluation": "evaluation/common evaluation/engine evaluation/results evaluation/sources evaluation/tasks "
     "inference/chat llm tokenizers",
     "cli/evaluation": "checkpoints cli/common data data/rules data/shards evaluation evaluation/common "
-    "evaluation/engine evaluation/red_team evaluation/results evaluation/sources "
-    "evaluation/statistics evaluation/tasks files llm",
+    "evaluation/engine evaluation/preference evaluation/red_team evaluation/results "
+    "evaluation/sources evaluation/statistics evaluation/tasks files inference llm",
     "evaluation/red_team/refusals": "data/rules/harmful",
     "evaluation/red_team": "data/rules/harmful evaluation/common evaluation/engine evaluation/red_team/refusals "
     "evaluation/statistics files inference llm",

@@ -73,7 +73,8 @@ class BranchesTogether:
     ) -> None:
         self._cache, self._branches, self._attention, self._fill = cache, branches, attention, fill
         self._firsts = list(accumulate([len(branch.ids) for branch in branches], initial=0))
-        self._layer, self._positions = 0, np.empty((1, 0), np.int64)
+        self._layer = 0
+        self._positions: Ints = np.empty((1, 0), np.int64)
         self._wanted = np.concatenate([first + branch.wanted for first, branch in zip(self._firsts, branches)])
         self.n_wanted = len(self._wanted)
 

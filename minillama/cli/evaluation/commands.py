@@ -6,11 +6,11 @@ from types import ModuleType
 
 import typer
 
-from . import compare, contamination, red_team, run, seeds, show
+from . import compare, contamination, rate, red_team, run, seeds, show
 from . import list as listing
 
 # Each has a register(app).
-PARTS: tuple[ModuleType, ...] = (run, listing, show, compare, contamination, seeds, red_team)
+PARTS: tuple[ModuleType, ...] = (run, listing, show, compare, contamination, seeds, rate, red_team)
 
 
 def register(app: typer.Typer) -> None:

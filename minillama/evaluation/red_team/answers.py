@@ -84,7 +84,7 @@ class Answers:
         self.llm, self.writing, self.path = llm, writing, folder / "answers.jsonl"
         self.has_template = _has_template(llm)
         folder.mkdir(parents=True, exist_ok=True)
-        origin = origin_of(llm)
+        origin = origin_of(llm, llm.runner)
         self.settings = {"name": llm.name, **origin, **asdict(writing)}
         _check_settings(folder / "model.json", self.settings)
         fields = {"dialogue": str, "answer": str}
