@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -148,6 +149,10 @@ def tasks_of(tasks: str | Task | Iterable[str | Task]) -> list[Task]:
     found: dict[str, Task] = {}
     for one in given:
         for task in [one] if isinstance(one, Task) else find_tasks([one]):
+            if not re.fullmatch(r"[\w@.+-]{1,100}", task.name):
+                raise ValueError(
+                    f"a task is named {task.name!r:.60}: take letters, digits and _ @ . + - (files have it)"
+                )
             if found.setdefault(task.name, task) is not task:
                 raise ValueError(f"two different tasks are named {task.name!r}: give one of them another name")
     if not found:

@@ -184,6 +184,8 @@ def test_a_task_of_one_s_own(llm, tmp_path):
     assert evaluation["mine"].items[0].item.requests[0].context == "Once. The cat"  # the reader's folder comes first
     with pytest.raises(ValueError, match="two different tasks are named 'stories_cloze'"):
         tasks_of([STORIES, dataclasses.replace(STORIES)])
+    with pytest.raises(ValueError, match=r"a task is named '\.\./mine'"):
+        tasks_of(dataclasses.replace(STORIES, name="../mine"))
 
 
 @pytest.mark.parametrize(

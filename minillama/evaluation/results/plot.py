@@ -7,6 +7,7 @@ light or dark setting (they are the page's CSS variables), and the same numbers 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 
 from .calibration import Bin
 from .scores import Score
@@ -18,7 +19,7 @@ def reliability_plot(bins: Sequence[Bin], label: str) -> str:
     """Accuracy over confidence, a dot a bin with its 95 % interval; below, how many items each bin has."""
     width, height = _LEFT + _SIZE + 12, _TOP + _SIZE + 16 + _COUNTS + 34
     parts = [
-        f'<svg class="plot" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">',
+        f'<svg class="plot" viewBox="0 0 {width} {height}" role="img" aria-label="reliability of {escape(label)}">',
         *_axes(),
         f'<line class="ideal" x1="{_x(0)}" y1="{_y(0)}" x2="{_x(1)}" y2="{_y(1)}"/>',
         *(part for one in bins if one.n for part in _dot(one)),
