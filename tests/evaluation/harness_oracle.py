@@ -22,7 +22,8 @@ from evaluation.odd_layouts import OddLayouts
 
 from minillama.evaluation.common.requests import Generation, Likelihood, LogLikelihood, Rolling, Written
 from minillama.evaluation.common.task import Asking
-from minillama.evaluation.scoring.aggregation import mean, mean_stderr, pooled_stderr
+from minillama.evaluation.scoring.aggregation import mean
+from minillama.evaluation.statistics.errors import pooled, standard_error
 from minillama.evaluation.tasks.catalogue import TASKS
 from minillama.evaluation.tasks.groups import Group
 from minillama.evaluation.tasks.items import items_of, scored
@@ -315,8 +316,8 @@ def mean_differences(name: str, results, theirs) -> list[str]:
         if not close(metric.aggregate(values), theirs[metric.key]):
             found.append(f"{name}: {metric.key} {metric.aggregate(values)} and {theirs[metric.key]}")
         stderr = theirs[f"{metric.name}_stderr,{metric.filter}"]
-        if metric.aggregate is mean and not close(mean_stderr(values), stderr):
-            found.append(f"{name}: standard error of {metric.key} {mean_stderr(values)} and {stderr}")
+        if metric.aggregate is mean and not close(standard_error(values), stderr):
+            found.append(f"{name}: standard error of {metric.key} {standard_error(values)} and {stderr}")
     return found
 
 
@@ -324,6 +325,6 @@ def group_differences(group: Group, ours, theirs) -> list[str]:
     """What differs between a group's mean and standard error."""
     tasks = [[result.metrics["acc,none"] for result in results] for results in ours.values()]
     value = mean([value for values in tasks for value in values])
-    stderr = pooled_stderr([mean_stderr(values) for values in tasks], [len(values) for values in tasks])
+    stderr = pooled([standard_error(values) for values in tasks], [len(values) for values in tasks])
     same = close(value, theirs["acc,none"]) and close(stderr, float(theirs["acc_stderr,none"]))
     return [] if same else [f"{group.name}: {value} +- {stderr} and {theirs}"]

@@ -146,9 +146,9 @@ def _check_folder(planned: list[Planned], asking: Asking, engine: Engine, out: P
 
 def _suggest(planned: Sequence[Planned], points: float) -> None:
     """Which limit gives intervals of the length that is wanted."""
-    from ...evaluation.engine.cost import limit_for
+    from ...evaluation.statistics.power import items_for_interval
 
-    needed = limit_for(points / 100)
+    needed = items_for_interval(points / 100)
     write(f"--limit {needed}: at most ± {points:g} points at any score, in 95 % intervals\n")
     for one in planned:
         if one.n_documents < needed:

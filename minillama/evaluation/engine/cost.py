@@ -6,11 +6,9 @@ the requests' own tokens, and some tokens generated one after another.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
@@ -126,27 +124,3 @@ def _paces(engine: Engine, ids: Sequence[int], scores: bool, generates: bool) ->
             runner.extend(token, path)
         paces[2] = (time.perf_counter() - start) / _DECODED
     return paces[0], paces[1], paces[2]
-
-
-def limit_for(half_width: float, level: float = 0.95) -> int:
-    """Items of a task after which an accuracy's interval (Wilson's) is at most ± `half_width`, whatever the accuracy.
-
-        half width = z sqrt(p (1 - p) / n + z² / 4n²) / (1 + z² / n),   largest at p = 1/2:   z / (2 sqrt(n + z²))
-
-    Parameters
-    ----------
-    half_width : float
-        Between 0 and 1/2: 0.05 for ± 5 points.
-    level : float
-        Of confidence, between 0 and 1.
-
-    Raises
-    ------
-    ValueError
-    """
-    if not (0 < half_width < 0.5 and 0 < level < 1):
-        raise ValueError(
-            f"give a half width between 0 and 0.5 and a level between 0 and 1, got {half_width} and {level}"
-        )
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    return max(1, math.ceil((z / (2 * half_width)) ** 2 - z * z))

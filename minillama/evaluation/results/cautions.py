@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from ..statistics.intervals import too_short
+from ..statistics.power import items_for_interval
 from .groups import GroupResult
-from .scores import ENOUGH_FOR_BOOTSTRAP, Score
+from .scores import Score
 from .task_result import TaskResult
 
 _WIDE = 0.05  # half an interval: 5 points
 _WANTED = 0.03
 _MANY = 5  # tasks of a group whose cautions are put together
-_LEAST_VARIANCE = 0.09  # of a share of 0.1: a score of 0 of a few items does not say that the true one is so small
-_95_PER_CENT = 1.959963984540054
+_NEAREST_TO_AN_END = 0.1  # a score of 0 of a few items does not say that the true one is so small
 
 
 def cautions_of(results: Mapping[str, TaskResult], groups: Sequence[GroupResult]) -> list[str]:
@@ -47,11 +48,6 @@ def task_cautions(result: TaskResult) -> list[str]:
     return [*_of_items(result), *_of_scores(result)]
 
 
-def items_for(half_width: float, share: float = 0.5) -> int:
-    """How many items an interval of ± `half_width` takes at a score of `share`; 0.5 takes most."""
-    return math.ceil(_95_PER_CENT**2 * max(share * (1 - share), _LEAST_VARIANCE) / half_width**2)
-
-
 def _of_items(result: TaskResult) -> list[str]:
     name, found = result.task.name, []
     if n := len(result.unscored):
@@ -70,13 +66,14 @@ def _of_scores(result: TaskResult) -> list[str]:
         half = wide.half_width or 0.0
         if half > _WIDE:
             found.append(_wide(result, wide, half))
-    if any(score.method == "bootstrap" and score.n < ENOUGH_FOR_BOOTSTRAP for score in result.scores.values()):
-        found.append(f"{name}: below {ENOUGH_FOR_BOOTSTRAP} items an interval that is drawn from them is too short")
+    drawn = [score.n for score in result.scores.values() if score.method == "bootstrap"]
+    if drawn and (sentence := too_short(min(drawn), "bootstrap")):
+        found.append(f"{name}: {sentence}")
     return found + _against_baselines(name, shares)
 
 
 def _wide(result: TaskResult, score: Score, half: float) -> str:
-    needed = items_for(_WANTED, score.value)
+    needed = items_for_interval(_WANTED, min(max(score.value, _NEAREST_TO_AN_END), 1 - _NEAREST_TO_AN_END))
     if score.n >= result.n_documents:
         return f"{result.task.name}: its {_count(score.n, 'item')} can say no more than ± {100 * half:.0f} points"
     more = f"± 3 points take about {needed:,} items"

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..common.task import Metric
-from ..scoring.aggregation import mean, pooled_stderr, stderr_of_equal_weights
+from ..scoring.aggregation import mean
+from ..statistics.errors import of_equal_weights, pooled
 from ..statistics.intervals import Interval, normal_quantile, wilson
 from ..tasks.groups import Group, Member
 from .baselines import Baselines
@@ -85,7 +86,7 @@ def _by_size(scores: Sequence[Score]) -> Score | None:
     sizes = [score.n for score in scores]
     total = sum(sizes)
     value = math.fsum(score.value * score.n for score in scores) / total
-    stderr = _known(pooled_stderr([math.nan if s.stderr is None else s.stderr for s in scores], sizes))
+    stderr = _known(pooled([math.nan if s.stderr is None else s.stderr for s in scores], sizes))
     if all(score.method == "wilson" for score in scores):
         interval = wilson(round(value * total), total)
         return _score(scores, scores[0].metric, value, stderr, interval, "wilson")
@@ -97,7 +98,7 @@ def _by_members(scores: Sequence[Score]) -> Score | None:
     if not all(score.n for score in scores):
         return None
     value = mean([score.value for score in scores])
-    stderr = _known(stderr_of_equal_weights([math.nan if s.stderr is None else s.stderr for s in scores]))
+    stderr = _known(of_equal_weights([math.nan if s.stderr is None else s.stderr for s in scores]))
     return _score(scores, Metric("mean", mean), value, stderr, *_normal(value, stderr))
 
 

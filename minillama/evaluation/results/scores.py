@@ -15,12 +15,12 @@ from typing import Any, Literal
 import numpy as np
 
 from ..common.task import Metric, Scored
+from ..statistics.errors import standard_error
 from ..statistics.intervals import Interval, bootstrap, wilson
 from ..statistics.resampled import mean
 from .baselines import Baselines
 
 Method = Literal["wilson", "bootstrap", "normal", "none"]
-ENOUGH_FOR_BOOTSTRAP = 100  # below, its intervals cover less than they say
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def score_of(metric: Metric, scored: Sequence[Scored], baselines: Baselines | No
         value=value,
         n=len(values),
         is_mean=is_mean,
-        stderr=_stderr(values) if is_mean else None,
+        stderr=standard_error(values) if is_mean and len(values) > 1 else None,
         interval=interval,
         method=method,
         baselines=baselines,
@@ -106,11 +106,3 @@ def _on_rows(metric: Metric) -> Any:
         return float(metric.aggregate([tuple(row) for row in array.tolist()] if array.ndim > 1 else array.tolist()))
 
     return statistic
-
-
-def _stderr(values: Sequence[float]) -> float | None:
-    n = len(values)
-    if n < 2:
-        return None
-    mean_value = math.fsum(values) / n
-    return math.sqrt(math.fsum((value - mean_value) ** 2 for value in values) / (n - 1) / n)

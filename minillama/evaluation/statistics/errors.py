@@ -1,7 +1,7 @@
 """Standard errors of means: by how much a score would move with other items.
 
-`standard_error` and `pooled` are those of lm-evaluation-harness, so that results can be laid beside its own. Items that
-belong together (a passage with five questions) tell less than as many unrelated ones: `clustered`.
+`standard_error`, `pooled` and `of_equal_weights` are those of lm-evaluation-harness, so that results can be laid beside
+its own. Items that belong together (a passage with five questions) tell less than as many unrelated ones: `clustered`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,12 @@ def pooled(errors: Sequence[float], sizes: Sequence[int]) -> float:
         return float("nan")
     variance = ((n - 1) * n * np.asarray(errors, dtype=np.float64) ** 2).sum() / (n.sum() - len(n))
     return float(np.sqrt(variance / n.sum()))
+
+
+def of_equal_weights(errors: Sequence[float]) -> float:
+    """Of the plain mean of several tasks' means, such as the columns of the LLaMA papers; NaN of nothing."""
+    array = np.asarray(errors, dtype=np.float64)
+    return float(np.sqrt((array**2).sum()) / len(array)) if len(array) else float("nan")
 
 
 def clustered(values: npt.ArrayLike, clusters: Sequence[Any] | npt.NDArray[Any]) -> float:

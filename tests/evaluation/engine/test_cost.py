@@ -1,9 +1,7 @@
 """What is said before anything runs, beside what then runs."""
 
-import pytest
-
 from minillama.evaluation.common.requests import Generation, LogLikelihood, Rolling
-from minillama.evaluation.engine.cost import cost_of, limit_for
+from minillama.evaluation.engine.cost import cost_of
 from minillama.evaluation.engine.engine import Engine
 from minillama.evaluation.engine.store import Store
 
@@ -41,14 +39,3 @@ def test_kept_answers_cost_nothing(stories, tmp_path):
     engine.ask(asked)
     cost = cost_of(engine, asked)
     assert (cost.kept, cost.tokens_shared, cost.seconds) == (4, 0, 0)
-
-
-def test_a_limit_for_an_interval():
-    assert limit_for(0.05) == 381
-    for half_width in (0.01, 0.049, 0.1, 0.3):
-        n, z = limit_for(half_width), 1.959964
-        width = z / (2 * (n + z * z) ** 0.5)
-        assert width <= half_width
-        assert n == 1 or z / (2 * (n - 1 + z * z) ** 0.5) > half_width
-    with pytest.raises(ValueError, match="half width"):
-        limit_for(0.5)

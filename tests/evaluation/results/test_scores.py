@@ -6,7 +6,7 @@ import pytest
 from lm_eval.api.metrics import mean_stderr, pooled_sample_stderr
 from made_results import arc, gsm8k, made_evaluation, mmlu, nq_open, task_result, triviaqa, wikitext
 
-from minillama.evaluation.results.cautions import cautions_of, items_for, task_cautions
+from minillama.evaluation.results.cautions import cautions_of, task_cautions
 from minillama.evaluation.statistics.intervals import wilson
 from minillama.evaluation.tasks.catalogue import TASKS
 
@@ -68,13 +68,6 @@ def test_a_score_that_chance_could_have_is_called_so():
     said = task_cautions(task_result("mmlu_anatomy", mmlu(20)))
     assert any("cannot be told from chance (25.0)" in caution for caution in said)
     assert any("can say no more than ±" in caution for caution in said)
-
-
-def test_items_for_an_interval():
-    assert items_for(0.03) == 1068  # 1.96² / 4 / 0.03²
-    assert items_for(0.03, 0.0) == items_for(0.03, 0.1)  # no right answer among a few is not 0 for sure
-    low, high = wilson(534, 1068)
-    assert (high - low) / 2 <= 0.03
 
 
 def test_mmlu_beside_the_harness():

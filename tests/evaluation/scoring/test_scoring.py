@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from minillama.evaluation.common.requests import Likelihood
 from minillama.evaluation.scoring import aggregation, choices, filters, normalisation
+from minillama.evaluation.statistics import errors
 from minillama.evaluation.tasks import gsm8k, nq_open, wikitext
 
 HAS_HARNESS = importlib.util.find_spec("lm_eval") is not None
@@ -89,29 +90,29 @@ def test_aggregates(harness, rng):
         (-float(logprob), int(n)) for logprob, n in zip(rng.random(9) * 100, rng.integers(1, 99, 9), strict=True)
     ]
     assert aggregation.mean(values) == theirs.mean(values)
-    assert aggregation.mean_stderr(values) == pytest.approx(theirs.mean_stderr(values), rel=1e-14)
+    assert errors.standard_error(values) == pytest.approx(theirs.mean_stderr(values), rel=1e-14)
     assert aggregation.weighted_perplexity(documents) == pytest.approx(theirs.weighted_perplexity(documents), rel=1e-14)
     assert aggregation.bits_per_byte(documents) == pytest.approx(theirs.bits_per_byte(documents), rel=1e-14)
     stderrs, sizes = rng.random(5).tolist(), [3, 40, 5, 100, 2]
-    assert aggregation.pooled_stderr(stderrs, sizes) == pytest.approx(theirs.pooled_sample_stderr(stderrs, sizes))
-    assert aggregation.stderr_of_equal_weights(stderrs) == pytest.approx(theirs.unweighted_mean_stderr(stderrs))
+    assert errors.pooled(stderrs, sizes) == pytest.approx(theirs.pooled_sample_stderr(stderrs, sizes))
+    assert errors.of_equal_weights(stderrs) == pytest.approx(theirs.unweighted_mean_stderr(stderrs))
 
 
 def test_pooled_error_is_that_of_all_items_together(rng):
     """Where tasks are equally hard, so that nothing of the spread lies between them."""
     tasks = [rng.permutation([0.0] * (n // 2) + [1.0] * (n // 2)).tolist() for n in (20, 200, 60)]
-    together = aggregation.mean_stderr([value for task in tasks for value in task])
-    pooled = aggregation.pooled_stderr([aggregation.mean_stderr(task) for task in tasks], [20, 200, 60])
+    together = errors.standard_error([value for task in tasks for value in task])
+    pooled = errors.pooled([errors.standard_error(task) for task in tasks], [20, 200, 60])
     assert pooled == pytest.approx(together, rel=0.02)
 
 
 def test_aggregates_of_too_little():
     assert math.isnan(aggregation.mean([]))
-    assert math.isnan(aggregation.mean_stderr([1.0]))
+    assert math.isnan(errors.standard_error([1.0]))
     assert math.isnan(aggregation.weighted_perplexity([]))
     assert math.isnan(aggregation.bits_per_byte([]))
-    assert math.isnan(aggregation.pooled_stderr([0.1, 0.2], [1, 1]))
-    assert math.isnan(aggregation.stderr_of_equal_weights([]))
+    assert math.isnan(errors.pooled([0.1, 0.2], [1, 1]))
+    assert math.isnan(errors.of_equal_weights([]))
 
 
 def test_choice_by_sum_characters_bytes_and_prior():
