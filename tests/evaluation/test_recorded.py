@@ -1,4 +1,4 @@
-"""The harness driven through the adapter gives what it gave with transformers, item by item.
+"""The package's own run, and the harness driven through the adapter, give what it gave with transformers, item by item.
 
 `harness/*.jsonl.gz` holds what lm-evaluation-harness answered by itself on the same weights in float32, recorded by
 `benchmarks/evaluation_oracle.py`: numbers and hashes, no word of a benchmark. The first line has the settings.
@@ -12,7 +12,12 @@ import json
 from pathlib import Path
 
 import pytest
+from local_copies import write_local_copies
 from odd_layouts import OddLayouts
+
+import minillama
+from minillama.evaluation.common.requests import Written
+from minillama.evaluation.tasks.catalogue import find_tasks
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # the harness's and its libraries' own
@@ -21,6 +26,7 @@ pytestmark = [
 ]
 lm_eval = pytest.importorskip("lm_eval")
 RECORDED = sorted((Path(__file__).parent / "harness").glob("*.jsonl.gz"))
+EACH = pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.name.partition(".")[0])
 FOLDERS = ["arc", "gsm8k", "hellaswag", "mmlu/continuation", "mmlu/default", "nq_open", "openbookqa", "piqa"]
 FOLDERS += ["super_glue/boolq", "triviaqa", "truthfulqa", "wikitext", "winogrande"]
 CHOICES, ROLLING = 2e-3, 1e-5  # of a log-likelihood; of its share
@@ -60,10 +66,47 @@ def task(manager, settings, data, folder):
     return manager._factory.build(entry, overrides=changes, registry=manager._index)
 
 
-@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.name.partition(".")[0])
-def test_item_by_item(path, lm, manager, shared_data, tmp_path):
+def recording(path):
+    """Its settings, and its items."""
     with gzip.open(path, "rt", encoding="utf-8") as file:
         settings, *recorded = map(json.loads, file)
+    return settings, recorded
+
+
+@EACH
+def test_own_run(path, smollm2, shared_data, tmp_path):
+    """Prompts, numbers of tokens, log-likelihoods, decisions and texts, without the harness."""
+    settings, recorded = recording(path)
+    name = settings["task"]
+    write_local_copies(shared_data, tmp_path, [find_tasks([name])[0].dataset.name.replace("/", "_")])
+    asked = {"limit": settings["limit"], "n_shots": settings["shots"], "chat": settings["chat"]}
+    found = minillama.evaluate(
+        smollm2, name, data=tmp_path, hub=False, max_length=settings["max_length"], **asked
+    ).results[name]
+    assert len(found.items) == len(recorded) > 0
+    largest = 0.0
+    for one, theirs in zip(found.items, recorded):
+        assert [one.item.doc_id, one.item.doc_hash, one.item.prompt_hash, one.item.target_hash] == [
+            theirs[key] for key in ("doc_id", "doc_hash", "prompt_hash", "target_hash")
+        ]
+        for answer, request in zip(one.answers, theirs["requests"], strict=True):
+            if isinstance(answer, Written):
+                compare(answer.text, request)
+                continue
+            is_rolling = found.task.kind == "rolling"
+            assert answer.n_tokens == request["n_tokens"]
+            compare(answer.logprob if is_rolling else (answer.logprob,), request)
+            largest = max(largest, abs(answer.logprob - request["ll"]) / (abs(request["ll"]) if is_rolling else 1))
+        if found.task.kind == "choices":
+            requests = one.item.requests
+            texts = [request.continuation.removeprefix(" ") for request in requests]
+            same_choice(texts, [(answer.logprob,) for answer in one.answers], theirs["requests"])
+    print(f"{path.name}: {len(recorded)} items, largest difference {largest:.1e}")
+
+
+@EACH
+def test_through_the_adapter(path, lm, manager, shared_data, tmp_path):
+    settings, recorded = recording(path)
     if settings["max_length"] is not None:
         pytest.skip("with another length of context")
     found = lm_eval.simple_evaluate(
@@ -84,7 +127,8 @@ def test_item_by_item(path, lm, manager, shared_data, tmp_path):
         for answer, request in zip(answers, theirs["requests"]):
             compare(answer, request)
         if isinstance(answers[0], tuple | list):
-            same_choice(ours, answers, theirs["requests"])
+            texts = [arguments[1].removeprefix(" ") for arguments in ours["arguments"]]
+            same_choice(texts, answers, theirs["requests"])
 
 
 def compare(answer, request):
@@ -98,9 +142,9 @@ def compare(answer, request):
         assert answer[0] == pytest.approx(request["ll"], abs=CHOICES)
 
 
-def same_choice(sample, answers, requests):
+def same_choice(texts, answers, requests):
     """The most probable option is the same one, as a whole and a character, unless the two best were that near."""
-    lengths = [max(1, len(arguments[1].removeprefix(" "))) for arguments in sample["arguments"]]
+    lengths = [max(1, len(text)) for text in texts]
     for each in ([1] * len(lengths), lengths):
         ours = [answer[0] / length for answer, length in zip(answers, each)]
         theirs = [request["ll"] / length for request, length in zip(requests, each)]
