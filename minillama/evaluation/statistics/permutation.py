@@ -48,7 +48,7 @@ def p_value(
     units = np.unique(owner[differs])  # the others change nothing when they change places
     if not len(units):
         return 1.0
-    # As the exchanges are computed, since the one of none must reach it: means of large scores differ in their last bits.
+    # As the exchanges are computed, since the one of none must reach it: last bits of large scores' means differ.
     observed = abs(float(_differences(first, second, statistic, np.zeros((1, len(first))))[0])) * (1 - 1e-9)
     is_exact = len(units) <= _MOST_TRIED
     n_reached = n = 0
