@@ -39,6 +39,17 @@ class Judge(Protocol):
         ...
 
 
+def number_of(value: Any, what: str) -> float:
+    """A finite number, or a ValueError that says what a reader's own judge gave instead."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"the {what} is {value!r:.60}, no number") from None
+    if not math.isfinite(found):
+        raise ValueError(f"the {what} is {found}")
+    return found
+
+
 class Rule:
     """A judge made of a function.
 
@@ -53,7 +64,7 @@ class Rule:
         self._function, self.name = function, name
 
     def compare(self, dialogue: Dialogue, first: str, second: str) -> float:
-        return float(self._function(dialogue, first, second))
+        return number_of(self._function(dialogue, first, second), "verdict")
 
 
 class ScorerJudge:
@@ -83,10 +94,7 @@ class ScorerJudge:
         whole = [*dialogue, {"role": "assistant", "content": answer}]
         key = tuple((message["role"], message["content"]) for message in whole)
         if key not in self._known:
-            score = float(self._scorer.score(whole))
-            if math.isnan(score) or math.isinf(score):
-                raise ValueError(f"the score of an answer is {score}")
-            self._known[key] = score
+            self._known[key] = number_of(self._scorer.score(whole), "score of an answer")
         return self._known[key]
 
 
