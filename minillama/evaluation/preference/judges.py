@@ -17,6 +17,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from ..common.dialogue import Dialogue, Scorer
 
 if TYPE_CHECKING:
@@ -50,6 +52,13 @@ def number_of(value: Any, what: str) -> float:
     return found
 
 
+def verdict_of(value: Any) -> float:
+    """As `number_of`. Yes and no are none: a no would count as a tie, where it means that the second is better."""
+    if isinstance(value, bool | np.bool_):
+        raise ValueError(f"the verdict is {value}; expected a number above 0, below 0, or 0 for a tie")
+    return number_of(value, "verdict")
+
+
 class Rule:
     """A judge made of a function.
 
@@ -64,7 +73,7 @@ class Rule:
         self._function, self.name = function, name
 
     def compare(self, dialogue: Dialogue, first: str, second: str) -> float:
-        return number_of(self._function(dialogue, first, second), "verdict")
+        return verdict_of(self._function(dialogue, first, second))
 
 
 class ScorerJudge:

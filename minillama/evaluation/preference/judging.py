@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
-from .judges import Judge, number_of
+from .judges import Judge, verdict_of
 from .pairs import Pair, first_shown
 from .votes import Vote, VoteLog
 
@@ -69,7 +69,7 @@ def judge_pairs(
 def vote_of(judge: Judge, pair: Pair, shown: int) -> Vote:
     """One verdict, with answer `shown` of the pair first."""
     try:
-        rating = number_of(judge.compare(pair.dialogue, pair.answers[shown], pair.answers[1 - shown]), "verdict")
+        rating = verdict_of(judge.compare(pair.dialogue, pair.answers[shown], pair.answers[1 - shown]))
     except ValueError as error:  # a ContextFullError is one
         return Vote(pair.id, judge.name, shown, None, problem=str(error) or type(error).__name__)
     return Vote(pair.id, judge.name, shown, rating)

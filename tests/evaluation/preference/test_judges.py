@@ -65,7 +65,7 @@ def test_a_score_that_is_no_number_is_no_verdict(score):
     assert "the score of an answer is" in votes[0].problem
 
 
-@pytest.mark.parametrize("verdict", [None, "A", 1j, [1.0, 2.0], math.nan])
+@pytest.mark.parametrize("verdict", [None, "A", 1j, [1.0, 2.0], math.nan, False])
 def test_a_readers_rule_that_gives_no_number_gives_no_verdict(verdict):
     votes = judge_pairs(Rule(lambda dialogue, a, b: verdict, "broken"), pairs(1))
     assert [vote.rating for vote in votes] == [None, None]
