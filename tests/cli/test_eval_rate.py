@@ -191,9 +191,10 @@ def test_judges_that_are_none(tmp_path, monkeypatch, name, said):
 
 
 def test_word_rules_from_a_file(tmp_path):
-    (tmp_path / "words.txt").write_text("thanks\n+please\n-stupid idea\n")
+    (tmp_path / "words.txt").write_text("# polite\nthanks\n+please\n-stupid  idea\n")
     judge = judge_named(f"words:{tmp_path / 'words.txt'}")
-    assert judge.compare([], "Thanks, please.", "A stupid idea.") == 3
+    assert judge.compare([], "Thanks, please.", "A stupid\nidea.") == 3
+    assert judge.compare([], "# polite", "polite") == 0
 
 
 def test_systems_with_settings(tmp_path):

@@ -110,7 +110,7 @@ class ScorerJudge:
 class WordRule:
     """A scorer by words: each of `good` in the answer adds 1, each of `bad` takes 1 away.
 
-    Words are found as whole words, in either case.
+    Words are found as whole words, in either case; those of a phrase with any white space between them.
     """
 
     def __init__(self, good: Iterable[str] = (), bad: Iterable[str] = ()) -> None:
@@ -215,5 +215,5 @@ def _has_template(llm: LLM) -> bool:
 
 
 def _any_word(words: Iterable[str]) -> re.Pattern[str]:
-    found: Sequence[str] = [re.escape(word) for word in words]
+    found: Sequence[str] = [r"\s+".join(map(re.escape, word.split())) for word in words]
     return re.compile(rf"(?<!\w)(?:{'|'.join(found)})(?!\w)" if found else r"(?!)", re.IGNORECASE)

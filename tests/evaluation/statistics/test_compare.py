@@ -287,5 +287,5 @@ def test_shards_are_training_texts_too(save, run, tmp_path):
     tokenizer = load_tokenizer_of("stories3M", None)
     write_shards([f"Once. {known}"], tokenizer, tmp_path / "shards")
     folder = save("a", t=[sample(0, known, acc=1.0)])
-    given = ["contamination", folder, "--against", tmp_path / "shards", "--json", "--fields", "question"]
+    given = ["contamination", folder, "--against", tmp_path / "shards", "--json", "--fields", " question "]
     assert json.loads(run(*given, "--model", "stories3M").stdout)[0]["subsets"][3]["n"] == 1
