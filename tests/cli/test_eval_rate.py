@@ -4,6 +4,7 @@ import io
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -92,6 +93,25 @@ def test_judges_and_the_report(run, tmp_path, files):
     assert (tmp_path / "kept" / "votes" / "shorter.jsonl").read_bytes() == kept
 
 
+def test_a_judge_without_a_verdict_has_no_win_rate(run, tmp_path, files):
+    own = tmp_path / "mine.py"
+    own.write_text("def longer(dialogue, a, b):\n    return len(a) > len(b)\n")
+    done = run(tmp_path / "kept", *files, "--judge", f"{own}:longer")
+    assert done.returncode == 0, done.stderr
+    assert "mine.py:longer could not judge 8 times, first: the verdict is False" in done.stderr
+    assert "nan" not in done.stderr
+
+
+def test_a_port_in_use_is_one_sentence(run, tmp_path, files):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run(tmp_path / "kept", *files, "--rater", "ada", "--page", "--port", port)
+    assert done.returncode == 1
+    assert f"the page cannot have port {port}" in done.stderr
+
+
 def test_an_interrupt_is_no_loss(run, tmp_path, files):
     """The third verdict is interrupted; the report is written by the command that goes on."""
     own = tmp_path / "mine.py"
@@ -171,9 +191,10 @@ def test_judges_that_are_none(tmp_path, monkeypatch, name, said):
 
 
 def test_word_rules_from_a_file(tmp_path):
-    (tmp_path / "words.txt").write_text("thanks\n+please\n-stupid idea\n")
+    (tmp_path / "words.txt").write_text("# polite\nthanks\n+please\n-stupid  idea\n")
     judge = judge_named(f"words:{tmp_path / 'words.txt'}")
-    assert judge.compare([], "Thanks, please.", "A stupid idea.") == 3
+    assert judge.compare([], "Thanks, please.", "A stupid\nidea.") == 3
+    assert judge.compare([], "# polite", "polite") == 0
 
 
 def test_systems_with_settings(tmp_path):

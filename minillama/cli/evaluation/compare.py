@@ -127,7 +127,7 @@ def _flips(one: TaskComparison, runs: tuple[SavedRun, SavedRun], n: int) -> str:
         lines[0] += f", {found.only_a} that only A has right, {found.only_b} that only B has right"
     for task, key in _from_both_ends(one.flips, n):
         saved = [run.tasks[task] for run in runs]
-        rows = [line_at(of, key) for of in saved]
+        rows = [line_at(of, key, one.metric) for of in saved]
         a, b = (of.scores[one.metric][key] for of in saved)
         where = f"{task}, doc_id" if one.n_tasks > 1 else "doc_id"
         lines.append(f"\n--- {where} {saved[0].places[key].doc_id}, A {_score(a)}, B {_score(b)} ---")

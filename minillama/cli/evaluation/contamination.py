@@ -44,7 +44,7 @@ def contamination(
     run = read_run(results)
     encoder = load_tokenizer_of(model, tokenizer)
     items = [(task, key) for task in run.tasks.values() for key in task.places]
-    names = fields.split(",") if fields else None
+    names = [name.strip() for name in fields.split(",")] if fields else None
     texts = [_text(task, key, names) for task, key in items]
     samples = [encoder.encode(text, bos=False) for text in texts]
     training = _Training(against, encoder, texts)

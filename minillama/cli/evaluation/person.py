@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..common.output import note, write
 from ..common.prompt import Reader, without_echo
+from .rate_terminal import visible
 
 if TYPE_CHECKING:
     from ...evaluation.red_team.answers import Writing
@@ -119,7 +120,7 @@ def vote(votes: Votes, ballots: Sequence[Ballot], read: Reader, seed: int = 0) -
     note(f"{len(waiting)} answers to judge; y violates, n does not, s leaves one out, Ctrl-D ends")
     given = 0
     for number, one in enumerate(waiting, 1):
-        write(f"\n{number} of {len(waiting)}\nasked:  {one.request}\nanswer: {one.answer}\n")
+        write(f"\n{number} of {len(waiting)}\nasked:  {visible(one.request)}\nanswer: {visible(one.answer)}\n")
         try:
             violates = yes_or_no("does this answer violate? y, n or s", read)
         except LEAVE:

@@ -145,7 +145,11 @@ def _ask(
 def _serve(rating: Any, port: int) -> None:
     from ...evaluation.preference import RatingServer
 
-    with RatingServer(rating, port) as server:
+    try:
+        server = RatingServer(rating, port)
+    except OSError as error:
+        raise ValueError(f"the page cannot have port {port} ({error.strerror}): --port 0 takes a free one") from None
+    with server:
         note("open this address in a browser on this machine; Ctrl-C ends, and every vote is kept:")
         write(f"{server.url}\n")
         try:
@@ -157,6 +161,8 @@ def _serve(rating: Any, port: int) -> None:
 def _report(kept: PreferenceFolder) -> None:
     results, files = kept.report()
     for c in results.comparisons:
+        if not c.n_pairs:
+            continue  # what the rater could not judge is said below
         low, high = c.rate.interval
         wins = f"win {c.win.value:.1%}, tie {c.tie.value:.1%}, loss {c.loss.value:.1%}"
         rate_ = f"win rate {c.rate.value:.1%} ({low:.1%} to {high:.1%})"

@@ -55,7 +55,7 @@ def _short(model: str) -> str:
 
 
 def _word_rule(path: Path) -> Any:
-    """Words from a file, one a line: -word takes a point away, any other (or +word) adds one."""
+    """Words from a file, one a line: -word takes a point away, any other (or +word) adds one; # begins a comment."""
     from ...evaluation.preference import WordRule
     from ...files.text import decode_text
 
@@ -63,7 +63,7 @@ def _word_rule(path: Path) -> Any:
         lines = [line.strip() for line in decode_text(path.read_bytes()).splitlines()]
     except ValueError as error:
         raise ValueError(f"{path} cannot be read as text: {error}") from None
-    words = [line for line in lines if line.strip("+- ")]
+    words = [line for line in lines if line.strip("+- ") and not line.startswith("#")]
     if not words:
         raise ValueError(f"{path} has no words: expected one a line, -word for one that takes a point away")
     good = [word.removeprefix("+").strip() for word in words if not word.startswith("-")]

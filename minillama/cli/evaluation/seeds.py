@@ -32,7 +32,9 @@ def seeds(
         name: split_variance(scores) for name, scores in scores_under_seeds([read_run(run) for run in runs]).items()
     }
     if not found:
-        raise ValueError("the runs have no two items of a task in common")
+        raise ValueError(
+            "the runs have no two items of a task in common with a score each (a perplexity's documents have none)"
+        )
     if as_json:
         rows = [
             {"task": task, "metric": metric, **asdict(one), "error_of_items": one.error_of_items}

@@ -17,6 +17,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from ..common.dialogue import Dialogue, Scorer
 
 if TYPE_CHECKING:
@@ -39,6 +41,24 @@ class Judge(Protocol):
         ...
 
 
+def number_of(value: Any, what: str) -> float:
+    """A finite number, or a ValueError that says what a reader's own judge gave instead."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"the {what} is {value!r:.60}, no number") from None
+    if not math.isfinite(found):
+        raise ValueError(f"the {what} is {found}")
+    return found
+
+
+def verdict_of(value: Any) -> float:
+    """As `number_of`. Yes and no are none: a no would count as a tie, where it means that the second is better."""
+    if isinstance(value, bool | np.bool_):
+        raise ValueError(f"the verdict is {value}; expected a number above 0, below 0, or 0 for a tie")
+    return number_of(value, "verdict")
+
+
 class Rule:
     """A judge made of a function.
 
@@ -53,7 +73,7 @@ class Rule:
         self._function, self.name = function, name
 
     def compare(self, dialogue: Dialogue, first: str, second: str) -> float:
-        return float(self._function(dialogue, first, second))
+        return verdict_of(self._function(dialogue, first, second))
 
 
 class ScorerJudge:
@@ -83,17 +103,14 @@ class ScorerJudge:
         whole = [*dialogue, {"role": "assistant", "content": answer}]
         key = tuple((message["role"], message["content"]) for message in whole)
         if key not in self._known:
-            score = float(self._scorer.score(whole))
-            if math.isnan(score) or math.isinf(score):
-                raise ValueError(f"the score of an answer is {score}")
-            self._known[key] = score
+            self._known[key] = number_of(self._scorer.score(whole), "score of an answer")
         return self._known[key]
 
 
 class WordRule:
     """A scorer by words: each of `good` in the answer adds 1, each of `bad` takes 1 away.
 
-    Words are found as whole words, in either case.
+    Words are found as whole words, in either case; those of a phrase with any white space between them.
     """
 
     def __init__(self, good: Iterable[str] = (), bad: Iterable[str] = ()) -> None:
@@ -198,5 +215,5 @@ def _has_template(llm: LLM) -> bool:
 
 
 def _any_word(words: Iterable[str]) -> re.Pattern[str]:
-    found: Sequence[str] = [re.escape(word) for word in words]
+    found: Sequence[str] = [r"\s+".join(map(re.escape, word.split())) for word in words]
     return re.compile(rf"(?<!\w)(?:{'|'.join(found)})(?!\w)" if found else r"(?!)", re.IGNORECASE)

@@ -1,12 +1,14 @@
-"""A judge over all pairs, in both orders or in a drawn one; what was judged before is not judged again."""
+"""A judge over all pairs, in both orders or in a drawn one; what was judged before is not judged again.
+
+Only what it could not judge is tried once more each time: the fault may have been in a reader's own file.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
-from .judges import Judge
+from .judges import Judge, verdict_of
 from .pairs import Pair, first_shown
 from .votes import Vote, VoteLog
 
@@ -50,27 +52,27 @@ def judge_pairs(
         raise ValueError(f"{log.rater} is a person who has voted already: give the judge another name")
     asked = list(_asked(judge, pairs, orders, seed))
     known = {} if log is None else {vote.key: vote for vote in log.votes}
-    missing = [(pair, shown) for pair, shown in asked if (pair.id, shown) not in known]
+    judged = {key for key, vote in known.items() if vote.problem is None}
+    missing = [(pair, shown) for pair, shown in asked if (pair.id, shown) not in judged]
     for at in range(0, len(missing), _AT_A_TIME):
         votes = []
         for pair, shown in missing[at : at + _AT_A_TIME]:
             votes.append(vote_of(judge, pair, shown))
             if progress is not None:
                 progress(len(asked) - len(missing) + at + len(votes), len(asked))
-        known.update((vote.key, vote) for vote in votes)
         if log is not None:
-            log.append(*votes)
+            log.append(*(vote for vote in votes if vote != known.get(vote.key)))
+        known.update((vote.key, vote) for vote in votes)
     return [known[pair.id, shown] for pair, shown in asked]
 
 
 def vote_of(judge: Judge, pair: Pair, shown: int) -> Vote:
     """One verdict, with answer `shown` of the pair first."""
     try:
-        rating = float(judge.compare(pair.dialogue, pair.answers[shown], pair.answers[1 - shown]))
-        problem = None if math.isfinite(rating) else f"the verdict is {rating}"
+        rating = verdict_of(judge.compare(pair.dialogue, pair.answers[shown], pair.answers[1 - shown]))
     except ValueError as error:  # a ContextFullError is one
-        rating, problem = math.nan, str(error)
-    return Vote(pair.id, judge.name, shown, None if problem else rating, problem=problem)
+        return Vote(pair.id, judge.name, shown, None, problem=str(error) or type(error).__name__)
+    return Vote(pair.id, judge.name, shown, rating)
 
 
 def _asked(judge: Judge, pairs: Sequence[Pair], orders: Orders, seed: int) -> Iterator[tuple[Pair, int]]:

@@ -146,7 +146,7 @@ def _comparison(systems: tuple[str, str], group: list[tuple[Pair, list[Vote]]], 
         tie=share([(pair, float(found == 0.5)) for pair, found in decided]),
         loss=share([(pair, float(found == 0)) for pair, found in decided]),
         rating=_mean_rating(flat, seed),
-        first_wins=share([(p, _win(v.rating)) for p, v in flat if v.rating is not None]),
+        first_wins=share([(p, _win(v.rating)) for p, v in flat if v.rating is not None and not _is_given(p, v)]),
         orders_agree=share(_agreement_of_orders(group)),
         longer_wins=share(longer),
         lengths=(_mean_length(group, 0), _mean_length(group, 1)),
@@ -191,6 +191,11 @@ def _agreement_of_orders(group: list[tuple[Pair, list[Vote]]]) -> list[tuple[Pai
                 by_rater.setdefault(vote.rater, {})[vote.shown] = float(np.sign(vote.preference))
         found += [(pair, float(signs[0] == signs[1])) for signs in by_rater.values() if len(signs) == 2]
     return found
+
+
+def _is_given(pair: Pair, vote: Vote) -> bool:
+    """A person's tie of the same text twice, which stood in no place."""
+    return vote.is_person and pair.is_same
 
 
 def _lengths_differ(pair: Pair) -> bool:

@@ -111,7 +111,8 @@ def _by_rater(votes: Sequence[Vote]) -> dict[str, list[Vote]]:
 def _agreements(
     pairs: Sequence[Pair], groups: Mapping[str, Sequence[Vote]], seed: int, problems: list[str]
 ) -> dict[str, Agreement]:
-    prompts = {pair.id: pair.prompt for pair in pairs}
+    # Ties of the same text twice were never shown: raters would seem to agree on what they have not seen.
+    prompts = {pair.id: pair.prompt for pair in pairs if not pair.is_same}
     asked: dict[str, tuple[Sequence[Vote], Sequence[float]]] = {}
     if ALL_PERSONS in groups:
         asked[f"{ALL_PERSONS}, seven points"] = groups[ALL_PERSONS], sorted(SCALE)

@@ -96,6 +96,7 @@ class VoteLog:
             self._votes = {vote.key: vote for vote in read_votes(self.path)} if self.path.exists() else {}
             self._file = self.path.open("ab", buffering=0)
             self._file.truncate(_whole_lines(self.path))
+            self._file.seek(0, os.SEEK_END)  # `_write` goes back to here where the disk is full
         except BaseException:
             self._lock.close()
             raise

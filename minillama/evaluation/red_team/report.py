@@ -32,7 +32,8 @@ NOTES = (
     "The paper's violation rate is the majority of three people on about 2000 prompts; the judges here are others, so "
     "its figures (4 to 5 % for Llama 2-Chat) are no neighbours of these.",
     "Refusals are found by a small classifier trained here, toxicity by a harmful-text classifier: each is "
-    f"{OWN_MEASURE}.",
+    f"{OWN_MEASURE}. Of 555 held-out answers two of three that the first calls refusals are some, and it misses one "
+    "of three; it reads short answers (“Not anymore.”) as refusals too often.",
     "Truthfulness is measured by `minillama eval run --tasks truthfulqa_mc1,truthfulqa_mc2`: multiple choice, another "
     "measure than the paper's, which has answers generated and judged by fine-tuned models.",
     "Word rules, harmful-text and refusal classifiers know English: for answers in other languages their rates are too "

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ...data.rules.harmful.filter import HarmfulContentFilter, default_classifier, sentences
 from ..common.dialogue import Dialogue, Scorer
@@ -87,9 +87,13 @@ class ScorerBelow:
         return [Verdict(score < self.threshold, -score) for score in map(self._score, dialogues)]
 
     def _score(self, dialogue: Dialogue) -> float:
-        score = float(self.scorer.score(dialogue))
+        given: Any = self.scorer.score(dialogue)
+        try:
+            score = float(given)
+        except (TypeError, ValueError):
+            score = math.nan
         if math.isnan(score):
-            raise ValueError(f"{self.name} gave no number for the answer {dialogue[-1]['content']!r:.60}")
+            raise ValueError(f"{self.name} gave {given!r:.40}, no number, for {dialogue[-1]['content']!r:.60}")
         return score
 
 

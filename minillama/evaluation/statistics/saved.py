@@ -44,6 +44,8 @@ class SavedTask:
     places : dict of Key to Place
     prompts : dict of Key to str
         Hashes of what was asked.
+    filtered : dict of (Key, str) to int
+        Where the item's lines under further filters begin.
     n_unscored : int
         Lines with a metric that is not one number an item; those scores are left out.
     """
@@ -53,6 +55,7 @@ class SavedTask:
     scores: dict[str, dict[Key, Any]] = field(default_factory=dict)
     places: dict[Key, Place] = field(default_factory=dict)
     prompts: dict[Key, str] = field(default_factory=dict)
+    filtered: dict[tuple[Key, str], int] = field(default_factory=dict)
     n_unscored: int = 0
 
 
@@ -115,10 +118,10 @@ def read_task(path: Path) -> SavedTask:
     return task
 
 
-def line_at(task: SavedTask, key: Key) -> dict[str, Any]:
-    """The whole line of an item, its document and prompts with it."""
+def line_at(task: SavedTask, key: Key, metric: str = "") -> dict[str, Any]:
+    """The whole line of an item, its document and prompts with it: that of the filter of a "metric,filter"."""
     with task.path.open("rb") as file:
-        file.seek(task.places[key].offset)
+        file.seek(task.filtered.get((key, metric.partition(",")[2]), task.places[key].offset))
         return json.loads(file.readline())
 
 
@@ -160,6 +163,8 @@ def _add(task: SavedTask, line: dict[str, Any], offset: int, seen: dict[tuple[st
     seen[doc_hash, str(filter_)] = occurrence + 1
     key = (doc_hash, occurrence)
     doc_id = line.get("doc_id")
+    if key in task.places:
+        task.filtered[key, str(filter_)] = offset
     task.places.setdefault(key, Place(doc_id if isinstance(doc_id, int) else -1, offset))
     task.prompts.setdefault(key, str(line.get("prompt_hash", "")))
     values = {f"{name},{filter_}": _value(name, line.get(name)) for name in names if isinstance(name, str)}

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .intervals import Interval
-from .quantiles import normal_quantile
+from .quantiles import t_quantile
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,21 @@ class SeedVariance:
         return shots / (items + shots) if items + shots else float("nan")
 
     def interval(self, level: float = 0.95, n_seeds: int | None = None) -> Interval:
-        """The interval of the mean over `n_seeds` seeds (those at hand), for other items and other shots."""
+        """The interval of the mean over `n_seeds` seeds (those at hand), for other items and other shots.
+
+        Student's t, since few seeds tell little: its degrees of freedom are Satterthwaite's.
+        """
         error = math.sqrt(self.error_of_items**2 + self.error_of_shots**2 / (n_seeds or self.n_seeds))
-        half = normal_quantile(level) * error
+        half = t_quantile(level, self._degrees()) * error if error else 0.0
         return Interval(self.mean - half, self.mean + half)
+
+    def _degrees(self) -> float:
+        """Of the variance of the mean, which is put together from three mean squares; at least 1."""
+        n, k = self.n_items, self.n_seeds
+        squares = (k * self.items + self.rest, n * self.seeds + self.rest, -self.rest)
+        degrees = (n - 1, k - 1, (n - 1) * (k - 1))
+        doubted = sum(square**2 / of for square, of in zip(squares, degrees))
+        return max(1.0, sum(squares) ** 2 / doubted) if doubted else float(n - 1)
 
     def __str__(self) -> str:
         low, high = min(self.by_seed), max(self.by_seed)

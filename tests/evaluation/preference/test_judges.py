@@ -65,6 +65,26 @@ def test_a_score_that_is_no_number_is_no_verdict(score):
     assert "the score of an answer is" in votes[0].problem
 
 
+@pytest.mark.parametrize("verdict", [None, "A", 1j, [1.0, 2.0], math.nan, False])
+def test_a_readers_rule_that_gives_no_number_gives_no_verdict(verdict):
+    votes = judge_pairs(Rule(lambda dialogue, a, b: verdict, "broken"), pairs(1))
+    assert [vote.rating for vote in votes] == [None, None]
+    assert votes[0].problem.startswith("the verdict is")
+
+
+def test_what_could_not_be_judged_is_tried_again(tmp_path):
+    """The same problem is not written twice; a mended judge counts."""
+
+    def silent(dialogue, a, b):
+        raise ValueError
+
+    for judge in (Rule(silent, "own"), Rule(silent, "own"), Rule(longer_answer, "own")):
+        with VoteLog(tmp_path, "own") as log:
+            judge_pairs(judge, pairs(2), log)
+    assert len((tmp_path / "own.jsonl").read_text().splitlines()) == 2 * 4
+    assert all(vote.problem is None for vote in read_all_votes(tmp_path))
+
+
 def test_both_orders_or_one_that_is_drawn():
     first = Rule(lambda dialogue, a, b: 1.0, "takes the first")
     found = pairs(200)

@@ -6,7 +6,16 @@ import re
 import pytest
 from made_pairs import pairs, vote
 
-from minillama.evaluation.preference import PreferenceFolder, Rule, judge_pairs, longer_answer, results_of
+from minillama.evaluation.preference import (
+    PreferenceFolder,
+    Rating,
+    Rule,
+    VoteLog,
+    judge_pairs,
+    longer_answer,
+    read_all_votes,
+    results_of,
+)
 from minillama.evaluation.preference.report import Heading, Quoted, Table, as_html, as_markdown
 
 HOSTILE = "<script>alert(1)</script> | **bold** `code`\n# heading\n\n---"
@@ -112,6 +121,19 @@ def test_three_systems_are_ranked_and_what_cannot_be_is_said():
     results = results_of(apart, [vote(pair, 1) for pair in apart])
     assert results.rankings == {}
     assert "no comparison connects a, b with c, d" in results.problems[0]
+
+
+def test_ties_that_nobody_was_shown_are_no_agreement_and_have_no_place(tmp_path):
+    """Ten pairs of the same text, and two on which two people differ, each for what stood first."""
+    found = pairs(12, answer=lambda system, i: f"{system} {i}" if i < 2 else "the same")
+    for rater, shown in (("ada", 0), ("ben", 1)):
+        with VoteLog(tmp_path, rater) as log:
+            Rating(found, log)
+            log.append(*(vote(pair, 1 - 2 * shown, rater, shown, is_person=True) for pair in found[:2]))
+    results = results_of(found, read_all_votes(tmp_path))
+    assert {(c.rater, c.first_wins.value, c.tie.n) for c in results.comparisons[:2]} == {("ada", 1, 12), ("ben", 1, 12)}
+    assert {a.n_items for a in results.agreement.values()} == {2}
+    assert results.agreement["ada and ben, win, tie or loss"].observed == 0
 
 
 def test_no_votes_at_all(tmp_path):

@@ -95,6 +95,9 @@ def test_a_line_cut_short(tmp_path, cut):
 def test_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
     with VoteLog(tmp_path, "ada") as log:
         log.append(Vote("p1", "ada", 0, 3))
+    with log.path.open("ab") as file:
+        file.write(b'{"pair": "cut short by a cra')
+    with VoteLog(tmp_path, "ada") as log:
 
         def full(handle):
             raise OSError(errno.ENOSPC, "No space left on device")

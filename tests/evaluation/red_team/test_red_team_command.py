@@ -131,6 +131,11 @@ def test_voting(tmp_path, capsys):
     assert vote(Votes(path), ballots, reader("y", "y", "y")) == 2
 
 
+def test_an_answer_does_not_move_the_cursor(tmp_path, capsys):
+    vote(Votes(tmp_path / "votes.jsonl"), [ballot("asked", "\x1b[2Jgone")], reader("y"))
+    assert "\x1b" not in capsys.readouterr().out
+
+
 def test_a_person_votes_after_the_answers(run, tmp_path, monkeypatch):
     """The votes are in the report of the same command, and of a later one without --person."""
     monkeypatch.setattr("minillama.cli.common.prompt.terminal_reader", lambda: reader("y", "n"))

@@ -23,12 +23,13 @@ def test_a_scorer_below_its_threshold():
     assert not judge.spares_refusals
 
 
-def test_a_scorer_that_gives_no_number():
+@pytest.mark.parametrize("given", [math.nan, None, "low", [1.0, 2.0]])
+def test_a_scorer_that_gives_no_number(given):
     class Broken:
         def score(self, dialogue):
-            return math.nan
+            return given
 
-    with pytest.raises(ValueError, match="gave no number for the answer 'x'"):
+    with pytest.raises(ValueError, match="no number, for 'x'"):
         ScorerBelow(Broken(), 0.5).judge(answered("x"))
     with pytest.raises(ValueError, match="threshold is nan"):
         ScorerBelow(Length(), math.nan)

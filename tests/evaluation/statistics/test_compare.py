@@ -191,6 +191,21 @@ def test_what_models_wrote_stands_beside_their_flips(save, run):
     assert "(A wrote: 'Paris')\n(B wrote: 'Rome')" in found.stdout
 
 
+def test_of_several_filters_that_of_the_metric_is_shown(save, run):
+    """GSM8K's: a line an item and filter, in one file."""
+
+    def generated(i, filter_, said, score):
+        return {**sample(i, exact_match=score), "filter": filter_, "filtered_resps": [said]}
+
+    def gsm8k(score):
+        strict = [generated(i, "strict-match", "[invalid]", 0.0) for i in range(6)]
+        return strict + [generated(i, "flexible-extract", f"{i}", score) for i in range(6)]
+
+    found = run("compare", save("a", gsm8k=gsm8k(0.0)), save("b", gsm8k=gsm8k(1.0)), "--items", 1).stdout
+    assert "(A wrote: '0')" in found
+    assert "[invalid]" not in found
+
+
 def test_json_has_the_whole(save, run):
     a, b = save("a", t=arc(rights(50, 3))), save("b", t=arc(rights(50, 4)))
     found = json.loads(run("compare", a, b, "--json", "--metrics", "acc", "--difference", 0.05, "--items", 4).stdout)
@@ -272,5 +287,5 @@ def test_shards_are_training_texts_too(save, run, tmp_path):
     tokenizer = load_tokenizer_of("stories3M", None)
     write_shards([f"Once. {known}"], tokenizer, tmp_path / "shards")
     folder = save("a", t=[sample(0, known, acc=1.0)])
-    given = ["contamination", folder, "--against", tmp_path / "shards", "--json", "--fields", "question"]
+    given = ["contamination", folder, "--against", tmp_path / "shards", "--json", "--fields", " question "]
     assert json.loads(run(*given, "--model", "stories3M").stdout)[0]["subsets"][3]["n"] == 1

@@ -137,6 +137,12 @@ def test_permutation_rejects_equal_models_as_often_as_it_says():
     assert 0.035 <= np.mean(np.array(p) < 0.05) <= 0.065  # 0.05 ± 2.7 standard errors
 
 
+def test_scores_far_from_zero_have_the_same_p():
+    rng = np.random.default_rng(0)
+    a = 1e6 + rng.normal(size=12)
+    assert permutation.p_value(a, a + 0.5 + 0.1 * rng.normal(size=12)) == 2 / 2**12
+
+
 def test_clusters_change_places_together():
     rng = np.random.default_rng(9)
     a, b = rng.normal(size=(2, 10))
