@@ -103,7 +103,7 @@ def _wanted(one: TaskComparison, difference: float) -> str:
 
 
 def _cautions(found: list[TaskComparison], runs: tuple[SavedRun, SavedRun]) -> list[str]:
-    sentences = [sentence for one in found for sentence in one.cautions]
+    sentences = _together([sentence for one in found for sentence in one.cautions])
     for label, run in zip("AB", runs):
         for name, task in run.tasks.items():
             if n := task.n_unscored:
@@ -112,6 +112,20 @@ def _cautions(found: list[TaskComparison], runs: tuple[SavedRun, SavedRun]) -> l
         if alone := [name for name in run.tasks if name not in other.tasks]:
             sentences.append(f"only {label} has {', '.join(alone[:8])}{' …' if len(alone) > 8 else ''}")
     return list(dict.fromkeys(sentences))
+
+
+def _together(sentences: list[str]) -> list[str]:
+    """Sentences "task metric: what to say", each once for all of whom the same is to be said."""
+    labels: dict[str, list[str]] = {}
+    for sentence in dict.fromkeys(sentences):
+        label, _, text = sentence.partition(": ")
+        labels.setdefault(text, []).append(label)
+    return [f"{_some(names)}: {text}" for text, names in labels.items()]
+
+
+def _some(names: list[str], n: int = 4) -> str:
+    """The first of them, and how many more there are."""
+    return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
 
 
 # --- items ---------------------------------------------------------------------------------------

@@ -289,3 +289,11 @@ def test_shards_are_training_texts_too(save, run, tmp_path):
     folder = save("a", t=[sample(0, known, acc=1.0)])
     given = ["contamination", folder, "--against", tmp_path / "shards", "--json", "--fields", " question "]
     assert json.loads(run(*given, "--model", "stories3M").stdout)[0]["subsets"][3]["n"] == 1
+
+
+def test_the_same_caution_of_many_is_one_sentence():
+    same = [f"mmlu_{i} acc: no item differs" for i in range(6)]
+    assert compare._together([*same, "piqa acc: other: words", same[0]]) == [
+        "mmlu_0 acc, mmlu_1 acc, mmlu_2 acc, mmlu_3 acc and 2 more: no item differs",
+        "piqa acc: other: words",
+    ]
