@@ -112,6 +112,11 @@ def test_json_lines(tmp_path, content, said):
         ),
         (
             "truthfulqa",
+            {"mc1_targets": {"choices": ["a"], "labels": [1]}},
+            "mc1_targets: expected 2 or more choices, found 1",
+        ),
+        (
+            "truthfulqa",
             {"mc2_targets": {"choices": ["a", "b"], "labels": [0, 2]}},
             "mc2_targets: expected labels 0 or 1, found the number 2",
         ),
@@ -171,18 +176,18 @@ def test_csv_with_names(tmp_path, content, said):
         ('{"Data":\n [\n {},\n 3]}', ", line 3: question: expected a text"),
         ('{"Data": [{"Question": "a"} {}]}', ", line 1: "),
         (json.dumps({"Data": [TRIVIAQA_ORIGINAL] * 3}, indent=1)[:1500], ", line "),
-        (json.dumps({"Data": [TRIVIAQA_ORIGINAL]}).encode() + b"\xff", ""),
+        (json.dumps({"Data": [TRIVIAQA_ORIGINAL]}).encode() + b"\xff", ", line 1: byte 0xff near here is not UTF-8"),
     ],
 )
 def test_arrays(tmp_path, content, said):
-    if not said:  # what stands behind the array is not read
-        folder = tmp_path / "triviaqa"
-        folder.mkdir()
-        (folder / "wikipedia-dev.json").write_bytes(content)
-        assert len(read(tmp_path, "triviaqa", "validation")) == 1
-        return
     found = refusal(tmp_path, "triviaqa", "wikipedia-dev.json", content, "validation")
     assert found.startswith(said) or "expected the field" in found
+
+
+def test_a_second_array_is_not_left_out_in_silence(tmp_path):
+    content = json.dumps([HUB["arc_easy"]] * 2)
+    said = refusal(tmp_path, "arc_easy", "test.json", f"{content}\n{content}")
+    assert said == ", line 2: expected the end of the file after the array, found '['"
 
 
 def test_labels_beside(tmp_path):
@@ -226,8 +231,18 @@ def test_memory_is_bounded(tmp_path, monkeypatch):
     assert said == f", line 1: expected lines of at most {rows.MAX_ROW} bytes, found a longer one"
     assert tracemalloc.get_traced_memory()[1] < 5 * rows.MAX_ROW
     tracemalloc.stop()
-    said = refusal(tmp_path / "2", "arc_easy", "test.jsonl.gz", gzip.compress(b"\n" * (45 << 20), 1))
+    said = refusal(tmp_path / "2", "arc_easy", "test.jsonl.gz", gzip.compress((b" " * 1023 + b"\n") * (45 << 10), 1))
     assert "expected at most 41943040 bytes, found more" in said
+
+
+def test_blank_lines_without_end(tmp_path, monkeypatch):
+    """A megabyte unpacks to a thousand million of them, which took ten minutes."""
+    monkeypatch.setattr(rows, "MAX_LINES", 1000)
+    for ending in ("jsonl.gz", "csv"):
+        content = b"\n" * 2000
+        packed = gzip.compress(content) if ending.endswith("gz") else content
+        said = refusal(tmp_path / ending, "arc_easy", f"test.{ending}", packed)
+        assert said.endswith(", line 1001: expected at most 1000 lines, found more")
 
 
 def test_a_file_that_cannot_be_opened(tmp_path):
