@@ -52,3 +52,10 @@ def test_a_limit_for_an_interval():
         assert n == 1 or z / (2 * (n - 1 + z * z) ** 0.5) > half_width
     with pytest.raises(ValueError, match="half width"):
         limit_for(0.5)
+
+
+@pytest.mark.parametrize("max_length", [2, 4, 9, 10])
+def test_a_window_shorter_than_what_is_timed(stories, max_length):
+    cost = cost_of(Engine(stories, max_length=max_length), [Generation("Once upon a time", (), max_length - 1)])
+    assert (cost.tokens_generated, cost.truncated) == (max_length - 1, 1)
+    assert cost.seconds > 0
