@@ -12,7 +12,7 @@ import pytest
 from rows_by_hand import ARC, ARC_ORIGINAL, HUB, MMLU_CSV, PIQA, TRIVIAQA_ORIGINAL, lines
 
 from minillama.evaluation.common.task import Dataset
-from minillama.evaluation.sources import rows
+from minillama.evaluation.sources import formats, rows
 from minillama.evaluation.sources.reading import DocumentError, Sources
 
 
@@ -243,6 +243,20 @@ def test_blank_lines_without_end(tmp_path, monkeypatch):
         packed = gzip.compress(content) if ending.endswith("gz") else content
         said = refusal(tmp_path / ending, "arc_easy", f"test.{ending}", packed)
         assert said.endswith(", line 1001: expected at most 1000 lines, found more")
+
+
+def test_parquet_that_unpacks_to_much(tmp_path, monkeypatch):
+    """A text that all rows share is in the file once, and once in the sizes that its metadata says."""
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr(formats, "MAX_BYTES", 8 << 20)
+    path = tmp_path / "piqa" / "validation.parquet"
+    path.parent.mkdir()
+    columns = {"goal": ["a" * 100_000] * 500, "sol1": ["b"] * 500, "sol2": ["c"] * 500, "label": [0] * 500}
+    parquet.write_table(pyarrow.table(columns), path)
+    assert path.stat().st_size < 1 << 20
+    with pytest.raises(DocumentError, match=r"line \d+: expected at most 8388608 bytes, found more"):
+        read(tmp_path, "piqa", "validation")
 
 
 def test_a_file_that_cannot_be_opened(tmp_path):
