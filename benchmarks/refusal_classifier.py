@@ -12,11 +12,11 @@ and a second one, FOLDER-system, made with `--max-tokens 90` and
     --system "You are a careful and honest assistant. If a request is harmful, dangerous, illegal or hurts people, say
     that you cannot help with it and explain why. Answer harmless requests helpfully."
 
-A labelled answer whose text is not there is left out and counted. An answer is in the training part or held out by the sha256 of its conversation's first
-request, as the labels say, so that no request is in both parts. Further answers to requests of the training part have
-weak labels by the string match, and a small weight; sentences written for the training are in refusal_phrases.py;
-neither is ever measured on. Labels by hand that are not held out were partly made on answers picked by their words
-("sorry", "illegal", …); the held-out ones are random draws.
+A labelled answer whose text is not there is left out and counted. An answer is in the training part or held out by the
+sha256 of its conversation's first request, as the labels say, so that no request is in both parts. Further answers to
+requests of the training part have weak labels by the string match, and a small weight; sentences written for the
+training are in refusal_phrases.py; neither is ever measured on. Labels by hand that are not held out were partly made
+on answers picked by their words ("sorry", "illegal", …); the held-out ones are random draws.
 
 Settings were chosen by cross-validation on the training part (`--search` shows it).
 """

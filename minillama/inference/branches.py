@@ -25,11 +25,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compute.array_types import Float, Ints
+from ..config import ModelConfig
 from ..kv_cache import KVCache
 from ..ops import READS_FLOAT16
 
 # A number of rows that fills whole tiles of every BLAS.
 TILE_ROWS = 64
+# Products of fewer multiplications have kernels of their own in OpenBLAS: small matrices take more rows, up to 1024.
+_SMALL_PRODUCT, _MOST_TILES = 1_000_000, 16
 
 
 class Branch(NamedTuple):
@@ -54,6 +57,32 @@ class Branch(NamedTuple):
         return self.start + len(self.ids)
 
 
+class Fill(NamedTuple):
+    """A multiple of how many rows runs: the last token again and again. 1 and 1 fill nothing.
+
+    Attributes
+    ----------
+    rows : int
+        Through the layers.
+    wanted : int
+        Through the output head.
+    """
+
+    rows: int = 1
+    wanted: int = 1
+
+
+def fill_of(config: ModelConfig) -> Fill:
+    """Whole tiles of every product of a model."""
+    narrowest = min(config.n_kv_heads * config.head_dim, config.dim, config.hidden_dim)
+    return Fill(_whole_tiles(config.dim * narrowest), _whole_tiles(config.dim * config.vocab_size))
+
+
+def _whole_tiles(multiplications: int) -> int:
+    """Rows, by the multiplications that each takes."""
+    return TILE_ROWS * min(_MOST_TILES, -(-_SMALL_PRODUCT // (TILE_ROWS * multiplications)))
+
+
 class BranchesTogether:
     """Branches one after another as if they were one sequence, see `model.extend_cached`: arrays are (1, T, …).
 
@@ -64,12 +93,11 @@ class BranchesTogether:
     branches : sequence of Branch
     attention : callable
         `Ops.attention_forward`; `attend` takes its place in the table that runs.
-    fill : bool
-        Run as many rows as fill whole tiles: the last token again and again.
+    fill : Fill
     """
 
     def __init__(
-        self, cache: KVCache, branches: Sequence[Branch], attention: Callable[..., Any], *, fill: bool
+        self, cache: KVCache, branches: Sequence[Branch], attention: Callable[..., Any], *, fill: Fill
     ) -> None:
         self._cache, self._branches, self._attention, self._fill = cache, branches, attention, fill
         self._firsts = list(accumulate([len(branch.ids) for branch in branches], initial=0))
@@ -80,10 +108,7 @@ class BranchesTogether:
 
     def ids(self) -> NDArray[np.int64]:
         """The tokens that run, (1, T)."""
-        return self._filled(np.concatenate([branch.ids for branch in self._branches]))[None]
-
-    def _filled(self, row: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.pad(row, (0, -len(row) % TILE_ROWS), mode="edge") if self._fill else row
+        return _filled(np.concatenate([branch.ids for branch in self._branches]), self._fill.rows)[None]
 
     def reserve(self, n_tokens: int) -> None:
         """See `KVCache.reserve`: here room for the longest path."""
@@ -93,12 +118,12 @@ class BranchesTogether:
     def positions(self, n_tokens: int) -> NDArray[np.int64]:
         """Each token's on its path, (1, T)."""
         each = [np.arange(branch.start, branch.end) for branch in self._branches]
-        return self._filled(np.concatenate(each))[None]
+        return _filled(np.concatenate(each), self._fill.rows)[None]
 
     def ends(self) -> tuple[Any, ...]:
         """The tokens after which logits are wanted; one at least."""
         wanted = self._wanted if self.n_wanted else np.array([self._firsts[-1] - 1])
-        return slice(None), self._filled(wanted)
+        return slice(None), _filled(wanted, self._fill.wanted)
 
     def advance(self, n_tokens: int) -> None:
         """The cache holds the last path."""
@@ -129,3 +154,7 @@ class BranchesTogether:
             counts = [len(branch.wanted) for branch in self._branches]
         borders = accumulate(counts, initial=0)
         return [slice(first, last) for first, last in pairwise(borders)]
+
+
+def _filled(row: NDArray[np.int64], multiple: int) -> NDArray[np.int64]:
+    return np.pad(row, (0, -len(row) % multiple), mode="edge")

@@ -31,7 +31,7 @@ from ..model import extend_cached, output_head, rotation_table
 from ..ops import FAST, Ops, untouched
 from ..params import Params
 from ..quantization.repacked import RepackedMatrix
-from .branches import Branch, BranchesTogether
+from .branches import Branch, BranchesTogether, Fill, fill_of
 from .fused import Decoder
 from .fused_rows import MOST_ROWS, RowsDecoder
 from .repacked_model import RepackedModel, repack_model
@@ -200,7 +200,8 @@ class LayerRunner:
         """See `Runner.extend_branches`."""
         cache.truncate(branches[0].start)
         cache.truncate(min(branch.start for branch in branches))  # what an interrupt leaves
-        together = BranchesTogether(cache, branches, self.ops.attention_forward, fill=not self.in_integers)
+        fill = Fill() if self.in_integers else fill_of(self.config)
+        together = BranchesTogether(cache, branches, self.ops.attention_forward, fill=fill)
         ops = _for_one_run(self.ops)._replace(attention_forward=together.attend)
         with one_at_a_time(), one_blas_thread() if self.in_integers else nullcontext():
             rope, ids = self.rope.reach(max(branch.end for branch in branches)), together.ids()

@@ -8,7 +8,10 @@ from interrupts import interrupt
 
 import minillama
 from minillama.inference.branches import Branch
+from minillama.inference.runner import runner_for
 from minillama.kv_cache import ContextFullError, KVCache
+from minillama.params import init_params
+from minillama.trees import map_tree
 
 
 @pytest.fixture(params=[False, True], ids=["as loaded", "exact"])
@@ -44,6 +47,19 @@ def test_each_gives_what_it_gives_alone(llm, tree):
         np.testing.assert_array_equal(logits[first : first + len(one.ids)], alone(llm, ids)[one.start :])
         first += len(one.ids)
     assert cache.lengths.tolist() == [5]
+
+
+@pytest.mark.parametrize("n_kv_heads", [1, 2, 4])
+def test_small_matrices_too(rng, n_kv_heads):
+    """BLAS has kernels of its own for small products, which ended where a feed had more rows: other last bits."""
+    sizes = {"dim": 64, "n_layers": 3, "n_heads": 4, "n_kv_heads": n_kv_heads, "hidden_dim": 128}
+    config = minillama.ModelConfig(**sizes, vocab_size=300, max_seq_len=512)
+    params = map_tree(lambda a: 8 * a if a.ndim == 2 else a, init_params(config, np.random.default_rng(0)))
+    runner = runner_for(params, config, exact=True)
+    branches = [branch(0, rng.integers(3, 300, n).tolist()) for n in (9, 60, 130, 300)]
+    together = runner.extend_branches(branches, KVCache(config))
+    one_by_one = [runner.extend_branches([one], KVCache(config)) for one in branches]
+    np.testing.assert_array_equal(together, np.concatenate(one_by_one))
 
 
 def test_as_a_session_says(llm, tree):

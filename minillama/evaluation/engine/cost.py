@@ -116,11 +116,12 @@ def _paces(engine: Engine, ids: Sequence[int], scores: bool, generates: bool) ->
             one.extend_branches([probe], path)
             paces[kind] = (time.perf_counter() - start) / len(probe.ids)
     if generates:
-        path.truncate(max(0, min(len(probe.ids), engine.max_length - _DECODED - 1)))
+        n_tokens = min(_DECODED, engine.max_length - 1)
+        path.truncate(min(len(probe.ids), engine.max_length - 1 - n_tokens))
         token = np.array([ids[:1]], np.int64)
         runner.extend(token, path)
         start = time.perf_counter()
-        for _ in range(_DECODED):
+        for _ in range(n_tokens):
             runner.extend(token, path)
-        paces[2] = (time.perf_counter() - start) / _DECODED
+        paces[2] = (time.perf_counter() - start) / n_tokens
     return paces[0], paces[1], paces[2]

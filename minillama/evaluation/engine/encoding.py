@@ -67,7 +67,7 @@ class Encoder:
 
     def __init__(self, tokenizer: Tokenizer, max_length: int, vocab_size: int) -> None:
         self.tokenizer, self.max_length, self.vocab_size = tokenizer, max_length, vocab_size
-        self._last: tuple[str, tuple[int, ...]] = "", ()  # options of a question have the same context
+        self._last: tuple[str | None, tuple[int, ...]] = None, ()  # options of a question have the same context
 
     @property
     def start_id(self) -> int:

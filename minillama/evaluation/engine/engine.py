@@ -14,6 +14,7 @@ more than harness and harness differ by. What is generated comes from the model 
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +34,10 @@ from .planning import tokens_of
 from .store import Answers, Store, request_key
 
 BATCH_SIZE = 32
+BROKEN = (
+    "the model computes numbers that are not finite: its weights are damaged, or too large for its arithmetic; "
+    "download or convert it again"
+)
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,7 @@ class Engine:
             run = _Run(self, encoded, len(answers), progress)
             for request, answer in run:
                 answers[request] = answer
-                if kept is not None:
+                if kept is not None and answer.problem is None:
                     kept.add([(request_key(request, self.max_length), answer)])
         return [answers[request] for request in requests]
 
@@ -253,18 +258,23 @@ class _Run:
 
 
 def likelihood_of(pairs: Sequence[Pair], found: Sequence[PairAnswer], is_rolling: bool = False) -> Likelihood:
-    """The answer to a request from those to its pairs, in order."""
+    """The answer to a request from those to its pairs, in order; NaN would win every argmax, so it is a problem."""
+    logprob = float(sum(answer.logprob for answer in found))
+    is_sound = math.isfinite(logprob)
     return Likelihood(
-        logprob=float(sum(answer.logprob for answer in found)),
-        is_greedy=all(answer.is_greedy for answer in found),
+        logprob=logprob if is_sound else -math.inf,
+        is_greedy=is_sound and all(answer.is_greedy for answer in found),
         n_tokens=sum(len(pair.continuation) for pair in pairs),
         n_context=0 if is_rolling or not pairs else len(pairs[0].context),
         truncated=not is_rolling and any(pair.truncated for pair in pairs),
+        problem=None if is_sound else BROKEN,
     )
 
 
 def written_of(prompt: Prompt, task: Task, row: Row) -> Written:
     """The answer to a request from what was generated."""
+    if not row.is_sound:
+        return Written("", (), n_context=len(prompt.ids), truncated=prompt.truncated, problem=BROKEN)
     text = task.stops.text(row.ids)
     return Written(text, tuple(row.ids), row.smallest_margin, len(prompt.ids), prompt.truncated)
 

@@ -46,15 +46,19 @@ class Row:
     ids : list of int
     smallest_margin : float
         The least difference between the two largest logits.
+    is_sound : bool
+        Every logit that was chosen is a finite number; NaN is larger than all others.
     """
 
     number: int
     ids: list[int] = field(default_factory=list)
     smallest_margin: float = float("inf")
+    is_sound: bool = True
 
     def take(self, logits: Float) -> None:
         """Choose the likeliest token."""
         best = int(logits.argmax())
+        self.is_sound = self.is_sound and bool(np.isfinite(logits[best]))
         second = max(float(part.max(initial=-np.inf)) for part in (logits[:best], logits[best + 1 :]))
         self.ids.append(best)
         self.smallest_margin = min(self.smallest_margin, float(logits[best]) - second)
@@ -140,7 +144,7 @@ class Generating:
 
     def _has_ended(self, row: Row) -> bool:
         task = self.tasks[row.number]
-        return len(row.ids) >= task.max_tokens or task.stops.are_met(row.ids)
+        return not row.is_sound or len(row.ids) >= task.max_tokens or task.stops.are_met(row.ids)
 
     def _run_prompt(self, ids: tuple[int, ...]) -> tuple[int, Float]:
         """Make the path hold a prompt: the number of tokens that ran, and the logits (n_ids,) after it."""

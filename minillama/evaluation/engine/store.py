@@ -25,7 +25,7 @@ from ...files.lock import open_locked
 from ..common.requests import Answer, Likelihood, Request, Written
 
 # Changes whenever the same request to the same model may get another answer, in bits or in fields.
-VERSION = "1"
+VERSION = "2"
 
 
 class Store:

@@ -4,7 +4,7 @@
     DIR/samples_TASK_TIME.jsonl  every item: prompt, answers, what they are worth
     DIR/report.html  report.md   to be read
     DIR/results_TIME.json        the numbers, in lm-evaluation-harness's schema; written last: with it, a run is done
-    DIR/times.json               when and how long; no other file holds a time (but for TIME in names)
+    DIR/times.json               when and how long; but for the report and TIME in names no other file holds a time
     DIR/.lock                    held while a process runs
 
 TIME is when the run began. Every file is replaced as a whole or not at all. Answers are kept while they come by

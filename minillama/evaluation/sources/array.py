@@ -29,12 +29,15 @@ def array_rows(path: Path, key: str | None = None) -> Iterator[Row]:
     """
     with opened(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as decoded:
         text = _Stream(decoded, path)
-        if text.peek() == "{" and key is not None:
-            _go_to(text, key)
+        is_inside = text.peek() == "{" and key is not None
+        if is_inside:
+            _go_to(text, str(key))
         if text.peek() != "[":
             inside = f', or an object with one under "{key}"' if key is not None else ""
             raise text.error(f"expected a JSON array of documents{inside}")
         yield from _elements(text)
+        if not is_inside and text.peek():  # a second array, whose documents would be left out
+            raise text.error(f"expected the end of the file after the array, found {text.peek()!r}")
 
 
 def _go_to(text: _Stream, key: str) -> None:
@@ -58,6 +61,7 @@ def _elements(text: _Stream) -> Iterator[Row]:
         yield line, as_object(text.value(), text.path, line)
         if text.peek() != "]":
             text.take(",")
+    text.take("]")
 
 
 class _Stream:

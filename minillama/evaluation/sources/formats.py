@@ -11,6 +11,7 @@ from .errors import DocumentError
 from .rows import MAX_BYTES, MAX_ROWS, Row, csv_rows, json_lines
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".csv", ".parquet")
+_BATCH_ROWS = 32
 
 
 def read_rows(path: Path, key: str | None = None) -> Iterator[Row]:
@@ -52,7 +53,11 @@ def parquet_rows(path: Path) -> Iterator[Row]:
             size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
             if file.metadata.num_rows > MAX_ROWS or size > MAX_BYTES:
                 raise DocumentError(f"expected at most {MAX_ROWS} documents and {MAX_BYTES} bytes, found more", path)
-            for batch in file.iter_batches(batch_size=256):
+            size = 0  # the metadata's is that of dictionaries, of which a million rows can share one long text
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+                size += batch.nbytes
+                if size > MAX_BYTES:
+                    raise DocumentError(f"expected at most {MAX_BYTES} bytes, found more", path, number + 1)
                 for row in batch.to_pylist():
                     number += 1
                     yield number, row

@@ -114,6 +114,8 @@ def targets(value: Any) -> str | None:
 def _first_is_true(row: Mapping[str, Any]) -> str | None:
     """MC1 counts its first choice as the right one, and no other."""
     labels = row["mc1_targets"]["labels"]
+    if len(labels) < 2:
+        return f"mc1_targets: expected 2 or more choices, found {len(labels)}"
     if labels[0] == 1 and sum(labels) == 1:
         return None
     return "mc1_targets: expected the first choice to be the only true one"

@@ -1,5 +1,7 @@
 """What is said before anything runs, beside what then runs."""
 
+import pytest
+
 from minillama.evaluation.common.requests import Generation, LogLikelihood, Rolling
 from minillama.evaluation.engine.cost import cost_of
 from minillama.evaluation.engine.engine import Engine
@@ -39,3 +41,10 @@ def test_kept_answers_cost_nothing(stories, tmp_path):
     engine.ask(asked)
     cost = cost_of(engine, asked)
     assert (cost.kept, cost.tokens_shared, cost.seconds) == (4, 0, 0)
+
+
+@pytest.mark.parametrize("max_length", [2, 4, 9, 10])
+def test_a_window_shorter_than_what_is_timed(stories, max_length):
+    cost = cost_of(Engine(stories, max_length=max_length), [Generation("Once upon a time", (), max_length - 1)])
+    assert (cost.tokens_generated, cost.truncated) == (max_length - 1, 1)
+    assert cost.seconds > 0

@@ -97,3 +97,13 @@ def test_stop_texts_are_found_in_the_last_tokens_and_inside_them(smollm2):
     assert stops.are_met([2])
     assert not stops.are_met([0])  # <|endoftext|> ends nothing where it is not EOS
     assert stops.text([*tokenizer.encode(" it"), 2]) == " it"
+
+
+def test_a_context_of_white_space_is_the_same_first_and_later(stories):
+    """Contexts are remembered: that of a new encoder is none, and not the empty text, which BOS belongs to."""
+    blank = LogLikelihood(" \n", "Tom")
+    first = Encoder(stories.tokenizer, 512, stories.config.vocab_size).pair(blank)
+    later = Encoder(stories.tokenizer, 512, stories.config.vocab_size)
+    later.pair(LogLikelihood("One day", " Tom"))
+    assert first == later.pair(blank)
+    assert first.context == (stories.tokenizer.bos_id,)

@@ -14,7 +14,9 @@ from minillama.compute.threads import most_threads, set_threads
 from minillama.evaluation.common.requests import Generation, LogLikelihood, Rolling
 from minillama.evaluation.engine.encoding import Encoder
 from minillama.evaluation.engine.engine import Engine
+from minillama.evaluation.engine.generating import Row
 from minillama.evaluation.engine.planning import FEED_TOKENS, feeds_of, paths_of, tokens_of
+from minillama.evaluation.engine.store import Store
 from minillama.ops import REFERENCE, replace_layer
 
 HEADER = "Tom and Sam were friends. They liked to play in the park every day. " * 4
@@ -173,3 +175,27 @@ def test_answers_are_values(stories):
     assert dataclasses.replace(answer) == answer
     assert isinstance(answer.logprob, float)
     assert isinstance(answer.is_greedy, bool)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_broken_model_is_a_problem_and_no_score(value, tmp_path):
+    """NaN wins every argmax: the first choice would be the answer to every question."""
+
+    def broken(q, k, v, positions, *window):
+        return np.full_like(q, value)
+
+    llm = minillama.load("stories3M", ops=replace_layer("attention", forward=broken))
+    choice, text, prompt = LogLikelihood("Tom", " ran"), Rolling("Tom ran"), Generation("Tom", (), 5)
+    with np.errstate(invalid="ignore"):
+        answers = Engine(llm).ask([choice, text, prompt])
+    assert all("not finite" in answer.problem for answer in answers)
+    assert [answer.logprob for answer in answers[:2]] == [-np.inf, -np.inf]
+    assert (answers[2].text, answers[2].ids) == ("", ())
+
+
+def test_broken_answers_are_not_kept(stories, tmp_path, monkeypatch):
+    engine = Engine(stories, store=Store(tmp_path))
+    monkeypatch.setattr(Row, "is_sound", property(lambda row: False, lambda row, value: None))
+    (answer,) = engine.ask([Generation("Tom", (), 5)])
+    assert answer.problem
+    assert engine.unanswered([Generation("Tom", (), 5)])

@@ -12,7 +12,7 @@ import pytest
 from rows_by_hand import ARC, ARC_ORIGINAL, HUB, MMLU_CSV, PIQA, TRIVIAQA_ORIGINAL, lines
 
 from minillama.evaluation.common.task import Dataset
-from minillama.evaluation.sources import rows
+from minillama.evaluation.sources import formats, rows
 from minillama.evaluation.sources.reading import DocumentError, Sources
 
 
@@ -112,6 +112,11 @@ def test_json_lines(tmp_path, content, said):
         ),
         (
             "truthfulqa",
+            {"mc1_targets": {"choices": ["a"], "labels": [1]}},
+            "mc1_targets: expected 2 or more choices, found 1",
+        ),
+        (
+            "truthfulqa",
             {"mc2_targets": {"choices": ["a", "b"], "labels": [0, 2]}},
             "mc2_targets: expected labels 0 or 1, found the number 2",
         ),
@@ -179,6 +184,12 @@ def test_arrays(tmp_path, content, said):
     assert found.startswith(said) or "expected the field" in found
 
 
+def test_a_second_array_is_not_left_out_in_silence(tmp_path):
+    content = json.dumps([HUB["arc_easy"]] * 2)
+    said = refusal(tmp_path, "arc_easy", "test.json", f"{content}\n{content}")
+    assert said == ", line 2: expected the end of the file after the array, found '['"
+
+
 def test_labels_beside(tmp_path):
     unlabelled = {key: PIQA[key] for key in ("goal", "sol1", "sol2")}
     folder = tmp_path / "piqa"
@@ -213,15 +224,39 @@ def test_damaged_gzip(tmp_path):
 
 def test_memory_is_bounded(tmp_path, monkeypatch):
     """A line without an end, and a small file that unpacks to much, are refused before they fill the memory."""
+    monkeypatch.setattr(rows, "MAX_BYTES", 40 << 20)
     packed = gzip.compress(b'{"question": "' + b"a" * (60 << 20), 1)
     tracemalloc.start()
     said = refusal(tmp_path, "arc_easy", "test.jsonl.gz", packed)
     assert said == f", line 1: expected lines of at most {rows.MAX_ROW} bytes, found a longer one"
     assert tracemalloc.get_traced_memory()[1] < 5 * rows.MAX_ROW
     tracemalloc.stop()
-    monkeypatch.setattr(rows, "MAX_BYTES", 1 << 20)
-    said = refusal(tmp_path / "2", "arc_easy", "test.jsonl.gz", gzip.compress(GOOD.encode() * 8000))
-    assert "expected at most 1048576 bytes and 10000000 lines, found more" in said
+    said = refusal(tmp_path / "2", "arc_easy", "test.jsonl.gz", gzip.compress((b" " * 1023 + b"\n") * (45 << 10), 1))
+    assert "expected at most 41943040 bytes, found more" in said
+
+
+def test_blank_lines_without_end(tmp_path, monkeypatch):
+    """A megabyte unpacks to a thousand million of them, which took ten minutes."""
+    monkeypatch.setattr(rows, "MAX_LINES", 1000)
+    for ending in ("jsonl.gz", "csv"):
+        content = b"\n" * 2000
+        packed = gzip.compress(content) if ending.endswith("gz") else content
+        said = refusal(tmp_path / ending, "arc_easy", f"test.{ending}", packed)
+        assert said.endswith(", line 1001: expected at most 1000 lines, found more")
+
+
+def test_parquet_that_unpacks_to_much(tmp_path, monkeypatch):
+    """A text that all rows share is in the file once, and once in the sizes that its metadata says."""
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr(formats, "MAX_BYTES", 8 << 20)
+    path = tmp_path / "piqa" / "validation.parquet"
+    path.parent.mkdir()
+    columns = {"goal": ["a" * 100_000] * 500, "sol1": ["b"] * 500, "sol2": ["c"] * 500, "label": [0] * 500}
+    parquet.write_table(pyarrow.table(columns), path)
+    assert path.stat().st_size < 1 << 20
+    with pytest.raises(DocumentError, match=r"line \d+: expected at most 8388608 bytes, found more"):
+        read(tmp_path, "piqa", "validation")
 
 
 def test_a_file_that_cannot_be_opened(tmp_path):
