@@ -41,7 +41,8 @@ def _run() -> int:
     except Exception as error:
         if not hasattr(error, "format_message"):  # a wrong option: typer's own
             raise
-        return fail(error.format_message() + " (see --help)", getattr(error, "exit_code", 2))
+        said = error.format_message() or "a command is missing, one of those above"
+        return fail(said + " (see --help)", getattr(error, "exit_code", 2))
 
 
 def _run_command() -> int:

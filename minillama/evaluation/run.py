@@ -161,8 +161,17 @@ def tasks_of(tasks: str | Task | Iterable[str | Task]) -> list[Task]:
 
 
 def sources_of(data: Iterable[str | Path], hub: bool) -> Sources:
-    """Where documents are looked for: the reader's folders, the package, the Hub."""
+    """Where documents are looked for: the reader's folders, the package, the Hub.
+
+    Raises
+    ------
+    ValueError
+        A folder that is not there: the documents of the Hub would silently take the place of the reader's.
+    """
     folders = [Path(folder) for folder in ([data] if isinstance(data, str | Path) else data)]
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f"{folder} is no folder: data names a folder with DIR/TASK/SPLIT.jsonl (--data DIR)")
     return Sources([*folders, BUNDLED], hub=hub)
 
 
@@ -204,11 +213,11 @@ def renderer(tokenizer: Tokenizer) -> Render:
     ValueError
         When the model has no chat template.
     """
-    from ..inference.chat import JinjaChat, template_for
+    from ..inference.chat import JinjaChat
 
-    template = template_for(tokenizer)
-    if not isinstance(template, JinjaChat):
-        raise ValueError("the model brings no chat template of its own, which chat evaluation needs: leave out --chat")
+    if tokenizer.chat_template is None:
+        raise ValueError("the model brings no chat template of its own, it may be a base model: leave out --chat")
+    template = JinjaChat(tokenizer.chat_template)
     return lambda messages: template.text(messages, tokenizer)
 
 

@@ -25,14 +25,15 @@ def register(app: typer.Typer) -> None:
 def compare(
     a: _Path,
     b: _Path,
-    tasks: Annotated[str | None, typer.Option("--tasks", help="Of them these, with commas.")] = None,
-    metrics: Annotated[str | None, typer.Option("--metrics", help="Of them these: acc,acc_norm.")] = None,
-    items: Annotated[int, typer.Option("--items", min=0, help="Show so many items whose scores differ.")] = 0,
+    tasks: Annotated[str | None, typer.Option("--tasks", help="Only these, with commas.")] = None,
+    metrics: Annotated[str | None, typer.Option("--metrics", help="Only these: acc,acc_norm.")] = None,
+    items: Annotated[int, typer.Option("--items", min=0, help="Show so many of the items whose scores differ.")] = 0,
     difference: Annotated[
-        float | None, typer.Option("--difference", help="Say how many items would show this: 0.02 is 2 points.")
+        float | None,
+        typer.Option("--difference", help="Say how many items would show this difference: 0.02 for 2 points."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap and the permutations.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the random draws behind interval and p.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
     """Compare two runs item by item: difference, interval, p, and what of it is noise."""
     from ...evaluation.statistics.comparison import compare_runs
@@ -40,6 +41,8 @@ def compare(
 
     runs = read_run(a), read_run(b)
     found = compare_runs(*runs, tasks=_names(tasks), metrics=_names(metrics), seed=seed)
+    if difference is not None and abs(difference) > 1 and any(one.is_share for one in found):
+        raise ValueError(f"--difference is a share, 0.02 for 2 points, and is {difference:g}")
     if as_json:
         write(json.dumps([_as_object(one, runs, items, difference) for one in found], indent=2) + "\n")
         return

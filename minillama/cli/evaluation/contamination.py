@@ -34,8 +34,10 @@ def contamination(
     ] = DEFAULT_MODEL,
     tokenizer: TokenizerFile = None,
     length: Annotated[int, typer.Option("--length", min=1, help="Tokens of a match; the paper takes 10 to 50.")] = 10,
-    fields: Annotated[str | None, typer.Option("--fields", help="Of the documents these fields: question.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    fields: Annotated[
+        str | None, typer.Option("--fields", help="Only these fields of the documents: question.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
     """Scores on clean, not clean, not dirty and dirty items, as in appendix A.6 of the LLaMA 2 paper."""
     from ...evaluation.statistics.contamination import SHORTEST, contaminated_shares

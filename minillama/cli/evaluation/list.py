@@ -29,8 +29,10 @@ def list_tasks(
 ) -> None:
     """Show what can be asked: tasks, groups of them, and where their documents would come from."""
     from ...evaluation.results.table import aligned
+    from ...evaluation.run import sources_of
     from ...evaluation.tasks.catalogue import GROUPS, TASKS
 
+    sources_of(data or [], hub=False)  # says which folder is not there
     members = {name for group in GROUPS.values() if group.by_size for name in group.tasks}
     shown = [task for name, task in TASKS.items() if every or name not in members]
     rows: list[tuple[str, ...]] = [("task", "asked by", "protocol", "shots", "documents", "what")]
@@ -38,7 +40,16 @@ def list_tasks(
     rows.append(("",) * 6)
     for group in GROUPS.values():
         missing = f"; not here: {', '.join(group.missing)}" if group.missing else ""
-        rows.append((group.name, f"{len(group.tasks)} tasks", "", "", "", f"{group.about or group.title}{missing}"))
+        rows.append(
+            (
+                group.name,
+                f"{len(group.tasks)} task{'' if len(group.tasks) == 1 else 's'}",
+                "",
+                "",
+                "",
+                f"{group.about or group.title}{missing}",
+            )
+        )
     write("\n".join(aligned(rows, left=6)) + "\n")
     if not every:
         note(f"{len(members)} subjects of MMLU are not listed one by one: --all")

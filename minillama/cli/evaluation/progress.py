@@ -38,13 +38,11 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
         rich.TextColumn("{task.fields[left]}"),
     )
     with rich.Progress(*columns, console=stderr, transient=True) as bar:
-        tasks: list[Any] = []
+        task = bar.add_task("", total=None, said="asking …", left="")  # the first feed may take a while
 
         def update(progress: Progress) -> None:
-            if not tasks:
-                tasks.append(bar.add_task("", total=progress.total, said="", left=""))
             texts: dict[str, Any] = {"said": said(progress), "left": left(progress)}
-            bar.update(tasks[0], completed=progress.done, total=progress.total, **texts)
+            bar.update(task, completed=progress.done, total=progress.total, **texts)
 
         yield update
 

@@ -34,9 +34,11 @@ def red_team(
         str, typer.Option("--attacks", help='Names with commas ("none,hypothetical"), joined by "+", or all.')
     ] = "none",
     data: Annotated[Path | None, typer.Option("--data", help="The folder of the suites' own files.")] = None,
-    folder: Annotated[Path, typer.Option("--folder", "-o", help="Of answers, votes and report.")] = Path("red-team"),
-    limit: Annotated[int | None, typer.Option("--limit", help="At most so many prompts of each suite.")] = None,
-    max_tokens: Annotated[int, typer.Option("--max-tokens", "-n", min=1, help="Of an answer.")] = 128,
+    folder: Annotated[
+        Path, typer.Option("--folder", "-o", help="Where answers, votes and the report are kept.")
+    ] = Path("red-team"),
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many prompts of each suite.")] = None,
+    max_tokens: Annotated[int, typer.Option("--max-tokens", "-n", min=1, help="Tokens of an answer at most.")] = 128,
     temperature: Annotated[float, typer.Option("--temperature", "-t", help="0 is greedy.")] = 0.0,
     system: Annotated[str | None, typer.Option("--system", help="A system message.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of attacks, drawn answers and what is shown.")] = 0,
@@ -76,7 +78,7 @@ def red_team(
 
     path = write_report(exercise)
     write(as_markdown(exercise).partition("## What these figures are not")[0].rstrip() + "\n")
-    note(f"all of it: {path}")
+    note(f"⚠ marks figures of few items, whose intervals say little; all of it, and what it is not: {path}")
 
 
 def _exercise(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _ASK_ABOVE = 120.0  # seconds: a run that takes longer is begun only when somebody says so
 _DEFAULT_BATCH = 32
+_MANY = 1000  # requests, whose tokens are not counted in a moment
 _WIDE = 0.05  # half an interval that is worth a word
 
 
@@ -67,7 +68,8 @@ def run(
         int | None, typer.Option("--max-length", min=1, help="Tokens that the model reads at most.")
     ] = None,
     interval: Annotated[
-        float | None, typer.Option("--interval", min=0.1, help="Say which --limit gives ± so many points, and end.")
+        float | None,
+        typer.Option("--interval", min=0.1, max=49, help="Say which --limit gives ± so many points, and end."),
     ] = None,
     cost: Annotated[bool, typer.Option("--cost", help="Say what it would cost, and end.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Begin without asking, however long it takes.")] = False,
@@ -79,6 +81,8 @@ def run(
     from ...evaluation.common.task import Asking
     from ...evaluation.run import run as run_planned
 
+    if out is None and (resume or force):
+        raise ValueError("--resume and --force say what to do with the run in --out: name its folder with --out")
     asking = Asking(n_shots=n_shots, limit=limit, seed=seed, chat=chat, system=system)
     planned = _planned(tasks, asking, data, hub, model, tokenizer)
     if interval is not None:
@@ -169,6 +173,8 @@ def _say_cost(engine: Engine, planned: list[Planned]) -> float:
     from ...evaluation.engine.cost import cost_of
 
     requests = [request for one in planned for request in one.requests]
+    if len(requests) >= _MANY:
+        note(f"counting the tokens of {len(requests):,} requests and measuring the pace …")
     with compile_notice():
         found = cost_of(engine, requests)
     for line in cost_lines(planned, found):

@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 def seeds(
     runs: Annotated[list[Path], typer.Argument(help="Folders of results (or samples_*.jsonl), one for each seed.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
     """Split the variance of runs that differ in their --seed: into items, and the draw of shots."""
     from ...evaluation.statistics.comparison import scores_under_seeds
@@ -28,6 +28,7 @@ def seeds(
 
     if len(runs) < 2:
         raise ValueError(f"expected the results of at least 2 seeds, got {len(runs)}")
+    _check_settings(runs)
     found = {
         name: split_variance(scores) for name, scores in scores_under_seeds([read_run(run) for run in runs]).items()
     }
@@ -46,3 +47,14 @@ def seeds(
     for (task, metric), one in found.items():
         write(f"{task} {metric.removesuffix(',none')}: {one}\n")
     note("the interval of a single run leaves out what its draw of shots does to all items alike")
+
+
+def _check_settings(runs: list[Path]) -> None:
+    """Where the folders say what was run: it must be one model, and each time another draw."""
+    files = [run / "settings.json" for run in runs if (run / "settings.json").is_file()]
+    settings = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    if len({one["model"].get("sha256", one["model"].get("name")) for one in settings}) > 1:
+        raise ValueError("these are runs of different models: compare those with `minillama eval compare A B`")
+    seeds = [one["asking"]["seed"] for one in settings]
+    if twice := next((seed for seed in seeds if seeds.count(seed) > 1), None):
+        raise ValueError(f"expected runs with different seeds, found --seed {twice} more than once")

@@ -121,7 +121,12 @@ def compare_runs(
         raise ValueError(f"{missing[0]} is not in both runs; they share: {', '.join(members) or 'no task'}")
     if not chosen:
         raise ValueError(f"no task is in both runs: A has {', '.join(a.tasks)}; B has {', '.join(b.tasks)}")
-    pairs = [(name, metric) for name in chosen for metric in _metrics_of(a, b, members[name], set(metrics))]
+    wanted = set(metrics)
+    pairs = [(name, metric) for name in chosen for metric in _metrics_of(a, b, members[name], wanted)]
+    there = sorted({metric for name in chosen for metric in _metrics_of(a, b, members[name], set())})
+    if unknown := wanted - {name for metric in there for name in (metric, metric.split(",")[0])} if there else set():
+        names = ", ".join(metric.removesuffix(",none") for metric in there)
+        raise ValueError(f"{min(unknown)} is no metric of {', '.join(chosen)} in both runs; they share: {names}")
     if not pairs:
         raise ValueError(f"no item of {', '.join(chosen)} has the same document in both runs and a score to compare")
     made = [_compared(a, b, name, members[name], metric, level, power, seed) for name, metric in pairs]

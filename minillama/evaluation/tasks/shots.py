@@ -53,6 +53,8 @@ class ShotSource:
     def _check(self, number: int, needed: int, there: int) -> None:
         if needed > there:
             name, shots = self._task.name, self._task.shots
+            if not shots.split and not there:
+                raise ValueError(f"{name} has no examples to show before its questions: ask for 0 shots (--fewshot 0)")
             where = f"split {shots.split!r} of {self._task.dataset.name}" if shots.split else "task"
             raise ValueError(
                 f"{name} with {number} shots needs {needed} documents to take them from, and its {where} has {there}: "

@@ -30,6 +30,21 @@ def test_tokens_are_those_that_run(stories):
     assert cost.minutes == cost.seconds / 60
 
 
+def test_the_pace_is_that_of_feeds_as_full_as_those_of_the_run(stories, monkeypatch):
+    """A short feed takes as long as a whole tile of rows: its pace would be that of a run many times as long."""
+    engine, fed = Engine(stories), []
+    extend = type(engine.scorer).extend_branches
+
+    def counted(self, branches, path):
+        fed.append(sum(len(branch.ids) for branch in branches))
+        return extend(self, branches, path)
+
+    monkeypatch.setattr(type(engine.scorer), "extend_branches", counted)
+    asked = [LogLikelihood(f"{name} saw", f" {what}") for name in ("Tom", "Lily") for what in "abcdefghijklmn"]
+    tokens = cost_of(engine, asked).tokens_shared
+    assert tokens / 2 < max(fed) <= tokens
+
+
 def test_requests_that_are_cut_are_counted(stories):
     cost = cost_of(Engine(stories, max_length=20), some_requests())
     assert cost.truncated == 5

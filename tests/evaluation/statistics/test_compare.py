@@ -183,6 +183,30 @@ def test_seeds_are_split_by_item(save, run):
         run("seeds", paths[0])
 
 
+def test_seeds_are_those_of_one_model(save, run):
+    """Two models with the same seed would look like a draw of shots that matters."""
+    paths = [save(name, t=arc(rights(20, i))) for i, name in enumerate("ab")]
+
+    def settings(sha256, seed):
+        return json.dumps({"model": {"name": "m", "sha256": sha256}, "asking": {"seed": seed}})
+
+    for path, sha256 in zip(paths, "xy"):
+        (path / "settings.json").write_text(settings(sha256, 1))
+    with pytest.raises(ValueError, match="runs of different models"):
+        run("seeds", *paths)
+    (paths[1] / "settings.json").write_text(settings("x", 1))
+    with pytest.raises(ValueError, match="found --seed 1 more than once"):
+        run("seeds", *paths)
+    (paths[1] / "settings.json").write_text(settings("x", 2))
+    assert "under 2 seeds" in run("seeds", *paths).stdout
+
+
+def test_a_difference_of_shares_is_a_share(save, run):
+    a, b = save("a", t=arc(rights(50, 3))), save("b", t=arc(rights(50, 4)))
+    with pytest.raises(ValueError, match=r"0\.02 for 2 points"):
+        run("compare", a, b, "--difference", 2)
+
+
 def test_what_models_wrote_stands_beside_their_flips(save, run):
     def written(text, right):
         return [{**sample(0, exact_match=right), "resps": [[text]], "filtered_resps": [text]}]
@@ -253,8 +277,10 @@ def test_what_cannot_be_compared_is_one_sentence(save, tmp_path):
         compare_runs(a, b)
     with pytest.raises(ValueError, match="v is not in both runs"):
         compare_runs(a, a, tasks=["v"])
-    with pytest.raises(ValueError, match="no item"):
+    with pytest.raises(ValueError, match=r"f1 is no metric of t in both runs; they share: acc, acc_norm$"):
         compare_runs(a, a, metrics=["f1"])
+    with pytest.raises(ValueError, match="no item"):
+        compare_runs(a, read_run(save("c", t=[sample(7, acc=1.0)])))
     save("many/x", t=arc([1.0]))
     save("many/y", t=arc([1.0]))
     with pytest.raises(ValueError, match="holds the results of 2 runs"):
