@@ -121,7 +121,10 @@ def read_answers(path: str | Path, prompts: Sequence[Prompt]) -> dict[str, str]:
     if any("id" in row.values for row in rows):
         found = {str(row.values.get("id")): row.text("answer", "output", "text") for row in rows}
         if missing := [prompt.id for prompt in prompts if prompt.id not in found]:
-            raise ValueError(f"{path} has no answer to {len(missing)} prompts, the first is {missing[0]}")
+            raise ValueError(
+                f'{path} has no answer to {len(missing)} prompts, the first is {missing[0]}: an answer\'s "id" must be '
+                "that of its prompt, in the file of prompts"
+            )
         return {prompt.id: found[prompt.id] for prompt in prompts}
     if len(rows) < len(prompts):
         raise ValueError(f'{path} has {len(rows)} answers to {len(prompts)} prompts: give each the "id" of its prompt')

@@ -67,13 +67,21 @@ class Sources:
         for folder in self.folders:
             if found := find(folder, name, split, subset):
                 return found
-        missing = f"no documents of {name.name} ({split}): {looked_for(self.folders, name, split)}"
+        own = [folder for folder in self.folders if not folder.is_relative_to(_PACKAGE)]
+        missing = f"no documents of {name.name} ({split}): {looked_for(own, name, split)}"
         if not self.hub:
-            raise DocumentError(f"{missing}; put one there, or allow the Hub to be asked for {dataset.hub}")
+            raise DocumentError(
+                f"{missing}; put one into DIR/{name.name} and give DIR as a folder of data (--data DIR), or allow the "
+                f"Hub to be asked for {dataset.hub}"
+            )
         try:
             return hub_files(dataset.hub, split)
         except DocumentError as error:
             raise DocumentError(f"{missing}; and from the Hub: {error}") from None
+
+
+# Whose own documents nobody adds to.
+_PACKAGE = Path(__file__).parents[2]
 
 
 def read_documents(paths: Sequence[Path], name: Name) -> list[Document]:

@@ -144,7 +144,8 @@ def test_nothing_found_says_where_it_was_looked_for(tmp_path):
     assert str(error.value) == (
         "no documents of piqa (validation): looked for validation.jsonl (or .jsonl.gz, .json, .csv, .parquet) or "
         f"valid.jsonl or dev.jsonl in {tmp_path / 'a' / 'piqa'} (which holds notes.txt, train.jsonl), "
-        f"{tmp_path / 'b' / 'piqa'}; put one there, or allow the Hub to be asked for baber/piqa"
+        f"{tmp_path / 'b' / 'piqa'}; put one into DIR/piqa and give DIR as a folder of data "
+        "(--data DIR), or allow the Hub to be asked for baber/piqa"
     )
     with pytest.raises(DocumentError, match=r"looked for dev.jsonl .* or dev/anatomy_dev.csv in no folder; put one"):
         Sources(hub=False).split(Dataset("mmlu_anatomy", "cais/mmlu:anatomy"), "dev")
