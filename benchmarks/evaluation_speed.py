@@ -20,7 +20,6 @@ import argparse
 import json
 import logging
 import os
-import platform
 import statistics
 import sys
 import time
@@ -38,6 +37,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 from evaluation.odd_layouts import OddLayouts  # noqa: E402
 
 import minillama  # noqa: E402
+from minillama.bench.machine import describe_machine  # noqa: E402
 from minillama.checkpoints.hub.models import fetch  # noqa: E402
 from minillama.compute.threads import set_threads  # noqa: E402
 from minillama.evaluation.common.requests import Answer, Generation, LogLikelihood, Request  # noqa: E402
@@ -181,7 +181,7 @@ def main() -> None:
     results = json.loads(options.out.read_text()) if options.out.exists() else {}
     for name in options.tasks:
         row = measure(items_for(name, options.data, options.shots, options.items), engines, harness, options.rounds)
-        row |= {"shots": options.shots, "threads": options.threads, "machine": platform.processor()}
+        row |= {"shots": options.shots, "threads": options.threads, "machine": describe_machine()}
         results[name] = row
         options.out.write_text(json.dumps(results, indent=1) + "\n")
         print(name, json.dumps(row), flush=True)
