@@ -207,7 +207,7 @@ def test_what_decoding_reads(results, stories260k):
 
 def test_starting_programs(results):
     assert 0.005 < results.median(1, "import", "minillama") < results.median(1, "import-numba", "minillama")
-    assert results.median(1, "import-numba", "minillama") < results.median(1, "first-token", "minillama")
+    assert 0 < results.median(1, "import-numba", "minillama") < 5 * results.median(1, "first-token", "minillama")
     assert 20 < results.median(1, "memory", "minillama") < 2000
 
 
