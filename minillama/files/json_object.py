@@ -25,7 +25,7 @@ def parse_object(raw: bytes, path: Path, field: str) -> dict[str, Any]:
         About `field` of the file `path`.
     """
     try:
-        found = json.loads(decode_text(raw), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        found = DECODER.decode(decode_text(raw))
     except (ValueError, RecursionError) as error:
         reason = "is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise CheckpointError(path, field, f"expected JSON: {reason}") from error
@@ -81,6 +81,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number of JSON")
+
+
+# Strict: a key that is there twice, and NaN, are errors (ValueError).
+DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
 
 
 class Fields:

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from ...files.json_object import DECODER
 from .errors import DocumentError
-from .rows import DECODER, MAX_BYTES, MAX_ROW, Row, as_object, opened, shown
+from .rows import MAX_BYTES, MAX_ROW, Row, as_object, opened, shown
 
 _PIECE = 1 << 16
 _SPACE = " \t\r\n"

@@ -122,7 +122,7 @@ def _listed(hub: HubName, revision: str | None) -> list[str]:
     except DocumentError as error:
         try:
             folder = Path(snapshot_download(hub.repo, repo_type="dataset", revision=revision, local_files_only=True))
-        except Exception:
+        except (OSError, ValueError):  # nothing of it is in the cache
             raise error from None
         return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
 

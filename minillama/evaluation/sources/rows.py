@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ...files.disguise import FIRST_BYTES, what_it_is
+from ...files.json_object import DECODER
 from .errors import DocumentError
 
 MAX_ROW = 16 << 20
@@ -185,20 +186,3 @@ def shown(value: Any, length: int = 60) -> str:
         return f"a value of type {type(value).__name__}"
     text = json.dumps(value[: length + 1] if isinstance(value, str) else value)
     return f"{names[type(value)]} {text if len(text) <= length else text[:length] + '…'}"
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of `pairs`; of two values under one key nobody can say which is meant."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        seen: set[str] = set()
-        repeated = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {json.dumps(repeated[:120])} is there twice")
-    return found
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a number of JSON")
-
-
-DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from .rows import DECODER, shown
+from ...files.json_object import DECODER
+from .rows import shown
 
 Check = Callable[[Any], str | None]  # what was expected and found, or None where all is well
 MAX_CHOICES = 100

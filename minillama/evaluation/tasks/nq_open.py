@@ -17,11 +17,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..common.task import Dataset, Document, Shots
-from ..scoring.filters import first_line, strip
-from ..scoring.normalisation import exact_match, same_answer
+from ..scoring.filters import strip
+from ..scoring.normalisation import exact_match
 from .building import writing
 from .fields import text, texts
-from .triviaqa import HEADER, STOPS
+from .triviaqa import STOPS, as_the_papers
 
 ARTICLES = r"\b(?:The |the |An |A |The |a |an )"
 
@@ -59,19 +59,11 @@ def _llama_prompt(document: Document) -> str:
     return f"Q: {text(document, 'question').removesuffix('?')}?\nA:"
 
 
-NQ_OPEN_LLAMA2 = writing(
+NQ_OPEN_LLAMA2 = as_the_papers(
+    _llama_prompt,
+    _answers,
     name="nq_open@llama2",
     dataset=NQ_OPEN.dataset,
-    split="validation",
-    prompt=_llama_prompt,
-    target=_answers,
-    accepted=_answers,
-    match=same_answer,
-    filters={"first_line": first_line},
-    description=HEADER,
-    shots=Shots(split="train", default=5, delimiter="\n"),
-    until=("\n",),
-    protocol="llama2",
     about="questions to a search engine as the LLaMA papers ask them, 5-shot",
 )
 TASKS = (NQ_OPEN, NQ_OPEN_LLAMA2)

@@ -13,9 +13,10 @@ Unconfirmed: which shots (drawn here); the length of answers; that a question ke
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from ..common.task import Dataset, Document, Shots
+from ..common.task import Dataset, Document, Shots, Task
 from ..scoring.filters import first_line, strip
 from ..scoring.normalisation import exact_match, same_answer
 from .building import writing
@@ -57,19 +58,28 @@ def _llama_prompt(document: Document) -> str:
     return f"Q: {text(document, 'question')}\nA:"
 
 
-TRIVIAQA_LLAMA2 = writing(
+def as_the_papers(prompt: Callable[[Document], str], accepted: Callable[[Document], list[str]], **fields: Any) -> Task:
+    """A task of questions as the LLaMA papers ask them: a header, 5 lines of Q and A, the first line of the answer."""
+    return writing(
+        split="validation",
+        prompt=prompt,
+        target=accepted,
+        accepted=accepted,
+        match=same_answer,
+        filters={"first_line": first_line},
+        description=HEADER,
+        shots=Shots(split="train", default=5, delimiter="\n"),
+        until=("\n",),
+        protocol="llama2",
+        **fields,
+    )
+
+
+TRIVIAQA_LLAMA2 = as_the_papers(
+    _llama_prompt,
+    _aliases,
     name="triviaqa@llama2",
     dataset=Dataset("triviaqa", "mandarjoshi/trivia_qa:rc.wikipedia.nocontext", "Apache-2.0"),
-    split="validation",
-    prompt=_llama_prompt,
-    target=_aliases,
-    accepted=_aliases,
-    match=same_answer,
-    filters={"first_line": first_line},
-    description=HEADER,
-    shots=Shots(split="train", default=5, delimiter="\n"),
-    until=("\n",),
-    protocol="llama2",
     about="quiz questions as the LLaMA papers ask them, 5-shot",
 )
 TASKS = (TRIVIAQA, TRIVIAQA_LLAMA2)
