@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
 import sys
-import threading
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
+from small_hub import SmallHub, SmallHubHandler, answer_of, running, settings_for
 
 from minillama.checkpoints.hub.registry import KNOWN_MODELS
 
@@ -86,10 +82,8 @@ print(json.dumps({**answer, "located": located and str(located), "cached": cache
 """
 
 
-class FakeHub(ThreadingHTTPServer):
+class FakeHub(SmallHub):
     """As much of the Hub as downloading needs."""
-
-    daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), HubHandler)
@@ -100,10 +94,6 @@ class FakeHub(ThreadingHTTPServer):
         self.cuts = 0  # how many transfers of large files break off in the middle
         self.wrong_bytes = False  # send other bytes than announced
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
     def got(self) -> list[str]:
         """The files whose content was asked for."""
         return [
@@ -113,14 +103,8 @@ class FakeHub(ThreadingHTTPServer):
         ]
 
 
-class HubHandler(BaseHTTPRequestHandler):
+class HubHandler(SmallHubHandler):
     server: FakeHub
-
-    def do_HEAD(self) -> None:
-        self.answer()
-
-    def do_GET(self) -> None:
-        self.answer()
 
     def answer(self) -> None:
         """Refuse, describe a repository, or send a file of one."""
@@ -158,23 +142,6 @@ class HubHandler(BaseHTTPRequestHandler):
             sent = len(body) // 2
         self.send(206 if start else 200, body, sent, **headers)
 
-    def send(self, status: int, body: bytes, sent: int | None = None, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body[:sent])
-
-    def handle(self) -> None:
-        """As always, but a client that goes away is not worth a message."""
-        with suppress(ConnectionError):
-            super().handle()
-
-    def log_message(self, *arguments: Any) -> None:
-        """Quiet."""
-
 
 def is_large(content: bytes) -> bool:
     """Whether the Hub would keep it outside git."""
@@ -205,16 +172,7 @@ class Machine(NamedTuple):
 
     def resolve(self, name: str, *arguments: str, **environment: str) -> dict[str, Any]:
         """What a new process finds under a name."""
-        done = subprocess.run(
-            [sys.executable, "-c", SCRIPT, name, *arguments],
-            env={**self.environment, **environment},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return answer_of(SCRIPT, name, *arguments, environment={**self.environment, **environment}, seconds=60)
 
     def hub_files(self) -> list[Path]:
         return [path for path in (self.home / "hf" / "hub").rglob("*") if path.is_file() and "blobs" in path.parts]
@@ -222,31 +180,14 @@ class Machine(NamedTuple):
 
 @pytest.fixture
 def fake_hub():
-    server = FakeHub()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join(timeout=5)
+    with running(FakeHub()) as server:
+        yield server
 
 
 @pytest.fixture
 def machine(fake_hub, tmp_path) -> Machine:
     """Empty caches, and only those settings that the tests mean."""
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.upper().startswith(("HF_", "HUGGING", "XDG_")) and not name.upper().endswith("_PROXY")
-    }
-    environment |= {
-        "HF_ENDPOINT": fake_hub.url,
-        "HF_HOME": str(tmp_path / "hf"),
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "MINILLAMA_HOME": str(tmp_path / "home"),
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-    }
+    environment = settings_for(fake_hub, tmp_path, MINILLAMA_HOME=str(tmp_path / "home"))
     return Machine(tmp_path, environment)
 
 

@@ -8,18 +8,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import subprocess
-import sys
-import threading
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from rows_by_hand import ARC, GSM8K, MMLU, PIQA, lines
+from small_hub import SmallHub, SmallHubHandler, answer_of, running, settings_for
 
 from minillama.evaluation.sources.hub import parse_hub, split_files
 
@@ -85,10 +79,8 @@ print(json.dumps(answer))
 """
 
 
-class FakeHub(ThreadingHTTPServer):
+class FakeHub(SmallHub):
     """As much of the Hub as datasets need."""
-
-    daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), HubHandler)
@@ -96,14 +88,8 @@ class FakeHub(ThreadingHTTPServer):
         self.refusal: tuple[int, str] | None = None
 
 
-class HubHandler(BaseHTTPRequestHandler):
+class HubHandler(SmallHubHandler):
     server: FakeHub
-
-    def do_HEAD(self) -> None:
-        self.answer()
-
-    def do_GET(self) -> None:
-        self.answer()
 
     def answer(self) -> None:
         path = unquote(urlsplit(self.path).path)
@@ -130,62 +116,20 @@ class HubHandler(BaseHTTPRequestHandler):
         etag = hashlib.sha1(content).hexdigest()
         self.send(200, content, **{"X-Repo-Commit": commit, "ETag": f'"{etag}"'})
 
-    def send(self, status: int, body: bytes, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def handle(self) -> None:
-        """As always, but a client that goes away is not worth a message."""
-        with suppress(ConnectionError):
-            super().handle()
-
-    def log_message(self, *arguments: Any) -> None:
-        """Quiet."""
-
 
 @pytest.fixture
 def fake_hub():
-    server = FakeHub()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join(timeout=5)
+    with running(FakeHub()) as server:
+        yield server
 
 
 @pytest.fixture
 def read(fake_hub, tmp_path):
     """What a new process reads: documents, or what is said."""
-    settings = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.upper().startswith(("HF_", "HUGGING", "XDG_")) and not name.upper().endswith("_PROXY")
-    }
-    settings |= {
-        "HF_ENDPOINT": f"http://127.0.0.1:{fake_hub.server_port}",
-        "HF_HOME": str(tmp_path / "hf"),
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "PYTHONPATH": str(Path(__file__).parents[3]),
-    }
+    settings = settings_for(fake_hub, tmp_path)
 
     def run(name: str, hub: str, split: str, **environment: str) -> Any:
-        done = subprocess.run(
-            [sys.executable, "-c", SCRIPT, name, hub, split, str(tmp_path / "data")],
-            env={**settings, **environment},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return answer_of(SCRIPT, name, hub, split, str(tmp_path / "data"), environment={**settings, **environment})
 
     return run
 
