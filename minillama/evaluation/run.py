@@ -30,6 +30,7 @@ from .results.task_result import result_of
 from .sources.reading import Sources
 from .tasks.catalogue import find_tasks
 from .tasks.items import items_of, scored
+from .tasks.shots import number_of_shots
 
 if TYPE_CHECKING:
     from ..llm import LLM
@@ -187,7 +188,7 @@ def plan(tasks: Sequence[Task], asking: Asking, sources: Sources, render: Render
 
 
 def _planned(task: Task, asking: Asking, sources: Sources, render: Render | None) -> Planned:
-    n_shots = shots_of(task, asking)
+    n_shots = number_of_shots(task, asking.n_shots)
     documents = sources.split(task.dataset, task.split)
     needs_split = n_shots > 0 and task.shots.split is not None and task.shots.rule != "given"
     shots = sources.split(task.dataset, task.shots.split or "") if needs_split else []
@@ -196,13 +197,6 @@ def _planned(task: Task, asking: Asking, sources: Sources, render: Render | None
         raise ValueError(f"{task.name}: split {task.split!r} of {task.dataset.name} holds no documents")
     whole = len(items) if asking.limit is None else len(task.prepare(documents))
     return Planned(task, tuple(items), whole, n_shots)
-
-
-def shots_of(task: Task, asking: Asking) -> int:
-    """How many examples stand before a question of a task."""
-    if task.shots.rule == "given":
-        return len(task.shots.given)
-    return task.shots.default if asking.n_shots is None else asking.n_shots
 
 
 def renderer(tokenizer: Tokenizer) -> Render:

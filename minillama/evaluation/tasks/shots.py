@@ -14,6 +14,13 @@ from collections.abc import Sequence
 from ..common.task import Document, Task
 
 
+def number_of_shots(task: Task, asked: int | None) -> int:
+    """How many shots stand before a question of a task; None asks for the task's own number."""
+    if task.shots.rule == "given":
+        return len(task.shots.given)
+    return task.shots.default if asked is None else asked
+
+
 class ShotSource:
     """The shots of a task's documents, to be asked for in the documents' order.
 
@@ -40,13 +47,10 @@ class ShotSource:
 
     def _number(self, asked: int | None) -> int:
         """How many are shown, after checking that there are so many."""
-        shots = self._task.shots
-        if shots.rule == "given":
-            return len(self._pool)
-        number = shots.default if asked is None else asked
+        shots, number = self._task.shots, number_of_shots(self._task, asked)
         if number < 0:
             raise ValueError(f"the number of shots must be 0 or more, and is {number}")
-        if number:
+        if number and shots.rule != "given":
             self._check(number, number + (shots.rule == "drawn" and shots.draws_one_more), len(self._pool))
         return number
 
