@@ -61,7 +61,8 @@ MAY_IMPORT = {
     "evaluation/harness": "evaluation/common evaluation/engine files inference/chat llm",
     "evaluation/results": "evaluation/common evaluation/engine evaluation/scoring evaluation/statistics "
     "evaluation/tasks files",
-    "evaluation/preference": "evaluation/common evaluation/statistics files inference inference/chat llm trees",
+    "evaluation/preference": "evaluation/common evaluation/engine evaluation/statistics files inference "
+    "inference/chat llm",
     "evaluation/red_team/refusals": "data/rules/harmful",
     "evaluation/red_team": "data/rules/harmful evaluation/common evaluation/engine evaluation/red_team/refusals "
     "evaluation/statistics files inference llm",

@@ -21,6 +21,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from ...files.journal import Journal
 from ...files.lock import open_locked
 from ..common.requests import Answer, Likelihood, Request, Written
 
@@ -72,23 +73,18 @@ class Answers:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a+b")
+        self._journal = Journal(path, on_disk=False)
         self._kept = self._read()
 
     def _read(self) -> dict[str, Any]:
         """By request what the file holds; a line that is no answer is asked again."""
-        self._file.seek(0)
-        kept, end = {}, 0
-        for line in self._file:
-            if not line.endswith(b"\n"):
-                break
-            end += len(line)
+        kept = {}
+        for line in self._journal.lines():
             try:
                 entry = json.loads(line)
                 kept[entry["request"]] = answer_of(entry["answer"])
             except (ValueError, TypeError, KeyError):
                 continue
-        self._file.truncate(end)
         return kept
 
     def get(self, key: str) -> Answer | None:
@@ -97,17 +93,16 @@ class Answers:
 
     def add(self, answers: Iterable[tuple[str, Answer]]) -> None:
         """Keep answers; they are with the operating system when this returns, and survive a kill."""
-        lines = []
+        rows = []
         for key, answer in answers:
             if key not in self._kept:
                 self._kept[key] = answer
-                lines.append(json.dumps({"request": key, "answer": asdict(answer)}, ensure_ascii=False) + "\n")
-        if lines:
-            self._file.write("".join(lines).encode())
-            self._file.flush()
+                rows.append({"request": key, "answer": asdict(answer)})
+        if rows:
+            self._journal.append(*rows)
 
     def close(self) -> None:
-        self._file.close()
+        self._journal.close()
 
 
 def request_key(request: Request, max_length: int) -> str:

@@ -9,23 +9,20 @@ integers, to float32's rounding otherwise).
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from ...files.journal import Journal, whole_lines
 from ...files.lock import open_locked
 from ...inference.batch import Batch, BatchRow
 from ...inference.chat import template_for
 from ...inference.generate import GeneratedSequence
 from ...inference.sampling import Sampling
 from ...inference.text import ends_of, generation_of
-from ...trees import named_leaves
+from ..engine.origin import model_hash
 from .judges import hh_layout
 from .prompts import Messages, Prompt
 from .rows import Row, read_rows, rows_of_lines
@@ -98,12 +95,12 @@ def answer_prompts(
         known = _read_kept(path, settings)
         missing = [(n, prompt) for n, prompt in enumerate(prompts) if prompt.id not in known]
         if missing:
-            with path.open("ab") as file:
+            with Journal(path) as journal:
                 if not path.stat().st_size:
-                    _keep(file, {"settings": settings})
+                    journal.append({"settings": settings})
                 for row in _generated(llm, missing, answering, max_rows):
                     known[row["id"]] = row["answer"]
-                    _keep(file, row)
+                    journal.append(row)
                     if progress is not None:
                         progress(sum(prompt.id in known for prompt in prompts), len(prompts))
     return {prompt.id: known[prompt.id] for prompt in prompts}
@@ -200,32 +197,12 @@ def _with_system(prompt: Prompt, system: str | None) -> Messages:
 
 
 def _settings(llm: LLM, answering: Answering) -> dict[str, Any]:
-    return {"model": Path(llm.name).name, "weights": weights_hash(llm), **asdict(answering)}
-
-
-def weights_hash(llm: LLM) -> str:
-    """A hash of all weights as they are in memory, and of how the model is put together."""
-    found = hashlib.blake2b(repr(llm.config).encode(), digest_size=16)
-    for name, leaf in named_leaves(llm.params):
-        found.update(f"{name} {type(leaf).__name__} {leaf.shape}".encode())
-        parts = [leaf] if isinstance(leaf, np.ndarray) else [getattr(leaf, key) for key in _fields(leaf)]
-        for part in parts:
-            if isinstance(part, np.ndarray):
-                found.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
-    return found.hexdigest()
-
-
-def _fields(leaf: Any) -> list[str]:
-    return sorted(vars(leaf)) if hasattr(leaf, "__dict__") else sorted(getattr(leaf, "_fields", ()))
+    return {"model": Path(llm.name).name, "weights": model_hash(llm), **asdict(answering)}
 
 
 def _read_kept(path: Path, settings: dict[str, Any]) -> dict[str, str]:
-    """What the file has; an answer cut short by a crash is taken out."""
-    raw = path.read_bytes() if path.exists() else b""
-    whole = raw[: raw.rfind(b"\n") + 1]
-    if whole != raw:
-        os.truncate(path, len(whole))
-    rows = rows_of_lines(whole.decode(), path)
+    """What the file has, but for an answer cut short by a crash."""
+    rows = rows_of_lines(whole_lines(path).decode(), path)
     if not rows:
         return {}
     if rows[0].values.get("settings") != json.loads(json.dumps(settings)):
@@ -239,9 +216,3 @@ def _difference(row: Row, settings: dict[str, Any]) -> str:
     differing = [key for key, value in settings.items() if kept.get(key) != json.loads(json.dumps(value))]
     shown = [f"{key} {kept.get(key)!r:.60} there, {settings[key]!r:.60} here" for key in differing]
     return f"{'; '.join(shown) or 'its first line is no settings'}; choose another folder or name"
-
-
-def _keep(file: Any, row: dict[str, Any]) -> None:
-    file.write(json.dumps(row).encode() + b"\n")
-    file.flush()
-    os.fsync(file.fileno())

@@ -9,15 +9,13 @@ together by copying them into one folder.
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import time
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ...files.journal import Journal, whole_lines
 from ...files.lock import open_locked
 from .prompts import content_id
 from .rows import Row, rows_of_lines
@@ -94,9 +92,7 @@ class VoteLog:
         self._lock = open_locked(self.path.with_suffix(".lock"), f"collects votes of {rater}")
         try:
             self._votes = {vote.key: vote for vote in read_votes(self.path)} if self.path.exists() else {}
-            self._file = self.path.open("ab", buffering=0)
-            self._file.truncate(_whole_lines(self.path))
-            self._file.seek(0, os.SEEK_END)  # `_write` goes back to here where the disk is full
+            self._journal = Journal(self.path)
         except BaseException:
             self._lock.close()
             raise
@@ -105,7 +101,7 @@ class VoteLog:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._journal.close()
         self._lock.close()
 
     @property
@@ -115,32 +111,20 @@ class VoteLog:
 
     def append(self, *votes: Vote) -> None:
         """Keep votes; they are on the disk when this returns. A later vote on the same pair replaces the earlier."""
-        self._write(vote_as_row(vote) for vote in votes)
+        self._journal.append(*[vote_as_row(vote) for vote in votes])
         for vote in votes:
             self._votes.pop(vote.key, None)
             self._votes[vote.key] = vote
 
     def undo(self, vote: Vote) -> None:
         """Take back a vote that counts; its line stays in the file, with one more that says so."""
-        self._write([{"undo": {"pair": vote.pair, "shown": vote.shown}}])
+        self._journal.append({"undo": {"pair": vote.pair, "shown": vote.shown}})
         del self._votes[vote.key]
-
-    def _write(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Write whole lines or, where the disk takes no more, nothing."""
-        raw, size = b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows), self._file.tell()
-        try:
-            while raw:
-                raw = raw[self._file.write(raw) :]
-            os.fsync(self._file.fileno())
-        except OSError:
-            self._file.truncate(size)
-            raise
 
 
 def read_votes(path: Path) -> list[Vote]:
     """The votes of a file that count, in order; a last line cut short by a crash is passed over."""
-    raw = path.read_bytes()
-    whole = raw[: raw.rfind(b"\n") + 1].decode("utf-8", "replace")
+    whole = whole_lines(path).decode("utf-8", "replace")
     votes: dict[tuple[str, int], Vote] = {}
     for row in rows_of_lines(whole, path):
         if isinstance(undone := row.values.get("undo"), dict):
@@ -196,8 +180,3 @@ def _vote_of(row: Row) -> Vote:
         return Vote(**{**values, "unsafe": None if unsafe is None else (bool(unsafe[0]), bool(unsafe[1]))})
     except (TypeError, LookupError) as error:
         row.fail(f"expected a vote as minillama writes it: {error}")
-
-
-def _whole_lines(path: Path) -> int:
-    """Bytes up to the end of the last whole line: what a crash cut short was never confirmed to anybody."""
-    return path.read_bytes().rfind(b"\n") + 1

@@ -1,26 +1,23 @@
-"""A file that grows by a JSON object a line; what `append` returned from is on the disk, whatever happens next."""
+"""Rows that a red team keeps one by one (files/journal.py), checked when they are read."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...files.journal import Journal, whole_lines
 
-def append(path: Path, row: dict[str, Any]) -> None:
+
+def append(path: Path, row: Mapping[str, Any]) -> None:
     """Add a line, and wait until it is on the disk."""
-    with path.open("ab") as file:
-        file.write(json.dumps(row, ensure_ascii=True).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    with Journal(path) as journal:
+        journal.append(row)
 
 
 def read(path: Path, fields: Mapping[str, type | tuple[type, ...]]) -> list[dict[str, Any]]:
-    """The rows of a journal; none where there is no file.
-
-    A last line that a kill tore is cut off the file, so that the next one begins on a line of its own.
+    """The rows of a journal; none where there is no file. A last line that a kill tore is passed over.
 
     Parameters
     ----------
@@ -34,16 +31,10 @@ def read(path: Path, fields: Mapping[str, type | tuple[type, ...]]) -> list[dict
         A line is no such row; names file and line.
     """
     try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return []
+        lines = whole_lines(path).split(b"\n")[:-1]
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
-    return [_row(line, fields, path, number) for number, line in enumerate(whole.split(b"\n")[:-1], 1)]
+    return [_row(line, fields, path, number) for number, line in enumerate(lines, 1)]
 
 
 def _row(line: bytes, fields: Mapping[str, Any], path: Path, number: int) -> dict[str, Any]:
