@@ -42,7 +42,7 @@ def make_runner(kind=None, **changes):
 QUANTIZED = make_runner("Q4_1")
 RUNNERS = {"Q4_1": QUANTIZED, "Q8_0": make_runner("Q8_0"), "F32": make_runner()}
 # Where a prompt goes through BLAS, the number of its tokens decides how sums are rounded.
-IN_INTEGERS = QUANTIZED._in_integers
+IN_INTEGERS = QUANTIZED.in_integers
 HOLD_STATE = (
     "inference/batch.py",
     "inference/prompts.py",
