@@ -138,10 +138,10 @@ def kill_at_every_write(
 
 def _train(config: Path, run: Path) -> None:
     """Train in this process as the command does, resuming what is there."""
-    from minillama.training.pretraining import prepare
+    from minillama.training.pretraining import prepare, settings_before
     from minillama.training.run_folder import RunFolder
     from minillama.training.settings_toml import read_settings
-    from minillama.training.trainer import settings_before, train
+    from minillama.training.trainer import train
 
     class Nobody:
         def begin(self, step: int, steps: int) -> None: ...

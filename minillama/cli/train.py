@@ -108,10 +108,10 @@ def _train(
     quiet: bool,
 ) -> tuple[Outcome, int]:
     """Run to the end or to an interrupt; also the number of the signal that stopped it, or 0."""
-    from ..training.pretraining import prepare
+    from ..training.pretraining import prepare, settings_before
     from ..training.run_folder import RunFolder
     from ..training.signals import stop_on_signals
-    from ..training.trainer import settings_before, train
+    from ..training.trainer import train
 
     run = RunFolder(folder)
     run.check(resume)  # before minutes of reading

@@ -36,7 +36,6 @@ from ..files.json_object import Fields, read_object
 from ..params import Params
 from ..trees import Tree, children, map_named, named_leaves
 from .run_folder import STATE_NAME, RunError
-from .settings import TrainSettings, binding
 from .stage import Stage
 
 OPTIMIZER_NAME, HEADS_NAME = "optimizer.safetensors", "heads.safetensors"
@@ -77,9 +76,9 @@ class RunProgress:
     data: dict[str, str] = field(default_factory=dict)
 
 
-def settings_hash(settings: TrainSettings) -> str:
+def settings_hash(stage: Stage) -> str:
     """A digest of all settings that must not change in a run."""
-    return hashlib.sha256(json.dumps(binding(settings), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(stage.binding(), sort_keys=True).encode()).hexdigest()
 
 
 # --- writing -----------------------------------------------------------------------------
@@ -93,7 +92,7 @@ def write_checkpoint(
     write_model(folder, stage.config, model, metadata)
     stage.save(folder)
     write_safetensors(folder / OPTIMIZER_NAME, _tensors(dict(zip("mv", moments)), "moments"))
-    hashed = settings_hash(stage.settings)
+    hashed = settings_hash(stage)
     state = {"format_version": _VERSION, **asdict(progress), "seeds": dict(stage.seeds), "settings": hashed}
     with atomic_write(folder / STATE_NAME) as file:
         file.write((json.dumps(state, indent=2, allow_nan=False) + "\n").encode())
@@ -150,7 +149,7 @@ def read_checkpoint(folder: Path, stage: Stage) -> tuple[Tree, tuple[Tree, Tree]
     fields = Fields(read_object(path), path)
     if fields.integer("format_version") != _VERSION:
         raise fields.error("format_version", f"expected {_VERSION}, found {fields.integer('format_version')}")
-    if fields.text("settings") != settings_hash(stage.settings):
+    if fields.text("settings") != settings_hash(stage):
         raise RunError(f"{folder} was made with other settings than those in the run's config.toml")
     config, model = read_model(folder, pattern)
     if config != stage.config:

@@ -20,6 +20,7 @@ whatever has named arrays can be trained, a model with a head of its own too.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -177,7 +178,14 @@ class AdamW:
         self.m, self.v = zeros_like(params), zeros_like(params)
         self.n_steps = 0
 
-    def update(self, gradients: Tree, learning_rate: float, scale: float = 1.0) -> None:
+    def update(
+        self,
+        gradients: Tree,
+        learning_rate: float,
+        scale: float = 1.0,
+        *,
+        rate_factor: Callable[[str], float] = lambda name: 1.0,
+    ) -> None:
         """One step: parameters, `m` and `v` change in place.
 
         Parameters
@@ -187,6 +195,8 @@ class AdamW:
         learning_rate : float
         scale : float
             What the gradients are multiplied by, from `clip_scale`; divided by the count where the gradients are sums.
+        rate_factor : callable
+            What the learning rate of the parameter of a name is multiplied by.
 
         Raises
         ------
@@ -203,9 +213,9 @@ class AdamW:
         for (name, p), (_, m), (_, v) in trees:
             if (g := given.get(name)) is None:
                 continue
-            number = p.dtype.type
-            decay = 1 - learning_rate * self.weight_decay if decays(name, p) else 1.0
-            settings = (scale, beta1, beta2, learning_rate / correction1, self.eps, 1 / math.sqrt(correction2), decay)
+            number, rate = p.dtype.type, learning_rate * rate_factor(name)
+            decay = 1 - rate * self.weight_decay if decays(name, p) else 1.0
+            settings = (scale, beta1, beta2, rate / correction1, self.eps, 1 / math.sqrt(correction2), decay)
             flat = p.reshape(-1), np.ascontiguousarray(g, p.dtype).reshape(-1), m.reshape(-1), v.reshape(-1)
             _adamw(_n_chunks(p.size), *flat, *(number(value) for value in settings), size=p.size)
 

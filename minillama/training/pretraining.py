@@ -25,8 +25,10 @@ from ..tokenizers import Tokenizer, load_tokenizer, save_tokenizer
 from .gradients import Sums, next_token_sums
 from .initial import Initial, open_initial
 from .objectives import NextToken, Rows
+from .run_folder import RunFolder
 from .samples import Sample, write_samples
-from .settings import TrainSettings, model_config, resolve
+from .settings import TrainSettings, binding, check_unchanged, model_config, resolve
+from .settings_toml import format_settings, read_settings
 from .stage import Row, Stage
 from .workers import Workers
 
@@ -58,6 +60,7 @@ class Pretraining(Stage):
     """
 
     columns = COLUMNS
+    settings: TrainSettings
 
     def __init__(
         self,
@@ -88,6 +91,15 @@ class Pretraining(Stage):
     def batch(self, step: int, model: Params) -> Rows:
         return Rows(*self.batches.batch(step - 1))
 
+    def binding(self) -> dict[str, Any]:
+        return binding(self.settings)
+
+    def settings_text(self, folder: Path) -> str:
+        return format_settings(self.settings, folder)
+
+    def check_settings(self, path: Path) -> None:
+        check_unchanged(read_settings(path), self.settings)
+
     def figures(self, step: int, sums: Sums, seconds: float) -> Row:
         n_tokens = self.batches.batch_size * self.batches.seq_len
         return {
@@ -114,6 +126,11 @@ class Pretraining(Stage):
 
 
 # --- from settings -----------------------------------------------------------------------
+
+
+def settings_before(folder: RunFolder) -> TrainSettings | None:
+    """The resolved settings that a run began with; None where no run has begun."""
+    return read_settings(folder.config) if folder.config.exists() else None
 
 
 def prepare(settings: TrainSettings, before: TrainSettings | None = None) -> Pretraining:

@@ -152,8 +152,17 @@ class RunSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings:
-    """Everything that decides what a run does.
+class StageSettings:
+    """What the trainer needs to know of any stage."""
+
+    optimizer: OptimizerSettings
+    schedule: ScheduleSettings
+    run: RunSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings(StageSettings):
+    """Everything that decides what a pretraining run does.
 
     Attributes
     ----------
@@ -165,9 +174,6 @@ class TrainSettings:
 
     model: dict[str, Any]
     data: DataSettings
-    optimizer: OptimizerSettings
-    schedule: ScheduleSettings
-    run: RunSettings
 
 
 TABLES: dict[str, Any] = {
@@ -269,11 +275,15 @@ def binding(settings: TrainSettings) -> dict[str, Any]:
 
 
 def check_unchanged(before: TrainSettings, now: TrainSettings) -> None:
-    """Raise ValueError, naming each setting, when a run would be resumed as another.
+    """Raise ValueError, naming each setting, when a pretraining run would be resumed as another.
 
     Both are resolved. What only says how often to look, what to keep or how long to continue may change.
     """
-    old, new = binding(before), binding(now)
+    check_same(binding(before), binding(now))
+
+
+def check_same(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Raise ValueError, naming each setting that differs, when a run would be resumed as another."""
     shown = lambda values, name: repr(values[name]) if name in values else "nothing"  # noqa: E731
     changed = [
         f"{name}: {shown(old, name)} before, {shown(new, name)} now"

@@ -23,7 +23,7 @@ from ..trees import Tree
 from .gradients import Sums
 from .objectives import Batch, Objective
 from .samples import Sample
-from .settings import TrainSettings
+from .settings import StageSettings
 from .workers import Workers
 
 Row = dict[str, Any]
@@ -35,8 +35,8 @@ class Stage(ABC):
 
     Attributes
     ----------
-    settings : TrainSettings
-        Resolved.
+    settings : StageSettings
+        Optimizer, schedule and run, with nothing left open.
     config : ModelConfig
         Of the Llama in the model: checkpoints say it.
     objective : Objective
@@ -53,7 +53,7 @@ class Stage(ABC):
         What a person should know before the first step.
     """
 
-    settings: TrainSettings
+    settings: StageSettings
     config: ModelConfig
     objective: Objective
     columns: tuple[str, ...]
@@ -73,6 +73,22 @@ class Stage(ABC):
     @abstractmethod
     def batch(self, step: int, model: Tree) -> Batch:
         """What update number `step`, from 1, learns from: a function of the seed, the step and the weights."""
+
+    @abstractmethod
+    def binding(self) -> dict[str, Any]:
+        """What must not change in a run, by name: values that JSON can hold."""
+
+    @abstractmethod
+    def settings_text(self, folder: Path) -> str:
+        """The settings as TOML, with paths relative to a folder."""
+
+    @abstractmethod
+    def check_settings(self, path: Path) -> None:
+        """Raise ValueError, naming each setting, unless the run that wrote `path` (`settings_text`) was this one."""
+
+    def rate_factor(self, name: str) -> float:
+        """What the learning rate of the parameter of that name is multiplied by."""
+        return 1.0
 
     @abstractmethod
     def figures(self, step: int, sums: Sums, seconds: float) -> Row:

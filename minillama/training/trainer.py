@@ -31,8 +31,6 @@ from .optimizer import AdamW, clip_scale, global_norm
 from .run_folder import RunError, RunFolder, damaged
 from .samples import SampleLog
 from .schedule import Schedule
-from .settings import TrainSettings, check_unchanged
-from .settings_toml import format_settings, read_settings
 from .stage import Row, Stage
 from .workers import Workers
 
@@ -117,7 +115,8 @@ class Trainer:
         _check_finite(step, means(sums)["loss"], norm, gradients, self.settings.run.gradient_norm_limit)
         rate = self._rate(step)
         # the one division of the gradients by the count; it costs no pass of its own over them
-        self.optimizer.update(gradients, rate, (clip_scale(norm, clip) if clip else 1.0) / count)
+        scale = (clip_scale(norm, clip) if clip else 1.0) / count
+        self.optimizer.update(gradients, rate, scale, rate_factor=stage.rate_factor)
         seconds = time.perf_counter() - begin
         progress = self.progress
         progress.step, progress.n_steps = step, self.optimizer.n_steps
@@ -173,11 +172,6 @@ def _check_finite(step: int, loss: float, norm: float, gradients: Tree, limit: f
 # --- beginning and continuing ------------------------------------------------------------
 
 
-def settings_before(folder: RunFolder) -> TrainSettings | None:
-    """The resolved settings that a run began with; None where no run has begun."""
-    return read_settings(folder.config) if folder.config.exists() else None
-
-
 def train(
     stage: Stage,
     folder: RunFolder,
@@ -215,14 +209,13 @@ def train(
     """
     folder.check(resume)
     with folder.lock(), _disk_errors(folder, resume_command):
-        before = settings_before(folder)
-        if before is not None:
-            check_unchanged(before, stage.settings)
+        if folder.config.exists():
+            stage.check_settings(folder.config)
         newest = folder.newest()
         found = None if newest is None else _read(newest, stage)
         threads = _threads(threads, None if found is None else found[2].threads, observer)
         check_memory(stage.pattern(), threads)
-        replace_text(folder.config, _HEAD + format_settings(stage.settings, folder.path))
+        replace_text(folder.config, _HEAD + stage.settings_text(folder.path))
         for note in stage.notes:
             observer.note(note)
         last = steps or stage.settings.run.steps

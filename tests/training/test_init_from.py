@@ -13,11 +13,10 @@ from minillama.config import named_config
 from minillama.data.shards.reading import write_shards
 from minillama.params import init_params
 from minillama.tokenizers import save_tokenizer
-from minillama.training.pretraining import prepare
+from minillama.training.pretraining import prepare, settings_before
 from minillama.training.run_folder import RunFolder
 from minillama.training.settings import binding
 from minillama.training.settings_toml import SettingsError, read_settings
-from minillama.training.trainer import settings_before
 from minillama.trees import named_leaves
 
 MODEL = """dim = 16

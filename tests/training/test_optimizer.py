@@ -185,3 +185,14 @@ def test_the_schedule_is_pytorchs():
 def test_impossible_schedules_are_said(numbers):
     with pytest.raises(ValueError, match="must be"):
         Schedule(*numbers)
+
+
+def test_a_rate_factor_holds_for_the_parameter_of_that_name():
+    tree = {"a": np.ones((3, 4), np.float64), "b": np.ones(4, np.float64)}
+    grown = [tree["a"].copy(), tree["b"].copy()]
+    gradients = [np.full((3, 4), 0.5), np.full(4, -0.25)]
+    AdamW(grown).update(gradients, 0.01, rate_factor=lambda name: 20.0 if name == "1" else 1.0)
+    for place, rate in ((0, 0.01), (1, 0.2)):
+        alone = [tree["ab"[place]].copy()]
+        AdamW(alone, weight_decay=0.1).update([gradients[place]], rate)
+        np.testing.assert_allclose(grown[place], alone[0], rtol=0, atol=1e-15)

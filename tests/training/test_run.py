@@ -300,7 +300,7 @@ def test_a_run_that_diverges_stops_before_the_update(data, whole, tmp_path, chan
 
 def test_parameters_that_are_not_finite_are_not_saved(config, tmp_path, monkeypatch):
     class Bad(trainer.AdamW):
-        def update(self, gradients, learning_rate, scale=1.0):
+        def update(self, gradients, learning_rate, scale=1.0, **more):
             super().update(gradients, learning_rate, scale)
             if self.n_steps == 7:
                 self.params.layers[0].wq[0, 0] = np.inf

@@ -26,7 +26,8 @@ from minillama.training.gradients import divided, head_gradients, means
 from minillama.training.objectives import Rows, shares
 from minillama.training.pretraining import prepare
 from minillama.training.run_folder import RunFolder
-from minillama.training.settings_toml import read_settings
+from minillama.training.settings import binding, check_unchanged
+from minillama.training.settings_toml import format_settings, read_settings
 from minillama.training.stage import Stage
 from minillama.training.trainer import train
 from minillama.training.workers import Workers
@@ -204,6 +205,15 @@ class Reward(Stage):
 
     def batch(self, step, model):
         return random_pairs(np.random.default_rng([5, step]), 8, self.config.vocab_size)
+
+    def binding(self):
+        return binding(self.settings)
+
+    def settings_text(self, folder):
+        return format_settings(self.settings, folder)
+
+    def check_settings(self, path):
+        check_unchanged(read_settings(path), self.settings)
 
     def figures(self, step, sums, seconds):
         return means(sums)

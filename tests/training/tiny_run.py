@@ -12,10 +12,10 @@ from minillama.data.shards.reading import write_shards
 from minillama.tokenizers import save_tokenizer
 from minillama.tokenizers.bpe.base import TokenType
 from minillama.tokenizers.bpe.sentencepiece import Piece, SentencePieceBPE
-from minillama.training.pretraining import prepare
+from minillama.training.pretraining import prepare, settings_before
 from minillama.training.run_folder import RunFolder
 from minillama.training.settings_toml import read_settings
-from minillama.training.trainer import settings_before, train
+from minillama.training.trainer import train
 
 WORDS = ["the", "a", "cat", "dog", "sun", "moon", "sees", "likes", "finds", "red", "big", "small", "house", "tree"]
 
