@@ -50,6 +50,11 @@ MAY_IMPORT = {
     "data/pipeline": "data data/duplicates data/rules data/rules/harmful data/rules/personal_data files",
     "training": "checkpoints checkpoints/common checkpoints/hub compute config data data/shards files inference "
     "layers model ops params quantization tokenizers trees",
+    "alignment/conversations": "compute config inference/chat layers ops params tokenizers training",
+    "alignment/models": "config inference inference/chat params tokenizers training trees",
+    "alignment/rollouts": "alignment/models inference",
+    "alignment/reward": "compute config model ops params training",
+    "alignment": "config files tokenizers training",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",

@@ -223,11 +223,24 @@ def cross_entropy_in_place(logits: Float, targets: Ints) -> float:
     What `cross_entropy_forward(logits, targets, 1)` and `cross_entropy_backward(1.0, saved)` give, without a second
     array of the size of the logits: with a vocabulary of 49,152 one of 256 rows has 50 MB.
     """
+    return float(losses_in_place(logits, targets).sum(dtype=np.float64))
+
+
+def losses_in_place(logits: Float, targets: Ints) -> Float:
+    """The loss of every row, shaped like `targets`, and `logits` become the gradient of each.
+
+    Minus a row's loss is the log-probability of its target. Whatever an objective makes of these log-probabilities,
+    its gradient is this one with every row multiplied by a number: the weight of a token, or how much better than
+    expected it was.
+    """
     if logits.dtype != np.float32 or not logits.flags.c_contiguous:
-        loss, saved = cross_entropy_forward(logits, targets, 1)
+        _, saved = cross_entropy_forward(logits, targets, 1)
+        counted = targets != IGNORED
+        chosen = np.take_along_axis(logits, np.where(counted, targets, 0)[..., None], axis=-1)[..., 0]
+        losses = np.where(counted, saved.logsumexp - chosen, 0).astype(logits.dtype)
         logits[...] = cross_entropy_backward(1.0, saved)
-        return loss
+        return losses
     _check(logits, targets, 1)
     losses, rows = np.empty(targets.size, np.float32), logits.reshape(targets.size, -1)
     _losses_in_place(len(rows), rows, targets.reshape(-1), losses, size=logits.size)
-    return float(losses.sum(dtype=np.float64))
+    return losses.reshape(targets.shape)

@@ -107,12 +107,31 @@ class _UsedOnce(list[Any]):
 
 
 def sums_and_gradients(
-    params: Params, config: ModelConfig, tokens: Ints, of_rows: OfRows, *, ops: Ops = FAST, recompute: bool = False
+    params: Params,
+    config: ModelConfig,
+    tokens: Ints,
+    of_rows: OfRows,
+    *,
+    learned: Ints | None = None,
+    ops: Ops = FAST,
+    recompute: bool = False,
 ) -> tuple[Sums, Params]:
-    """Sums over the logits of `tokens`, and the gradient of the summed loss by every parameter."""
+    """Sums over the logits of `tokens`, and the gradient of the summed loss by every parameter.
+
+    Parameters
+    ----------
+    learned : integer ndarray of shape (n,), optional
+        The rows of the flattened batch that have logits, in ascending order; `of_rows` sees these as rows 0 to n - 1.
+        All by default. The others, prompts and padding, cost no product with the head.
+    """
     h, saved = backbone_forward(params, config, tokens, ops, recompute=recompute)
     saved = saved._replace(blocks=_UsedOnce(saved.blocks))
-    sums, dh, dhead = head_gradients(h, output_head(params), of_rows, ops)
+    if learned is None:
+        sums, dh, dhead = head_gradients(h, output_head(params), of_rows, ops)
+    else:
+        sums, dlearned, dhead = head_gradients(h.reshape(-1, h.shape[-1])[learned], output_head(params), of_rows, ops)
+        dh = np.zeros_like(h)
+        dh.reshape(-1, h.shape[-1])[learned] = dlearned
     if params.output is None:
         return sums, backbone_backward(dh, saved, ops._replace(embedding_backward=_onto(dhead, ops)))
     return sums, backbone_backward(dh, saved, ops)._replace(output=dhead)

@@ -1,0 +1,7 @@
+"""How a language model becomes a chat model: LLaMA 2's section 3, every stage an objective of the one trainer.
+
+models/             a model that chats, and what it is asked
+conversations/      whose each token is, and what is learned of it: the only source of every mask
+rollouts/           sampled answers
+reward/             which of two answers is better, as a number for each
+"""

@@ -1,0 +1,23 @@
+"""Conversations as ids with spans, and what is learned of them.
+
+    dialogue -> Conversation(ids, spans) -> Example(ids, weights) -> WeightedRows -> WeightedNextToken
+
+A *span* says whose tokens are whose; a weight says how much predicting a token counts. Supervised fine-tuning, reward
+models, PPO and Ghost Attention take their masks from the spans and from nothing else.
+"""
+
+from .examples import Example, WeightedRows, answers_learned, last_answer_learned, rows_of
+from .objective import WeightedNextToken
+from .spans import Conversation, Span, conversation_of
+
+__all__ = [
+    "Conversation",
+    "Example",
+    "Span",
+    "WeightedNextToken",
+    "WeightedRows",
+    "answers_learned",
+    "conversation_of",
+    "last_answer_learned",
+    "rows_of",
+]
