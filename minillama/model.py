@@ -131,12 +131,12 @@ def _attention_block(
     if config.qk_norm:
         q, _ = ops.rmsnorm_forward(q, extras.q_norm, config.norm_eps)
         k, _ = ops.rmsnorm_forward(k, extras.k_norm, config.norm_eps)
+    x, positions = x[asked], rotations.positions[asked]
+    q, q_rope = ops.rope_forward(q, rotations.cos, rotations.sin, positions)  # (B, H, T, h)
     k, k_rope = ops.rope_forward(k, *rotations)  # (B, K, T, h)
     if kv is not None:
         cache, index = kv
         k, v = cache.write(index, k, v, rotations.positions, as_stored=ops.attention_forward in READS_FLOAT16)
-    x, positions = x[asked], rotations.positions[asked]
-    q, q_rope = ops.rope_forward(q, rotations.cos, rotations.sin, positions)  # (B, H, T, h)
     y, attention_saved = ops.attention_forward(q, k, v, positions, *_window(config, positions))
     y = y.swapaxes(1, 2).reshape(*x.shape[:2], -1)  # (B, T, H * h)
     y, wo_saved = _linear(y, layer.wo, extras.bo, ops)
