@@ -97,11 +97,11 @@ def watch(record: dict) -> None:
     def whiten_and_keep(values, mask, shift_mean=True):
         found = whiten(values, mask, shift_mean)
         kept = {"values": values, "mask": mask, "shift_mean": shift_mean, "whitened": found}
-        around = sys._getframe(1).f_locals
+        record["whitening"].append({name: listed(value) for name, value in kept.items()})
         if shift_mean:  # the advantages
-            kept |= {name: around[name] for name in OF_ITERATION}
-            record["iteration"] = {name: listed(value) for name, value in kept.items()}
-        record["whitening"].append({name: listed(kept[name]) for name in ("values", "mask", "shift_mean", "whitened")})
+            around = sys._getframe(1).f_locals
+            kept = {name: around[name] for name in OF_ITERATION} | {"mask": mask, "whitened": found}
+            record["iteration"] = {name: listed(value) for name, value in kept.items()} | {"advantages": listed(values)}
         return found
 
     def mean_and_keep(values, mask, axis=None):
