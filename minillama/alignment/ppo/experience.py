@@ -89,18 +89,22 @@ def blank(ids: Sequence[Ints], n_prompt: Ints, dtype: Any = np.float32) -> Exper
 
 
 def even_parts(lengths: Sequence[int], n: int) -> list[slice]:
-    """Rows cut into at most `n` runs, none empty, whose padded sizes are about their share of all tokens."""
+    """Rows cut into at most `n` runs, none empty, whose padded sizes come near to their share of all tokens."""
     parts: list[slice] = []
     start = 0
     for left in range(min(n, len(lengths)), 1, -1):
         share, last = sum(lengths[start:]) / left, len(lengths) - left
-        size = lambda stop: max(lengths[start:stop]) * (stop - start)  # noqa: E731, B023
         stop = start + 1
-        while stop <= last and size(stop) + size(stop + 1) <= 2 * share:  # one more comes nearer to the share
+        while stop <= last and _area(lengths, start, stop) + _area(lengths, start, stop + 1) <= 2 * share:
             stop += 1
         parts.append(slice(start, stop))
         start = stop
     return [*parts, slice(start, len(lengths))] if lengths else []
+
+
+def _area(lengths: Sequence[int], start: int, stop: int) -> int:
+    """Tokens of these rows, padded."""
+    return max(lengths[start:stop]) * (stop - start)
 
 
 # --- on disk --------------------------------------------------------------------------------
