@@ -92,17 +92,28 @@ class Workers:
         parts = batch.split(gradient_copies(model, self.n_threads))
         if len(parts) == 1 and self._pool is not None:
             with all_threads(self.n_threads):
+        return _added(self.on_parts(work, model, batch))
+
+    def on_parts(self, function: Callable[[Any], T], model: Tree, batch: Batch) -> list[T]:
+        """What `function` finds in each of the parts that `gradients` cuts a batch into, on the same threads.
+
+        What is computed before an update in the same way as in it is the same to the last bit.
+        """
+        parts = batch.split(gradient_copies(model, self.n_threads))
+        if len(parts) == 1 and self._pool is not None:
+            with all_threads(self.n_threads):
                 return [function(parts[0])]
-        return self._map(function, parts)
+        return self.map(function, parts)
 
     def sums(self, measure: Callable[[Any], Sums], batches: Iterable[Any]) -> Sums:
         """What `measure` finds in all batches together, each batch by one of the threads."""
         total = Sums()
-        for sums in self._map(measure, batches):
+        for sums in self.map(measure, batches):
             add_sums(total, sums)
         return total
 
-    def _map(self, function: Callable[..., Any], arguments: Iterable[Any]) -> list[Any]:
+    def map(self, function: Callable[[Any], T], arguments: Iterable[Any]) -> list[T]:
+        """What `function` makes of every argument, in their order, each on one of the threads."""
         if self._pool is None:
             raise ValueError("Workers are a context manager: with Workers(2) as workers: …")
         return list(self._pool.map(function, arguments))

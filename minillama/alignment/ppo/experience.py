@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...compute.array_types import Float, Ints
-from ..reward.model import padded
 from .advantages import Mask
 
 
@@ -61,9 +60,11 @@ class Experience(NamedTuple):
 
     def rows(self) -> tuple[Ints, Ints, Ints]:
         """Tokens (B, T); which places of the flattened rows predict a token of an answer; and those tokens."""
-        tokens, last = padded(self.ids)
-        tokens, length = tokens[:, :-1], tokens.shape[1] - 1
-        places = np.arange(length)
+        last = np.array([len(row) - 1 for row in self.ids], np.int64)
+        tokens = np.zeros((len(self.ids), last.max()), np.int64)  # padded with an id that nothing sees
+        for b, row in enumerate(self.ids):
+            tokens[b, : last[b]] = row[:-1]
+        places = np.arange(tokens.shape[1])
         learned = (places >= self.n_prompt[:, None] - 1) & (places < last[:, None])
         targets = np.concatenate([row[n:] for row, n in zip(self.ids, self.n_prompt)])
         return tokens, np.flatnonzero(learned), targets
