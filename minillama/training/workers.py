@@ -92,16 +92,6 @@ class Workers:
         parts = batch.split(gradient_copies(model, self.n_threads))
         if len(parts) == 1 and self._pool is not None:
             with all_threads(self.n_threads):
-        return _added(self.on_parts(work, model, batch))
-
-    def on_parts(self, function: Callable[[Any], T], model: Tree, batch: Batch) -> list[T]:
-        """What `function` finds in each of the parts that `gradients` cuts a batch into, on the same threads.
-
-        What is computed before an update in the same way as in it is the same to the last bit.
-        """
-        parts = batch.split(gradient_copies(model, self.n_threads))
-        if len(parts) == 1 and self._pool is not None:
-            with all_threads(self.n_threads):
                 return [function(parts[0])]
         return self.map(function, parts)
 
