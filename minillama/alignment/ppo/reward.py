@@ -21,6 +21,7 @@ KL is paid token by token, -beta (log pi - log pi_0), and the score comes with t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -46,6 +47,33 @@ class Centres(NamedTuple):
 
     helpfulness: float = 0.0
     safety: float = 0.0
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """The models that score answers.
+
+    Attributes
+    ----------
+    helpfulness : Scores
+    safety : Scores, optional
+        Without it helpfulness decides about every answer.
+    centres : Centres
+    """
+
+    helpfulness: Scores
+    safety: Scores | None = None
+    centres: Centres = Centres()
+
+    def of(self, rows: Sequence[Sequence[int] | Ints]) -> tuple[Float, Float | None]:
+        """What both give every row, as they give it."""
+        return np.asarray(self.helpfulness.scores(rows)), (
+            None if self.safety is None else np.asarray(self.safety.scores(rows))
+        )
+
+    def centred(self, rows: Sequence[Sequence[int] | Ints]) -> Scoring:
+        """With the centres that samples of the fine-tuned model have."""
+        return replace(self, centres=centres_of(*self.of(rows)))
 
 
 class Combined(NamedTuple):
