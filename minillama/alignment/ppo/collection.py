@@ -56,6 +56,7 @@ class Clock:
     def lap(self, name: str) -> None:
         """What has passed since the last lap belongs to `name`."""
         now = time.perf_counter()
+        name = f"seconds.{name}"
         self.seconds[name] = self.seconds.get(name, 0.0) + now - self._since
         self._since = now
 
@@ -95,11 +96,11 @@ class Collector:
                 params, self.model.config, part, settings.temperature
             )
             experience = _filled(experience, "logprobs", of_policy(model.policy), model, parts, workers)
-            clock.lap("before")
+            clock.lap("policy")
             experience = _filled(experience, "reference", of_policy(self.model.params), model, parts, workers)
             clock.lap("reference")
             experience = self._valued(experience, model.value, model, parts, workers)
-            clock.lap("before")
+            clock.lap("policy")
         kl = k1(experience.logprobs, experience.reference)
         rewards = token_rewards(scores.scores, kl.astype(np.float64), experience.mask, settings.beta)
         experience, explained = with_advantages(experience, rewards, settings.gamma, settings.lam)
@@ -118,7 +119,7 @@ class Collector:
         clock.lap("scoring")
         with Workers(threads_in_use()) as workers:
             experience = self._valued(_blank(answers), value, value, parts, workers)
-        clock.lap("before")
+        clock.lap("policy")
         rewards = token_rewards(scores.scores, np.zeros(experience.mask.shape), experience.mask, 0.0)
         experience, explained = with_advantages(experience, rewards, settings.gamma, lam=1.0)
         figures = reward_figures(raw, scores) | {"explained": explained}

@@ -23,6 +23,7 @@ from ...training.trainer import Observer, Outcome, train
 from ..models import ChatModel, Prompt
 from ..reward import RewardModel
 from .collection import Collector
+from .prompts import draw_prompts
 from .reward import Scoring, check_gate
 from .settings import PPOSettings
 from .stage import PPO
@@ -122,6 +123,7 @@ def run_ppo(
         When the gate would never act, prompts do not suffice, or (RunError) a run cannot begin or go on, or the value
         network explains too little and `settings.go_on` is off.
     """
+    draw_prompts(prompts, settings.batch, settings.mix, [0])  # there are enough of every kind
     share = _checked_gate(scoring, labelled, settings)
     run = _Run(folder, observer, threads, stop)
     if share is not None:

@@ -37,7 +37,8 @@ from .validation import Validation, ValidationFiles, best_of, evaluation_of, has
 _STREAM = 0  # of the seed
 OF_STEP = ("loss", "policy_loss", "value_loss", "entropy", "clipped", "value_clipped", "approx_kl")
 OF_ITERATION = ("reward", "helpfulness", "safety", "by_safety", "gated", "kl", "k3", "explained", "length", "ended")
-SECONDS = ("sampling", "scoring", "before", "reference", "update")
+SECONDS = ("seconds.sampling", "seconds.scoring", "seconds.policy", "seconds.reference", "seconds.update")
+"""Of an iteration: answers, their scores, policy and values before the first update, the reference, all its updates."""
 
 
 class PPO(AlignmentStage):
@@ -155,7 +156,7 @@ class PPO(AlignmentStage):
         row |= {name: sums[name] / max(1.0, sums["count"]) for name in OF_STEP}
         self._step, self._updating = step, self._updating + seconds - (0.0 if part else self._beginning)
         if part == self.ppo.mini_batches - 1 and self._collected is not None:
-            row |= self._collected.figures | {"update": self._updating}
+            row |= self._collected.figures | {"seconds.update": self._updating}
             row |= {name: round(row[name], 3) for name in SECONDS if name in row}
         return row
 
@@ -168,7 +169,7 @@ class PPO(AlignmentStage):
             "validation": figures["judged"],
             "validation_reward": figures["reward"],
             "validation_kl": figures["kl"],
-            "validation_loss": -figures["judged"],
+            "validation_loss": 0.0 - figures["judged"],
         }
 
     def _at_look(self) -> bool:
