@@ -73,7 +73,7 @@ class RolloutFiles:
             return None
 
     def prune(self, keep: Collection[int], current: int) -> None:
-        """Remove iterations before `current` that are not to be kept, and what a process that died left half written."""
+        """Remove iterations before `current` that are not to be kept, and what is left half written."""
         if not self._folder.is_dir():
             return
         for path in self._folder.iterdir():

@@ -85,7 +85,7 @@ def run_ppo(
     prompts: Sequence[Prompt],
     scoring: Scoring,
     observer: Observer,
-    settings: PPOSettings = PPOSettings(),  # noqa: B008 (a value)
+    settings: PPOSettings = PPOSettings(),
     *,
     labelled: Labelled | None = None,
     validation: Validation | None = None,
@@ -109,7 +109,7 @@ def run_ppo(
     observer : Observer
     settings : PPOSettings
     labelled : sequence of (ids, bool), optional
-        Labelled answers that the safety model was not trained on: the gate is checked on them. Needed with such a model.
+        Labelled answers that the safety model was not trained on, to check the gate on. Needed with such a model.
     validation : Validation, optional
         Without it the last policy is what comes out.
     value_config : ModelConfig, optional
@@ -156,7 +156,7 @@ def _warmed_up(run: _Run, value: RewardModel, collector: Collector) -> tuple[Rew
     newest = ran.saved()[-1] if ran.saved() else None
     enough = newest is not None and any(x >= settings.explained for x in stage.explained(newest.step))
     if newest is None or not (enough or newest.step == stage.settings.run.steps):
-        stop = lambda: stage.is_enough() or run.stop()  # noqa: E731
+        stop = lambda: stage.is_enough() or run.stop()
         outcome = train(stage, ran, run.observer, threads=run.threads, resume=True, stop=stop)
         newest = ran.saved()[-1]
         if outcome.interrupted and not stage.is_enough():
@@ -182,7 +182,7 @@ def _trained(run: _Run, ran: RunFolder, stage: PPO) -> Outcome:
     saved = ran.saved()
     if saved and stage.had_peaked_at(saved[-1].step):
         return Outcome(saved[-1].step, False, saved[-1].path)
-    stop = lambda: stage.has_peaked() or run.stop()  # noqa: E731
+    stop = lambda: stage.has_peaked() or run.stop()
     outcome = train(stage, ran, run.observer, threads=run.threads, resume=True, stop=stop)
     peaked = outcome.interrupted and stage.had_peaked_at(outcome.step)
     if peaked:

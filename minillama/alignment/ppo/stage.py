@@ -187,7 +187,7 @@ class PPO(AlignmentStage):
         return found.figures
 
     def has_peaked(self) -> bool:
-        """What `train` asks as `stop`: whether the look after this step was the last that the settings' patience allows."""
+        """What `train` asks as `stop`: whether this step's look was the last that patience allows."""
         return self._at_look() and self.had_peaked_at(self._step)
 
     def had_peaked_at(self, step: int) -> bool:
@@ -196,7 +196,7 @@ class PPO(AlignmentStage):
         return has_peaked(judged, self.ppo.patience)
 
     def best_iteration(self, last: int) -> int:
-        """The iteration with the best look up to one: 0 where none was better than the start; without looks the last."""
+        """The iteration of the best look up to one, 0 where that is the start; without looks the last."""
         history = self.looks.history(last)
         return history[best_of([look.figures["judged"] for look in history])].iteration if history else last
 

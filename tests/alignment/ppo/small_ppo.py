@@ -48,7 +48,9 @@ def value_model(seed: int = 1) -> RewardModel:
 def prompts(n: int = 40, name: str = "p") -> list[Prompt]:
     kinds = ("story", "adversarial")
     return [
-        Prompt(f"{name}{i}", ({"role": "user", "content": "abcdefghijkl"[i % 12] * (1 + i % 3)},), kinds[i % 2], i % 4 == 1)
+        Prompt(
+            f"{name}{i}", ({"role": "user", "content": "abcdefghijkl"[i % 12] * (1 + i % 3)},), kinds[i % 2], i % 4 == 1
+        )
         for i in range(n)
     ]
 

@@ -14,7 +14,6 @@ from minillama.alignment.ppo.rollout_files import RolloutFiles, digest_of
 from minillama.alignment.ppo.validation import has_peaked, scores_by, wins_by
 from minillama.training.metrics import read_metrics
 from minillama.training.run_folder import RunError, RunFolder
-from minillama.trees import named_leaves
 
 VALIDATED = {"validation": judge()}
 
@@ -51,11 +50,14 @@ def figures(folder: Path) -> list[dict]:
 
 
 def test_reward_rises_and_kl_grows_from_exactly_zero(tmp_path):
-    outcome = run(tmp_path, iterations=24, batch=24, learning_rate=2e-2, evaluate_every=24, warmup_iterations=1, **VALIDATED)
+    outcome = run(
+        tmp_path, iterations=24, batch=24, learning_rate=2e-2, evaluate_every=24, warmup_iterations=1, **VALIDATED
+    )
     rows = [row for row in read_metrics(tmp_path / "policy") if "reward" in row]
     assert rows[0]["kl"] == rows[0]["k3"] == 0  # before the first update, in float32
     assert rows[-1]["reward"] > rows[0]["reward"] + 1
-    assert rows[-1]["kl"] > 1 and rows[-1]["k3"] > 1
+    assert rows[-1]["kl"] > 1
+    assert rows[-1]["k3"] > 1
     assert rows[-1]["entropy"] < rows[0]["entropy"]
     assert all({"advantage.story", "advantage.adversarial", "seconds.update"} <= row.keys() for row in rows)
     assert outcome.iteration == 24  # more of the token that validation counts, too
@@ -81,7 +83,8 @@ def test_a_run_is_a_function_of_its_seed(whole, tmp_path):
 
 def test_the_first_mini_batch_is_on_policy(whole):
     first = read_metrics(whole[0] / "policy")[0]
-    assert first["approx_kl"] == 0 and first["clipped"] == 0
+    assert first["approx_kl"] == 0
+    assert first["clipped"] == 0
 
 
 # --- interrupts ----------------------------------------------------------------------------
@@ -154,7 +157,8 @@ def test_what_is_done_is_not_done_again(whole, monkeypatch):
     folder, outcome = whole
     monkeypatch.setattr(collection_module, "sample_answers", None)
     again = run(folder, **VALIDATED)
-    assert again.checkpoint == outcome.checkpoint and again.explained == outcome.explained
+    assert again.checkpoint == outcome.checkpoint
+    assert again.explained == outcome.explained
     assert digest_of(again.model.params) == digest_of(outcome.model.params)
 
 
@@ -170,14 +174,16 @@ def test_a_rollout_that_is_lost_is_not_drawn_from_later_weights(tmp_path):
     (path,) = (tmp_path / "policy" / "rollouts").iterdir()
     assert path.name == "iteration-00002.npz"  # the first was removed
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(RunError, match="iteration-00002.npz is missing or damaged"):
+    with pytest.raises(RunError, match=r"iteration-00002\.npz is missing or damaged"):
         run(tmp_path)
 
 
 def test_a_rollout_of_other_weights_is_not_used(whole):
     folder, _ = whole
     files = RolloutFiles(folder / "policy" / "rollouts")
-    assert files.read(3) is not None and files.read(3, "0" * 32) is None and files.read(9) is None
+    assert files.read(3) is not None
+    assert files.read(3, "0" * 32) is None
+    assert files.read(9) is None
 
 
 # --- the gate ------------------------------------------------------------------------------
@@ -187,16 +193,18 @@ def test_it_does_not_begin_with_a_gate_that_never_acts(tmp_path):
     safety = Counts(LIKED + 1, factor=-4.0, constant=0.0)  # unsafe is a certain letter
     rows = [([5, LIKED + 1], True), ([5, 6], False)]
     scoring = Scoring(Counts(), safety)
-    with pytest.raises(ValueError, match="none of 1 unsafe answers has a safety score below 0.15"):
+    with pytest.raises(ValueError, match=r"none of 1 unsafe answers has a safety score below 0\.15"):
         run(tmp_path, scoring=Scoring(Counts(), Counts()), labelled=rows)
     with pytest.raises(ValueError, match="labelled="):
         run(tmp_path, scoring=scoring)
     assert not list(tmp_path.iterdir())
     told = Silent()
     outcome = run(tmp_path, scoring=scoring, labelled=rows, observer=told, iterations=1)
-    assert outcome.gate_share == 1 and "100% of the labelled unsafe answers" in told.notes[0]
+    assert outcome.gate_share == 1
+    assert "100% of the labelled unsafe answers" in told.notes[0]
     row = read_metrics(tmp_path / "policy")[-1]
-    assert row["by_safety"] >= 0.25 and "safety" in row  # half of the adversarial prompts are tagged
+    assert row["by_safety"] >= 0.25
+    assert "safety" in row
 
 
 # --- value network -------------------------------------------------------------------------
@@ -205,7 +213,8 @@ def test_it_does_not_begin_with_a_gate_that_never_acts(tmp_path):
 def test_warm_up_ends_when_enough_is_explained(tmp_path):
     outcome = run(tmp_path, explained=-9.0, warmup_iterations=5, iterations=1)
     rows = read_metrics(tmp_path / "value")
-    assert len(rows) == 1 and outcome.explained == rows[0]["explained"]
+    assert len(rows) == 1
+    assert outcome.explained == rows[0]["explained"]
 
 
 def test_warm_up_that_misses_says_so(tmp_path):
@@ -228,7 +237,8 @@ def test_it_stops_by_itself_and_keeps_the_best(tmp_path):
     validation = type(validation)(validation.prompts, lambda asked, answers, before: np.full(len(asked), next(judged)))
     outcome = run(tmp_path, validation=validation, observer=told, iterations=9, patience=2)
     assert (outcome.iteration, outcome.iterations, outcome.interrupted) == (1, 3, False)
-    assert outcome.checkpoint.name == "step-00000002" and outcome.checkpoint.is_dir()
+    assert outcome.checkpoint.name == "step-00000002"
+    assert outcome.checkpoint.is_dir()
     assert "not improved for 2 looks" in told.notes[-1]
     again = run(tmp_path, validation=validation, iterations=9, patience=2)
     assert next(judged) == 0.0  # nothing was judged again
@@ -239,13 +249,17 @@ def test_where_nothing_is_better_than_the_start_it_is_kept(tmp_path):
     judged = iter([5.0, 1.0, 1.0])
     validation = type(judge())(prompts(4, "v"), lambda asked, answers, before: np.full(len(asked), next(judged)))
     outcome = run(tmp_path, validation=validation, iterations=2)
-    assert outcome.iteration == 0 and outcome.checkpoint is None
+    assert outcome.iteration == 0
+    assert outcome.checkpoint is None
     assert digest_of(outcome.model.params) == digest_of(run_start())
 
 
 def test_peaks():
-    assert not has_peaked([], 1) and not has_peaked([1, 2, 3], 1)
-    assert has_peaked([3, 1], 1) and not has_peaked([3, 1], 2) and has_peaked([1, 3, 3, 2], 2)
+    assert not has_peaked([], 1)
+    assert not has_peaked([1, 2, 3], 1)
+    assert has_peaked([3, 1], 1)
+    assert not has_peaked([3, 1], 2)
+    assert has_peaked([1, 3, 3, 2], 2)
 
 
 def test_judges():
