@@ -11,9 +11,14 @@ validation.py      when to stop
 warmup.py          the value network alone
 stage.py           PPO as a stage of the trainer
 run.py             all of it, from beginning to end
+report.py          reward against truth and KL, and where the time went
+products.py        the share of it in matrix products
+frontier.py        the same at several beta
 """
 
+from .frontier import beta_frontier
 from .objective import ActorCritic, PPOObjective
+from .report import draw_over_optimisation, over_optimisation, time_table, write_rows
 from .reward import Centres, Scoring, centres_of, check_gate
 from .run import PPOOutcome, run_ppo
 from .settings import PAPER, SCALED, PPOSettings
@@ -33,9 +38,14 @@ __all__ = [
     "Scoring",
     "Validation",
     "ValueWarmUp",
+    "beta_frontier",
     "centres_of",
     "check_gate",
+    "draw_over_optimisation",
+    "over_optimisation",
     "run_ppo",
     "scores_by",
+    "time_table",
     "wins_by",
+    "write_rows",
 ]

@@ -179,7 +179,10 @@ def arranged(answers: Sequence[Answer], n: int, seed: Sequence[int]) -> tuple[li
     """Answers in a random order, cut into `n` mini-batches, the longest first in each; and where these lie."""
     order = np.random.default_rng([*seed, len(answers)]).permutation(len(answers))
     parts = shares(len(answers), n)
-    length = lambda i: len(answers[i].prompt) + len(answers[i].ids)
+
+    def length(i: int) -> int:
+        return len(answers[i].prompt) + len(answers[i].ids)
+
     return [answers[i] for part in parts for i in sorted(order[part], key=length, reverse=True)], parts
 
 

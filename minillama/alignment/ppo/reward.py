@@ -111,7 +111,7 @@ def combined(
     helpfulness: Float,
     safety: Float | None,
     tagged: Mask,
-    centres: Centres = Centres(),
+    centres: Centres = NO_CENTRES,
     gate: float = GATE,
 ) -> Combined:
     """One score for every answer.

@@ -91,7 +91,7 @@ class PPO(AlignmentStage):
         self.fingerprints = {"first model": digest_of(self._start), "prompts": _digest_of_prompts(prompts)}
         self.seeds = {"rollouts": settings.seed}
         self._folder, self._validation = folder, validation
-        self._rollouts = RolloutFiles(folder.file("rollouts"))
+        self.rollouts = RolloutFiles(folder.file("rollouts"))
         self.looks = ValidationFiles(folder.file("validation"))
         self._step, self._iteration = 0, 0
         self._collected: Collected | None = None
@@ -121,11 +121,11 @@ class PPO(AlignmentStage):
             self._begin(iteration, model)
             self._updating, self._beginning = 0.0, time.perf_counter() - since
         elif self._iteration != iteration:
-            self._collected = self._rollouts.read(iteration)
+            self._collected = self.rollouts.read(iteration)
             self._iteration = iteration
         if self._collected is None:
             raise RunError(
-                f"{self._rollouts.path(iteration)} is missing or damaged, and an iteration that has begun cannot be "
+                f"{self.rollouts.path(iteration)} is missing or damaged, and an iteration that has begun cannot be "
                 f"sampled again from later weights: delete the checkpoint of step {step - 1}, and the run goes on from "
                 "the one before"
             )
@@ -136,12 +136,12 @@ class PPO(AlignmentStage):
         if iteration == 1 and self.looks.read(0) is None:
             self._look(0, model)
         digest = digest_of(model)
-        collected = self._rollouts.read(iteration, digest)
+        collected = self.rollouts.read(iteration, digest)
         if collected is None:
             collected = self.collector.collect(model, [self.ppo.seed, _STREAM, iteration])
-            self._rollouts.write(iteration, digest, collected)
+            self.rollouts.write(iteration, digest, collected)
         self._iteration, self._collected = iteration, collected
-        self._rollouts.prune(self._needed(), iteration)
+        self.rollouts.prune(self._needed(), iteration)
 
     def _needed(self) -> set[int]:
         """Iterations that a checkpoint stands in the middle of."""
