@@ -52,11 +52,12 @@ MAY_IMPORT = {
     "layers model ops params quantization tokenizers trees",
     "alignment/conversations": "compute config inference/chat layers ops params tokenizers training",
     "alignment/models": "config inference inference/chat params tokenizers training trees",
-    "alignment/rollouts": "alignment/models inference",
+    "alignment/rollouts": "alignment/conversations alignment/models compute config files inference layers model ops "
+    "params training",
     "alignment/reward": "compute config model ops params training",
-    "alignment/ppo": "alignment alignment/models alignment/reward alignment/rollouts compute config files layers model "
-    "ops params training trees",
-    "alignment": "config files tokenizers training",
+    "alignment/ppo": "alignment alignment/conversations alignment/models alignment/reward alignment/rollouts compute "
+    "config files layers model ops params training trees",
+    "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",

@@ -18,19 +18,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...compute.array_types import Float, Ints
+from ...compute.array_types import Float
 from ...compute.threads import threads_in_use
 from ...config import ModelConfig
 from ...params import Params
 from ...training.objectives import shares
 from ...training.workers import Workers
 from ...trees import Tree
+from ..conversations import answered
 from ..models import ChatModel, Prompt
 from ..reward import RewardModel
-from ..rollouts import Answer, sample_answers
+from ..rollouts import Answer, answer_logprobs, sample_answers
 from .advantages import explained_variance, gae, k1, k3, whitened
 from .experience import Experience, blank
-from .objective import ActorCritic, answer_logprobs, answer_values
+from .objective import ActorCritic, experience_logprobs, experience_values
 from .prompts import draw_prompts
 from .reward import Combined, Scoring, combined, token_rewards
 from .settings import PPOSettings
@@ -144,35 +145,36 @@ class Collector:
 
     def divergence(self, policy: Params, answers: Sequence[Answer]) -> Figures:
         """KL of a policy from its reference, estimated from answers that it gave."""
-        experience = _blank(answers)
-        parts = [np.arange(len(answers))]
-        with Workers(threads_in_use()) as workers:
-            experience = self._measured(experience, "logprobs", policy, policy, parts, workers)
-            experience = self._measured(experience, "reference", self.model.params, policy, parts, workers)
-        return kl_figures(experience)
+        conversations = [answered(answer.prompt, answer.ids) for answer in answers]
+        found = {}
+        for name, params in (("logprobs", policy), ("reference", self.model.params)):
+            found[name] = answer_logprobs(
+                params, self.model.config, conversations, self.settings.temperature, threads=threads_in_use()
+            )
+        pairs = zip(found["logprobs"], found["reference"], strict=True)
+        sums = [[estimate(a, b).sum(dtype=np.float64) for estimate in (k1, k3)] for a, b in pairs]
+        kl, third = np.mean(sums, axis=0)
+        return {"kl": float(kl), "k3": float(third)}
 
     def _measured(
-        self, known: Experience, name: str, params: Params, tree: Tree, parts: Sequence[Rows], workers: Workers
+        self, known: Experience, name: str, params: Params, tree: Tree, parts: Sequence[slice], workers: Workers
     ) -> Experience:
         """With the log-probabilities that a policy gives the answers."""
 
         def logprobs(part: Experience) -> Float:
-            return answer_logprobs(params, self.model.config, part, self.settings.temperature)
+            return experience_logprobs(params, self.model.config, part, self.settings.temperature)
 
         return _filled(known, name, logprobs, tree, parts, workers)
 
     def _valued(
-        self, known: Experience, value: RewardModel, tree: Tree, parts: Sequence[Rows], workers: Workers
+        self, known: Experience, value: RewardModel, tree: Tree, parts: Sequence[slice], workers: Workers
     ) -> Experience:
         """With the values before every token."""
 
         def values(part: Experience) -> Float:
-            return answer_values(value, self.value_config, part)
+            return experience_values(value, self.value_config, part)
 
         return _filled(known, "values", values, tree, parts, workers)
-
-
-Rows = slice | Ints
 
 
 def arranged(answers: Sequence[Answer], n: int, seed: Sequence[int]) -> tuple[list[Answer], list[slice]]:
@@ -208,7 +210,7 @@ def _filled(
     name: str,
     function: Callable[[Experience], Float],
     tree: Tree,
-    parts: Sequence[Rows],
+    parts: Sequence[slice],
     workers: Workers,
 ) -> Experience:
     """With an array of what a function says of every token, by the parts and threads that the update of `tree` has."""

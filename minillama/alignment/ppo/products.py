@@ -14,7 +14,7 @@ from typing import Any
 from ...ops import FAST, Ops
 from ...training.workers import Workers
 from .experience import Experience
-from .objective import ActorCritic, answer_logprobs, answer_values
+from .objective import ActorCritic, experience_logprobs, experience_values
 from .stage import PPO
 
 
@@ -45,11 +45,11 @@ def product_shares(stage: PPO, model: ActorCritic, batch: Experience) -> dict[st
     reference = stage.collector.model
 
     def log_probabilities(ops: Ops) -> None:
-        answer_logprobs(reference.params, stage.config, batch, stage.ppo.temperature, ops)
+        experience_logprobs(reference.params, stage.config, batch, stage.ppo.temperature, ops)
 
     def both(ops: Ops) -> None:
         log_probabilities(ops)
-        answer_values(model.value, stage.value_config, batch, ops)
+        experience_values(model.value, stage.value_config, batch, ops)
 
     return {
         "policy": product_share(both),
