@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,11 +83,11 @@ class Collector:
     scoring: Scoring
     settings: PPOSettings
 
-    def collect(self, model: ActorCritic, seed: Sequence[int]) -> Collected:
-        """Experience of a policy, a function of weights and seed; policy gradients are estimated from it."""
+    def collect(self, model: ActorCritic, seed: Sequence[int], journal: Path | None = None) -> Collected:
+        """Experience of a policy, a function of weights and seed; answers that end are kept in a journal."""
         settings, clock = self.settings, Clock()
         prompts = draw_prompts(self.prompts, settings.batch, settings.mix, seed)
-        answers = self.sampled(model.policy, prompts, seed)
+        answers = self.sampled(model.policy, prompts, seed, journal)
         clock.lap("sampling")
         answers, parts = arranged(answers, settings.mini_batches, seed)
         raw, scores = self.scored(answers, prompts)
@@ -106,11 +107,11 @@ class Collector:
         figures |= _by_kind(experience, answers, {prompt.id: prompt.kind for prompt in self.prompts})
         return Collected(experience, answers, figures | _lengths(answers) | clock.seconds)
 
-    def collect_values(self, value: RewardModel, seed: Sequence[int]) -> Collected:
+    def collect_values(self, value: RewardModel, seed: Sequence[int], journal: Path | None = None) -> Collected:
         """Experience of the reference for the value network alone: what the answers brought, nothing in its place."""
         settings, clock = self.settings, Clock()
         prompts = draw_prompts(self.prompts, settings.batch, settings.mix, seed)
-        answers = self.sampled(self.model.params, prompts, seed)
+        answers = self.sampled(self.model.params, prompts, seed, journal)
         clock.lap("sampling")
         answers, parts = arranged(answers, settings.mini_batches, seed)
         raw, scores = self.scored(answers, prompts)
@@ -123,7 +124,9 @@ class Collector:
         figures = reward_figures(raw, scores) | {"explained": explained}
         return Collected(experience, answers, figures | _lengths(answers) | clock.seconds)
 
-    def sampled(self, policy: Params, prompts: Sequence[Prompt], seed: Sequence[int]) -> list[Answer]:
+    def sampled(
+        self, policy: Params, prompts: Sequence[Prompt], seed: Sequence[int], journal: Path | None = None
+    ) -> list[Answer]:
         """An answer to each prompt."""
         drawn = sample_answers(
             replace(self.model, params=policy),
@@ -131,6 +134,7 @@ class Collector:
             temperature=self.settings.temperature,
             seed=int(np.random.SeedSequence(list(seed)).generate_state(1)[0]),
             max_tokens=self.settings.max_tokens,
+            journal=journal,
         )
         return [one for (one,) in drawn]
 

@@ -138,7 +138,8 @@ class PPO(AlignmentStage):
         digest = digest_of(model)
         collected = self.rollouts.read(iteration, digest)
         if collected is None:
-            collected = self.collector.collect(model, [self.ppo.seed, _STREAM, iteration])
+            seed, journal = [self.ppo.seed, _STREAM, iteration], self.rollouts.journal(iteration, digest)
+            collected = self.collector.collect(model, seed, journal)
             self.rollouts.write(iteration, digest, collected)
         self._iteration, self._collected = iteration, collected
         self.rollouts.prune(self._needed(), iteration)

@@ -12,6 +12,7 @@ from minillama.alignment.ppo import collection as collection_module
 from minillama.alignment.ppo.prompts import draw_prompts, quotas
 from minillama.alignment.ppo.rollout_files import RolloutFiles, digest_of
 from minillama.alignment.ppo.validation import has_peaked, scores_by, wins_by
+from minillama.files.journal import Journal
 from minillama.training.metrics import read_metrics
 from minillama.training.run_folder import RunError, RunFolder
 
@@ -152,6 +153,33 @@ def test_a_kill_while_answers_are_scored(whole, tmp_path, call):
     run(tmp_path, **VALIDATED)
     assert weights(tmp_path) == weights(whole[0])
     assert figures(tmp_path) == figures(whole[0])
+
+
+@pytest.mark.parametrize("answer", [3, 21, 30])
+def test_a_kill_while_answers_are_sampled(whole, tmp_path, monkeypatch, answer):
+    """Those that have ended are not sampled again."""
+    real, kept = Journal.append, []
+
+    def append(journal, *rows):
+        kept.extend(row for row in rows if "ids" in row)
+        if len(kept) == answer:
+            raise KilledError
+        real(journal, *rows)
+
+    monkeypatch.setattr(Journal, "append", append)
+    with pytest.raises(KilledError):
+        run(tmp_path, **VALIDATED)
+    run(tmp_path, **VALIDATED)
+    assert weights(tmp_path) == weights(whole[0])
+    iterations = SETTINGS.warmup_iterations + SETTINGS.iterations
+    assert len(kept) == iterations * SETTINGS.batch + 1  # the one that was on its way
+    assert not list(tmp_path.rglob("*.jsonl.lock"))
+
+
+def test_a_run_is_not_resumed_as_another(whole):
+    folder, _ = whole
+    with pytest.raises(ValueError, match=r"ppo\.beta: 0\.05 before, 0\.1 now"):
+        run(folder, beta=0.1, **VALIDATED)
 
 
 def test_what_is_done_is_not_done_again(whole, monkeypatch):
