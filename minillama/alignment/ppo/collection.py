@@ -75,6 +75,8 @@ class Collector:
     prompts : sequence of Prompt
     scoring : Scoring
     settings : PPOSettings
+    progress : callable, optional
+        Told (answers done, answers in all) while they are sampled.
     """
 
     model: ChatModel
@@ -82,6 +84,7 @@ class Collector:
     prompts: Sequence[Prompt]
     scoring: Scoring
     settings: PPOSettings
+    progress: Callable[[int, int], None] | None = None
 
     def collect(self, model: ActorCritic, seed: Sequence[int], journal: Path | None = None) -> Collected:
         """Experience of a policy, a function of weights and seed; answers that end are kept in a journal."""
@@ -135,6 +138,7 @@ class Collector:
             seed=int(np.random.SeedSequence(list(seed)).generate_state(1)[0]),
             max_tokens=self.settings.max_tokens,
             journal=journal,
+            progress=self.progress,
         )
         return [one for (one,) in drawn]
 

@@ -1,18 +1,21 @@
 """Runs of PPO on a tiny model: what they learn, and that no interrupt changes a bit of it."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from small_ppo import LIKED, SETTINGS, Counts, Silent, judge, prompts, run
+from small_ppo import CONFIG, LIKED, SETTINGS, Counts, Silent, judge, prompts, run
 
 from minillama.alignment.ppo import Scoring
 from minillama.alignment.ppo import collection as collection_module
 from minillama.alignment.ppo.prompts import draw_prompts, quotas
 from minillama.alignment.ppo.rollout_files import RolloutFiles, digest_of
 from minillama.alignment.ppo.validation import has_peaked, scores_by, wins_by
+from minillama.alignment.reward import RewardModel
 from minillama.files.journal import Journal
+from minillama.params import init_params
 from minillama.training.metrics import read_metrics
 from minillama.training.run_folder import RunError, RunFolder
 
@@ -254,6 +257,17 @@ def test_warm_up_that_misses_says_so(tmp_path):
         with pytest.raises(RunError, match="200% were asked for: give it more iterations"):
             run(tmp_path / "off", go_on=False, iterations=1)
     assert not (tmp_path / "off" / "policy").exists()
+
+
+def test_a_value_network_of_another_shape(tmp_path):
+    config = replace(CONFIG, dim=8, head_dim=4, hidden_dim=12)
+    value = RewardModel(init_params(config, np.random.default_rng(0)), np.ones(8, np.float32))
+    told = []
+    outcome = run(tmp_path, value=value, value_config=config, progress=lambda *at: told.append(at), iterations=2)
+    assert outcome.iteration == 2
+    assert told[-1] == (8, 8)
+    again = run(tmp_path, value=value, value_config=config, iterations=2)
+    assert digest_of(again.model.params) == digest_of(outcome.model.params)
 
 
 # --- early stopping ------------------------------------------------------------------------
