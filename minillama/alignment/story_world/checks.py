@@ -143,7 +143,7 @@ def _has_noun(counts: Counter[str], noun: str) -> bool:
 
 
 def _tells_sort(request: Request, counts: Counter[str]) -> bool:
-    """"girl" or "she" of a girl; the animal itself of an animal."""
+    """ "girl" or "she" of a girl; the animal itself of an animal."""
     sort = request.sort or ""
     return any(counts[word] for word in _SAID.get(sort, sort).split())
 

@@ -23,7 +23,7 @@ from .drawing import draw, pick
 from .emphasis import Demonstration, demonstration_of
 from .requests import Message, Request
 from .rules import judge_rules
-from .sentences import sentences
+from .sentences import sentences, words
 from .stories import Story
 
 SHARES = {
@@ -249,7 +249,9 @@ class Demonstrations:
         facts: dict[str, Any] = {"name": story.name, "gender": story.gender, "sort": first.sort}
         text = first.dialogue[0]["content"]
         request = draw("follow-up", "train", rng, first=text, story=answer, **facts)
-        reply = pick(rng, ("The story is about {}.", "It is about {}.", "The name is {}.", "It was {}.")).format(story.name)
+        reply = pick(rng, ("The story is about {}.", "It is about {}.", "The name is {}.", "It was {}.")).format(
+            story.name
+        )
         return demonstration_of(request, reply, marks=before.marks)
 
     def _chat(self, story: Story, rng: np.random.Generator) -> Demonstration:
@@ -262,6 +264,7 @@ class Demonstrations:
         marks: list[Any] = []
         turn = self._chat(story, rng)
         for _ in range(int(rng.integers(2, 5))):
+            story = pick(rng, self.stories)
             turn = self._story(story, rng) if rng.random() < 0.35 else self._chat(story, rng)
             marks += [mark._replace(message=mark.message + len(messages)) for mark in turn.marks]
             messages += turn.dialogue
@@ -314,8 +317,6 @@ def _densely(template: str, asked: tuple[str, ...], answer: str) -> Demonstratio
 
 
 def _uses(text: str, word: str) -> int:
-    from .sentences import words
-
     return sum(found in vocabulary.forms(word) for found in words(text))
 
 

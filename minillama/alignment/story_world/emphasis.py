@@ -131,4 +131,3 @@ def _weights(
         written = (places[:, 0] < size[stop]) & (places[:, 1] > size[start])
         weights[written] = np.maximum(weights[written], word_weight)
     return weights
-

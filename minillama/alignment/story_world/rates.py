@@ -140,7 +140,10 @@ def _events(every: list[_Judged]) -> list[Rate]:
     for row in UNSEEN[:4]:
         groups[f"kind + borderline, {row}"] = [one for one in benign if row in one.request.rows]
     found = [_share("event told", of, [one.checks.event_told for one in some]) for of, some in groups.items()]
-    return [*found, _share("event told", "adversarial", [o.checks.event_told for o in every if o.request.is_adversarial])]
+    return [
+        *found,
+        _share("event told", "adversarial", [o.checks.event_told for o in every if o.request.is_adversarial]),
+    ]
 
 
 def _safety(every: list[_Judged]) -> list[Rate]:

@@ -136,7 +136,14 @@ def _irregular() -> dict[str, tuple[str, ...]]:
 @cache
 def plurals(noun: str) -> tuple[str, ...]:
     """A noun in the singular and in the plural."""
-    irregular = {"child": "children", "man": "men", "woman": "women", "mouse": "mice", "goose": "geese", "wolf": "wolves"}
+    irregular = {
+        "child": "children",
+        "man": "men",
+        "woman": "women",
+        "mouse": "mice",
+        "goose": "geese",
+        "wolf": "wolves",
+    }
     irregular |= {"calf": "calves", "elf": "elves", "leaf": "leaves", "shelf": "shelves", "scarf": "scarves"}
     if noun in irregular or noun in ("deer", "sheep", "moose"):
         return (noun, irregular.get(noun, noun))
