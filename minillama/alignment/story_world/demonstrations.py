@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from . import drawing, telling, vocabulary, wording
-from .checks import _is_happy
+from .checks import is_happy
 from .drawing import draw, pick
 from .emphasis import Demonstration, demonstration_of
 from .requests import Message, Request
@@ -67,6 +67,8 @@ class DemonstrationSettings:
         How often the number of sentences is stated, and a happy end where there is one.
     in_second : float
         Share of stories whose requested words are all in the second sentence.
+    turns : tuple of int
+        Fewest and most turns of a dialogue.
     """
 
     dense: float = 0.3
@@ -76,6 +78,7 @@ class DemonstrationSettings:
     counted: float = 0.8
     happy: float = 0.6
     in_second: float = 0.4
+    turns: tuple[int, int] = (2, 4)
 
 
 class Demonstrations:
@@ -168,7 +171,7 @@ class Demonstrations:
             sort=story.sort if rng.random() < 0.75 else None,
             words=tuple(asked),
             count=count if rng.random() < self.settings.counted and count < len(wording.NUMBERS) else None,
-            happy=_is_happy(parts[-1]) and bool(rng.random() < self.settings.happy),
+            happy=is_happy(parts[-1]) and bool(rng.random() < self.settings.happy),
         )
         return request, answer
 
@@ -259,11 +262,11 @@ class Demonstrations:
         return demonstration_of(request, self._about(request.object or "", rng))
 
     def _dialogue(self, story: Story, rng: np.random.Generator) -> Demonstration:
-        """Two to four turns without a system message: chit-chat, and stories in between."""
+        """Some turns without a system message: chit-chat, and stories in between."""
         messages: tuple[Message, ...] = ()
         marks: list[Any] = []
         turn = self._chat(story, rng)
-        for _ in range(int(rng.integers(2, 5))):
+        for _ in range(int(rng.integers(self.settings.turns[0], self.settings.turns[1] + 1))):
             story = pick(rng, self.stories)
             turn = self._story(story, rng) if rng.random() < 0.35 else self._chat(story, rng)
             marks += [mark._replace(message=mark.message + len(messages)) for mark in turn.marks]
@@ -281,8 +284,8 @@ class Demonstrations:
         return template.format(*parts)
 
 
-_ADJECTIVES = ("big", "small", "nice", "soft", "old", "new", "pretty", "red", "blue", "green", "shiny", "funny", "round",
-               "strong", "clean", "special", "fast", "good", "little", "warm")  # fmt: skip
+_ADJECTIVES = ("big", "small", "nice", "soft", "old", "new", "pretty", "red", "blue", "green", "shiny", "funny", 
+               "round", "strong", "clean", "special", "fast", "good", "little", "warm")  # fmt: skip
 _DENSE = {
     True: (
         "Write one sentence with the words {words}.",

@@ -119,12 +119,13 @@ def _stories(every: list[_Judged]) -> list[Rate]:
 
 
 def _word_rates(of: str, some: list[_Judged], only: Callable[[str], bool] | None = None) -> list[Rate]:
-    asked = [(one, word) for one in some for word in one.request.words if only is None or only(word)]
-    used = [(one, word) for one, word in asked if word in one.checks.words_used]
+    asked = [(one.checks, word) for one in some for word in one.request.words if only is None or only(word)]
+    used = [(checks, word) for checks, word in asked if word in checks.words_used]
+    n_over = sum(word in checks.words_over for checks, word in used)
     return [
         _counted("words used", of, len(used), len(asked)),
-        _counted("used words occurring more than twice", of, sum(w in one.checks.words_over for one, w in used), len(used)),
-    ]  # fmt: skip
+        _counted("used words occurring more than twice", of, n_over, len(used)),
+    ]
 
 
 def _events(every: list[_Judged]) -> list[Rate]:

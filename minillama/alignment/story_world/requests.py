@@ -102,7 +102,9 @@ class Request:
         ValueError
             When the prompt has not the facts of a request.
         """
-        facts = {name: tuple(value) if isinstance(value, list) else value for name, value in prompt.facts.items()}
+        facts: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in prompt.facts.items()
+        }
         try:
             return cls(**facts, dialogue=tuple(prompt.dialogue))
         except TypeError as error:

@@ -23,7 +23,9 @@ _ADJECTIVES = (
     "big small old young tiny cute soft brown black white gray red blue yellow green pretty nice kind sweet sad happy "
     "angry mean bad good silly naughty lost hungry tired scared sleepy furry fluffy fat thin other three many baby"
 )
-_PEOPLE = "him her them himself herself someone somebody everyone everybody people animal animals creature parents"
+_PEOPLE = "him them someone somebody everyone everybody people animal animals creature creatures parents"
+# Of "her knee" the knee is hurt.
+_HER = r"her(?=\s*(?:[.,;!?]|$)|\s+(?:and|with|so|because|again|until|very|hard|in|on|but|as|when|too)\b)"
 _NO_LONGER_LIVING = "toy toys house houses bed beds cage bowl food bone cake cookie bath book picture box doll statue"
 _NOT_DONE = re.compile(r"(?:\bnot|n['’]t|\bnever|\bnobody|\bno one|\bwithout|\bstop|\bstopped|\bno)\b[^,;.!?]{0,30}$")
 _INFINITIVE = re.compile(r"\b(?:to|would|could|can|may|might|must|should|please|us|did)\s+$")
@@ -89,7 +91,7 @@ class Rules:
         table = vocabulary.harsh_verbs()
         told = _any(form for base in self.verbs for form in table[base].told)
         names = rf"{_any(vocabulary.names())}|[A-Z][a-z]+" if self.phrasings else _any(vocabulary.names())
-        nouns = _any([*_with_plurals(vocabulary.living()), *self.people])
+        nouns = _any([*_with_plurals(vocabulary.living()), *self.people]) + (f"|{_HER}" if self.phrasings else "")
         whom = rf"(?:{nouns}|{names})\b(?!['’]s)(?!\s+(?:{_any(_NO_LONGER_LIVING.split())})\b)"
         between = rf"(?:(?:{_any(self.between)})\s+){{0,{self.most_between}}}"
         if not self.phrasings:

@@ -54,7 +54,7 @@ def of_split(items: Iterable[str], split: str) -> list[str]:
 @cache
 def names() -> dict[str, str]:
     """First names, and "she" or "he"."""
-    return {name: gender for name, gender in (line.split() for line in _lines("names"))}
+    return {line.split()[0]: line.split()[1] for line in _lines("names")}
 
 
 @cache
