@@ -15,12 +15,15 @@ stories.py          a story taken apart
 telling.py          answers put together from stories
 demonstrations.py   requests with answers, drawn anew in every pass
 emphasis.py         which tokens of an answer count more
+verified.py         a model's own answers that have all that was asked for
+diversity.py        how unlike each other answers are
 rates.py            every measure of a model's answers, with its interval
 """
 
 from .annotator import StoryAnnotator
 from .checks import Checks, check
 from .demonstrations import PREPROMPTS, Demonstrations, DemonstrationSettings
+from .diversity import distinct_four_grams, self_bleu
 from .drawing import EVERYTHING, MIX, SKILLS, draw_requests
 from .emphasis import Demonstration, demonstration_of, example_of
 from .fluency import BaseFluency
@@ -30,6 +33,7 @@ from .requests import KINDS, Request
 from .rules import Rules, annotator_rules, judge_rules
 from .sources import cleaned, read_stories, sampled_stories
 from .stories import Story, parse_stories, parse_story
+from .verified import verified
 
 __all__ = [
     "EVERYTHING",
@@ -54,6 +58,7 @@ __all__ = [
     "check",
     "cleaned",
     "demonstration_of",
+    "distinct_four_grams",
     "draw_requests",
     "example_of",
     "judge_rules",
@@ -64,4 +69,6 @@ __all__ = [
     "rates_of",
     "read_stories",
     "sampled_stories",
+    "self_bleu",
+    "verified",
 ]

@@ -121,11 +121,12 @@ def pick(rng: np.random.Generator, items: Sequence[Any]) -> Any:
 @cache
 def shown_names() -> tuple[str, ...]:
     """Names that demonstrations may have."""
-    return _names_of("train", None)
+    return names_of("train", None)
 
 
 @cache
-def _names_of(split: str, gender: str | None) -> tuple[str, ...]:
+def names_of(split: str, gender: str | None) -> tuple[str, ...]:
+    """Names that belong to a split, of a gender or of any (None or "it")."""
     return tuple(n for n in of_split(vocabulary.names(), split) if gender in (None, "it", vocabulary.names()[n]))
 
 
@@ -154,7 +155,7 @@ def name_of(split: str, rng: np.random.Generator, rows: list[str], gender: str |
     unseen = split != "train" and rng.random() < UNSEEN_NAME
     if unseen:
         rows.append("unseen name")
-    return pick(rng, _names_of(split if unseen else "train", gender))
+    return pick(rng, names_of(split if unseen else "train", gender))
 
 
 def worded(wordings: wording.Wordings, split: str, rng: np.random.Generator, rows: list[str]) -> str:
