@@ -15,7 +15,6 @@ stories.py          a story taken apart
 telling.py          answers put together from stories
 demonstrations.py   requests with answers, drawn anew in every pass
 emphasis.py         which tokens of an answer count more
-verified.py         a model's own answers that have all that was asked for
 diversity.py        how unlike each other answers are
 rates.py            every measure of a model's answers, with its interval
 """
@@ -33,7 +32,6 @@ from .requests import KINDS, Request
 from .rules import Rules, annotator_rules, judge_rules
 from .sources import cleaned, read_stories, sampled_stories
 from .stories import Story, parse_stories, parse_story
-from .verified import verified
 
 __all__ = [
     "EVERYTHING",
@@ -70,5 +68,4 @@ __all__ = [
     "read_stories",
     "sampled_stories",
     "self_bleu",
-    "verified",
 ]

@@ -7,7 +7,6 @@ import pytest
 
 from minillama.alignment.conversations import answers_learned, conversation_of
 from minillama.alignment.models import ChatModel
-from minillama.alignment.rollouts import Answer
 from minillama.alignment.story_world import (
     Demonstrations,
     DemonstrationSettings,
@@ -22,7 +21,6 @@ from minillama.alignment.story_world import (
     parse_story,
     read_stories,
     sampled_stories,
-    verified,
     vocabulary,
 )
 from minillama.alignment.story_world.sentences import words
@@ -272,25 +270,3 @@ def test_characters_of_several_bytes(model):
     _, found = weights_of(demonstration_of(request, "Señor “Ünal” ran. The cat sat."), model)
     first = dict(reversed(found))
     assert (first["cat"], first["The"], first["sat"], first["ran"]) == (8.0, 2.5, 1.0, 1.0)
-
-
-# --- a model's own answers ------------------------------------------------------------------------
-
-
-def test_verified_answers_have_all_that_was_asked_for():
-    dialogue = ({"role": "user", "content": "Tell me of Ann. Use the word run."},)
-    asked = Request(kind="story", split="train", dialogue=dialogue, name="Ann", words=("run",), count=2)
-    bad = Request(kind="adversarial", split="train", dialogue=dialogue, name="Ann", verb="hit", object="dog")
-
-    def answers(*texts, ended=True):
-        return [Answer("x", k, (1,), (2,), text, ended) for k, text in enumerate(texts)]
-
-    good, better = "Ann ran home. It was fun.", "Ann runs. She sat."
-    some = answers("Ann sat. She slept.", good, good, better, "Ann ran, ran, ran. It sat.", "Ann ran. She hit the dog.")
-    kept = verified([asked, bad], [some, answers("Ann hit the dog.")])
-    assert [(one.answer, one.request) for one in kept] == [(good, asked)]
-    assert [one.answer for one in verified([asked], [some], most=3)] == [good, better]
-    assert kept[0].marks == demonstration_of(asked, good).marks != ()
-    assert verified([asked], [answers(good, ended=False)]) == []
-    with pytest.raises(ValueError, match="2 requests and 1 lists"):
-        verified([asked, bad], [some])
