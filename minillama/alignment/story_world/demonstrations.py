@@ -22,7 +22,7 @@ from .checks import is_happy
 from .drawing import draw, pick
 from .emphasis import Demonstration, demonstration_of
 from .requests import Message, Request
-from .rules import judge_rules
+from .rules import annotator_rules
 from .sentences import sentences, words
 from .stories import Story
 
@@ -105,7 +105,7 @@ class Demonstrations:
         unknown = [kind for kind in self.settings.shares if kind not in self._makers]
         if unknown:
             raise ValueError(f"there are demonstrations of the kinds {', '.join(self._makers)}, not {unknown[0]!r}")
-        rules = judge_rules()
+        rules = annotator_rules()
         gentle = [_gentle(story, rules.violations) for story in stories]
         self.stories = [story for story in gentle if story is not None]
         if not self.stories:
