@@ -53,7 +53,9 @@ MAY_IMPORT = {
     "alignment/conversations": "compute config inference/chat layers ops params tokenizers training",
     "alignment/models": "config inference inference/chat params tokenizers training trees",
     "alignment/rollouts": "alignment/models inference",
-    "alignment/reward": "compute config model ops params training",
+    "alignment/preferences": "alignment/models evaluation/preference files",
+    "alignment/reward": "alignment alignment/conversations alignment/preferences compute config evaluation/common "
+    "evaluation/statistics inference/chat layers model ops params tokenizers training trees files",
     "alignment": "config files tokenizers training",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
