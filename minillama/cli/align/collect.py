@@ -71,12 +71,13 @@ def collect(
         raise ValueError(f"say who compares: --annotator NAME ({ANNOTATORS}) or --rater YOURNAME")
     given = tuple(temperatures or SamplingSettings.temperatures)
     settings = SamplingSettings(temperatures=given, max_tokens=max_tokens, seed=seed)
-    asked, variants = _prompts(prompts, requests, seed), _variants(models, template)
+    asked, programs = _prompts(prompts, requests, seed), {name: _annotator(name) for name in annotators or ()}
+    variants = _variants(models, template)
     try:
         with compile_notice(), count_bar("answers") as progress:
             pairs = sample_candidates(variants, asked, folder, settings, progress=progress)
-        for name in annotators or ():
-            _annotate(folder, pairs, name, seed)
+        for name, annotator in programs.items():
+            _annotate(folder, pairs, name, annotator, seed)
         if rater is not None:
             _ask(folder, pairs, rater, safety, seed)
     except KeyboardInterrupt:
@@ -105,12 +106,11 @@ def _variants(models: list[str] | None, template: str) -> list[ChatModel]:
     return [ChatModel.load(name, None if template == "own" else template) for name in models]
 
 
-def _annotate(folder: Path, pairs: Sequence[Candidates], name: str, seed: int) -> None:
+def _annotate(folder: Path, pairs: Sequence[Candidates], name: str, annotator: Annotator, seed: int) -> None:
     from ...alignment.preferences import annotate
 
     # a reward model's folder may have any name: what is kept is named by its last part
     kept = folder / "comparisons" / f"{name.replace('=', '-').replace('/', '_')}.jsonl"
-    annotator = _annotator(name)
     with compile_notice(), count_bar(name) as progress:
         found = annotate(pairs, annotator, kept, source=name, seed=seed, progress=progress)
     _conclude(kept, len(found), len(pairs), name)
