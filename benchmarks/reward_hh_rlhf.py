@@ -85,13 +85,10 @@ def cross_validated(
     for fold in range(options.folds):
         inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         logistic[outside] = logistic_scores(features, inside, outside, folds)
-        scores[outside] = fold_scores(name, fold, [pairs[i] for i in inside], [pairs[i] for i in outside], frozen, model, options)  # fmt: skip
-    seconds = time.perf_counter() - began
-    return {
-        "seconds": seconds,
-        "settings": settings_of(options),
-        **compared(name, comparisons, pairs, scores, logistic),
-    }
+        learned, held_out = ([pairs[i] for i in part] for part in (inside, outside))
+        scores[outside] = fold_scores(name, fold, learned, held_out, frozen, model, options)
+    found = {"seconds": time.perf_counter() - began, "settings": settings_of(options)}
+    return found | compared(name, comparisons, pairs, scores, logistic)
 
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:

@@ -101,7 +101,8 @@ def pair_scores(
     model: RewardModel, config: ModelConfig, pairs: Sequence[TokenPair], workers: Workers | None = None
 ) -> Float32:
     """The scores of chosen and rejected answers, (n, 2); of pairs with hidden states by the part that was trained."""
-    return end_states(model.backbone, config, pairs, workers) @ model.head
+    found: Float32 = end_states(model.backbone, config, pairs, workers) @ model.head
+    return found
 
 
 def end_states(

@@ -97,8 +97,8 @@ def token_pair(comparison: Comparison, chat: ChatTemplate, tokenizer: Tokenizer)
         whole = chat.encode([*dialogue, {"role": "assistant", "content": text}], tokenizer, generation_prompt=False)
         if whole[: len(prompt)] != prompt:
             raise ValueError(
-                f"the chat format {getattr(chat, 'name', type(chat).__name__)} encodes the prompt {comparison.prompt.id} "
-                "in another way once it has an answer: which tokens the answers share cannot be said"
+                f"the chat format {getattr(chat, 'name', type(chat).__name__)} encodes the prompt "
+                f"{comparison.prompt.id} in another way once it has an answer: which tokens answers share cannot be said"
             )
         return np.array(whole, np.int64)
 
