@@ -58,7 +58,7 @@ MAY_IMPORT = {
     "evaluation/common evaluation/statistics files inference/chat layers model ops params tokenizers training trees",
     "alignment/story_world": "alignment/conversations alignment/models alignment/preferences alignment/rollouts "
     "compute config data evaluation/statistics inference layers model ops params tokenizers",
-    "alignment": "config files tokenizers training",
+    "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",
