@@ -1,6 +1,6 @@
 """Reward models on SmolLM2-135M-Instruct and Anthropic's hh-rlhf: held-out accuracy by cross-validation.
 
-    python benchmarks/reward_hh_rlhf.py --data ../shared/data/hh-rlhf --work FOLDER [--layers 4] [--sets helpful,harmless]
+    python benchmarks/reward_hh_rlhf.py --data ../shared/data/hh-rlhf --work FOLDER [--layers 4]
 
 For each of both sets, all its pairs in five folds; dialogues with the same first message are in the same fold. On four
 folds a reward model is trained (its last layers and the head; what the frozen layers below make of every pair is

@@ -101,8 +101,7 @@ def pair_scores(
     model: RewardModel, config: ModelConfig, pairs: Sequence[TokenPair], workers: Workers | None = None
 ) -> Float32:
     """The scores of chosen and rejected answers, (n, 2); of pairs with hidden states by the part that was trained."""
-    found: Float32 = end_states(model.backbone, config, pairs, workers) @ model.head
-    return found
+    return np.matmul(end_states(model.backbone, config, pairs, workers), model.head)
 
 
 def end_states(

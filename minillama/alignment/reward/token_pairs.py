@@ -98,7 +98,7 @@ def token_pair(comparison: Comparison, chat: ChatTemplate, tokenizer: Tokenizer)
         if whole[: len(prompt)] != prompt:
             raise ValueError(
                 f"the chat format {getattr(chat, 'name', type(chat).__name__)} encodes the prompt "
-                f"{comparison.prompt.id} in another way once it has an answer: which tokens answers share cannot be said"
+                f"{comparison.prompt.id} in another way once it has an answer: what the answers share cannot be said"
             )
         return np.array(whole, np.int64)
 
