@@ -53,7 +53,9 @@ MAY_IMPORT = {
     "alignment/conversations": "compute config inference/chat layers ops params tokenizers training",
     "alignment/models": "config inference inference/chat params tokenizers training trees",
     "alignment/rollouts": "alignment/models inference",
-    "alignment/reward": "compute config model ops params training",
+    "alignment/preferences": "alignment/models alignment/rollouts evaluation/common evaluation/preference files trees",
+    "alignment/reward": "alignment alignment/conversations alignment/preferences checkpoints compute config "
+    "evaluation/common evaluation/statistics files inference/chat layers model ops params tokenizers training trees",
     "alignment/story_world": "alignment alignment/conversations alignment/models alignment/preferences "
     "alignment/rollouts compute config data evaluation/statistics files inference layers model ops params tokenizers "
     "training",
@@ -97,6 +99,8 @@ MAY_IMPORT = {
     "learn": "__init__ bench compute learn/chapters learn/diagnosis learn/exercises",
     "learn/workspace": "__init__ compute files learn learn/chapters learn/diagnosis learn/exercises ops params",
     "cli/common": "checkpoints files inference llm ops tokenizers",
+    "cli/align": "alignment/models alignment/preferences alignment/reward alignment/story_world cli/common "
+    "cli/evaluation evaluation/preference",
     "cli/evaluation": "checkpoints cli/common data data/rules data/shards evaluation evaluation/common "
     "evaluation/engine evaluation/preference evaluation/red_team evaluation/results evaluation/sources "
     "evaluation/statistics evaluation/tasks files inference llm",
