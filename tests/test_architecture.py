@@ -52,7 +52,8 @@ MAY_IMPORT = {
     "layers model ops params quantization tokenizers trees",
     "alignment/conversations": "compute config inference/chat layers ops params tokenizers training",
     "alignment/models": "config inference inference/chat params tokenizers training trees",
-    "alignment/rollouts": "alignment/models inference",
+    "alignment/rollouts": "alignment/conversations alignment/models compute config files inference layers model ops "
+    "params training",
     "alignment/reward": "compute config model ops params training",
     "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "__init__": "config evaluation files inference kv_cache llm ops",
