@@ -54,9 +54,14 @@ MAY_IMPORT = {
     "alignment/models": "config inference inference/chat params tokenizers training trees",
     "alignment/rollouts": "alignment/conversations alignment/models compute config files inference layers model ops "
     "params training",
-    "alignment/reward": "compute config model ops params training",
     "alignment/ppo": "alignment alignment/conversations alignment/models alignment/reward alignment/rollouts compute "
     "config files layers model ops params training trees",
+    "alignment/preferences": "alignment/models alignment/rollouts evaluation/common evaluation/preference files trees",
+    "alignment/reward": "alignment alignment/conversations alignment/preferences checkpoints compute config "
+    "evaluation/common evaluation/statistics files inference/chat layers model ops params tokenizers training trees",
+    "alignment/story_world": "alignment alignment/conversations alignment/models alignment/preferences "
+    "alignment/rollouts compute config data evaluation/statistics files inference layers model ops params tokenizers "
+    "training",
     "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
@@ -97,6 +102,8 @@ MAY_IMPORT = {
     "learn": "__init__ bench compute learn/chapters learn/diagnosis learn/exercises",
     "learn/workspace": "__init__ compute files learn learn/chapters learn/diagnosis learn/exercises ops params",
     "cli/common": "checkpoints files inference llm ops tokenizers",
+    "cli/align": "alignment/models alignment/preferences alignment/reward alignment/story_world cli/common "
+    "cli/evaluation evaluation/preference",
     "cli/evaluation": "checkpoints cli/common data data/rules data/shards evaluation evaluation/common "
     "evaluation/engine evaluation/preference evaluation/red_team evaluation/results evaluation/sources "
     "evaluation/statistics evaluation/tasks files inference llm",

@@ -54,7 +54,7 @@ def of_split(items: Iterable[str], split: str) -> list[str]:
 @cache
 def names() -> dict[str, str]:
     """First names, and "she" or "he"."""
-    return {name: gender for name, gender in (line.split() for line in _lines("names"))}
+    return {line.split()[0]: line.split()[1] for line in _lines("names")}
 
 
 @cache
@@ -73,6 +73,12 @@ def things() -> tuple[str, ...]:
 def request_words() -> tuple[str, ...]:
     """Words that a story may be asked to have: nouns, verbs and adjectives of the base model's own stories."""
     return tuple(_lines("request_words"))
+
+
+@cache
+def held_words() -> frozenset[str]:
+    """Those that neither demonstrations nor training requests ask for."""
+    return frozenset(word for word in request_words() if split_of(word) != "train")
 
 
 @cache
@@ -101,27 +107,46 @@ def kind_verbs() -> dict[str, Verb]:
     return _verbs("kind_verbs")
 
 
+@cache
+def plain_verbs() -> dict[str, Verb]:
+    """Verbs that are neither, to make the verbs of demonstrations an open set."""
+    return _verbs("plain_verbs")
+
+
+@cache
+def done_to_the_living() -> frozenset[str]:
+    """Plain verbs that are done to living things as well."""
+    return frozenset(row[0] for row in map(str.split, _lines("plain_verbs")) if row[-1] == "any")
+
+
 def verb(base: str) -> Verb:
-    """A verb of either kind by its base form."""
-    return harsh_verbs().get(base) or kind_verbs()[base]
+    """A verb of any kind by its base form."""
+    return harsh_verbs().get(base) or kind_verbs().get(base) or plain_verbs()[base]
+
+
+_TABLES = {"harsh": harsh_verbs, "kind": kind_verbs, "plain": plain_verbs}
 
 
 def _verbs(name: str) -> dict[str, Verb]:
     rows = [line.split() for line in _lines(name)]
-    return {row[0]: Verb(*row[:4], row[4] == "shown", row[-1] != "judge") for row in rows}
+    return {
+        base: Verb(base, third, past, ing, rest[0] != "new", rest[-1] != "judge")
+        for base, third, past, ing, *rest in rows
+    }
 
 
 @cache
 def new_verbs(of: str, split: str) -> tuple[str, ...]:
-    """Verbs ("harsh", "kind") that no demonstration has: every other one is for the test, the others for validation."""
-    table = harsh_verbs() if of == "harsh" else kind_verbs()
+    """Verbs ("harsh" or "kind") that no demonstration has: every other one is for the test, the rest for validation."""
+    table = _TABLES[of]()
     new = [base for base, verb in table.items() if not verb.is_shown]
     return tuple(new[{"validation": 0, "test": 1}[split] :: 2])
 
 
 @cache
 def shown_verbs(of: str) -> tuple[str, ...]:
-    table = harsh_verbs() if of == "harsh" else kind_verbs()
+    """Verbs ("harsh", "kind", "plain") that demonstrations have."""
+    table = _TABLES[of]()
     return tuple(base for base, verb in table.items() if verb.is_shown)
 
 
@@ -136,7 +161,14 @@ def _irregular() -> dict[str, tuple[str, ...]]:
 @cache
 def plurals(noun: str) -> tuple[str, ...]:
     """A noun in the singular and in the plural."""
-    irregular = {"child": "children", "man": "men", "woman": "women", "mouse": "mice", "goose": "geese", "wolf": "wolves"}
+    irregular = {
+        "child": "children",
+        "man": "men",
+        "woman": "women",
+        "mouse": "mice",
+        "goose": "geese",
+        "wolf": "wolves",
+    }
     irregular |= {"calf": "calves", "elf": "elves", "leaf": "leaves", "shelf": "shelves", "scarf": "scarves"}
     if noun in irregular or noun in ("deer", "sheep", "moose"):
         return (noun, irregular.get(noun, noun))
