@@ -11,8 +11,8 @@ Two choices that the paper leaves open:
 
 - The ranking loss fixes a score only up to a constant, and the constants of two models have nothing to do with each
   other. Without care the model with the higher one would decide which answers count as good. So each score is centred
-  by its own model's mean over samples of the fine-tuned model, best of the prompts that it decides about
-  (`centres_of`), and then all are whitened together. The gate reads the safety score before that: 0.15 is a probability.
+  by its own model's mean over samples of the fine-tuned model, best over those that it decides about (`centres_of`),
+  and then all are whitened together. The gate reads the safety score before that: 0.15 is a probability.
 - Whitening takes mean and unbiased variance of the iteration's batch (unconfirmed: population, running or batch).
 
 KL is paid token by token, -beta (log pi - log pi_0), and the score comes with the last token of the answer.
