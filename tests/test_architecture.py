@@ -50,19 +50,6 @@ MAY_IMPORT = {
     "data/pipeline": "data data/duplicates data/rules data/rules/harmful data/rules/personal_data files",
     "training": "checkpoints checkpoints/common checkpoints/hub compute config data data/shards files inference "
     "layers model ops params quantization tokenizers trees",
-    "alignment/conversations": "compute config inference/chat layers ops params tokenizers training",
-    "alignment/models": "config inference inference/chat params tokenizers training trees",
-    "alignment/rollouts": "alignment/conversations alignment/models compute config files inference layers model ops "
-    "params training",
-    "alignment/ppo": "alignment alignment/conversations alignment/models alignment/reward alignment/rollouts compute "
-    "config files layers model ops params training trees",
-    "alignment/preferences": "alignment/models alignment/rollouts evaluation/common evaluation/preference files trees",
-    "alignment/reward": "alignment alignment/conversations alignment/preferences checkpoints compute config "
-    "evaluation/common evaluation/statistics files inference/chat layers model ops params tokenizers training trees",
-    "alignment/story_world": "alignment alignment/conversations alignment/models alignment/preferences "
-    "alignment/rollouts compute config data evaluation/statistics files inference layers model ops params tokenizers "
-    "training",
-    "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",
@@ -101,6 +88,21 @@ MAY_IMPORT = {
     "learn/diagnosis": "learn/exercises",
     "learn": "__init__ bench compute learn/chapters learn/diagnosis learn/exercises",
     "learn/workspace": "__init__ compute files learn learn/chapters learn/diagnosis learn/exercises ops params",
+    "alignment/conversations": "compute config inference/chat layers ops params tokenizers training",
+    "alignment/models": "config inference inference/chat params tokenizers training trees",
+    "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
+    "alignment/rollouts": "alignment/conversations alignment/models compute config files inference layers model ops "
+    "params training",
+    "alignment/preferences": "alignment/models alignment/rollouts evaluation/common evaluation/preference files trees",
+    "alignment/rejection_sampling": "alignment alignment/conversations alignment/models alignment/rollouts compute "
+    "evaluation/statistics files training",
+    "alignment/reward": "alignment alignment/conversations alignment/preferences checkpoints compute config "
+    "evaluation/common evaluation/statistics files inference/chat layers model ops params tokenizers training trees",
+    "alignment/ppo": "alignment alignment/conversations alignment/models alignment/reward alignment/rollouts compute "
+    "config files layers model ops params training trees",
+    "alignment/story_world": "alignment alignment/conversations alignment/models alignment/preferences "
+    "alignment/rollouts compute config data evaluation/statistics files inference layers model ops params tokenizers "
+    "training",
     "cli/common": "checkpoints files inference llm ops tokenizers",
     "cli/align": "alignment/models alignment/preferences alignment/reward alignment/story_world cli/common "
     "cli/evaluation evaluation/preference",
