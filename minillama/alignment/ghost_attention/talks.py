@@ -148,3 +148,10 @@ def next_prompt(model: ChatModel, dialogue: Dialogue) -> list[int]:
 def unended(answer: Sequence[int], stop_ids: frozenset[int]) -> bool:
     """Whether an answer was cut at a limit."""
     return not answer or answer[-1] not in stop_ids
+
+
+def closing_id(model: ChatModel) -> int:
+    """The id with which the format ends an answer: what one that was cut at a limit lacks."""
+    dialogue = [{"role": "user", "content": "Yes?"}, {"role": "assistant", "content": "Yes."}]
+    ids = model.chat.encode(dialogue, model.tokenizer, generation_prompt=False)
+    return next(token for token in reversed(ids) if token in model.stop_ids)
