@@ -98,13 +98,13 @@ def starts_with(text: str) -> Check:
 
 
 def hobby(value: str) -> Trait:
-    """"You enjoy …"."""
+    """ "You enjoy …"."""
     questions = ("What do you enjoy doing?", "What is your hobby?", "How do you like to spend your free time?")
     return Trait("hobby", value, f"You enjoy {value}.", f"Hobby: {value}.", names(value), questions)
 
 
 def figure(value: str) -> Trait:
-    """"Always act as …": asked who it is, the answer has the figure's last name."""
+    """ "Always act as …": asked who it is, the answer has the figure's last name."""
     questions = ("Who are you?", "What is your name?", "Please introduce yourself.")
     check = names(value.split()[-1])
     return Trait("figure", value, f"Always act as {value}.", f"Figure: {value}.", check, questions)
@@ -151,13 +151,15 @@ class Mixture:
         of_facts = [kind for kind, pool in pools.items() if pool and not pool[0].is_style]
         of_styles = [kind for kind, pool in pools.items() if pool and pool[0].is_style]
         if not (of_facts and self.fact_share > 0) and not (of_styles and self.style_share > 0):
-            raise ValueError("no instruction can be drawn: give pools of traits, and a share above 0 to facts or styles")
+            raise ValueError(
+                "no instruction can be drawn: give pools of traits, and a share above 0 to facts or styles"
+            )
         chosen: set[str] = set()
         while not chosen:
             chosen = {kind for kind in of_facts if rng.random() < self.fact_share}
             if of_styles and rng.random() < self.style_share:
-                chosen.add(of_styles[rng.integers(len(of_styles))])
-        traits = [pools[kind][rng.integers(len(pools[kind]))] for kind in pools if kind in chosen]
+                chosen.add(of_styles[int(rng.integers(len(of_styles)))])
+        traits = [pools[kind][int(rng.integers(len(pools[kind])))] for kind in pools if kind in chosen]
         return Instruction(tuple(traits), bool(rng.random() < self.terse_share))
 
 

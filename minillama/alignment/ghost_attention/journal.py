@@ -12,23 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ...files.journal import Journal
-from ...trees import Tree, named_leaves
 from ..models import ChatModel
 from .scenes import Scene
 
 Row = Mapping[str, Any]
-
-
-def weights_digest(params: Tree) -> str:
-    """Of names, shapes and numbers: what was sampled from other weights is not gone on with."""
-    found = hashlib.blake2b(digest_size=16)
-    for name, array in named_leaves(params):
-        found.update(f"{name} {array.shape} {array.dtype}".encode())
-        found.update(np.ascontiguousarray(array).data)
-    return found.hexdigest()
 
 
 class GroupJournal:
@@ -57,7 +45,7 @@ class GroupJournal:
         said = [[s.id, s.instruction.text, [turn.text for turn in s.turns]] for s in scenes]
         everything = {"scenes": said, "max_seq_len": model.config.max_seq_len, **made_from}
         if path is not None:
-            everything["weights"] = weights_digest(model.params)
+            everything["weights"] = model.digest
         self._made_from = hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
 
     def run(
@@ -82,7 +70,7 @@ class GroupJournal:
                 journal.append({"made_from": self._made_from})
             elif first != {"made_from": self._made_from}:
                 raise ValueError(
-                    f"{self._path} holds dialogues of other scenes, settings or weights: remove it, or name another file"
+                    f"{self._path} holds dialogues of other scenes, settings or weights: remove it or name another"
                 )
             return self._run(groups, work, progress, {row.pop("id"): row for row in lines}, journal.append)
 

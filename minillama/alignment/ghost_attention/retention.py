@@ -23,10 +23,11 @@ import numpy as np
 
 from ..models import ChatModel
 from ..rollouts.sampling import seed_of
+from .context import check_fits
 from .instructions import Mixture, Pools
 from .journal import GroupJournal
 from .scenes import Fillers, Scene, draw_question
-from .synthesis import check_fits, joined, turn_prompt
+from .synthesis import joined, turn_prompt
 from .talks import Talks, closing_id, next_prompt, unended
 
 TURNS = (2, 4, 6, 10, 20)
@@ -117,7 +118,7 @@ def draw_tests(
 def measure_retention(
     model: ChatModel,
     scenes: Sequence[Scene],
-    settings: RetentionSettings = RetentionSettings(),  # noqa: B008 (frozen)
+    settings: RetentionSettings = RetentionSettings(),
     *,
     journal: Path | None = None,
     progress: Callable[[int, int], None] | None = None,

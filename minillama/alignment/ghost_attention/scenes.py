@@ -84,7 +84,7 @@ def draw_scenes(
     n: int,
     *,
     seed: int,
-    shape: SceneShape = SceneShape(),  # noqa: B008 (frozen)
+    shape: SceneShape = SceneShape(),
     mixture: Mixture = Mixture(),  # noqa: B008
     name: str = "scene",
     group: str = "",
@@ -107,10 +107,10 @@ def _turn(instruction: Instruction, fillers: Fillers, shape: SceneShape, rng: np
 
 def draw_question(instruction: Instruction, rng: np.random.Generator) -> Turn:
     """A question about one of the facts of an instruction."""
-    fact = instruction.facts[rng.integers(len(instruction.facts))]
-    return Turn(fact.questions[rng.integers(len(fact.questions))], fact.check, fact.kind)
+    fact = instruction.facts[int(rng.integers(len(instruction.facts)))]
+    return Turn(fact.questions[int(rng.integers(len(fact.questions)))], fact.check, fact.kind)
 
 
 def filler_from(texts: Sequence[str]) -> Fillers:
     """Fillers that are drawn from a list."""
-    return lambda rng: Turn(texts[rng.integers(len(texts))])
+    return lambda rng: Turn(texts[int(rng.integers(len(texts)))])

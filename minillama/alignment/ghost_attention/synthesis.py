@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ...kv_cache import ContextFullError
 from ..models import ChatModel
 from ..rollouts.sampling import seed_of
 from .journal import GroupJournal
@@ -220,12 +219,3 @@ def turn_prompt(model: ChatModel, scene: Scene, turn: int, *, instructed: bool) 
 def joined(scene: Scene, text: str) -> str:
     """A later message with the instruction before it: plain words, as formats take no second system message."""
     return f"{scene.instruction.text} {text}"
-
-
-def check_fits(model: ChatModel, n_tokens: int, what: str) -> None:
-    """Raise ContextFullError unless the context holds so many tokens."""
-    if n_tokens > model.config.max_seq_len:
-        raise ContextFullError(
-            f"{what} takes {n_tokens} tokens, the context of this model holds {model.config.max_seq_len}: load it with "
-            "a longer one and train it at that length, or ask for fewer turns"
-        )

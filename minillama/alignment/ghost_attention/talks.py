@@ -68,8 +68,10 @@ class Talks:
         """
         sampling = Sampling(temperature=0.0) if greedy else self.sampling
         numbers = list(prompts)
-        logits = np.concatenate([self._read(i, list(prompts[i])) for i in numbers]) if numbers else None
-        rows, answers = CacheRows(max(1, len(numbers))), {i: list[int]() for i in numbers}
+        if not numbers:
+            return {}
+        logits = np.concatenate([self._read(i, list(prompts[i])) for i in numbers])
+        rows, answers = CacheRows(len(numbers)), {i: list[int]() for i in numbers}
         places = {i: rows.join(self._caches[i]) for i in numbers}
         rngs = {i: np.random.default_rng(seeds[i]) for i in numbers}
         try:

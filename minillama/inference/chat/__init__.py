@@ -9,4 +9,14 @@ from .formats import ChatML, ChatTemplate, Llama2Chat, Zephyr
 from .messages import Message
 from .model_template import TEMPLATES, JinjaChat, recorded, template_for
 
-__all__ = ["TEMPLATES", "ChatML", "ChatTemplate", "JinjaChat", "Llama2Chat", "Message", "Zephyr", "recorded", "template_for"]
+__all__ = [
+    "TEMPLATES",
+    "ChatML",
+    "ChatTemplate",
+    "JinjaChat",
+    "Llama2Chat",
+    "Message",
+    "Zephyr",
+    "recorded",
+    "template_for",
+]

@@ -75,7 +75,9 @@ def test_rows_are_padded_and_shifted():
 
 def owned(conversation, tokenizer):
     """Owner and text of every span."""
-    return [(s.owner, tokenizer.decode(conversation.ids[s.start : s.stop].tolist()).strip()) for s in conversation.spans]
+    return [
+        (s.owner, tokenizer.decode(conversation.ids[s.start : s.stop].tolist()).strip()) for s in conversation.spans
+    ]
 
 
 def test_whose_each_token_is(stories):
@@ -126,8 +128,7 @@ def test_sampled_answers_keep_their_ids():
 
 def random_examples(rng, lengths=(9, 14, 5)):
     return [
-        Example(rng.integers(0, 40, n), np.r_[0, rng.choice([0, 1, 8, 2.5], n - 1)].astype(np.float32))
-        for n in lengths
+        Example(rng.integers(0, 40, n), np.r_[0, rng.choice([0, 1, 8, 2.5], n - 1)].astype(np.float32)) for n in lengths
     ]
 
 
@@ -230,7 +231,7 @@ def test_a_packed_row_is_learned_as_one_text():
     rng = np.random.default_rng(4)
     params, (first, second) = init_params(CONFIG, rng, np.float64), random_examples(rng, (9, 14))
     objective = WeightedNextToken(CONFIG)
-    loss = lambda examples: objective(params, rows_of(examples))[0]["loss"]  # noqa: E731
+    loss = lambda examples: objective(params, rows_of(examples))[0]["loss"]
     together = loss(packed([first, second], 31))
     alone = loss([first]) + loss([second])
     later = Example(second.ids, np.zeros_like(second.weights))
