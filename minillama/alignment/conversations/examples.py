@@ -53,8 +53,8 @@ def digest_of(examples: Sequence[Example]) -> str:
     found = hashlib.sha256()
     for example in examples:
         found.update(np.int64(len(example.ids)).tobytes())
-        found.update(np.ascontiguousarray(example.ids, np.int64))
-        found.update(np.ascontiguousarray(example.weights, np.float32))
+        found.update(np.ascontiguousarray(example.ids, np.int64).view(np.uint8).data)
+        found.update(np.ascontiguousarray(example.weights, np.float32).view(np.uint8).data)
     return found.hexdigest()
 
 
@@ -78,7 +78,8 @@ class WeightedRows(NamedTuple):
         return [self._part(rows, max(1, int(lengths[rows].max()))) for rows in parts]
 
     def _part(self, rows: Ints, length: int) -> WeightedRows:
-        return WeightedRows(*(np.ascontiguousarray(array[rows, :length]) for array in self))
+        cut = np.ix_(rows, np.arange(length))
+        return WeightedRows(self.tokens[cut], self.targets[cut], self.weights[cut])
 
 
 def rows_of(examples: Sequence[Example]) -> WeightedRows:

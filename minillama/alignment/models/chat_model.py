@@ -77,7 +77,7 @@ class ChatModel:
         found = hashlib.sha256()
         for name, leaf in named_leaves(self.params):
             found.update(name.encode())
-            found.update(np.ascontiguousarray(leaf, np.float32))
+            found.update(np.ascontiguousarray(leaf, np.float32).view(np.uint8).data)
         return found.hexdigest()
 
     @property
