@@ -52,6 +52,8 @@ MAY_IMPORT = {
     "layers model ops params quantization tokenizers trees",
     "alignment/conversations": "compute config inference/chat layers ops params tokenizers training",
     "alignment/models": "config inference inference/chat params tokenizers training trees",
+    "alignment/ghost_attention": "alignment alignment/conversations alignment/models alignment/rollouts compute config "
+    "evaluation/statistics files inference kv_cache layers model ops training",
     "alignment/rollouts": "alignment/models inference",
     "alignment/reward": "compute config model ops params training",
     "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
