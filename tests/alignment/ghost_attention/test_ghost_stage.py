@@ -18,6 +18,7 @@ from minillama.alignment.ghost_attention import (
     draw_scenes,
     length_notes,
     run_ghost_attention,
+    with_larger_theta,
     with_scaled_rope,
 )
 from minillama.alignment.ghost_attention.talks import Talks
@@ -120,3 +121,16 @@ def test_scaled_rope_runs_longer_texts_and_is_not_trained():
         with_scaled_rope(model, 32)
     with pytest.raises(ValueError, match="scaled already"):
         with_scaled_rope(scaled, 128)
+
+
+def test_a_larger_theta_is_a_llama2_that_trains():
+    model = tiny_model(max_seq_len=32)
+    longer = with_larger_theta(model, 64)
+    assert (longer.config.rope_theta, longer.config.max_seq_len) == (40_000, 64)
+    ids = np.arange(3, 53)[None]
+    h, saved = backbone_forward(longer.params, longer.config, ids)
+    gradients = backbone_backward(h, saved)
+    assert np.abs(gradients.layers[0].wq).max() > 0
+    for length, times in ((32, 4), (64, 1)):
+        with pytest.raises(ValueError, match="longer context"):
+            with_larger_theta(model, length, times)
