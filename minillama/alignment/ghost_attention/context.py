@@ -14,8 +14,8 @@ the other in rows of 1,024, before any training at that length:
 
 **Train at the length** where there is training to come: `ChatModel.load(source, max_seq_len=1024)`, and texts of that
 length among those of fine-tuning. LLaMA 2 went from 2048 to 4096 so. Short texts lose nothing.
-**Raise rope_theta** before that (Xiong et al. 2023, arXiv:2309.16039), and no distance looks new from the first step on:
-slow pairs turn less than they did in training. It is a number of every LLaMA 2, in every format; the price in short
+**Raise rope_theta** before that (Xiong et al. 2023, arXiv:2309.16039), and no distance looks new from the first step
+on: slow pairs turn less than they did in training. It is a number of every LLaMA 2, in every format; the price in short
 texts is paid back by fine-tuning.
 **Scale RoPE** for a model that is not to be trained: what comes out is a relative of LLaMA 2, which this package runs,
 tests and converts, and does not train (`ModelConfig.beyond_llama2`). "yarn" leaves near tokens as they were, "linear"

@@ -17,6 +17,10 @@ from minillama.alignment.rollouts import Answer
         ("- surfing\n* rock climbing (outdoors)\n• chess", ["surfing", "rock climbing", "chess"]),
         ("Some hobbies are: hiking, reading, and cooking.", ["hiking", "reading", "cooking"]),
         ("I do not know.", []),
+        (
+            "As follows: '1. Isaac Newton'; '2. Marie Curie', 3. Jasper Johns.",
+            ["Isaac Newton", "Marie Curie", "Jasper Johns"],
+        ),
         ("One, two", []),
         ('1.\n2. \n3. "Sewing"', ["Sewing"]),
     ],
@@ -48,6 +52,8 @@ def test_lists_are_joined_without_doubles(monkeypatch):
     ]
     assert asked == ["List hobbies.", "More hobbies."]
     assert chat_model_lists(None, ["List hobbies.", "More."], n=1, answers_each=2) == ["Chess"]
+    twice = chat_model_lists(None, ["List hobbies.", "More."], n=9, answers_each=2, least_times=2)
+    assert twice == ["Chess", "The Guitar"]
     told[:] = [("I have none.", True)] * 4
     with pytest.raises(ValueError, match="none of 4 answers"):
         chat_model_lists(None, ["List hobbies.", "More."], n=1, answers_each=2)
