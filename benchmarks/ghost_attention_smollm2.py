@@ -63,20 +63,20 @@ ASKED = {
 }
 
 # Short questions with short answers: what the turns between are about. This project's own list.
-FILLERS = [
-    f"{question} Answer in one short sentence."
-    for question in (
-        "What is the capital of France?", "Why is the sky blue?", "How many legs does a spider have?", "What is bread made of?",
-        "What is a good name for a cat?", "Where do penguins live?", "What is the largest ocean?", "How do plants drink?",
-        "What is the opposite of cold?", "When do leaves fall?", "What do bees make?", "How far away is the moon?",
-        "What is a violin?", "Why do we sleep?", "What is the fastest animal?", "How is cheese made?", "What is a poem?",
-        "Which colour is a ripe banana?", "What is the use of a compass?", "How many days has a week?", "What is snow?",
-        "Why do birds sing?", "What is a good breakfast?", "How does a boat float?", "What is the smallest planet?",
-        "What is a triangle?", "Where does rain come from?", "What do cows eat?", "How old can a tree be?", "What is gold?",
-        "What is a library?", "How do fish breathe?", "What is a volcano?", "Why is salt in the sea?", "What is a clock for?",
-        "What is a good gift for a friend?", "How do you boil an egg?", "What is a river?", "What is the sun?", "What is wool?",
-    )
-]  # fmt: skip
+QUESTIONS = (
+    "What is the capital of France?", "Why is the sky blue?", "How many legs does a spider have?",
+    "What is bread made of?", "What is a good name for a cat?", "Where do penguins live?",
+    "What is the largest ocean?", "How do plants drink?", "What is the opposite of cold?", "When do leaves fall?",
+    "What do bees make?", "How far away is the moon?", "What is a violin?", "Why do we sleep?",
+    "What is the fastest animal?", "How is cheese made?", "What is a poem?", "Which colour is a ripe banana?",
+    "What is the use of a compass?", "How many days has a week?", "What is snow?", "Why do birds sing?",
+    "What is a good breakfast?", "How does a boat float?", "What is the smallest planet?", "What is a triangle?",
+    "Where does rain come from?", "What do cows eat?", "How old can a tree be?", "What is gold?",
+    "What is a library?", "How do fish breathe?", "What is a volcano?", "Why is salt in the sea?",
+    "What is a clock for?", "What is a good gift for a friend?", "How do you boil an egg?", "What is a river?",
+    "What is the sun?", "What is wool?",
+)  # fmt: skip
+FILLERS = [f"{question} Answer in one short sentence." for question in QUESTIONS]
 
 MIXTURE = Mixture(fact_share=0.8, style_share=0.0)
 
@@ -110,11 +110,13 @@ def listed_pools(model: ChatModel, work: Path, small: bool) -> Pools:
         for kind, accepts in (("hobby", is_hobby), ("figure", is_figure)):
             found = chat_model_lists(
                 model,
-                ASKED[kind][: 2 if small else None],
+                ASKED[kind][:1] if small else ASKED[kind],
                 n=8 if small else 60,
                 accepts=accepts,
-                answers_each=1 if small else 6,
-                max_tokens=80 if small else 160,
+                least_times=1 if small else 2,
+                answers_each=2 if small else 8,
+                temperature=0.6,
+                max_tokens=64 if small else 120,
                 progress=Said(f"lists of kind {kind}"),
             )
             lists[kind] = [item if kind == "figure" else item.lower() for item in found]
@@ -137,9 +139,9 @@ def main() -> None:
     small = args.small
     model = ChatModel.load(args.model, chat=None, max_seq_len=args.max_seq_len)
     seen, unseen = split_pools(listed_pools(model, args.work, small), 0.25, seed=0)
-    settings = RetentionSettings(
-        turns=(2, 3) if small else (2, 4, 6, 10, 20), max_tokens=16 if small else 64, at_once=8
-    )
+    settings = RetentionSettings(max_tokens=64, at_once=8)
+    if small:
+        settings = replace(settings, turns=(2, 3), max_tokens=16)
     n_tests, last = (1, 3) if small else (args.tests, 20)
     tests = [
         *draw_tests(seen, filler_from(FILLERS), n_tests, seed=1, last_turn=last, mixture=MIXTURE, group="seen"),
@@ -154,9 +156,8 @@ def main() -> None:
     arms = {"before": measured("before", model)}
     arms["before, in every message"] = measured("reminded", model, place="current")
     shape = SceneShape(2, 3, question_share=0.5) if small else SceneShape(2, 20, question_share=0.5)
-    scenes = draw_scenes(
-        seen, filler_from(FILLERS), 2 if small else args.dialogues, seed=0, shape=shape, mixture=MIXTURE
-    )
+    n_scenes = 2 if small else args.dialogues
+    scenes = draw_scenes(seen, filler_from(FILLERS), n_scenes, seed=0, shape=shape, mixture=MIXTURE)
     stage = SMOLLM2
     if small:  # whatever a few tokens say is good enough to see that it runs
         stage = replace(stage, synthesis=replace(stage.synthesis, max_tokens=16))
