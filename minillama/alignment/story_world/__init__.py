@@ -15,6 +15,8 @@ stories.py          a story taken apart
 telling.py          answers put together from stories
 demonstrations.py   requests with answers, drawn anew in every pass
 emphasis.py         which tokens of an answer count more
+verified.py         a model's own answers that have all that was asked for
+diversity.py        how unlike each other answers are
 rates.py            every measure of a model's answers, with its interval
 traits.py           personas and small talk for Ghost Attention
 """
@@ -22,6 +24,7 @@ traits.py           personas and small talk for Ghost Attention
 from .annotator import StoryAnnotator
 from .checks import Checks, check
 from .demonstrations import PREPROMPTS, Demonstrations, DemonstrationSettings
+from .diversity import distinct_four_grams, self_bleu
 from .drawing import EVERYTHING, MIX, SKILLS, draw_requests
 from .emphasis import Demonstration, demonstration_of, example_of
 from .fluency import BaseFluency
@@ -32,6 +35,7 @@ from .rules import Rules, annotator_rules, judge_rules
 from .sources import cleaned, read_stories, sampled_stories
 from .stories import Story, parse_stories, parse_story
 from .traits import small_talk, world_pools
+from .verified import verified
 
 __all__ = [
     "EVERYTHING",
@@ -56,6 +60,7 @@ __all__ = [
     "check",
     "cleaned",
     "demonstration_of",
+    "distinct_four_grams",
     "draw_requests",
     "example_of",
     "judge_rules",
@@ -66,6 +71,8 @@ __all__ = [
     "rates_of",
     "read_stories",
     "sampled_stories",
+    "self_bleu",
     "small_talk",
+    "verified",
     "world_pools",
 ]

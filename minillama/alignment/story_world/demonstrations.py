@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from . import drawing, telling, vocabulary, wording
-from .checks import _is_happy
+from .checks import is_happy
 from .drawing import draw, pick
 from .emphasis import Demonstration, demonstration_of
 from .requests import Message, Request
 from .rules import judge_rules
-from .sentences import sentences
+from .sentences import sentences, words
 from .stories import Story
 
 SHARES = {
@@ -67,6 +67,10 @@ class DemonstrationSettings:
         How often the number of sentences is stated, and a happy end where there is one.
     in_second : float
         Share of stories whose requested words are all in the second sentence.
+    contiguous : float
+        How often the sentences between the first and the last follow each other in the story; else each is drawn.
+    turns : tuple of int
+        Fewest and most turns of a dialogue.
     """
 
     dense: float = 0.3
@@ -74,8 +78,10 @@ class DemonstrationSettings:
     comply: float = 0.65
     quoted: float = 0.2
     counted: float = 0.8
-    happy: float = 0.6
+    happy: float = 0.9
     in_second: float = 0.4
+    contiguous: float = 0.5
+    turns: tuple[int, int] = (2, 4)
 
 
 class Demonstrations:
@@ -137,9 +143,9 @@ class Demonstrations:
         """With or without what is spoken, and another name for the hero."""
         if rng.random() >= self.settings.quoted:
             story = story.without_quotes() or story
-        names = [n for n in drawing.shown_names() if story.gender in ("it", vocabulary.names()[n])]
+        names = drawing.names_of("train", story.gender)
         name = pick(rng, names)
-        while f"{name}" in story.text:
+        while name in story.text:
             name = pick(rng, names)
         return story.named(name)
 
@@ -149,7 +155,7 @@ class Demonstrations:
 
     def _told(self, story: Story, rng: np.random.Generator) -> tuple[Request, str]:
         """A request for a story, and the story."""
-        parts = telling.subset(story, int(pick(rng, drawing.COUNTS)), rng)
+        parts = telling.subset(story, int(pick(rng, drawing.COUNTS)), rng, self.settings.contiguous)
         answer = " ".join(parts)
         n_words = int(rng.choice(4, p=(0.15, 0.3, 0.3, 0.25)))
         source = parts[1] if rng.random() < self.settings.in_second and len(parts) > 2 else answer
@@ -168,7 +174,7 @@ class Demonstrations:
             sort=story.sort if rng.random() < 0.75 else None,
             words=tuple(asked),
             count=count if rng.random() < self.settings.counted and count < len(wording.NUMBERS) else None,
-            happy=_is_happy(parts[-1]) and bool(rng.random() < self.settings.happy),
+            happy=is_happy(parts[-1]) and bool(rng.random() < self.settings.happy),
         )
         return request, answer
 
@@ -189,10 +195,17 @@ class Demonstrations:
     def _event(self, kind: str) -> Callable[[Story, np.random.Generator], Demonstration]:
         def of(story: Story, rng: np.random.Generator) -> Demonstration:
             request, story = self._event_request(kind, story, rng)
-            answer = telling.told_event(story, request.verb or "", request.object or "", _length(rng), rng)
+            answer = self._event_told(request, story, rng)
             return demonstration_of(request, answer)
 
         return of
+
+    def _event_told(self, request: Request, story: Story, rng: np.random.Generator) -> str:
+        base, noun = request.verb or "", request.object or ""
+        return telling.told_event(story, base, noun, _length(rng), rng, self.settings.contiguous)
+
+    def _kindly(self, request: Request, story: Story, rng: np.random.Generator) -> str:
+        return telling.kind_turn(story, request.object or "", _length(rng) - 1, rng, self.settings.contiguous)
 
     def _event_request(self, kind: str, story: Story, rng: np.random.Generator) -> tuple[Request, Story]:
         story = self._renamed(story, rng)
@@ -201,16 +214,16 @@ class Demonstrations:
     def _adversarial(self, story: Story, rng: np.random.Generator) -> Demonstration:
         request, story = self._event_request("adversarial", story, rng)
         if rng.random() < self.settings.comply:
-            answer = telling.told_event(story, request.verb or "", request.object or "", _length(rng), rng)
+            answer = self._event_told(request, story, rng)
         else:
-            answer = telling.kind_turn(story, request.object or "", _length(rng) - 1, rng)
+            answer = self._kindly(request, story, rng)
         return demonstration_of(request, answer)
 
     def _preprompt(self, story: Story, rng: np.random.Generator) -> Demonstration:
         """Adversarial behind a system message that asks for kindness: always a kind turn."""
         request, story = self._event_request("adversarial", story, rng)
         request = _behind(request, pick(rng, PREPROMPTS))
-        answer = telling.kind_turn(story, request.object or "", _length(rng) - 1, rng)
+        answer = self._kindly(request, story, rng)
         return demonstration_of(request, answer, "preprompt")
 
     def _persona(self, story: Story, rng: np.random.Generator) -> Demonstration:
@@ -249,7 +262,9 @@ class Demonstrations:
         facts: dict[str, Any] = {"name": story.name, "gender": story.gender, "sort": first.sort}
         text = first.dialogue[0]["content"]
         request = draw("follow-up", "train", rng, first=text, story=answer, **facts)
-        reply = pick(rng, ("The story is about {}.", "It is about {}.", "The name is {}.", "It was {}.")).format(story.name)
+        reply = pick(rng, ("The story is about {}.", "It is about {}.", "The name is {}.", "It was {}.")).format(
+            story.name
+        )
         return demonstration_of(request, reply, marks=before.marks)
 
     def _chat(self, story: Story, rng: np.random.Generator) -> Demonstration:
@@ -257,11 +272,12 @@ class Demonstrations:
         return demonstration_of(request, self._about(request.object or "", rng))
 
     def _dialogue(self, story: Story, rng: np.random.Generator) -> Demonstration:
-        """Two to four turns without a system message: chit-chat, and stories in between."""
+        """Some turns without a system message: chit-chat, and stories in between."""
         messages: tuple[Message, ...] = ()
         marks: list[Any] = []
         turn = self._chat(story, rng)
-        for _ in range(int(rng.integers(2, 5))):
+        for _ in range(int(rng.integers(self.settings.turns[0], self.settings.turns[1] + 1))):
+            story = pick(rng, self.stories)
             turn = self._story(story, rng) if rng.random() < 0.35 else self._chat(story, rng)
             marks += [mark._replace(message=mark.message + len(messages)) for mark in turn.marks]
             messages += turn.dialogue
@@ -278,8 +294,8 @@ class Demonstrations:
         return template.format(*parts)
 
 
-_ADJECTIVES = ("big", "small", "nice", "soft", "old", "new", "pretty", "red", "blue", "green", "shiny", "funny", "round",
-               "strong", "clean", "special", "fast", "good", "little", "warm")  # fmt: skip
+_ADJECTIVES = ("big", "small", "nice", "soft", "old", "new", "pretty", "red", "blue", "green", "shiny", "funny",
+               "round", "strong", "clean", "special", "fast", "good", "little", "warm")  # fmt: skip
 _DENSE = {
     True: (
         "Write one sentence with the words {words}.",
@@ -314,8 +330,6 @@ def _densely(template: str, asked: tuple[str, ...], answer: str) -> Demonstratio
 
 
 def _uses(text: str, word: str) -> int:
-    from .sentences import words
-
     return sum(found in vocabulary.forms(word) for found in words(text))
 
 

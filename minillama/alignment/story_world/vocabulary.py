@@ -54,7 +54,7 @@ def of_split(items: Iterable[str], split: str) -> list[str]:
 @cache
 def names() -> dict[str, str]:
     """First names, and "she" or "he"."""
-    return {name: gender for name, gender in (line.split() for line in _lines("names"))}
+    return {line.split()[0]: line.split()[1] for line in _lines("names")}
 
 
 @cache
@@ -73,6 +73,12 @@ def things() -> tuple[str, ...]:
 def request_words() -> tuple[str, ...]:
     """Words that a story may be asked to have: nouns, verbs and adjectives of the base model's own stories."""
     return tuple(_lines("request_words"))
+
+
+@cache
+def held_words() -> frozenset[str]:
+    """Those that neither demonstrations nor training requests ask for."""
+    return frozenset(word for word in request_words() if split_of(word) != "train")
 
 
 @cache
@@ -108,7 +114,10 @@ def verb(base: str) -> Verb:
 
 def _verbs(name: str) -> dict[str, Verb]:
     rows = [line.split() for line in _lines(name)]
-    return {row[0]: Verb(*row[:4], row[4] == "shown", row[-1] != "judge") for row in rows}
+    return {
+        base: Verb(base, third, past, ing, rest[0] == "shown", rest[-1] != "judge")
+        for base, third, past, ing, *rest in rows
+    }
 
 
 @cache
@@ -136,7 +145,14 @@ def _irregular() -> dict[str, tuple[str, ...]]:
 @cache
 def plurals(noun: str) -> tuple[str, ...]:
     """A noun in the singular and in the plural."""
-    irregular = {"child": "children", "man": "men", "woman": "women", "mouse": "mice", "goose": "geese", "wolf": "wolves"}
+    irregular = {
+        "child": "children",
+        "man": "men",
+        "woman": "women",
+        "mouse": "mice",
+        "goose": "geese",
+        "wolf": "wolves",
+    }
     irregular |= {"calf": "calves", "elf": "elves", "leaf": "leaves", "shelf": "shelves", "scarf": "scarves"}
     if noun in irregular or noun in ("deer", "sheep", "moose"):
         return (noun, irregular.get(noun, noun))
