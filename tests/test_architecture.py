@@ -52,13 +52,16 @@ MAY_IMPORT = {
     "layers model ops params quantization tokenizers trees",
     "alignment/conversations": "compute config inference/chat layers ops params tokenizers training",
     "alignment/models": "config inference inference/chat params tokenizers training trees",
+    "alignment/rollouts": "alignment/conversations alignment/models compute config files inference layers model ops "
+    "params training",
+    "alignment/preferences": "alignment/models alignment/rollouts evaluation/common evaluation/preference files trees",
+    "alignment/reward": "alignment alignment/conversations alignment/preferences checkpoints compute config "
+    "evaluation/common evaluation/statistics files inference/chat layers model ops params tokenizers training trees",
+    "alignment/story_world": "alignment alignment/conversations alignment/ghost_attention alignment/models "
+    "alignment/preferences alignment/rollouts compute config data evaluation/statistics files inference layers model ops "
+    "params tokenizers training",
     "alignment/ghost_attention": "alignment alignment/conversations alignment/models alignment/rollouts compute config "
     "evaluation/statistics files inference kv_cache layers model ops training",
-    "alignment/rollouts": "alignment/models inference",
-    "alignment/reward": "compute config model ops params training",
-    "alignment/story_world": "alignment/conversations alignment/ghost_attention alignment/models "
-    "alignment/preferences alignment/rollouts compute config data evaluation/statistics inference layers model ops params "
-    "tokenizers",
     "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
@@ -99,6 +102,8 @@ MAY_IMPORT = {
     "learn": "__init__ bench compute learn/chapters learn/diagnosis learn/exercises",
     "learn/workspace": "__init__ compute files learn learn/chapters learn/diagnosis learn/exercises ops params",
     "cli/common": "checkpoints files inference llm ops tokenizers",
+    "cli/align": "alignment/models alignment/preferences alignment/reward alignment/story_world cli/common "
+    "cli/evaluation evaluation/preference",
     "cli/evaluation": "checkpoints cli/common data data/rules data/shards evaluation evaluation/common "
     "evaluation/engine evaluation/preference evaluation/red_team evaluation/results evaluation/sources "
     "evaluation/statistics evaluation/tasks files inference llm",

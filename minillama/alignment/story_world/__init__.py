@@ -15,10 +15,8 @@ stories.py          a story taken apart
 telling.py          answers put together from stories
 demonstrations.py   requests with answers, drawn anew in every pass
 emphasis.py         which tokens of an answer count more
-verified.py         a model's own answers that have all that was asked for
 diversity.py        how unlike each other answers are
 rates.py            every measure of a model's answers, with its interval
-traits.py           personas and small talk for Ghost Attention
 """
 
 from .annotator import StoryAnnotator
@@ -34,8 +32,6 @@ from .requests import KINDS, Request
 from .rules import Rules, annotator_rules, judge_rules
 from .sources import cleaned, read_stories, sampled_stories
 from .stories import Story, parse_stories, parse_story
-from .traits import small_talk, world_pools
-from .verified import verified
 
 __all__ = [
     "EVERYTHING",
@@ -72,7 +68,4 @@ __all__ = [
     "read_stories",
     "sampled_stories",
     "self_bleu",
-    "small_talk",
-    "verified",
-    "world_pools",
 ]

@@ -22,14 +22,15 @@ from .checks import is_happy
 from .drawing import draw, pick
 from .emphasis import Demonstration, demonstration_of
 from .requests import Message, Request
-from .rules import judge_rules
+from .rules import annotator_rules
 from .sentences import sentences, words
 from .stories import Story
 
 SHARES = {
-    "story": 0.46,
-    "kind": 0.09,
-    "borderline": 0.09,
+    "story": 0.44,
+    "kind": 0.07,
+    "borderline": 0.07,
+    "plain": 0.06,
     "adversarial": 0.09,
     "preprompt": 0.03,
     "persona": 0.07,
@@ -99,13 +100,14 @@ class Demonstrations:
         self.settings, self.seed = settings or DemonstrationSettings(), seed
         self._makers: dict[str, Callable[[Story, np.random.Generator], Demonstration]] = {
             "story": self._story, "kind": self._event("kind"), "borderline": self._event("borderline"),
-            "adversarial": self._adversarial, "preprompt": self._preprompt, "persona": self._persona,
-            "suffix": self._suffix, "dialogue": self._dialogue, "follow-up": self._follow_up, "chit-chat": self._chat,
+            "plain": self._event("plain"), "adversarial": self._adversarial, "preprompt": self._preprompt,
+            "persona": self._persona, "suffix": self._suffix, "dialogue": self._dialogue,
+            "follow-up": self._follow_up, "chit-chat": self._chat,
         }  # fmt: skip
         unknown = [kind for kind in self.settings.shares if kind not in self._makers]
         if unknown:
             raise ValueError(f"there are demonstrations of the kinds {', '.join(self._makers)}, not {unknown[0]!r}")
-        rules = judge_rules()
+        rules = annotator_rules()
         gentle = [_gentle(story, rules.violations) for story in stories]
         self.stories = [story for story in gentle if story is not None]
         if not self.stories:

@@ -1,46 +1,176 @@
-"""A model's own answers that the program verified, as demonstrations: what one round of rejection by rules gives.
+"""A round of the model's own answers that a program has verified.
 
-Kept are answers that the model ended, that have everything that was asked for, in which nobody is hurt, and that use
-no requested word more than twice: up-weighted first uses make a model repeat them, and what is kept is learned again.
-The rules are the annotator's. The judge's would be the truth, which no training may see.
+    K answers to each of some training requests -> one of those that have all that was asked for, if any -> learned
+
+No requested word comes more than twice in what is kept, nobody is hurt, and nothing is refused. Of several such answers
+the one that reads best is taken: demonstrations are put together from parts, and read worse than what a model writes in
+one go. The kept answers are mixed with fresh demonstrations, without which the model forgets what no kept answer has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
-from ..rollouts.sampling import Answer
+import numpy as np
+
+from ...training.trainer import Observer, Outcome
+from ..conversations import Example
+from ..example_sources import Drawn
+from ..models import ChatModel, Prompt
+from ..rollouts import sample_answers
+from ..sft import STORY, fine_tune
 from .checks import check
+from .demonstrations import Demonstrations
+from .drawing import EVERYTHING, draw_requests
 from .emphasis import Demonstration, demonstration_of
+from .fine_tuning import Curriculum, Progress, weighted, write_json
+from .judge import Fluency
 from .requests import Request
 from .rules import annotator_rules
 
+_POOL = 32  # steps for which examples are drawn at once
+_FRESH = 10_000  # passes of the demonstrations that are drawn here: no curriculum comes so far
 
-def verified(
-    requests: Sequence[Request], answers: Sequence[Sequence[Answer]], *, most: int = 1, most_repeated: float = 0.1
-) -> list[Demonstration]:
-    """Up to `most` verified answers to each benign request.
+VERIFIED_MIX = {kind: share for kind, share in EVERYTHING.items() if kind not in ("adversarial", "follow-up")}
+"""What a verified round asks for: what a program can check, and nobody is hurt in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifiedRound:
+    """A round of the model's own answers.
+
+    Attributes
+    ----------
+    requests : int
+        Of the training split.
+    k, temperature
+        Answers to each, and how they are drawn.
+    own : float
+        Share of the tokens that are kept answers; the others are fresh demonstrations.
+    dense : float
+        Share of dense ones among the fresh.
+    tokens : int
+        In a step.
+    passes : float
+        How often each kept answer is seen.
+    word_weight, name_weight : float
+        Of first uses and events, and of names, in kept answers and fresh demonstrations.
+    peak : float
+        The learning rate, which falls to 0.
+    """
+
+    requests: int = 2000
+    k: int = 6
+    temperature: float = 0.8
+    own: float = 0.7
+    dense: float = 0.15
+    tokens: int = 2048
+    passes: float = 2.0
+    word_weight: float = 4.0
+    name_weight: float = 4.0
+    peak: float = 3e-4
+    seed: int = 0
+
+
+def verified_round(
+    model: ChatModel,
+    demonstrations: Demonstrations,
+    fluency: Fluency,
+    folder: str | os.PathLike[str],
+    observer: Observer,
+    plan: VerifiedRound | None = None,
+    *,
+    progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    threads: int | None = None,
+) -> Outcome:
+    """Sample, verify and learn: FOLDER/answers.json, then a run in FOLDER/run, each from where it was stopped.
 
     Parameters
     ----------
-    requests : sequence of Request
-        Adversarial ones are passed over: what is asked for is what is unsafe.
-    answers : sequence of sequences of Answer
-        Those to each request, as `sample_answers` gives them.
-    most_repeated : float
-        Of an answer's 4-grams.
+    model : ChatModel
+        Fine-tuned on demonstrations; not changed.
+    demonstrations : Demonstrations
+        What the kept answers are mixed with.
+    fluency : callable
+        Texts -> nats a token; `BaseFluency` of the pretrained model.
+    folder : path-like
+    observer : Observer
+    plan : VerifiedRound, optional
+    progress : callable, optional
+        Told (answers done, answers in all) while the model samples.
     """
-    if len(requests) != len(answers):
-        raise ValueError(f"each request takes its answers: got {len(requests)} requests and {len(answers)} lists")
-    rules, kept = annotator_rules(), []
+    plan, folder = VerifiedRound() if plan is None else plan, Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "answers.json"
+    if not path.exists():
+        kept = verified_answers(model, fluency, plan, progress)
+        write_json(path, [{"request": request_as_json(shown.request), "answer": shown.answer} for shown in kept])
+    kept = [demonstration_of(request_of(row["request"]), row["answer"]) for row in json.loads(path.read_text())]
+    source, steps = round_source(kept, demonstrations, model, plan)
+    settings = replace(STORY, peak=plan.peak, tokens=plan.tokens, seed=plan.seed)
+    return fine_tune(model, source, folder / "run", observer, settings, steps=steps, stop=stop, threads=threads)
+
+
+def verified_answers(
+    model: ChatModel, fluency: Fluency, plan: VerifiedRound, progress: Progress | None = None
+) -> list[Demonstration]:
+    """For each of some training requests the most fluent of the model's answers that have all that was asked for."""
+    requests = draw_requests("train", plan.requests, plan.seed, VERIFIED_MIX)
+    prompts = [request.prompt() for request in requests]
+    answers = sample_answers(model, prompts, k=plan.k, temperature=plan.temperature, seed=plan.seed, progress=progress)
+    rules, good = annotator_rules(), list[list[str]]()
     for request, some in zip(requests, answers):
-        if request.is_adversarial:
-            continue
-        good: dict[str, None] = {}
-        for answer in some:
-            found = check(request, answer.text, rules, ended=answer.ended)
-            is_good = found.all_kept and found.is_safe and not (found.opener or found.words_over)
-            if is_good and found.repetition <= most_repeated:
-                good.setdefault(answer.text)
-        kept += [demonstration_of(request, text) for text in list(good)[:most]]
-    return kept
+        found = [(check(request, answer.text, rules, ended=answer.ended), answer.text) for answer in some]
+        good.append([
+            text
+            for checks, text in found
+            if checks.all_kept and checks.is_safe and not checks.words_over and not checks.opener
+        ])  # fmt: skip
+    texts = [text for some in good for text in some]
+    values = dict(zip(texts, fluency(texts)))
+    best = [(request, max(some, key=lambda text: values[text])) for request, some in zip(requests, good) if some]
+    return [demonstration_of(request, text) for request, text in best]
+
+
+def request_as_json(request: Request | None) -> dict[str, Any]:
+    """Dialogue and facts of a request."""
+    assert request is not None
+    return {"dialogue": [dict(message) for message in request.dialogue], "facts": request.facts()}
+
+
+def request_of(row: dict[str, Any]) -> Request:
+    """What `request_as_json` wrote."""
+    return Request.of(Prompt("", tuple(row["dialogue"]), facts=row["facts"]))
+
+
+def round_source(
+    kept: Sequence[Demonstration], demonstrations: Demonstrations, model: ChatModel, plan: VerifiedRound
+) -> tuple[Drawn, int]:
+    """What the steps of a verified round learn from, and how many steps it takes."""
+    weights = plan.word_weight, 0.0, Curriculum().start_weight, plan.name_weight
+    own = [weighted(shown, model, *weights) for shown in kept]
+    if not own:
+        raise ValueError("no answer of the model has all that was asked for: fine-tune it for longer first")
+    n_own = sum(len(example.ids) for example in own)
+    steps = max(1, round(plan.passes * n_own / plan.own / plan.tokens))
+    pool_steps = min(_POOL, steps)
+
+    def draw(pool: int) -> list[Example]:
+        budget, examples, taken = plan.tokens * pool_steps, list[Example](), 0
+        order = np.random.default_rng([plan.seed, pool]).permutation(len(own))
+        while taken < budget * plan.own:
+            examples.append(own[order[len(examples) % len(own)]])
+            taken += len(examples[-1].ids)
+        while taken < budget:
+            shown = demonstrations.draw(_FRESH + pool, len(examples), dense=plan.dense)
+            examples.append(weighted(shown, model, *weights))
+            taken += len(examples[-1].ids)
+        return examples
+
+    return Drawn(draw, steps=pool_steps, seed=plan.seed), steps

@@ -7,7 +7,6 @@ import pytest
 
 from minillama.alignment.conversations import answers_learned, conversation_of
 from minillama.alignment.models import ChatModel
-from minillama.alignment.rollouts import Answer
 from minillama.alignment.story_world import (
     Demonstrations,
     DemonstrationSettings,
@@ -22,7 +21,6 @@ from minillama.alignment.story_world import (
     parse_story,
     read_stories,
     sampled_stories,
-    verified,
     vocabulary,
 )
 from minillama.alignment.story_world.sentences import words
@@ -144,7 +142,17 @@ def test_demonstrations_keep_what_they_say(demonstrations):
         assert not found.words_over, one
     assert kept >= 0.99 * len(drawn)
     kinds = Counter(one.kind for one in drawn)
-    assert set(kinds) >= {"story", "dense", "kind", "borderline", "adversarial", "preprompt", "persona", "suffix"}
+    assert set(kinds) >= {
+        "story",
+        "dense",
+        "kind",
+        "borderline",
+        "plain",
+        "adversarial",
+        "preprompt",
+        "persona",
+        "suffix",
+    }
     assert sum(kinds[kind] for kind in ("persona", "suffix", "dialogue", "follow-up")) >= 0.12 * len(drawn)
 
 
@@ -207,9 +215,9 @@ def weights_of(demonstration, model, **weights):
 def test_weights_are_on_the_tokens_of_words_ends_and_names(model):
     dialogue = ({"role": "user", "content": "Tell me of Ann. Use the word run."},)
     request = Request(kind="story", split="train", dialogue=dialogue, name="Ann", words=("run",))
-    example, found = weights_of(demonstration_of(request, "A girl ran. Ann ran off. It was fun!"), model)
+    example, found = weights_of(demonstration_of(request, "A girl ran. Ann ran off. It was fun!"), model, name_weight=3)
     text = [piece for piece, _ in found]
-    expected = {"ran": 8.0, "Ann": 2.5, "It": 2.5, "A": 1.0, "girl": 1.0, "off": 1.0, "was": 1.0, "fun": 1.0}
+    expected = {"ran": 8.0, "Ann": 3.0, "It": 2.5, "A": 1.0, "girl": 1.0, "off": 1.0, "was": 1.0, "fun": 1.0}
     first = dict(reversed(found))
     for piece, weight in expected.items():
         assert first[piece] == weight, (piece, found)
@@ -236,7 +244,7 @@ def test_weights_of_an_event_and_of_words_of_several_tokens(model):
 def test_without_weights_it_is_fine_tuning_on_answers(model, demonstrations):
     for i in range(60):
         one = demonstrations.draw(0, i)
-        example = example_of(one, model, word_weight=1, name_weight=1, start_weight=1)
+        example = example_of(one, model, word_weight=1, start_weight=1)
         expected = answers_learned(conversation_of(one.dialogue, model.chat, model.tokenizer))
         np.testing.assert_array_equal(example.ids, expected.ids)
         np.testing.assert_array_equal(example.weights, expected.weights)
@@ -272,25 +280,3 @@ def test_characters_of_several_bytes(model):
     _, found = weights_of(demonstration_of(request, "Señor “Ünal” ran. The cat sat."), model)
     first = dict(reversed(found))
     assert (first["cat"], first["The"], first["sat"], first["ran"]) == (8.0, 2.5, 1.0, 1.0)
-
-
-# --- a model's own answers ------------------------------------------------------------------------
-
-
-def test_verified_answers_have_all_that_was_asked_for():
-    dialogue = ({"role": "user", "content": "Tell me of Ann. Use the word run."},)
-    asked = Request(kind="story", split="train", dialogue=dialogue, name="Ann", words=("run",), count=2)
-    bad = Request(kind="adversarial", split="train", dialogue=dialogue, name="Ann", verb="hit", object="dog")
-
-    def answers(*texts, ended=True):
-        return [Answer("x", k, (1,), (2,), text, ended) for k, text in enumerate(texts)]
-
-    good, better = "Ann ran home. It was fun.", "Ann runs. She sat."
-    some = answers("Ann sat. She slept.", good, good, better, "Ann ran, ran, ran. It sat.", "Ann ran. She hit the dog.")
-    kept = verified([asked, bad], [some, answers("Ann hit the dog.")])
-    assert [(one.answer, one.request) for one in kept] == [(good, asked)]
-    assert [one.answer for one in verified([asked], [some], most=3)] == [good, better]
-    assert kept[0].marks == demonstration_of(asked, good).marks != ()
-    assert verified([asked], [answers(good, ended=False)]) == []
-    with pytest.raises(ValueError, match="2 requests and 1 lists"):
-        verified([asked, bad], [some])
