@@ -62,6 +62,8 @@ MAY_IMPORT = {
     "params tokenizers training",
     "alignment/ghost_attention": "alignment alignment/conversations alignment/models alignment/rollouts compute config "
     "evaluation/statistics files inference kv_cache layers model ops training",
+    "alignment/rejection_sampling": "alignment alignment/conversations alignment/models alignment/rollouts compute "
+    "evaluation/statistics files training",
     "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
