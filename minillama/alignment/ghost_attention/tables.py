@@ -101,8 +101,7 @@ def _row(
 
 
 def retention_table(arms: Mapping[str, Sequence[RetentionRow]], *, trained_length: int | None = None) -> str:
-    """The rows of several models or ways as one Markdown table: percent, with 95 % Wilson intervals,
-    of how many answers.
+    """The rows of several models or ways as one table: percent of answers, Wilson intervals, and n.
 
     Parameters
     ----------
