@@ -93,6 +93,8 @@ MAY_IMPORT = {
     "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "alignment/rollouts": "alignment/conversations alignment/models compute config files inference layers model ops "
     "params training",
+    "alignment/ghost_attention": "alignment alignment/conversations alignment/models alignment/rollouts compute "
+    "config evaluation/statistics files inference kv_cache layers model ops training",
     "alignment/preferences": "alignment/models alignment/rollouts evaluation/common evaluation/preference files trees",
     "alignment/rejection_sampling": "alignment alignment/conversations alignment/models alignment/rollouts compute "
     "evaluation/statistics files training",
@@ -100,9 +102,9 @@ MAY_IMPORT = {
     "evaluation/common evaluation/statistics files inference/chat layers model ops params tokenizers training trees",
     "alignment/ppo": "alignment alignment/conversations alignment/models alignment/reward alignment/rollouts compute "
     "config files layers model ops params training trees",
-    "alignment/story_world": "alignment alignment/conversations alignment/models alignment/preferences "
-    "alignment/rollouts compute config data evaluation/statistics files inference layers model ops params tokenizers "
-    "training",
+    "alignment/story_world": "alignment alignment/conversations alignment/ghost_attention alignment/models "
+    "alignment/preferences alignment/rollouts compute config data evaluation/statistics files inference layers model "
+    "ops params tokenizers training",
     "cli/common": "checkpoints files inference llm ops tokenizers",
     "cli/align": "alignment/models alignment/preferences alignment/reward alignment/story_world cli/common "
     "cli/evaluation evaluation/preference",

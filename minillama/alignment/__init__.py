@@ -6,4 +6,5 @@ rollouts/           sampled answers
 story_world/        a small world in which all of it has ground truth
 reward/             which of two answers is better, as a number for each
 ppo/                a policy that maximises what reward models say
+ghost_attention/    an instruction of the first message holds to the end
 """
