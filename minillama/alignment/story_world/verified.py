@@ -32,6 +32,7 @@ from .fine_tuning import Curriculum, Progress, weighted, write_json
 from .judge import Fluency
 from .requests import Request
 from .rules import annotator_rules
+from .sentences import repetition
 
 _POOL = 32  # steps for which examples are drawn at once
 _FRESH = 10_000  # passes of the demonstrations that are drawn here: no curriculum comes so far
@@ -80,11 +81,11 @@ class VerifiedRound:
 def verified_round(
     model: ChatModel,
     demonstrations: Demonstrations,
-    fluency: Fluency,
     folder: str | os.PathLike[str],
     observer: Observer,
     plan: VerifiedRound | None = None,
     *,
+    fluency: Fluency | None = None,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
     threads: int | None = None,
@@ -97,11 +98,11 @@ def verified_round(
         Fine-tuned on demonstrations; not changed.
     demonstrations : Demonstrations
         What the kept answers are mixed with.
-    fluency : callable
-        Texts -> nats a token; `BaseFluency` of the pretrained model.
     folder : path-like
     observer : Observer
     plan : VerifiedRound, optional
+    fluency : callable, optional
+        Texts -> nats a token; `BaseFluency` of the pretrained model.
     progress : callable, optional
         Told (answers done, answers in all) while the model samples.
     """
@@ -109,7 +110,7 @@ def verified_round(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "answers.json"
     if not path.exists():
-        kept = verified_answers(model, fluency, plan, progress)
+        kept = verified_answers(model, plan, progress, fluency=fluency)
         write_json(path, [{"request": request_as_json(shown.request), "answer": shown.answer} for shown in kept])
     kept = [demonstration_of(request_of(row["request"]), row["answer"]) for row in json.loads(path.read_text())]
     source, steps = round_source(kept, demonstrations, model, plan)
@@ -118,9 +119,13 @@ def verified_round(
 
 
 def verified_answers(
-    model: ChatModel, fluency: Fluency, plan: VerifiedRound, progress: Progress | None = None
+    model: ChatModel, plan: VerifiedRound, progress: Progress | None = None, *, fluency: Fluency | None = None
 ) -> list[Demonstration]:
-    """For each of some training requests the most fluent of the model's answers that have all that was asked for."""
+    """For each of some training requests the best of the model's answers that have all that was asked for.
+
+    The best is the most fluent, or without a `fluency` the one that repeats itself least.
+    """
+    quality = fluency or (lambda texts: [-repetition(text) for text in texts])
     requests = draw_requests("train", plan.requests, plan.seed, VERIFIED_MIX)
     prompts = [request.prompt() for request in requests]
     answers = sample_answers(model, prompts, k=plan.k, temperature=plan.temperature, seed=plan.seed, progress=progress)
@@ -133,7 +138,7 @@ def verified_answers(
             if checks.all_kept and checks.is_safe and not checks.words_over and not checks.opener
         ])  # fmt: skip
     texts = [text for some in good for text in some]
-    values = dict(zip(texts, fluency(texts)))
+    values = dict(zip(texts, quality(texts)))
     best = [(request, max(some, key=lambda text: values[text])) for request, some in zip(requests, good) if some]
     return [demonstration_of(request, text) for request, text in best]
 

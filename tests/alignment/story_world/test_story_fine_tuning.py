@@ -165,7 +165,7 @@ def answering(monkeypatch):
 
 def test_kept_are_answers_that_have_all_that_was_asked_for(model, answering):
     plan = VerifiedRound(requests=150, k=2)
-    kept = verified_answers(model, shorter, plan)
+    kept = verified_answers(model, plan, fluency=shorter)
     requests = draw_requests("train", 150, plan.seed, verified.VERIFIED_MIX)
     assert {request.kind for request in requests} == set(verified.VERIFIED_MIX)
     simple = [r for r in requests if r.kind == "story" and not r.words and not r.happy]
@@ -176,7 +176,7 @@ def test_kept_are_answers_that_have_all_that_was_asked_for(model, answering):
 
 def test_a_round_mixes_kept_answers_with_fresh_ones(model, demonstrations, answering):
     plan = VerifiedRound(requests=150, k=2, tokens=256, passes=3)
-    kept = verified_answers(model, shorter, plan)
+    kept = verified_answers(model, plan, fluency=shorter)
     source, steps = round_source(kept, demonstrations, model, plan)
     own = {tuple(example_of(shown, model).ids.tolist()) for shown in kept}
     examples = [e for step in range(steps) for e in source.examples(step + 1)]
@@ -189,9 +189,9 @@ def test_a_round_mixes_kept_answers_with_fresh_ones(model, demonstrations, answe
 
 def test_a_round_keeps_its_answers_on_disk(model, demonstrations, answering, tmp_path, monkeypatch):
     plan = VerifiedRound(requests=60, k=2, tokens=256)
-    outcome = verified_round(model, demonstrations, shorter, tmp_path / "a", Nobody(), plan, threads=1)
+    outcome = verified_round(model, demonstrations, tmp_path / "a", Nobody(), plan, fluency=shorter, threads=1)
     rows = json.loads((tmp_path / "a" / "answers.json").read_text())
-    assert [row["answer"] for row in rows] == [shown.answer for shown in verified_answers(model, shorter, plan)]
+    assert [row["answer"] for row in rows] == [shown.answer for shown in verified_answers(model, plan, fluency=shorter)]
     monkeypatch.setattr(verified, "sample_answers", None)  # nothing is sampled again
-    again = verified_round(model, demonstrations, shorter, tmp_path / "a", Nobody(), plan, threads=1)
+    again = verified_round(model, demonstrations, tmp_path / "a", Nobody(), plan, fluency=shorter, threads=1)
     assert again.checkpoint == outcome.checkpoint
