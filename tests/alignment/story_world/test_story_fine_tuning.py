@@ -9,7 +9,7 @@ import pytest
 import minillama
 from minillama.alignment.models import ChatModel
 from minillama.alignment.rollouts.sampling import Answer
-from minillama.alignment.story_world import verified
+from minillama.alignment.story_world import drawing, verified
 from minillama.alignment.story_world.demonstrations import Demonstrations
 from minillama.alignment.story_world.drawing import draw_requests
 from minillama.alignment.story_world.emphasis import demonstration_of, example_of, later_uses
@@ -195,3 +195,18 @@ def test_a_round_keeps_its_answers_on_disk(model, demonstrations, answering, tmp
     monkeypatch.setattr(verified, "sample_answers", None)  # nothing is sampled again
     again = verified_round(model, demonstrations, tmp_path / "a", Nobody(), plan, fluency=shorter, threads=1)
     assert again.checkpoint == outcome.checkpoint
+
+
+def test_a_follow_up_that_no_wording_of_the_split_fits_is_told_anew(demonstrations, monkeypatch):
+    draws = []
+
+    def drawn(kind, split, rng, **given):
+        draws.append(given["story"])
+        return None if len(draws) <= 3 else drawing.drawn(kind, split, rng, **given)
+
+    monkeypatch.setattr("minillama.alignment.story_world.demonstrations.drawn", drawn)
+    shown = demonstrations._follow_up(demonstrations.stories[0], np.random.default_rng(0))
+    assert shown.request.kind == "follow-up"
+    assert shown.request.name in shown.answer
+    assert shown.dialogue[1]["content"] == draws[-1]
+    assert len(set(draws)) > 1
