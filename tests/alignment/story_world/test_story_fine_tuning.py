@@ -9,7 +9,7 @@ import pytest
 import minillama
 from minillama.alignment.models import ChatModel
 from minillama.alignment.rollouts.sampling import Answer
-from minillama.alignment.story_world import verified
+from minillama.alignment.story_world import drawing, verified
 from minillama.alignment.story_world.demonstrations import Demonstrations
 from minillama.alignment.story_world.drawing import draw_requests
 from minillama.alignment.story_world.emphasis import demonstration_of, example_of, later_uses
@@ -165,7 +165,7 @@ def answering(monkeypatch):
 
 def test_kept_are_answers_that_have_all_that_was_asked_for(model, answering):
     plan = VerifiedRound(requests=150, k=2)
-    kept = verified_answers(model, shorter, plan)
+    kept = verified_answers(model, plan, fluency=shorter)
     requests = draw_requests("train", 150, plan.seed, verified.VERIFIED_MIX)
     assert {request.kind for request in requests} == set(verified.VERIFIED_MIX)
     simple = [r for r in requests if r.kind == "story" and not r.words and not r.happy]
@@ -176,22 +176,50 @@ def test_kept_are_answers_that_have_all_that_was_asked_for(model, answering):
 
 def test_a_round_mixes_kept_answers_with_fresh_ones(model, demonstrations, answering):
     plan = VerifiedRound(requests=150, k=2, tokens=256, passes=3)
-    kept = verified_answers(model, shorter, plan)
+    kept = verified_answers(model, plan, fluency=shorter)
     source, steps = round_source(kept, demonstrations, model, plan)
     own = {tuple(example_of(shown, model).ids.tolist()) for shown in kept}
     examples = [e for step in range(steps) for e in source.examples(step + 1)]
     sizes = [len(e.ids) for e in examples if tuple(e.ids.tolist()) in own]
     assert sum(sizes) / sum(len(e.ids) for e in examples) == pytest.approx(0.7, abs=0.05)
-    assert max(e.weights.max() for e in examples) == 4
+    assert max(e.weights.max() for e in examples) == 8
     with pytest.raises(ValueError, match="no answer of the model"):
         round_source([], demonstrations, model, plan)
 
 
+def test_what_is_hard_to_answer_comes_as_often_as_it_was_asked_for():
+    plan = VerifiedRound(requests=200)
+    stories = [r for r in draw_requests("train", 200, plan.seed, verified.VERIFIED_MIX) if r.kind == "story"]
+    easy = [r for r in stories if not r.words and r.count is None]
+    hard = [r for r in stories if len(r.words) == 2 and r.count is not None]
+    kept = [demonstration_of(request, "Yes.") for request in (*easy, *hard[::2], *hard[:1])]
+    shares = verified.balanced(kept, plan)
+    assert shares[: len(easy)] == pytest.approx(1)
+    assert shares[len(easy) :] == pytest.approx(len(hard) / (len(kept) - len(easy)))
+    rare = verified.balanced([*kept[: len(easy)], kept[-1]], plan)
+    assert rare.tolist() == [1] * len(easy) + [4]
+
+
 def test_a_round_keeps_its_answers_on_disk(model, demonstrations, answering, tmp_path, monkeypatch):
     plan = VerifiedRound(requests=60, k=2, tokens=256)
-    outcome = verified_round(model, demonstrations, shorter, tmp_path / "a", Nobody(), plan, threads=1)
+    outcome = verified_round(model, demonstrations, tmp_path / "a", Nobody(), plan, fluency=shorter, threads=1)
     rows = json.loads((tmp_path / "a" / "answers.json").read_text())
-    assert [row["answer"] for row in rows] == [shown.answer for shown in verified_answers(model, shorter, plan)]
+    assert [row["answer"] for row in rows] == [shown.answer for shown in verified_answers(model, plan, fluency=shorter)]
     monkeypatch.setattr(verified, "sample_answers", None)  # nothing is sampled again
-    again = verified_round(model, demonstrations, shorter, tmp_path / "a", Nobody(), plan, threads=1)
+    again = verified_round(model, demonstrations, tmp_path / "a", Nobody(), plan, fluency=shorter, threads=1)
     assert again.checkpoint == outcome.checkpoint
+
+
+def test_a_follow_up_that_no_wording_of_the_split_fits_is_told_anew(demonstrations, monkeypatch):
+    draws = []
+
+    def drawn(kind, split, rng, **given):
+        draws.append(given["story"])
+        return None if len(draws) <= 3 else drawing.drawn(kind, split, rng, **given)
+
+    monkeypatch.setattr("minillama.alignment.story_world.demonstrations.drawn", drawn)
+    shown = demonstrations._follow_up(demonstrations.stories[0], np.random.default_rng(0))
+    assert shown.request.kind == "follow-up"
+    assert shown.request.name in shown.answer
+    assert shown.dialogue[1]["content"] == draws[-1]
+    assert len(set(draws)) > 1
