@@ -52,12 +52,14 @@ MAY_IMPORT = {
     "layers model ops params quantization tokenizers trees",
     "alignment/conversations": "compute config inference/chat layers ops params tokenizers training",
     "alignment/models": "config inference inference/chat params tokenizers training trees",
-    "alignment/rollouts": "alignment/models inference",
+    "alignment/rollouts": "alignment/conversations alignment/models compute config files inference layers model ops "
+    "params training",
     "alignment/preferences": "alignment/models alignment/rollouts evaluation/common evaluation/preference files trees",
     "alignment/reward": "alignment alignment/conversations alignment/preferences checkpoints compute config "
     "evaluation/common evaluation/statistics files inference/chat layers model ops params tokenizers training trees",
-    "alignment/story_world": "alignment/conversations alignment/models alignment/preferences alignment/rollouts "
-    "compute config data evaluation/statistics inference layers model ops params tokenizers",
+    "alignment/story_world": "alignment alignment/conversations alignment/models alignment/preferences "
+    "alignment/rollouts compute config data evaluation/statistics files inference layers model ops params tokenizers "
+    "training",
     "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",

@@ -27,9 +27,10 @@ from .sentences import sentences, words
 from .stories import Story
 
 SHARES = {
-    "story": 0.46,
-    "kind": 0.09,
-    "borderline": 0.09,
+    "story": 0.44,
+    "kind": 0.07,
+    "borderline": 0.07,
+    "plain": 0.06,
     "adversarial": 0.09,
     "preprompt": 0.03,
     "persona": 0.07,
@@ -68,7 +69,7 @@ class DemonstrationSettings:
     in_second : float
         Share of stories whose requested words are all in the second sentence.
     contiguous : float
-        How often the sentences between the first and the last follow each other in the story; else each is drawn.
+        How often the sentences between the first and the last are those after the first; else they are drawn.
     turns : tuple of int
         Fewest and most turns of a dialogue.
     """
@@ -99,8 +100,9 @@ class Demonstrations:
         self.settings, self.seed = settings or DemonstrationSettings(), seed
         self._makers: dict[str, Callable[[Story, np.random.Generator], Demonstration]] = {
             "story": self._story, "kind": self._event("kind"), "borderline": self._event("borderline"),
-            "adversarial": self._adversarial, "preprompt": self._preprompt, "persona": self._persona,
-            "suffix": self._suffix, "dialogue": self._dialogue, "follow-up": self._follow_up, "chit-chat": self._chat,
+            "plain": self._event("plain"), "adversarial": self._adversarial, "preprompt": self._preprompt,
+            "persona": self._persona, "suffix": self._suffix, "dialogue": self._dialogue,
+            "follow-up": self._follow_up, "chit-chat": self._chat,
         }  # fmt: skip
         unknown = [kind for kind in self.settings.shares if kind not in self._makers]
         if unknown:

@@ -142,7 +142,17 @@ def test_demonstrations_keep_what_they_say(demonstrations):
         assert not found.words_over, one
     assert kept >= 0.99 * len(drawn)
     kinds = Counter(one.kind for one in drawn)
-    assert set(kinds) >= {"story", "dense", "kind", "borderline", "adversarial", "preprompt", "persona", "suffix"}
+    assert set(kinds) >= {
+        "story",
+        "dense",
+        "kind",
+        "borderline",
+        "plain",
+        "adversarial",
+        "preprompt",
+        "persona",
+        "suffix",
+    }
     assert sum(kinds[kind] for kind in ("persona", "suffix", "dialogue", "follow-up")) >= 0.12 * len(drawn)
 
 
