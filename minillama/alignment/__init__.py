@@ -5,6 +5,7 @@ conversations/      whose each token is, and what is learned of it: the only sou
 rollouts/           sampled answers
 sft.py              fine-tuning on answers, over a list or over what is drawn anew (example_sources.py)
 story_world/        a small world in which all of it has ground truth
+preferences/        which of two answers somebody prefers
 reward/             which of two answers is better, as a number for each
 ppo/                a policy that maximises what reward models say
 ghost_attention/    an instruction of the first message holds to the end
