@@ -54,6 +54,8 @@ MAY_IMPORT = {
     "alignment/models": "config inference inference/chat params tokenizers training trees",
     "alignment/rollouts": "alignment/models inference",
     "alignment/reward": "compute config model ops params training",
+    "alignment/safety": "alignment/conversations alignment/models alignment/reward alignment/rollouts "
+    "evaluation/common evaluation/red_team evaluation/statistics files inference/chat tokenizers training",
     "alignment": "config files tokenizers training",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
@@ -94,12 +96,12 @@ MAY_IMPORT = {
     "learn": "__init__ bench compute learn/chapters learn/diagnosis learn/exercises",
     "learn/workspace": "__init__ compute files learn learn/chapters learn/diagnosis learn/exercises ops params",
     "cli/common": "checkpoints files inference llm ops tokenizers",
-    "cli/evaluation": "checkpoints cli/common data data/rules data/shards evaluation evaluation/common "
-    "evaluation/engine evaluation/preference evaluation/red_team evaluation/results evaluation/sources "
-    "evaluation/statistics evaluation/tasks files inference llm",
-    "cli": "__init__ bench checkpoints checkpoints/gguf checkpoints/hub cli/common cli/evaluation compute config "
-    "data data/pipeline data/rules data/shards files inference learn learn/chapters learn/diagnosis learn/exercises "
-    "learn/workspace llm ops quantization tokenizers training",
+    "cli/evaluation": "alignment/safety checkpoints cli/common data data/rules data/shards evaluation "
+    "evaluation/common evaluation/engine evaluation/preference evaluation/red_team evaluation/results "
+    "evaluation/sources evaluation/statistics evaluation/tasks files inference llm",
+    "cli": "__init__ alignment/safety bench checkpoints checkpoints/gguf checkpoints/hub cli/common cli/evaluation "
+    "compute config data data/pipeline data/rules data/shards files inference learn learn/chapters learn/diagnosis "
+    "learn/exercises learn/workspace llm ops quantization tokenizers training",
     "__main__": "cli",
 }
 
