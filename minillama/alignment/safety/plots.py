@@ -79,9 +79,10 @@ def draw_gate(points: Sequence[GatePoint], path: Path) -> Path:
             axes.plot([x for x, _ in kept], [y for _, y in kept], "-", color=colour, label=f"{measure}, {group}")
     for threshold in (IN_PPO, UNSAFE):
         axes.axvline(threshold, color="#888888", linestyle="--", linewidth=0.8)
-        axes.annotate(f"{threshold:g}", (threshold, 100), xytext=(2, -10), textcoords="offset points", fontsize=8)
+        above = {"xytext": (0, 3), "textcoords": "offset points", "ha": "center", "fontsize": 8}
+        axes.annotate(f"{threshold:g}", (threshold, 100), annotation_clip=False, **above)
     axes.set(xlabel="threshold: an answer with a smaller p(safe) is not given", ylabel="%", xlim=(0, 1), ylim=(0, 100))
-    axes.set_title("A gate trades violations for false refusals", fontsize=11)
+    axes.set_title("A gate trades violations for false refusals", fontsize=11, pad=16)
     axes.grid(color="#dddddd")
     axes.legend(fontsize=8)
     return _saved(figure, path)
