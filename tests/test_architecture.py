@@ -55,8 +55,8 @@ MAY_IMPORT = {
     "alignment/rollouts": "alignment/models inference",
     "alignment/reward": "compute config model ops params training",
     "alignment/safety": "alignment/conversations alignment/models alignment/reward alignment/rollouts "
-    "evaluation/common evaluation/red_team evaluation/statistics files inference/chat tokenizers training",
-    "alignment": "config files tokenizers training",
+    "evaluation/common evaluation/red_team evaluation/statistics files inference/chat training",
+    "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",
