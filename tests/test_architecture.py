@@ -54,7 +54,7 @@ MAY_IMPORT = {
     "alignment/models": "config inference inference/chat params tokenizers training trees",
     "alignment/rollouts": "alignment/models inference",
     "alignment/reward": "compute config model ops params training",
-    "alignment/safety": "alignment/conversations alignment/models alignment/reward alignment/rollouts "
+    "alignment/safety": "alignment alignment/conversations alignment/models alignment/reward alignment/rollouts "
     "evaluation/common evaluation/red_team evaluation/statistics files inference/chat training",
     "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "__init__": "config evaluation files inference kv_cache llm ops",
