@@ -56,6 +56,8 @@ MAY_IMPORT = {
     "alignment/reward": "compute config model ops params training",
     "alignment/safety": "alignment alignment/conversations alignment/models alignment/reward alignment/rollouts "
     "evaluation/common evaluation/red_team evaluation/statistics files inference/chat training",
+    "alignment/story_world": "alignment/conversations alignment/models alignment/preferences alignment/rollouts "
+    "compute config data evaluation/statistics inference layers model ops params tokenizers",
     "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
