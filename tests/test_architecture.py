@@ -53,7 +53,9 @@ MAY_IMPORT = {
     "alignment/conversations": "compute config inference/chat layers ops params tokenizers training",
     "alignment/models": "config inference inference/chat params tokenizers training trees",
     "alignment/rollouts": "alignment/models inference",
-    "alignment/reward": "compute config model ops params training",
+    "alignment/preferences": "alignment/models evaluation/preference files",
+    "alignment/reward": "alignment alignment/conversations alignment/preferences compute config evaluation/common "
+    "evaluation/statistics inference/chat layers model ops params tokenizers training trees files",
     "alignment/safety": "alignment alignment/conversations alignment/models alignment/reward alignment/rollouts "
     "evaluation/common evaluation/red_team evaluation/statistics files inference/chat training",
     "alignment/story_world": "alignment/conversations alignment/models alignment/preferences alignment/rollouts "
