@@ -52,7 +52,8 @@ MAY_IMPORT = {
     "layers model ops params quantization tokenizers trees",
     "alignment/conversations": "compute config inference/chat layers ops params tokenizers training",
     "alignment/models": "config inference inference/chat params tokenizers training trees",
-    "alignment/rollouts": "alignment/models inference",
+    "alignment/rollouts": "alignment/conversations alignment/models compute config files inference layers model ops "
+    "params training",
     "alignment/preferences": "alignment/models evaluation/preference files",
     "alignment/reward": "alignment alignment/conversations alignment/preferences compute config evaluation/common "
     "evaluation/statistics inference/chat layers model ops params tokenizers training trees files",
