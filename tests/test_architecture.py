@@ -61,6 +61,8 @@ MAY_IMPORT = {
     "evaluation/common evaluation/red_team evaluation/statistics files inference/chat training",
     "alignment/story_world": "alignment/conversations alignment/models alignment/preferences alignment/rollouts "
     "compute config data evaluation/statistics inference layers model ops params tokenizers",
+    "alignment/rejection_sampling": "alignment alignment/conversations alignment/models alignment/rollouts compute "
+    "evaluation/statistics files training",
     "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
