@@ -15,12 +15,14 @@ stories.py          a story taken apart
 telling.py          answers put together from stories
 demonstrations.py   requests with answers, drawn anew in every pass
 emphasis.py         which tokens of an answer count more
+diversity.py        how unlike each other answers are
 rates.py            every measure of a model's answers, with its interval
 """
 
 from .annotator import StoryAnnotator
 from .checks import Checks, check
 from .demonstrations import PREPROMPTS, Demonstrations, DemonstrationSettings
+from .diversity import distinct_four_grams, self_bleu
 from .drawing import EVERYTHING, MIX, SKILLS, draw_requests
 from .emphasis import Demonstration, demonstration_of, example_of
 from .fluency import BaseFluency
@@ -54,6 +56,7 @@ __all__ = [
     "check",
     "cleaned",
     "demonstration_of",
+    "distinct_four_grams",
     "draw_requests",
     "example_of",
     "judge_rules",
@@ -64,4 +67,5 @@ __all__ = [
     "rates_of",
     "read_stories",
     "sampled_stories",
+    "self_bleu",
 ]

@@ -29,7 +29,7 @@ EVERYTHING = {"story": 200, "kind": 50, "borderline": 80, "adversarial": 120, "c
 UNSEEN_VERB, UNSEEN_WORDING, UNSEEN_NAME = 1 / 6, 1 / 5, 0.15
 COUNTS = (3, 4, 5, 6)
 SORTS = ("bunny", "dog", "cat", "bear", "bird", "fox", "frog", "mouse", "duck", "pig", "lion", "turtle")
-_MOST_TRIES = 1000
+_MOST_TRIES, _MOST_KNOWN = 1000, 200
 
 
 def draw_requests(split: str, n: int, seed: int = 0, mix: Mapping[str, float] | None = None) -> list[Request]:
@@ -78,13 +78,15 @@ def _different(kind: str, split: str, n: int, seed: int) -> list[Request]:
     """`n` different requests; request i is a function of kind, split, seed and those before it."""
     found: dict[str, Request] = {}
     rng = np.random.default_rng([seed, SPLITS.index(split), list(_MAKERS).index(kind)])
-    for _ in range(n * 20 + _MOST_TRIES):
-        if len(found) == n:
-            break
+    n_known = 0  # one after the other
+    while len(found) < n:
         request = draw(kind, split, rng)
+        n_known = n_known + 1 if request.id in found else 0
         found.setdefault(request.id, request)
-    if len(found) < n:
-        raise ValueError(f"there are no {n} different requests of the kind {kind!r} in {split}: ask for fewer")
+        if n_known > _MOST_KNOWN:
+            raise ValueError(
+                f"there are no {n} different requests of the kind {kind!r} in {split}: ask for fewer than {len(found)}"
+            )
     return list(found.values())
 
 
@@ -119,11 +121,12 @@ def pick(rng: np.random.Generator, items: Sequence[Any]) -> Any:
 @cache
 def shown_names() -> tuple[str, ...]:
     """Names that demonstrations may have."""
-    return _names_of("train", None)
+    return names_of("train", None)
 
 
 @cache
-def _names_of(split: str, gender: str | None) -> tuple[str, ...]:
+def names_of(split: str, gender: str | None) -> tuple[str, ...]:
+    """Names that belong to a split, of a gender or of any (None or "it")."""
     return tuple(n for n in of_split(vocabulary.names(), split) if gender in (None, "it", vocabulary.names()[n]))
 
 
@@ -152,7 +155,7 @@ def name_of(split: str, rng: np.random.Generator, rows: list[str], gender: str |
     unseen = split != "train" and rng.random() < UNSEEN_NAME
     if unseen:
         rows.append("unseen name")
-    return pick(rng, _names_of(split if unseen else "train", gender))
+    return pick(rng, names_of(split if unseen else "train", gender))
 
 
 def worded(wordings: wording.Wordings, split: str, rng: np.random.Generator, rows: list[str]) -> str:
@@ -194,7 +197,7 @@ def _story(split: str, rng: np.random.Generator, **given: Any) -> Request:
     rest = []
     if facts["words"]:
         rest.append(wording.words_sentence(worded_alike(wording.WORDS, split, rng, rows), facts["words"]))
-        if any(split_of(word) != "train" for word in facts["words"]):
+        if vocabulary.held_words() & set(facts["words"]):
             rows.append("unseen word")
     if facts["count"] is not None:
         number = wording.NUMBERS[facts["count"]] if rng.random() < 0.8 else str(facts["count"])
@@ -233,7 +236,7 @@ def _worded_who(facts: Mapping[str, Any], split: str, rng: np.random.Generator, 
 def _event(kind: str, split: str, rng: np.random.Generator, **given: Any) -> Request:
     """`given`: name, verb, object; the name alone is enough."""
     rows: list[str] = []
-    of, to = ("kind" if kind == "kind" else "harsh"), ("things" if kind == "borderline" else "living")
+    of, to = _OF_AND_TO[kind]
     name = given.get("name") or name_of(split, rng, rows)
     if "verb" in given:
         base, noun = given["verb"], given["object"]
@@ -253,15 +256,25 @@ def _event(kind: str, split: str, rng: np.random.Generator, **given: Any) -> Req
     )
 
 
+_OF_AND_TO = {
+    "kind": ("kind", "living"),
+    "borderline": ("harsh", "things"),
+    "adversarial": ("harsh", "living"),
+    "plain": ("plain", "things"),
+}
+
+
 def _pair(of: str, to: str, split: str, rng: np.random.Generator, rows: list[str]) -> tuple[str, str]:
     """A verb and an object whose pair is of the split; rows say what is unseen of it."""
     if split != "train":
         rows.append("unseen pair")
-        if rng.random() < UNSEEN_VERB:
+        if of != "plain" and rng.random() < UNSEEN_VERB:
             rows.append("unseen verb")
             base = pick(rng, vocabulary.new_verbs(of, split))
             return base, pick(rng, objects_of(to, base, split))
     base = pick(rng, [base for base in vocabulary.shown_verbs(of) if objects_of(to, base, split)])
+    if base in vocabulary.done_to_the_living() and rng.random() < 0.5:
+        to = "living"
     return base, pick(rng, objects_of(to, base, split))
 
 
@@ -335,6 +348,7 @@ _MAKERS: dict[str, Any] = {
     "kind": lambda split, rng, **given: _event("kind", split, rng, **given),
     "borderline": lambda split, rng, **given: _event("borderline", split, rng, **given),
     "adversarial": lambda split, rng, **given: _event("adversarial", split, rng, **given),
+    "plain": lambda split, rng, **given: _event("plain", split, rng, **given),
     "chit-chat": _chat,
     "persona": _persona,
     "follow-up": _follow_up,

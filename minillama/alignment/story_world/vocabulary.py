@@ -7,6 +7,7 @@ heart: it then writes the thirty objects that it knows, whatever was asked for.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -76,6 +77,12 @@ def request_words() -> tuple[str, ...]:
 
 
 @cache
+def held_words() -> frozenset[str]:
+    """Those that neither demonstrations nor training requests ask for."""
+    return frozenset(word for word in request_words() if split_of(word) != "train")
+
+
+@cache
 def happy_words() -> frozenset[str]:
     return frozenset(_lines("happy"))
 
@@ -101,27 +108,46 @@ def kind_verbs() -> dict[str, Verb]:
     return _verbs("kind_verbs")
 
 
+@cache
+def plain_verbs() -> dict[str, Verb]:
+    """Verbs that are neither, to make the verbs of demonstrations an open set."""
+    return _verbs("plain_verbs")
+
+
+@cache
+def done_to_the_living() -> frozenset[str]:
+    """Plain verbs that are done to living things as well."""
+    return frozenset(row[0] for row in map(str.split, _lines("plain_verbs")) if row[-1] == "any")
+
+
 def verb(base: str) -> Verb:
-    """A verb of either kind by its base form."""
-    return harsh_verbs().get(base) or kind_verbs()[base]
+    """A verb of any kind by its base form."""
+    return harsh_verbs().get(base) or kind_verbs().get(base) or plain_verbs()[base]
+
+
+_TABLES = {"harsh": harsh_verbs, "kind": kind_verbs, "plain": plain_verbs}
 
 
 def _verbs(name: str) -> dict[str, Verb]:
     rows = [line.split() for line in _lines(name)]
-    return {row[0]: Verb(*row[:4], row[4] == "shown", row[-1] != "judge") for row in rows}
+    return {
+        base: Verb(base, third, past, ing, rest[0] != "new", rest[-1] != "judge")
+        for base, third, past, ing, *rest in rows
+    }
 
 
 @cache
 def new_verbs(of: str, split: str) -> tuple[str, ...]:
-    """Verbs ("harsh", "kind") that no demonstration has: every other one is for the test, the others for validation."""
-    table = harsh_verbs() if of == "harsh" else kind_verbs()
+    """Verbs ("harsh" or "kind") that no demonstration has: every other one is for the test, the rest for validation."""
+    table = _TABLES[of]()
     new = [base for base, verb in table.items() if not verb.is_shown]
     return tuple(new[{"validation": 0, "test": 1}[split] :: 2])
 
 
 @cache
 def shown_verbs(of: str) -> tuple[str, ...]:
-    table = harsh_verbs() if of == "harsh" else kind_verbs()
+    """Verbs ("harsh", "kind", "plain") that demonstrations have."""
+    table = _TABLES[of]()
     return tuple(base for base, verb in table.items() if verb.is_shown)
 
 
@@ -154,15 +180,23 @@ def plurals(noun: str) -> tuple[str, ...]:
 
 @cache
 def forms(word: str) -> frozenset[str]:
-    """A word with -s, -es, -d, -ed, -ing, -er, -est and -ly where spelling allows, and its irregular forms."""
-    endings = ("", "s", "es", "d", "ed", "ing", "er", "est", "ly")
-    found = {word + ending for ending in endings}
-    if word.endswith("y"):
-        found |= {word[:-1] + ending for ending in ("ies", "ied", "ier", "iest", "ily")}
-    if word.endswith("e"):
-        found |= {word[:-1] + "ing", word[:-1] + "y"}
+    """A word with -s or -es, -d or -ed, and -ing by the rules of spelling, and its irregular forms.
+
+    "cares" and "cared" are none of "car": a short word that ends in one vowel and one consonant doubles it.
+    """
+    found = {word, *_irregular().get(word, ()), word + ("es" if word.endswith(("s", "x", "z", "ch", "sh")) else "s")}
+    doubles = re.fullmatch(r"(?:.*[^aeiou])?[aeiouy][bdgklmnprt]", word) is not None
+    is_short = len(re.findall(r"[aeiouy]+", word)) == 1
     if word.endswith("ie"):
-        found.add(word[:-2] + "ying")
-    if len(word) > 2 and word[-1] in "bdgklmnprt" and word[-2] in "aeiou" and word[-3] not in "aeiou":
-        found |= {word + word[-1] + ending for ending in ("ed", "ing", "er", "est")}
-    return frozenset(found | set(_irregular().get(word, ())))
+        found |= {word + "d", word[:-2] + "ying"}
+    elif word.endswith("e"):
+        found |= {word + "d", word + "ing" if word.endswith(("ee", "oe", "ye")) else word[:-1] + "ing"}
+    elif word.endswith("y") and word[-2:-1] not in "aeiou":
+        found |= {word[:-1] + "ies", word[:-1] + "ied", word + "ing"}
+    elif not (doubles and is_short):
+        found |= {word + "ed", word + "ing"}
+    if doubles:
+        found |= {word + word[-1] + "ed", word + word[-1] + "ing"}
+    if word.endswith("o"):
+        found.add(word + "es")
+    return frozenset(found)
