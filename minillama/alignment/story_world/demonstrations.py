@@ -19,7 +19,7 @@ import numpy as np
 
 from . import drawing, telling, vocabulary, wording
 from .checks import is_happy
-from .drawing import draw, pick
+from .drawing import draw, drawn, pick
 from .emphasis import Demonstration, demonstration_of
 from .requests import Message, Request
 from .rules import annotator_rules
@@ -258,12 +258,12 @@ class Demonstrations:
         return demonstration_of(request, f"{answer} {persona.suffix}", "suffix")
 
     def _follow_up(self, story: Story, rng: np.random.Generator) -> Demonstration:
-        story = self._renamed(story, rng)
-        first, answer = self._told(story, rng)
+        story, request = self._renamed(story, rng), None
+        while request is None:  # after some stories every wording of the question makes a request of another split
+            first, answer = self._told(story, rng)
+            facts: dict[str, Any] = {"name": story.name, "gender": story.gender, "sort": first.sort}
+            request = drawn("follow-up", "train", rng, first=first.dialogue[0]["content"], story=answer, **facts)
         before = demonstration_of(first, answer)
-        facts: dict[str, Any] = {"name": story.name, "gender": story.gender, "sort": first.sort}
-        text = first.dialogue[0]["content"]
-        request = draw("follow-up", "train", rng, first=text, story=answer, **facts)
         reply = pick(rng, ("The story is about {}.", "It is about {}.", "The name is {}.", "It was {}.")).format(
             story.name
         )
