@@ -27,8 +27,8 @@ from .distillation import Distilled
 from .keeping import KEPT, chosen, examples_of, mixed
 
 STORY = FineTuningSettings(peak=1e-3, epochs=3, tokens=2048, checkpoint_every=100)
-"""For a model of three million parameters and some hundred kept answers, with a `first_weight` of 16: after less it turns
-kind at random, without a look at who would be hurt."""
+"""For a model of three million parameters and some hundred kept answers, with a `first_weight` of 16: after less it
+turns kind at random, without a look at who would be hurt."""
 
 
 @dataclass(frozen=True)
