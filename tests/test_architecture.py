@@ -102,18 +102,20 @@ MAY_IMPORT = {
     "evaluation/common evaluation/statistics files inference/chat layers model ops params tokenizers training trees",
     "alignment/ppo": "alignment alignment/conversations alignment/models alignment/reward alignment/rollouts compute "
     "config files layers model ops params training trees",
+    "alignment/safety": "alignment alignment/conversations alignment/models alignment/reward alignment/rollouts "
+    "evaluation/common evaluation/red_team evaluation/statistics files inference/chat training",
     "alignment/story_world": "alignment alignment/conversations alignment/ghost_attention alignment/models "
     "alignment/preferences alignment/rollouts compute config data evaluation/statistics files inference layers model "
     "ops params tokenizers training",
     "cli/common": "checkpoints files inference llm ops tokenizers",
+    "cli/evaluation": "alignment/safety checkpoints cli/common data data/rules data/shards evaluation "
+    "evaluation/common evaluation/engine evaluation/preference evaluation/red_team evaluation/results "
+    "evaluation/sources evaluation/statistics evaluation/tasks files inference llm",
+    "cli": "__init__ alignment/safety bench checkpoints checkpoints/gguf checkpoints/hub cli/common cli/evaluation "
+    "compute config data data/pipeline data/rules data/shards files inference learn learn/chapters learn/diagnosis "
+    "learn/exercises learn/workspace llm ops quantization tokenizers training",
     "cli/align": "alignment/models alignment/preferences alignment/reward alignment/story_world cli/common "
     "cli/evaluation evaluation/preference",
-    "cli/evaluation": "checkpoints cli/common data data/rules data/shards evaluation evaluation/common "
-    "evaluation/engine evaluation/preference evaluation/red_team evaluation/results evaluation/sources "
-    "evaluation/statistics evaluation/tasks files inference llm",
-    "cli": "__init__ bench checkpoints checkpoints/gguf checkpoints/hub cli/common cli/evaluation compute config "
-    "data data/pipeline data/rules data/shards files inference learn learn/chapters learn/diagnosis learn/exercises "
-    "learn/workspace llm ops quantization tokenizers training",
     "__main__": "cli",
 }
 

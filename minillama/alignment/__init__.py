@@ -9,4 +9,5 @@ preferences/        which of two answers somebody prefers
 reward/             which of two answers is better, as a number for each
 ppo/                a policy that maximises what reward models say
 ghost_attention/    an instruction of the first message holds to the end
+safety/             context distillation, the gate, and what safety costs (section 4)
 """
