@@ -20,7 +20,9 @@ def test_every_step_has_a_folder_and_a_marker(tmp_path):
     assert (ended.step, ended.interrupted) == ("halves", False)
     assert seen.begun == ["draw", "total", "halves"]
     done = read_done(tmp_path / "run" / "02-total")
-    assert done.figures["sum"] > 0 and set(done.inputs) == {"draw"} and done.spent.wall > 0
+    assert done.figures["sum"] > 0
+    assert set(done.inputs) == {"draw"}
+    assert done.spent.wall > 0
     assert run(tmp_path / "run")[1].begun == []  # nothing is left to do
 
 

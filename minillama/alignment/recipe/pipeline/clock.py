@@ -46,12 +46,12 @@ class StepClock:
         if time.perf_counter() >= self._next:
             self._next = time.perf_counter() + _EVERY
             wall, cpu = self._here()
-            self._journal.append({"process": self._process, "wall": round(wall, 3), "cpu": round(cpu, 3)})
+            self._journal.append({"process": self._process, "wall": round(wall, 6), "cpu": round(cpu, 6)})
 
     def spent(self) -> Spent:
         """Of all processes up to now."""
         wall, cpu = self._here()
-        return Spent(round(self._before.wall + wall, 3), round(self._before.cpu + cpu, 3))
+        return Spent(round(self._before.wall + wall, 6), round(self._before.cpu + cpu, 6))
 
     def close(self) -> None:
         """Write the last seconds down, where there is room."""

@@ -1,8 +1,8 @@
 """What a step is given: its folder, those that it reads, the settings, and ways of working that survive a kill.
 
-    context.once(name, write)      a file or folder: whole under its name, or not there
-    context.trained(stage)         a training run, from its newest checkpoint; then its model as a folder
-    context.progress(done, total)  how far it is; ends the step where a person asked for that
+context.once(name, write)      a file or folder: whole under its name, or not there
+context.trained(stage)         a training run, from its newest checkpoint; then its model as a folder
+context.progress(done, total)  how far it is; ends the step where a person asked for that
 """
 
 from __future__ import annotations
