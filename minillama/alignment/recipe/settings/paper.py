@@ -17,8 +17,8 @@ from .tables import PPOTable, RecipeSettings, RecipeTable, RewardTable
 
 PAPER_ABOUT = (
     "LLaMA 2-Chat {size}: the paper's numbers for every stage, to read and to compare with; not to be run here.\n"
-    "AdamW 0.9, 0.95, eps 1e-5 and clipping at 1.0 everywhere. Reward models: warm-up of 3 % of the steps, at least 5,\n"
-    "and a cosine to a tenth (for fine-tuning how far the cosine falls is unconfirmed). PPO: a constant rate.\n"
+    "AdamW 0.9, 0.95, eps 1e-5 and clipping at 1.0 everywhere. Reward models: warm-up of 3 % of the steps, at least\n"
+    "5, and a cosine to a tenth (for fine-tuning how far the cosine falls is unconfirmed). PPO: a constant rate.\n"
     "Remarks say what is published where, and what is not: unconfirmed."
 )
 

@@ -1,0 +1,1 @@
+"""`minillama align`: the recipe from a base model to one that chats."""
