@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ...compute.threads import most_threads, set_threads
 from ...training.run_folder import RunError
@@ -43,7 +44,7 @@ def chosen_settings(
                 "Presets to run here: minute, story"
             )
         base = found.settings if config is None else read_recipe(config, found.settings)
-    given = {
+    given: dict[str, Any] = {
         "model": model,
         "text": None if text is None else str(text.absolute()),
         "seed": seed,

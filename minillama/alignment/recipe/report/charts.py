@@ -58,7 +58,7 @@ def kl_chart(rows: Sequence[Mapping[str, float]]) -> str:
         _line(other, [row["kl"] for row in told], [row["truth"] for row in told], 1, "the judge")
         other.set_ylabel("truth")
         handles = [line for axes in (ax, other) for line in axes.get_lines()]
-        ax.legend(handles, [line.get_label() for line in handles], fontsize=8)
+        ax.legend(handles, [line.get_label() for line in handles], fontsize=8, loc="center left")
     return _svg(figure)
 
 

@@ -100,9 +100,9 @@ def _html(block: Block) -> str:
 
 
 def _cell(text: str, is_text: bool) -> str:
-    first, _, rest = ("", "", "") if is_text else text.partition("\n")
     if is_text:
         return f"<td>{html.escape(text)}</td>"
+    first, _, rest = text.partition("\n")
     return f"<td>{html.escape(first)}{f'<small>{html.escape(rest)}</small>' if rest else ''}</td>"
 
 

@@ -1,4 +1,4 @@
-"""The steps of the recipe in their order. Each is a few lines of glue: what is learned is said in the stage's folder."""
+"""The steps of the recipe in their order. Each is a few lines of glue: what is learned is said in its own folder."""
 
 from __future__ import annotations
 
