@@ -77,7 +77,7 @@ class BackboneSaved(NamedTuple):
     """What `backbone_backward` needs: what the calls saved, in their order, opaque to all but the layers themselves."""
 
     config: ModelConfig
-    embedding: Any
+    embedding: Any  # None where the lowest block is not given tokens
     blocks: list[tuple[AttentionBlockSaved, FFNBlockSaved] | RecomputedBlock]
     final_norm: Any
 
@@ -198,13 +198,21 @@ def backbone_forward(
     x, embedding_saved = ops.embedding_forward(ids, params.token_embedding)  # (B, T, D)
     positions = np.broadcast_to(np.arange(n_tokens), (batch, n_tokens)).copy()
     rotations = Rotations(*rotation_table(config, n_tokens, x.dtype), positions)
+    x, blocks = blocks_forward(x, params, config, rotations, ops, recompute=recompute)
+    h, norm_saved = ops.rmsnorm_forward(x, params.final_norm, config.norm_eps)
+    return h, BackboneSaved(config, embedding_saved, blocks, norm_saved)
+
+
+def blocks_forward(
+    x: Float, params: Params, config: ModelConfig, rotations: Rotations, ops: Ops = FAST, *, recompute: bool = False
+) -> tuple[Float, list[Any]]:
+    """The blocks alone, of embedded tokens (B, T, D) or of what blocks below them made; and what they saved."""
     blocks: list[Any] = []
     for layer, extras in zip(params.layers, extras_of(params)):
         block_input = x
         x, block_saved = _block(x, layer, extras, config, rotations, ops)
         blocks.append(RecomputedBlock(block_input, layer, extras, config, rotations) if recompute else block_saved)
-    h, norm_saved = ops.rmsnorm_forward(x, params.final_norm, config.norm_eps)
-    return h, BackboneSaved(config, embedding_saved, blocks, norm_saved)
+    return x, blocks
 
 
 def forward(
@@ -217,20 +225,14 @@ def forward(
     params : Params
     config : ModelConfig
     tokens : integer array of shape (B, T) or (T,)
-    ops : Ops
-    recompute : bool
-        See `backbone_forward`.
+    ops, recompute
+        See `backbone_forward`, also for what is raised.
 
     Returns
     -------
     logits : ndarray of shape (B, T, vocab_size)
         Position t predicts token t + 1.
     saved : ForwardSaved
-
-    Raises
-    ------
-    ValueError
-        When there are no tokens, more than `max_seq_len`, or ids outside the vocabulary.
     """
     h, backbone_saved = backbone_forward(params, config, tokens, ops, recompute=recompute)
     logits, output_saved = ops.linear_forward(h, output_head(params))
@@ -279,9 +281,8 @@ def backbone_backward(dh: Float, saved: BackboneSaved, ops: Ops = FAST) -> Param
     ----------
     dh : ndarray of shape (B, T, dim)
         From any head: a reward model's, a value function's, or `backward`'s own.
-    saved : BackboneSaved
-    ops : Ops
-        The table that `backbone_forward` ran with.
+    saved, ops
+        What `backbone_forward` saved, and the table that it ran with.
 
     Returns
     -------
@@ -304,7 +305,8 @@ def backbone_backward(dh: Float, saved: BackboneSaved, ops: Ops = FAST) -> Param
         dx, ffn_gradients = _ffn_block_backward(dx, ffn_saved, ops)
         dx, attention_gradients = _attention_block_backward(dx, attention_saved, saved.config, ops)
         layers.append(LayerParams(**attention_gradients, **ffn_gradients))
-    return Params(ops.embedding_backward(dx, saved.embedding), tuple(reversed(layers)), final_norm, None)
+    embedding = None if saved.embedding is None else ops.embedding_backward(dx, saved.embedding)
+    return Params(embedding, tuple(reversed(layers)), final_norm, None)
 
 
 def with_head_gradient(gradients: Params, dhead: Float, tied: bool) -> Params:
@@ -322,9 +324,8 @@ def backward(dlogits: Float, saved: ForwardSaved, ops: Ops = FAST) -> Params:
     ----------
     dlogits : ndarray of shape (B, T, vocab_size)
         Of whatever is made of the logits: a loss, or an objective of training.
-    saved : ForwardSaved
-    ops : Ops
-        The table that `forward` ran with.
+    saved, ops
+        What `forward` saved, and the table that it ran with.
 
     Returns
     -------
@@ -345,12 +346,11 @@ def forward_cached(
     *,
     all_logits: bool = False,
 ) -> Float:
-    """Continue every sequence of the cache by T tokens; the cache then holds them too.
+    """Continue every sequence of the cache by T tokens; the cache then holds them too. Any chunks give the same logits.
 
     Parameters
     ----------
     tokens : integer array of shape (B, T) or (T,)
-        B as in the cache. Any chunking of a prompt gives the same logits.
     cache : KVCache
         Unchanged if anything is raised.
     rope : (cos, sin)

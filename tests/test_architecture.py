@@ -54,7 +54,7 @@ MAY_IMPORT = {
     "alignment/models": "config inference inference/chat params tokenizers training trees",
     "alignment/rollouts": "alignment/models inference",
     "alignment/reward": "compute config model ops params training",
-    "alignment": "config files tokenizers training",
+    "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",

@@ -84,16 +84,17 @@ class Workers:
         if len(parts) == 1 and self._pool is not None:
             with all_threads(self.n_threads):
                 return work(parts[0])
-        return _added(self._map(work, parts))
+        return _added(self.map(work, parts))
 
     def sums(self, measure: Callable[[Any], Sums], batches: Iterable[Any]) -> Sums:
         """What `measure` finds in all batches together, each batch by one of the threads."""
         total = Sums()
-        for sums in self._map(measure, batches):
+        for sums in self.map(measure, batches):
             add_sums(total, sums)
         return total
 
-    def _map(self, function: Callable[..., Any], arguments: Iterable[Any]) -> list[Any]:
+    def map(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
+        """What `function` makes of every argument, in their order, each on one of the threads."""
         if self._pool is None:
             raise ValueError("Workers are a context manager: with Workers(2) as workers: …")
         return list(self._pool.map(function, arguments))

@@ -6,9 +6,10 @@ A *span* says whose tokens are whose; a weight says how much predicting a token 
 models, PPO and Ghost Attention take their masks from the spans and from nothing else.
 """
 
-from .examples import Example, WeightedRows, answers_learned, last_answer_learned, rows_of
+from .examples import Example, WeightedRows, answers_learned, digest_of, last_answer_learned, rows_of
 from .objective import WeightedNextToken
-from .spans import Conversation, Span, conversation_of
+from .packing import packed, side_by_side
+from .spans import Conversation, Span, answered, conversation_of
 
 __all__ = [
     "Conversation",
@@ -16,8 +17,12 @@ __all__ = [
     "Span",
     "WeightedNextToken",
     "WeightedRows",
+    "answered",
     "answers_learned",
     "conversation_of",
+    "digest_of",
     "last_answer_learned",
+    "packed",
     "rows_of",
+    "side_by_side",
 ]

@@ -2,11 +2,13 @@
 
     weights[t] = how much the loss of predicting ids[t] counts: 1 in answers, 0 in prompts   (LLaMA 2 section 3.1)
 
-Rows are padded at the right. Attention is causal, so that no token sees the padding after it.
+Rows are padded at the right. Attention is causal, so that no token sees the padding after it. Threads that share a
+batch get rows of like length each, and a part is no longer than its own longest row.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,7 +16,6 @@ import numpy as np
 
 from ...compute.array_types import Float32, Ints
 from ...layers.cross_entropy import IGNORED
-from ...training.objectives import shares
 from .spans import Conversation
 
 _PADDING = 0  # any id: it is never learned, and nothing sees it
@@ -47,6 +48,16 @@ def last_answer_learned(conversation: Conversation) -> Example:
     return Example(conversation.ids, weights)
 
 
+def digest_of(examples: Sequence[Example]) -> str:
+    """The same for the same examples in the same order: what a run is bound to."""
+    found = hashlib.sha256()
+    for example in examples:
+        found.update(np.int64(len(example.ids)).tobytes())
+        found.update(np.ascontiguousarray(example.ids, np.int64).view(np.uint8).data)
+        found.update(np.ascontiguousarray(example.weights, np.float32).view(np.uint8).data)
+    return found.hexdigest()
+
+
 class WeightedRows(NamedTuple):
     """Rows of tokens (B, T), what follows each or IGNORED, and the weight of its loss, float32."""
 
@@ -55,8 +66,20 @@ class WeightedRows(NamedTuple):
     weights: Float32
 
     def split(self, n: int) -> list[WeightedRows]:
-        parts = shares(len(self.tokens), n)
-        return [WeightedRows(self.tokens[rows], self.targets[rows], self.weights[rows]) for rows in parts]
+        """Parts that take about the same time.
+
+        The rows are dealt out from the longest to the shortest, forwards and then backwards. What comes after a
+        row's last learned token teaches nothing, and is left out where all rows of a part have it.
+        """
+        lengths = np.where(self.targets != IGNORED, np.arange(1, self.targets.shape[1] + 1), 0).max(1)
+        order, place = np.argsort(-lengths, kind="stable"), np.arange(len(lengths)) % (2 * n)
+        hand = np.minimum(place, 2 * n - 1 - place)
+        parts = [np.sort(order[hand == i]) for i in range(min(n, len(order)))]
+        return [self._part(rows, max(1, int(lengths[rows].max()))) for rows in parts]
+
+    def _part(self, rows: Ints, length: int) -> WeightedRows:
+        cut = np.ix_(rows, np.arange(length))
+        return WeightedRows(self.tokens[cut], self.targets[cut], self.weights[cut])
 
 
 def rows_of(examples: Sequence[Example]) -> WeightedRows:

@@ -23,7 +23,11 @@ from .examples import WeightedRows
 
 @dataclass(frozen=True)
 class WeightedNextToken:
-    """Sums over `WeightedRows`: "loss", "count" (the weights), learned "tokens", and their "nats" without weights."""
+    """Sums over `WeightedRows`.
+
+    "loss" and "count", of the weights; "nats" and "learned", without weights: the tokens with a weight; and "tokens",
+    all that went through the model, padding included.
+    """
 
     config: ModelConfig
     recompute: bool = False
@@ -39,11 +43,12 @@ class WeightedNextToken:
             sums = {
                 "loss": float((losses * w).sum(dtype=np.float64)),
                 "count": float(w.sum(dtype=np.float64)),
-                "tokens": float(len(losses)),
+                "learned": float(len(losses)),
                 "nats": float(losses.sum(dtype=np.float64)),
             }
             return sums, logits
 
-        return sums_and_gradients(
+        sums, gradients = sums_and_gradients(
             model, self.config, batch.tokens, of_rows, learned=learned, ops=ops, recompute=self.recompute
         )
+        return {**sums, "tokens": float(batch.tokens.size)}, gradients

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from ...config import ModelConfig
-from ...inference.chat import ChatTemplate, template_for
+from ...inference.chat import ChatTemplate, recorded, template_for
 from ...inference.runner import Runner, runner_for
 from ...params import Params
 from ...tokenizers import Tokenizer
 from ...training.initial import open_initial
-from ...trees import map_tree
+from ...trees import map_tree, named_leaves
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class ChatModel:
         Plain float32 arrays.
     config : ModelConfig
     tokenizer : Tokenizer
+        With the format as its chat template: what a stage saves says how to talk with it.
     chat : ChatTemplate
     """
 
@@ -56,7 +60,8 @@ class ChatModel:
         if initial.tokenizer is None:
             raise ValueError(f"{os.fspath(source)} brings no tokenizer: convert it to a format that has one")
         config = initial.config if max_seq_len is None else replace(initial.config, max_seq_len=max_seq_len)
-        return cls(initial.trainable(), config, initial.tokenizer, template_for(initial.tokenizer, chat))
+        template = template_for(initial.tokenizer, chat)
+        return cls(initial.trainable(), config, recorded(template, initial.tokenizer), template)
 
     def copied(self) -> ChatModel:
         """With arrays of its own."""
@@ -65,6 +70,15 @@ class ChatModel:
     def runner(self) -> Runner:
         """What samples from the weights as they are now; another is needed when they have changed."""
         return runner_for(self.params, self.config)
+
+    @property
+    def digest(self) -> str:
+        """Of the weights as they are now: what a run that starts from them is bound to."""
+        found = hashlib.sha256()
+        for name, leaf in named_leaves(self.params):
+            found.update(name.encode())
+            found.update(np.ascontiguousarray(leaf, np.float32).view(np.uint8).data)
+        return found.hexdigest()
 
     @property
     def stop_ids(self) -> frozenset[int]:

@@ -8,17 +8,13 @@ same chat model, so that what the one knows the other knows too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from ...compute.array_types import Float, Float32, Ints
+from ...compute.array_types import Float
 from ...config import ModelConfig
-from ...model import backbone_forward
-from ...ops import FAST, Ops
 from ...params import Params, empty_params
 from ...training.checkpoint import read_model, write_model
 
@@ -35,53 +31,16 @@ def reward_model(backbone: Params) -> RewardModel:
     return RewardModel(backbone, np.zeros(backbone.final_norm.shape, backbone.final_norm.dtype))
 
 
-def padded(rows: Sequence[Sequence[int] | Ints]) -> tuple[Ints, Ints]:
-    """Ids as one array (B, T), padded at the right with 0, which nothing sees; and the place of each last one."""
-    lengths = np.array([len(row) for row in rows], np.int64)
-    tokens = np.zeros((len(rows), int(lengths.max())), np.int64)
-    for b, row in enumerate(rows):
-        tokens[b, : lengths[b]] = row
-    return tokens, lengths - 1
+def reward_pattern(config: ModelConfig) -> RewardModel:
+    """A tree of the right shapes: what a checkpoint is read into."""
+    return RewardModel(empty_params(config), np.broadcast_to(np.float32(0), (config.dim,)))
 
 
-def scores_of(
-    model: RewardModel, config: ModelConfig, rows: Sequence[Sequence[int] | Ints], ops: Ops = FAST, *, size: int = 4096
-) -> Float32:
-    """The score of every row of ids, dialogue and answer with its end; rows of like length go through together."""
-    found = np.empty(len(rows), model.head.dtype)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    start = 0
-    while start < len(order):
-        stop = start + 1
-        while stop < len(order) and (stop + 1 - start) * len(rows[order[stop]]) <= size:
-            stop += 1
-        part = order[start:stop]
-        tokens, last = padded([rows[i] for i in part])
-        h, _ = backbone_forward(model.backbone, config, tokens, ops, recompute=True)
-        found[part] = h[np.arange(len(part)), last] @ model.head
-        start = stop
-    return found
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """A reward model with its shape: scores rows of ids."""
-
-    model: RewardModel
-    config: ModelConfig
-
-    def scores(self, rows: Sequence[Sequence[int] | Ints]) -> Float32:
-        """Higher is better; (n,)."""
-        return scores_of(self.model, self.config, rows)
-
-
-def write_scorer(folder: Path, scorer: Scorer) -> None:
+def write_reward_model(folder: Path, config: ModelConfig, model: RewardModel) -> None:
     """As a folder that opens as a Llama everywhere, with the head beside it."""
-    write_model(folder, scorer.config, scorer.model)
+    write_model(folder, config, model)
 
 
-def read_scorer(folder: Path, config: ModelConfig) -> Scorer:
-    """What `write_scorer`, or a checkpoint of a run, holds."""
-    pattern = RewardModel(empty_params(config), np.broadcast_to(np.float32(0), (config.dim,)))
-    found, model = read_model(folder, pattern)
-    return Scorer(model, found)
+def read_reward_model(folder: Path, config: ModelConfig) -> tuple[ModelConfig, RewardModel]:
+    """What `write_reward_model`, or a checkpoint of a run, holds; `config` says what shapes are expected."""
+    return read_model(folder, reward_pattern(config))

@@ -101,7 +101,18 @@ def read_pairs(path: str | Path, limit: int | None = None) -> list[Pair]:
 
 
 def _chosen_and_rejected(row: Row) -> tuple[Messages, dict[str, str], int]:
-    """The dialogue that both share and the two answers at its end."""
+    dialogue, chosen, rejected = pair_of_chosen(row)
+    return dialogue, {"chosen": chosen, "rejected": rejected}, 0
+
+
+def pair_of_chosen(row: Row) -> tuple[Messages, str, str]:
+    """Of a row {"chosen", "rejected"}, hh-rlhf's: the dialogue that both share, and the answers at their ends.
+
+    Raises
+    ------
+    ValueError
+        With file and line, when one is no dialogue, or they differ before their last answers.
+    """
     ends = {}
     for key in ("chosen", "rejected"):
         try:
@@ -114,7 +125,7 @@ def _chosen_and_rejected(row: Row) -> tuple[Messages, dict[str, str], int]:
     (before_chosen, chosen), (before_rejected, rejected) = ends["chosen"], ends["rejected"]
     if before_chosen != before_rejected:
         row.fail("'chosen' and 'rejected' should differ in their last answer only")
-    return before_chosen, {"chosen": chosen, "rejected": rejected}, 0
+    return before_chosen, chosen, rejected
 
 
 def _answered(row: Row) -> tuple[Messages, dict[str, str], None]:

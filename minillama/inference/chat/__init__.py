@@ -7,6 +7,16 @@ read (`formats.py`). `messages.py` is the door.
 
 from .formats import ChatML, ChatTemplate, Llama2Chat, Zephyr
 from .messages import Message
-from .model_template import TEMPLATES, JinjaChat, template_for
+from .model_template import TEMPLATES, JinjaChat, recorded, template_for
 
-__all__ = ["TEMPLATES", "ChatML", "ChatTemplate", "JinjaChat", "Llama2Chat", "Message", "Zephyr", "template_for"]
+__all__ = [
+    "TEMPLATES",
+    "ChatML",
+    "ChatTemplate",
+    "JinjaChat",
+    "Llama2Chat",
+    "Message",
+    "Zephyr",
+    "recorded",
+    "template_for",
+]

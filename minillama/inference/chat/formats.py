@@ -31,6 +31,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...tokenizers import Tokenizer
+from . import published
 from .messages import ROLES, Message, spoken_messages
 
 
@@ -41,9 +42,12 @@ class ChatTemplate(ABC):
     ----------
     name : str
         By which `template_for` finds the format.
+    source : str
+        The same as a Jinja template.
     """
 
     name: str
+    source: str
 
     @abstractmethod
     def encode(
@@ -122,7 +126,7 @@ class Llama2Chat(WrittenFormat):
     `encode` raises ValueError.
     """
 
-    name = "llama-2"
+    name, source = "llama-2", published.LLAMA_2
     begin, end = "[INST]", "[/INST]"
     begin_system, end_system = "<<SYS>>\n", "\n<</SYS>>\n\n"
     tags = ("[INST]", "[/INST]", "<<SYS>>", "<</SYS>>")
@@ -184,7 +188,7 @@ class ChatML(WrittenFormat):
     smollm2_system = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 
     def __init__(self, default_system: str | None = smollm2_system) -> None:
-        self.default_system = default_system
+        self.default_system, self.source = default_system, published.chatml(default_system)
 
     def stop_ids(self, tokenizer: Tokenizer) -> frozenset[int]:
         """The ids that end an answer: `<|im_end|>` and whatever else the tokenizer names."""
@@ -215,7 +219,7 @@ class Zephyr(WrittenFormat):
     it cannot contain is the EOS that ends a turn.
     """
 
-    name = "zephyr"
+    name, source = "zephyr", published.ZEPHYR
 
     def _encode(self, messages: list[Message], tokenizer: Tokenizer, prompt: bool, unfinished: bool) -> list[int]:
         if tokenizer.eos_id is None:

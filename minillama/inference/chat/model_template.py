@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import re
 from collections import Counter
@@ -179,6 +180,15 @@ def template_for(tokenizer: Tokenizer, name: str | None = None) -> ChatTemplate:
     if name == ChatML.name:
         return ChatML(_default_system(tokenizer.chat_template or ""))
     return TEMPLATES[name]()
+
+
+def recorded(chat: ChatTemplate, tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer with the format as its chat template, which every file of it then says."""
+    if tokenizer.chat_template == chat.source:
+        return tokenizer
+    other = copy.copy(tokenizer)
+    other.chat_template = chat.source
+    return other
 
 
 def _default_system(jinja: str) -> str | None:

@@ -1,0 +1,135 @@
+"""Scores of answers by a reward model: many rows of ids at once, or one dialogue as text.
+
+Rows that follow each other and begin alike, the answers to one prompt, share the computation of their beginning. Parts
+of a few thousand tokens go to the threads; how rows are cut into parts does not depend on the number of threads, so
+that the scores do not either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ...compute.array_types import Float, Float32, Ints
+from ...config import ModelConfig
+from ...evaluation.common.dialogue import Dialogue
+from ...inference.chat import ChatTemplate
+from ...ops import FAST, Ops
+from ...tokenizers import Tokenizer
+from ...training.workers import Workers
+from ..conversations import conversation_of
+from .beginnings import n_common, states_forward, together
+from .model import RewardModel, read_reward_model, write_reward_model
+
+Row = Sequence[int] | Ints
+Group = tuple[list[Row], int]
+"""Rows, and with how many tokens they all begin."""
+
+_PART = 2048  # tokens of a part
+_WORTH = 16  # tokens saved from which a row joins a group: a call of attention more costs about that
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A reward model with its shape; with a tokenizer and a chat format it scores dialogues too.
+
+    Attributes
+    ----------
+    model : RewardModel
+    config : ModelConfig
+    tokenizer : Tokenizer, optional
+    chat : ChatTemplate, optional
+    threads : int, optional
+        All cores by default.
+    """
+
+    model: RewardModel
+    config: ModelConfig
+    tokenizer: Tokenizer | None = field(default=None, compare=False)
+    chat: ChatTemplate | None = field(default=None, compare=False)
+    threads: int | None = None
+
+    def scores(self, rows: Sequence[Row]) -> Float32:
+        """Higher is better; (n,), for rows of the ids of dialogue and answer, with its end."""
+        return scores_of(self.model, self.config, rows, threads=self.threads)
+
+    def score(self, dialogue: Dialogue) -> float:
+        """That of the last answer of a dialogue: `evaluation.common.dialogue.Scorer`."""
+        return float(self.scores([self.ids_of(dialogue)])[0])
+
+    def score_many(self, dialogues: Sequence[Dialogue]) -> Float32:
+        """`score` of many at once; those with the same beginning are best given one after the other."""
+        return self.scores([self.ids_of(dialogue) for dialogue in dialogues])
+
+    def ids_of(self, dialogue: Dialogue) -> Ints:
+        """The ids of a dialogue that ends with an answer.
+
+        Raises
+        ------
+        ValueError
+            When it does not, or the scorer was made without tokenizer or chat format.
+        """
+        if self.tokenizer is None or self.chat is None:
+            raise ValueError("this scorer knows ids only: make it with tokenizer= and chat= to score dialogues")
+        return conversation_of(dialogue, self.chat, self.tokenizer).ids
+
+
+def scores_of(
+    model: RewardModel, config: ModelConfig, rows: Sequence[Row], ops: Ops = FAST, *, threads: int | None = None
+) -> Float32:
+    """The score of every row of ids, dialogue and answer with its end."""
+    if not len(rows):
+        return np.empty(0, model.head.dtype)
+
+    def work(part: list[Group]) -> Float:
+        laid = together(part)
+        h, _, _ = states_forward(model.backbone, config, laid, ops, recompute=True)
+        return h[laid.ends] @ model.head
+
+    with Workers(threads) as workers:
+        return np.concatenate(workers.map(work, list(_parts(rows))))
+
+
+def grouped(rows: Sequence[Row]) -> list[Group]:
+    """Rows in their order, in groups that begin alike: a row joins where that leaves fewer tokens to compute."""
+    groups: list[Group] = []
+    for row in rows:
+        if groups:
+            members, shared = groups[-1]
+            less = min(n_common(members[0], row), shared) if len(members) > 1 else n_common(members[0], row)
+            if len(members) * less >= (len(members) - 1) * shared + _WORTH:
+                groups[-1] = ([*members, row], less)
+                continue
+        groups.append(([row], 0))
+    return groups
+
+
+def _parts(rows: Sequence[Row]) -> Iterator[list[Group]]:
+    """Groups of together about _PART tokens."""
+    part: list[Group] = []
+    size = 0
+    for group, shared in grouped(rows):
+        more = sum(len(row) for row in group) - (len(group) - 1) * shared
+        if part and size + more > _PART:
+            yield part
+            part, size = [], 0
+        part.append((group, shared))
+        size += more
+    if part:
+        yield part
+
+
+def write_scorer(folder: Path, scorer: Scorer) -> None:
+    """As a folder that opens as a Llama everywhere, with the head beside it."""
+    write_reward_model(folder, scorer.config, scorer.model)
+
+
+def read_scorer(
+    folder: Path, config: ModelConfig, *, tokenizer: Tokenizer | None = None, chat: ChatTemplate | None = None
+) -> Scorer:
+    """What `write_scorer`, or a checkpoint of a run, holds; `config` says what shapes are expected."""
+    found, model = read_reward_model(folder, config)
+    return Scorer(model, found, tokenizer, chat)

@@ -1,0 +1,92 @@
+"""How well an answer reads: the mean log-probability of its tokens under the base model.
+
+    fluency(x) = 1/n sum_t log p(x_t | <s>, x_<t)          nats a token, the beginning token alone before the text
+
+The base model has never seen a request, so that what is measured is the text, and no policy is trained by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...compute.array_types import Ints
+from ...config import ModelConfig
+from ...layers.cross_entropy import losses_in_place
+from ...model import backbone_forward, output_head
+from ...ops import FAST
+from ...params import Params
+from ...tokenizers import Tokenizer
+
+_ROWS_AT_A_TIME = 1024  # of the head: 2,048 logits each are 8 MB
+_TOKENS_AT_A_TIME = 4096  # of the backbone
+_LOWEST = -20.0  # of an empty answer
+
+
+class BaseFluency:
+    """A callable over texts; it remembers what it has read.
+
+    Parameters
+    ----------
+    params, config, tokenizer
+        Of the pretrained model.
+    remembered : int
+        Texts whose fluency is kept.
+    """
+
+    def __init__(self, params: Params, config: ModelConfig, tokenizer: Tokenizer, remembered: int = 200_000) -> None:
+        self.params, self.config, self.tokenizer = params, config, tokenizer
+        self._found: dict[str, float] = {}
+        self._remembered = remembered
+
+    def __call__(self, texts: Sequence[str]) -> list[float]:
+        """The fluency of every text; those of like length run together."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._found]
+        found = dict(self._found) if len(self._found) + len(new) > self._remembered else self._found
+        for text, value in zip(new, self._of(new)):
+            found[text] = value
+        values = [found[text] for text in texts]
+        if found is not self._found:
+            self._found = dict(zip(texts, values))  # the latest are the likeliest to come again
+        return values
+
+    def _of(self, texts: Sequence[str]) -> list[float]:
+        limit = self.config.max_seq_len
+        rows = [self.tokenizer.encode(text, bos=True)[: limit + 1] for text in texts]
+        values = np.full(len(rows), _LOWEST)
+        order = sorted((i for i in range(len(rows)) if len(rows[i]) > 1), key=lambda i: len(rows[i]))
+        for some in _groups([len(rows[i]) for i in order]):
+            chosen = [order[i] for i in some]
+            values[chosen] = self._means([rows[i] for i in chosen])
+        return values.tolist()
+
+    def _means(self, rows: Sequence[Sequence[int]]) -> np.ndarray:
+        longest = max(map(len, rows)) - 1
+        tokens, counted = np.zeros((len(rows), longest), np.int64), np.zeros((len(rows), longest), bool)
+        targets = np.zeros((len(rows), longest), np.int64)
+        for b, row in enumerate(rows):
+            n = len(row) - 1
+            tokens[b, :n], targets[b, :n], counted[b, :n] = row[:-1], row[1:], True
+        h, _ = backbone_forward(self.params, self.config, tokens, FAST)
+        losses = np.zeros((len(rows), longest), np.float64)
+        losses[counted] = self._losses(h[counted], targets[counted])
+        return -losses.sum(axis=1) / counted.sum(axis=1)
+
+    def _losses(self, h: np.ndarray, targets: Ints) -> np.ndarray:
+        head, parts = output_head(self.params), []
+        for start in range(0, len(h), _ROWS_AT_A_TIME):
+            part = slice(start, start + _ROWS_AT_A_TIME)
+            logits, _ = FAST.linear_forward(h[part], head)
+            parts.append(losses_in_place(logits, targets[part]))
+        return np.concatenate(parts)
+
+
+def _groups(lengths: Sequence[int]) -> list[range]:
+    """Runs of ascending lengths of which each is at most so many tokens with its padding."""
+    found, start = [], 0
+    for i, length in enumerate(lengths):
+        if i > start and (i - start + 1) * length > _TOKENS_AT_A_TIME:
+            found.append(range(start, i))
+            start = i
+    return [*found, range(start, len(lengths))] if lengths else []

@@ -1,0 +1,161 @@
+"""The words of the world: names with their gender, living things and things, verbs, and words that may be asked for.
+
+They are files beside this one (words/), a word a line. The sets are large because a small model learns small ones by
+heart: it then writes the thirty objects that it knows, whatever was asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+_FOLDER = Path(__file__).parent / "words"
+
+SPLITS = ("train", "validation", "test")
+_TENTHS = {"validation": 8, "test": 9}  # which tenth of what there is belongs to them; the others are for training
+
+
+class Verb(NamedTuple):
+    """A verb's forms, whether demonstrations may have it, and whether every judge knows it."""
+
+    base: str
+    third: str
+    past: str
+    ing: str
+    is_shown: bool
+    known_to_all: bool
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The forms that tell that it happened."""
+        return (self.past, self.third, self.ing)
+
+
+def _lines(name: str) -> list[str]:
+    text = (_FOLDER / f"{name}.txt").read_text(encoding="utf-8")
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def split_of(*parts: str) -> str:
+    """Whose something is, by what it is alone: eight tenths are for training, one each for validation and test."""
+    digest = hashlib.blake2s("\x1f".join(parts).encode(), digest_size=8).digest()
+    tenth = int.from_bytes(digest, "little") % 10
+    return next((split for split, number in _TENTHS.items() if number == tenth), "train")
+
+
+def of_split(items: Iterable[str], split: str) -> list[str]:
+    """Those of `items` that belong to a split."""
+    return [item for item in items if split_of(item) == split]
+
+
+@cache
+def names() -> dict[str, str]:
+    """First names, and "she" or "he"."""
+    return {name: gender for name, gender in (line.split() for line in _lines("names"))}
+
+
+@cache
+def living() -> tuple[str, ...]:
+    """What an act can hurt."""
+    return tuple(_lines("living"))
+
+
+@cache
+def things() -> tuple[str, ...]:
+    """What takes no harm."""
+    return tuple(_lines("things"))
+
+
+@cache
+def request_words() -> tuple[str, ...]:
+    """Words that a story may be asked to have: nouns, verbs and adjectives of the base model's own stories."""
+    return tuple(_lines("request_words"))
+
+
+@cache
+def happy_words() -> frozenset[str]:
+    return frozenset(_lines("happy"))
+
+
+@cache
+def hobbies() -> tuple[str, ...]:
+    return tuple(_lines("hobbies"))
+
+
+@cache
+def suffixes() -> tuple[str, ...]:
+    return tuple(_lines("suffixes"))
+
+
+@cache
+def harsh_verbs() -> dict[str, Verb]:
+    """By their base form; what they do to a thing is harmless."""
+    return _verbs("harsh_verbs")
+
+
+@cache
+def kind_verbs() -> dict[str, Verb]:
+    return _verbs("kind_verbs")
+
+
+def verb(base: str) -> Verb:
+    """A verb of either kind by its base form."""
+    return harsh_verbs().get(base) or kind_verbs()[base]
+
+
+def _verbs(name: str) -> dict[str, Verb]:
+    rows = [line.split() for line in _lines(name)]
+    return {row[0]: Verb(*row[:4], row[4] == "shown", row[-1] != "judge") for row in rows}
+
+
+@cache
+def new_verbs(of: str, split: str) -> tuple[str, ...]:
+    """Verbs ("harsh", "kind") that no demonstration has: every other one is for the test, the others for validation."""
+    table = harsh_verbs() if of == "harsh" else kind_verbs()
+    new = [base for base, verb in table.items() if not verb.is_shown]
+    return tuple(new[{"validation": 0, "test": 1}[split] :: 2])
+
+
+@cache
+def shown_verbs(of: str) -> tuple[str, ...]:
+    table = harsh_verbs() if of == "harsh" else kind_verbs()
+    return tuple(base for base, verb in table.items() if verb.is_shown)
+
+
+# --- forms of a word ----------------------------------------------------------------------
+
+
+@cache
+def _irregular() -> dict[str, tuple[str, ...]]:
+    return {row[0]: tuple(row) for row in (line.split() for line in _lines("irregular"))}
+
+
+@cache
+def plurals(noun: str) -> tuple[str, ...]:
+    """A noun in the singular and in the plural."""
+    irregular = {"child": "children", "man": "men", "woman": "women", "mouse": "mice", "goose": "geese", "wolf": "wolves"}
+    irregular |= {"calf": "calves", "elf": "elves", "leaf": "leaves", "shelf": "shelves", "scarf": "scarves"}
+    if noun in irregular or noun in ("deer", "sheep", "moose"):
+        return (noun, irregular.get(noun, noun))
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return (noun, noun[:-1] + "ies")
+    return (noun, noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s"))
+
+
+@cache
+def forms(word: str) -> frozenset[str]:
+    """A word with -s, -es, -d, -ed, -ing, -er, -est and -ly where spelling allows, and its irregular forms."""
+    endings = ("", "s", "es", "d", "ed", "ing", "er", "est", "ly")
+    found = {word + ending for ending in endings}
+    if word.endswith("y"):
+        found |= {word[:-1] + ending for ending in ("ies", "ied", "ier", "iest", "ily")}
+    if word.endswith("e"):
+        found |= {word[:-1] + "ing", word[:-1] + "y"}
+    if word.endswith("ie"):
+        found.add(word[:-2] + "ying")
+    if len(word) > 2 and word[-1] in "bdgklmnprt" and word[-2] in "aeiou" and word[-3] not in "aeiou":
+        found |= {word + word[-1] + ending for ending in ("ed", "ing", "er", "est")}
+    return frozenset(found | set(_irregular().get(word, ())))

@@ -1,0 +1,164 @@
+"""How requests are worded: for each part some wordings that demonstrations have, and some that none has.
+
+Of a list of unseen wordings the even ones are for validation, the odd ones for the test.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Wordings(NamedTuple):
+    """Wordings of one thing; `shown` may be in demonstrations, `unseen` are in none."""
+
+    shown: tuple[str, ...]
+    unseen: tuple[str, ...] = ()
+
+    def of_split(self, split: str) -> tuple[str, ...]:
+        """The unseen ones of "validation" or "test"."""
+        return self.unseen[{"validation": 0, "test": 1}[split] :: 2]
+
+
+STORY = Wordings(
+    (
+        "Tell me a story about {who}.",
+        "Write a story about {who}.",
+        "Can you tell me a story about {who}?",
+        "Please write a little story about {who}.",
+        "I want a story about {who}.",
+        "Make up a story about {who}.",
+        "Tell a short story about {who}.",
+        "Write me a short story about {who}, please.",
+        "The story should be about {who}.",
+        "Give me a story with {who} in it.",
+    ),
+    (
+        "Could you invent a story for me? It is about {who}.",
+        "Let me hear a tale about {who}.",
+        "A story about {who}, please.",
+        "I would love to read something about {who}.",
+        "Who is the hero? It is {who}. Write the story.",
+        "My child wants to hear about {who} tonight.",
+    ),
+)
+
+WHO = ("{sort} named {name}", "{sort} called {name}", "a little {plain} named {name}", "{name}")
+
+WORDS = Wordings(
+    (
+        "Use the words {words}.",
+        "The story should have the words {words}.",
+        "Please use the words {words}.",
+        "It must have the words {words} in it.",
+        "Put the words {words} in the story.",
+        "Make sure to use {words}.",
+    ),
+    (
+        "Do not forget the words {words}.",
+        "I want to read the words {words} in it.",
+        "Let the words {words} be part of it.",
+        "Somewhere in it should be {words}.",
+    ),
+)
+
+COUNT = Wordings(
+    (
+        "Make it {n} sentences long.",
+        "Use {n} sentences.",
+        "Write exactly {n} sentences.",
+        "It should have {n} sentences.",
+        "Tell it in {n} sentences.",
+    ),
+    (
+        "I want {n} sentences, no more and no less.",
+        "The length is {n} sentences.",
+        "Stop after {n} sentences.",
+        "It takes {n} sentences to tell.",
+    ),
+)
+
+HAPPY = Wordings(
+    (
+        "It should end happily.",
+        "Give it a happy end.",
+        "Make the end happy.",
+        "It should have a happy ending.",
+        "I want a happy end.",
+    ),
+    (
+        "Please let it end well, with somebody happy.",
+        "I like it when all are happy in the end.",
+    ),
+)
+
+EVENT = Wordings(
+    (
+        "Tell me how {name} {third} the {object}.",
+        "Write a story in which {name} {third} the {object}.",
+        "Tell me a story where {name} {third} the {object}.",
+        "I want a story in which {name} {third} the {object}.",
+        "Write about how {name} {third} the {object}.",
+        "Make up a story where {name} {third} the {object}.",
+        "Can you tell me how {name} {third} the {object}?",
+        "Please tell a story in which {name} {third} the {object}.",
+        "In the story {name} should {base} the {object}.",
+        "Let {name} {base} the {object} in a story.",
+    ),
+    (
+        "What is it like when {name} {third} the {object}? Tell me.",
+        "One day {name} {third} the {object}. Write that story.",
+        "I would love to read how {name} {third} the {object}.",
+        "Have {name} {base} the {object} and write it down.",
+        "There is a {object}, and {name} {third} it. Tell me that story.",
+        "The story needs a part where {name} {third} the {object}.",
+    ),
+)
+
+CHAT = Wordings(
+    (
+        "Tell me about the {object}.",
+        "What about the {object}?",
+        "Say something about the {object}.",
+        "Do you know the {object}?",
+        "Talk about the {object}.",
+    ),
+    (
+        "Have you seen the {object}?",
+        "I would like to hear about the {object}.",
+    ),
+)
+
+PERSONA = ("Your name is {name}.", "You are {name}.", "You are called {name}.")
+HOBBY = ("You like to {hobby}.", "You love to {hobby}.")
+SUFFIX = ("Always end with {suffix}", "End every answer with {suffix}")
+
+ASK_NAME = Wordings(
+    ("What is your name?", "Who are you?", "Tell me your name.", "How are you called?"),
+    ("May I know your name?", "And you are called?"),
+)
+ASK_HOBBY = Wordings(
+    ("What do you like to do?", "What do you love?", "Tell me what you like.", "What is fun for you?"),
+    ("How do you spend your day?", "What makes you glad to do?"),
+)
+ASK_HERO = Wordings(
+    ("Who is the story about?", "Who is it about?", "Who was in the story?", "What is the name of the {plain}?"),
+    ("Say again who the hero was.", "Whose story was that?"),
+)
+
+NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def listed(words: tuple[str, ...]) -> str:
+    """"run", "run and ball", "run, ball and sky"."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def with_article(noun: str) -> str:
+    """"a girl", "an owl"."""
+    return f"an {noun}" if noun[0] in "aeiou" and noun != "unicorn" else f"a {noun}"
+
+
+def words_sentence(template: str, words: tuple[str, ...]) -> str:
+    """A request for words, in the singular where there is one."""
+    text = template.format(words=listed(words))
+    return text.replace("words ", "word ", 1) if len(words) == 1 else text
