@@ -55,6 +55,12 @@ MAY_IMPORT = {
     "alignment/rollouts": "alignment/models inference",
     "alignment/reward": "compute config model ops params training",
     "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
+    "alignment/recipe/pipeline": "files training",
+    "alignment/recipe/settings": "files training",
+    "alignment/recipe/report": "training",
+    "alignment/recipe/steps": "alignment/recipe/pipeline alignment/recipe/settings",
+    "alignment/recipe": "alignment/recipe/pipeline alignment/recipe/settings alignment/recipe/steps compute training",
+    "cli/align": "alignment/recipe alignment/recipe/pipeline alignment/recipe/settings cli/common training",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",
@@ -97,9 +103,9 @@ MAY_IMPORT = {
     "cli/evaluation": "checkpoints cli/common data data/rules data/shards evaluation evaluation/common "
     "evaluation/engine evaluation/preference evaluation/red_team evaluation/results evaluation/sources "
     "evaluation/statistics evaluation/tasks files inference llm",
-    "cli": "__init__ bench checkpoints checkpoints/gguf checkpoints/hub cli/common cli/evaluation compute config "
-    "data data/pipeline data/rules data/shards files inference learn learn/chapters learn/diagnosis learn/exercises "
-    "learn/workspace llm ops quantization tokenizers training",
+    "cli": "__init__ bench checkpoints checkpoints/gguf checkpoints/hub cli/align cli/common cli/evaluation compute "
+    "config data data/pipeline data/rules data/shards files inference learn learn/chapters learn/diagnosis "
+    "learn/exercises learn/workspace llm ops quantization tokenizers training",
     "__main__": "cli",
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...compute.threads import most_threads, set_threads
 from ...training.run_folder import RunError
-from .pipeline import Ended, Observer, RecipeFolder, run_pipeline
+from .pipeline import Ended, Observer, RecipeFolder, last_step, run_pipeline
 from .settings import RecipeSettings, differences, format_recipe, preset_named, read_recipe
 from .steps import steps_of
 
@@ -86,13 +86,15 @@ def run_recipe(
         When the folder is in use or of another run, or something cannot be written.
     """
     folder.check(resume)
+    steps = steps_of(settings)
+    last_step(steps, until)  # complain before a folder is made
     with folder.lock():
         before = read_recipe(folder.settings) if folder.has_begun else None
         settings = _fixed(settings, before, folder, observer)
         folder.begin(format_recipe(settings, _HEAD))
         set_threads(settings.recipe.threads)
         return run_pipeline(
-            steps_of(settings),
+            steps,
             folder,
             settings,
             observer,

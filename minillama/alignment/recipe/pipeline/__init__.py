@@ -12,7 +12,7 @@ gives what it would have given undisturbed. The pipeline knows nothing about wha
 from .clock import Spent
 from .context import Context, Observer, Stopped
 from .folder import RecipeFolder
-from .run import Ended, run_pipeline
+from .run import Ended, last_step, run_pipeline
 from .step import Step
 
-__all__ = ["Context", "Ended", "Observer", "RecipeFolder", "Spent", "Step", "Stopped", "run_pipeline"]
+__all__ = ["Context", "Ended", "Observer", "RecipeFolder", "Spent", "Step", "Stopped", "last_step", "run_pipeline"]

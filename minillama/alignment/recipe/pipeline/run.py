@@ -64,7 +64,7 @@ def run_pipeline(
         When something cannot be written, or a step was made from what is no longer there.
     """
     check_steps(steps)
-    last = _last(steps, until)
+    last = last_step(steps, until)
     paths = {step.name: folder.step(n, step.name) for n, step in enumerate(steps, 1)}
     with _disk_errors(folder.path, resume_command):
         for number, step in enumerate(steps[: last + 1], 1):
@@ -92,7 +92,8 @@ def run_pipeline(
     return Ended(steps[last].name, False)
 
 
-def _last(steps: Sequence[Step], until: str | None) -> int:
+def last_step(steps: Sequence[Step], until: str | None) -> int:
+    """The place of the step that is called `until`, or of the last; ValueError where there is none."""
     names = [step.name for step in steps]
     if until is None:
         return len(names) - 1
