@@ -3,8 +3,7 @@
     hh-rlhf    {"chosen": "\\n\\nHuman: …\\n\\nAssistant: …", "rejected": "…"}      .jsonl or .jsonl.gz
     our own    {"prompt": {"id", "dialogue", …}, "chosen": "…", "rejected": "…", "strength": 2, "chosen_safe": true, …}
 
-hh-rlhf says nothing of strength and safety. Its few pairs that share not even their dialogue are refused by line, or
-counted and left out where the caller says so.
+hh-rlhf says nothing of strength and safety.
 """
 
 from __future__ import annotations
@@ -81,16 +80,14 @@ def from_row(row: Row) -> Comparison:
     values = dict(row.values)
     if unknown := values.keys() - _ALLOWED:
         row.fail(f"expected a comparison, with {', '.join(sorted(_ALLOWED))}; found {', '.join(sorted(unknown))}")
-    answers = {key: row.text(key) for key in ("chosen", "rejected")}
-    ids = {key: _ids(row, key) for key in ("chosen_ids", "rejected_ids") if values.get(key) is not None}
-    safe = {key: _flag(row, key) for key in ("chosen_safe", "rejected_safe") if values.get(key) is not None}
+    answers: dict[str, Any] = {key: row.text(key) for key in ("chosen", "rejected")}
+    answers |= {key: _ids(row, key) for key in ("chosen_ids", "rejected_ids") if values.get(key) is not None}
+    answers |= {key: _flag(row, key) for key in ("chosen_safe", "rejected_safe") if values.get(key) is not None}
     strength = values.get("strength")
     if strength is not None and type(strength) is not int:
         row.fail(f"'strength' should be a whole number, 0 to 3, found {json.dumps(strength)[:40]}")
     try:
-        return Comparison(
-            _prompt_of(row), **answers, strength=strength, source=str(values.get("source", "")), **safe, **ids
-        )
+        return Comparison(_prompt_of(row), strength=strength, source=str(values.get("source", "")), **answers)
     except ValueError as error:
         row.fail(str(error))
 

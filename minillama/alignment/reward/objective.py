@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -70,9 +70,9 @@ class Pairs(NamedTuple):
     below: Sequence[Float] | None = None
 
     def split(self, n: int) -> list[Pairs]:
-        return [
-            Pairs(*(None if field is None else field[rows] for field in self)) for rows in shares(len(self.chosen), n)
-        ]
+        fields: tuple[Any, ...] = self
+        cuts = shares(len(self.chosen), n)
+        return [Pairs(*[None if field is None else field[rows] for field in fields]) for rows in cuts]  # type: ignore[arg-type]
 
     def laid_out(self) -> Together:
         """As one long row, the beginning that a pair shares once: rows 0, 2, 4 … are the chosen ones."""
@@ -83,9 +83,9 @@ class Pairs(NamedTuple):
 class Preference:
     """Sums over `Pairs`.
 
-    "loss", and of it "ranking"; "count" of pairs; those that are "right", where the chosen answer scores higher;
-    "auxiliary", the loss of safety without its weight; "labelled" answers, and those of them that are
-    "told", on their side of 0.
+    "loss", and of it "ranking"; "count" of pairs, and "tokens" that were computed; those pairs that are "right", where
+    the chosen answer scores higher; "auxiliary", the loss of safety without its weight; "labelled" answers, and those
+    of them that are "told", on their side of 0.
 
     Attributes
     ----------
@@ -106,6 +106,7 @@ class Preference:
         h, saved, ops = states_forward(model.backbone, self.config, rows, ops, x=x, recompute=self.recompute)
         ends = h[rows.ends]  # (2n, D)
         sums, dscores = self.of_scores((ends @ model.head).reshape(-1, 2), batch)
+        sums["tokens"] = float(len(h))
         dh = np.zeros_like(h)
         dh[rows.ends] = dscores[:, None] * model.head
         return sums, RewardModel(backbone_backward(dh[None], saved, ops), dscores @ ends)
@@ -125,7 +126,8 @@ class Preference:
             more, dmore = safety_loss(scores, batch.safe)
             sums["auxiliary"] = float(more.sum(dtype=np.float64))
             sums["labelled"] = float(np.count_nonzero(~np.isnan(batch.safe)))
-            sums["told"] = float(np.count_nonzero(np.where(batch.safe == 1, scores > 0, scores < 0)[~np.isnan(batch.safe)]))
+            told = (batch.safe == 1) & (scores > 0) | (batch.safe == 0) & (scores < 0)
+            sums["told"] = float(np.count_nonzero(told))
             sums["loss"] += self.auxiliary * sums["auxiliary"]
             dscores += self.auxiliary * dmore
         return sums, dscores.reshape(-1).astype(scores.dtype, copy=False)

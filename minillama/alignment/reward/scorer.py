@@ -8,6 +8,7 @@ that the scores do not either.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,10 +20,12 @@ from ...evaluation.common.dialogue import Dialogue
 from ...inference.chat import ChatTemplate
 from ...ops import FAST, Ops
 from ...tokenizers import Tokenizer
+from ...training.objectives import shares
 from ...training.workers import Workers
 from ..conversations import conversation_of
 from .beginnings import n_common, states_forward, together
 from .model import RewardModel, read_reward_model, write_reward_model
+from .token_pairs import TokenPair, batch_of, tokens_of
 
 Row = Sequence[int] | Ints
 Group = tuple[list[Row], int]
@@ -91,6 +94,26 @@ def scores_of(
 
     with Workers(threads) as workers:
         return np.concatenate(workers.map(work, list(_parts(rows))))
+
+
+def pair_scores(
+    model: RewardModel, config: ModelConfig, pairs: Sequence[TokenPair], workers: Workers | None = None
+) -> Float32:
+    """The scores of chosen and rejected answers, (n, 2); of pairs with hidden states by the part that was trained."""
+
+    def work(part: slice) -> Float:
+        batch = batch_of(pairs[part])
+        laid, x = batch.laid_out(), None
+        if batch.below is not None:
+            x = np.concatenate(batch.below).astype(model.head.dtype, copy=False)
+        h, _, _ = states_forward(model.backbone, config, laid, x=x, recompute=True)
+        return (h[laid.ends] @ model.head).reshape(-1, 2)
+
+    if not pairs:
+        return np.empty((0, 2), model.head.dtype)
+    with nullcontext(workers) if workers is not None else Workers() as team:
+        parts = shares(len(pairs), -(-tokens_of(pairs) // _PART))
+        return np.concatenate(team.map(work, parts))
 
 
 def grouped(rows: Sequence[Row]) -> list[Group]:

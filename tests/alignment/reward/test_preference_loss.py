@@ -2,31 +2,12 @@
 
 import numpy as np
 import pytest
+from tiny_reward import CONFIG, a_model, in_float32, some_pairs, torch_reward
 
 from minillama.alignment.reward import MARGINS, Pairs, Preference, RewardModel, preference_loss, safety_loss
 from minillama.alignment.reward.beginnings import n_common, states_forward, together
-from minillama.config import ModelConfig
 from minillama.model import backbone_backward, backbone_forward
-from minillama.params import init_params
 from minillama.trees import add, named_leaves
-
-CONFIG = ModelConfig(dim=16, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=24, vocab_size=40, max_seq_len=32)
-
-
-def a_model(seed=0, config=CONFIG):
-    rng = np.random.default_rng(seed)
-    return RewardModel(init_params(config, rng, np.float64), rng.standard_normal(config.dim))
-
-
-def some_pairs(seed=0, margins="none", beginnings=(7, 0, 3, 11)):
-    rng = np.random.default_rng(seed)
-    chosen, rejected = [], []
-    for i, n in enumerate(beginnings):
-        beginning = rng.integers(0, 40, n)
-        chosen.append(np.r_[beginning, i, rng.integers(0, 40, 4 + i)])
-        rejected.append(np.r_[beginning, i + 5, rng.integers(0, 40, 9 - 2 * i)])
-    safe = np.array([[1, 0], [1, 1], [np.nan, np.nan], [0, 0]])
-    return Pairs(chosen, rejected, np.array(MARGINS[margins])[[3, 0, 1, 2]], safe)
 
 
 def test_losses_are_those_of_the_table():
@@ -70,30 +51,14 @@ def test_gradients_are_those_of_pytorch(margins, auxiliary):
     assert sums["loss"] == pytest.approx(loss.item(), rel=1e-12)
     assert sums["ranking"] == pytest.approx(ranking.sum().item(), rel=1e-12)
     if auxiliary:
-        assert sums["auxiliary"] == pytest.approx(bce.item(), rel=1e-12) and sums["labelled"] == known.sum()
-    assert sums["right"] == int((scores[:, 0] > scores[:, 1]).sum()) and sums["count"] == 4
+        assert sums["auxiliary"] == pytest.approx(bce.item(), rel=1e-12)
+        assert sums["labelled"] == known.sum()
+    assert sums["right"] == int((scores[:, 0] > scores[:, 1]).sum())
+    assert sums["count"] == 4
     expected = RewardModel(peer.tree(), head.grad.numpy())
     error = largest_error(gradients, expected)
     print(f"largest relative error of a gradient: {error:.1e}")
     assert error <= 1e-9
-
-
-def torch_reward(torch, model, config=CONFIG):
-    """Hidden states of a row of ids in PyTorch, with the head beside them."""
-    from torch_llama import TorchLlama
-
-    class Hidden(TorchLlama):
-        def forward(self, row):
-            x = torch.nn.functional.embedding(torch.tensor(row)[None], self.token_embedding)
-            for layer in self.layers:
-                x = layer(x, self.cos[:, : len(row)], self.sin[:, : len(row)])
-            return torch.nn.functional.rms_norm(x, (x.shape[-1],), self.final_norm, self.config.norm_eps)[0]
-
-        def tree(self, of="grad"):
-            return super().tree(of)._replace(output=None)
-
-    tied = ModelConfig(**{**config.described(), "tied": True})
-    return Hidden(tied, model.backbone._replace(output=None)), torch.tensor(model.head, requires_grad=True)
 
 
 def test_a_shared_beginning_changes_nothing():
@@ -149,11 +114,9 @@ def test_common_beginnings_leave_every_row_a_token_of_its_own():
 
 
 def test_float32_is_close_to_float64():
-    from minillama.trees import map_tree
-
     model, pairs = a_model(), some_pairs(margins="large")
     _, exact = Preference(CONFIG, 1.0)(model, pairs)
-    sums, found = Preference(CONFIG, 1.0)(map_tree(lambda a: a.astype(np.float32), model), pairs)
+    _, found = Preference(CONFIG, 1.0)(in_float32(model), pairs)
     assert {leaf.dtype for _, leaf in named_leaves(found)} == {np.dtype(np.float32)}
     for (name, a), (_, b) in zip(named_leaves(found), named_leaves(exact), strict=True):
         assert np.abs(a - b).max() <= 1e-4 * np.abs(b).max(), name
