@@ -61,6 +61,9 @@ MAY_IMPORT = {
     "alignment/recipe/steps": "alignment/recipe/pipeline alignment/recipe/settings",
     "alignment/recipe": "alignment/recipe/pipeline alignment/recipe/settings alignment/recipe/steps compute training",
     "cli/align": "alignment/recipe alignment/recipe/pipeline alignment/recipe/settings cli/common training",
+    "alignment/safety": "alignment/conversations alignment/models alignment/reward alignment/rollouts "
+    "evaluation/common evaluation/red_team evaluation/statistics files inference/chat tokenizers training",
+    "alignment": "config files tokenizers training",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",
@@ -105,6 +108,11 @@ MAY_IMPORT = {
     "evaluation/statistics evaluation/tasks files inference llm",
     "cli": "__init__ bench checkpoints checkpoints/gguf checkpoints/hub cli/align cli/common cli/evaluation compute "
     "config data data/pipeline data/rules data/shards files inference learn learn/chapters learn/diagnosis "
+    "cli/evaluation": "alignment/safety checkpoints cli/common data data/rules data/shards evaluation "
+    "evaluation/common evaluation/engine evaluation/preference evaluation/red_team evaluation/results "
+    "evaluation/sources evaluation/statistics evaluation/tasks files inference llm",
+    "cli": "__init__ alignment/safety bench checkpoints checkpoints/gguf checkpoints/hub cli/common cli/evaluation "
+    "compute config data data/pipeline data/rules data/shards files inference learn learn/chapters learn/diagnosis "
     "learn/exercises learn/workspace llm ops quantization tokenizers training",
     "__main__": "cli",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -32,6 +33,7 @@ from .common.streams import is_terminal
 from .timed import Timed
 
 if TYPE_CHECKING:
+    from ..alignment.safety.gate import Gate
     from ..llm import LLM
 
 
@@ -60,6 +62,14 @@ def chat(
     threads: Threads = None,
     ops: OpsOption = OpsName.fast,
     kv_cache: KVOption = KVName.float32,
+    gate: Annotated[
+        Path | None,
+        typer.Option("--gate", help="Folder of a safety model; answers that it finds unsafe are not given."),
+    ] = None,
+    gate_threshold: Annotated[
+        float | None,
+        typer.Option("--gate-threshold", help="The least probability of being safe that passes; 0.15 without it."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Talk with a chat model; a single answer when a message is given or stdin is a pipe.
@@ -68,6 +78,8 @@ def chat(
     several pasted lines are one message. The arrow keys edit it and bring back earlier ones. Ctrl-C stops an answer
     and keeps the conversation; at an empty prompt it leaves, like Ctrl-D and /quit. /reset starts over. Any other
     message may begin with a slash; with a space in front so may /quit, as a message.
+
+    With --gate an answer is shown once it is whole and the safety model has let it pass; nothing is streamed.
     """
     sampling = chosen_sampling(temperature, top_k, top_p, min_p, repetition_penalty)
     once = message if message is not None else (None if is_terminal(sys.stdin) else given_text(None, None))
@@ -76,13 +88,25 @@ def chat(
     with compile_notice():
         llm = load_llm(model, tokenizer, threads, ops.value, kv_cache.value)
         llm.chat_template(template)  # an unknown format is reported before the person types
-        talk = Conversation(
-            llm, system, quiet, template=template, max_tokens=max_tokens, stop=stop or (), seed=seed, sampling=sampling
-        )
+        options = {"template": template, "max_tokens": max_tokens, "stop": stop or (), "seed": seed}
+        opened = _opened(gate, gate_threshold, template)
+        talk = Conversation(llm, system, quiet, opened, sampling=sampling, **options)
         if once is not None:
             talk.answer(once)
         else:
             talk.run(terminal_reader())
+
+
+def _opened(folder: Path | None, threshold: float | None, template: str | None) -> Gate | None:
+    """The gate that was asked for."""
+    if folder is None:
+        if threshold is not None:
+            raise ValueError("--gate-threshold is of a gate: give the folder of its safety model (--gate FOLDER)")
+        return None
+    from ..alignment.safety.gate import IN_PPO, Gate
+    from ..alignment.safety.scoring import SafetyModel
+
+    return Gate(SafetyModel.load(folder, template), IN_PPO if threshold is None else threshold)
 
 
 class Conversation:
@@ -94,8 +118,8 @@ class Conversation:
     )
     COMMANDS = ("/reset", "/quit", "/exit", "/help")
 
-    def __init__(self, llm: LLM, system: str | None, quiet: bool, **options: Any) -> None:
-        self.llm, self.quiet, self.options = llm, quiet, options
+    def __init__(self, llm: LLM, system: str | None, quiet: bool, gate: Gate | None = None, **options: Any) -> None:
+        self.llm, self.quiet, self.gate, self.options = llm, quiet, gate, options
         self.first = [{"role": "system", "content": system}] if system else []
         self.reset()
 
@@ -107,17 +131,29 @@ class Conversation:
         """Answer one message; what was said stays if the answer is broken off."""
         asked = [*self.messages, {"role": "user", "content": text}]
         timed = Timed(lambda: self.llm.chat_stream(asked, session=self.session, **self.options))
-        try:
-            timed.show()
-        finally:
-            self.messages = [*asked, {"role": "assistant", "content": timed.stream.result.text}]
-            write("\n")
+        if self.gate is not None:
+            self._pass(timed, asked, self.gate)
+        else:
+            try:
+                timed.show()
+            finally:
+                self.messages = [*asked, {"role": "assistant", "content": timed.stream.result.text}]
+                write("\n")
         if not self.quiet:
             note(timed.figures())
+
+    def _pass(self, timed: Timed, asked: list[dict[str, str]], gate: Gate) -> None:
+        """Show what the gate lets pass. An answer that is broken off was not seen, and is forgotten."""
+        timed.show(to=lambda piece: None)
+        said = gate.passed(asked, timed.stream.result.text)
+        self.messages = [*asked, {"role": "assistant", "content": said}]
+        write(said + "\n")
 
     def run(self, read: Reader) -> None:
         """Read and answer until the person leaves."""
         note(f"{self.llm.name}: {self.HELP}")
+        if self.gate is not None:
+            note("an answer is shown once it is whole and the safety model has let it pass (--gate)")
         while True:
             try:
                 text = read().rstrip()

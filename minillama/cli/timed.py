@@ -25,12 +25,12 @@ class Timed:
         self._position = session.position
         self.seconds = 0.0
 
-    def show(self) -> None:
-        """Print the pieces as they come; an interrupt ends the answer, not the program."""
+    def show(self, to: Callable[[str], object] = write) -> None:
+        """Print the pieces as they come, or hand them to `to`; an interrupt ends the answer, not the program."""
         begin = time.perf_counter()
         try:
             for piece in self.stream:
-                write(piece)
+                to(piece)
         finally:
             self.seconds = time.perf_counter() - begin
 
