@@ -60,7 +60,7 @@ def means(sums: Sums) -> Sums:
 # --- any objective over the logits -------------------------------------------------------
 
 
-def _chunks(n_rows: int, vocab_size: int) -> list[slice]:
+def row_chunks(n_rows: int, vocab_size: int) -> list[slice]:
     """As few chunks as the sizes above allow, of about the same size."""
     most = max(1, _CHUNK_SIZE // vocab_size, min(_LEAST_ROWS, _LARGEST_SIZE // vocab_size))
     n = max(1, -(-n_rows // most))
@@ -80,7 +80,7 @@ def head_gradients(h: Float, head: Float, of_rows: OfRows, ops: Ops = FAST) -> t
     """
     rows_of_h, total = h.reshape(-1, h.shape[-1]), Sums()
     dh, dhead = np.empty(rows_of_h.shape, h.dtype), np.empty(head.shape, head.dtype)
-    for rows in _chunks(len(rows_of_h), len(head)):
+    for rows in row_chunks(len(rows_of_h), len(head)):
         logits, saved = ops.linear_forward(rows_of_h[rows], head)
         sums, dlogits = of_rows(logits, rows)
         del logits  # where of_rows needs no second array of that size, there is none
@@ -252,7 +252,7 @@ def next_token_sums(params: Params, config: ModelConfig, tokens: Ints, targets: 
     check_shapes(tokens, targets)
     h, _ = backbone_forward(params, config, tokens, ops, recompute=True)  # keeps next to nothing for a backward pass
     rows_of_h, flat, total = h.reshape(-1, h.shape[-1]), np.ascontiguousarray(targets).reshape(-1), 0.0
-    for rows in _chunks(len(rows_of_h), config.vocab_size):
+    for rows in row_chunks(len(rows_of_h), config.vocab_size):
         logits, _ = ops.linear_forward(rows_of_h[rows], output_head(params))
         total += ops.cross_entropy_forward(logits, flat[rows], 1)[0]
     return {"loss": total, "count": _counted(flat)}

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, TypeVar
 
 from ..compute.threads import all_threads, most_threads, one_blas_thread
 from ..ops import FAST, Ops
@@ -23,6 +23,8 @@ from .gradients import Sums, add_sums
 from .memory import gradient_copies, keep_freed_memory
 from .objectives import Batch, Objective
 from .optimizer import add_gradients
+
+T = TypeVar("T")
 
 
 class Workers:
@@ -80,11 +82,18 @@ class Workers:
         def work(share: Batch) -> tuple[Sums, Tree]:
             return _added(objective(model, part, ops) for part in share.split(n_micro))
 
+        return _added(self.on_parts(work, model, batch))
+
+    def on_parts(self, function: Callable[[Any], T], model: Tree, batch: Batch) -> list[T]:
+        """What `function` finds in each of the parts that `gradients` cuts a batch into, on the same threads.
+
+        What is computed before an update in the same way as in it is the same to the last bit.
+        """
         parts = batch.split(gradient_copies(model, self.n_threads))
         if len(parts) == 1 and self._pool is not None:
             with all_threads(self.n_threads):
-                return work(parts[0])
-        return _added(self.map(work, parts))
+                return [function(parts[0])]
+        return self.map(function, parts)
 
     def sums(self, measure: Callable[[Any], Sums], batches: Iterable[Any]) -> Sums:
         """What `measure` finds in all batches together, each batch by one of the threads."""
@@ -93,7 +102,7 @@ class Workers:
             add_sums(total, sums)
         return total
 
-    def map(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
+    def map(self, function: Callable[[Any], T], arguments: Iterable[Any]) -> list[T]:
         """What `function` makes of every argument, in their order, each on one of the threads."""
         if self._pool is None:
             raise ValueError("Workers are a context manager: with Workers(2) as workers: …")
