@@ -51,19 +51,25 @@ MAY_IMPORT = {
     "training": "checkpoints checkpoints/common checkpoints/hub compute config data data/shards files inference "
     "layers model ops params quantization tokenizers trees",
     "alignment/conversations": "compute config inference/chat layers ops params tokenizers training",
+    "alignment/ghost_attention": "alignment alignment/conversations alignment/models alignment/rollouts compute "
+    "config evaluation/statistics files inference kv_cache layers model ops training",
     "alignment/models": "config inference inference/chat params tokenizers training trees",
+    "alignment/ppo": "alignment alignment/models alignment/reward alignment/rollouts compute config files layers "
+    "model ops params training trees",
+    "alignment/preferences": "alignment/models evaluation/preference files",
+    "alignment/reward": "alignment alignment/conversations alignment/preferences compute config evaluation/common "
+    "files inference/chat layers model ops params tokenizers training trees",
     "alignment/rollouts": "alignment/models inference",
-    "alignment/reward": "compute config model ops params training",
-    "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
-    "alignment/recipe/pipeline": "files training",
-    "alignment/recipe/settings": "files training",
-    "alignment/recipe/report": "training",
-    "alignment/recipe/steps": "alignment/recipe/pipeline alignment/recipe/settings",
-    "alignment/recipe": "alignment/recipe/pipeline alignment/recipe/settings alignment/recipe/steps compute training",
-    "cli/align": "alignment/recipe alignment/recipe/pipeline alignment/recipe/settings cli/common training",
     "alignment/safety": "alignment/conversations alignment/models alignment/reward alignment/rollouts "
     "evaluation/common evaluation/red_team evaluation/statistics files inference/chat tokenizers training",
-    "alignment": "config files tokenizers training",
+    "alignment/story_world": "alignment/models alignment/preferences alignment/rollouts compute config data "
+    "inference layers model ops params tokenizers",
+    "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
+    "alignment/recipe/pipeline": "files training",
+    "alignment/recipe/report": "training",
+    "alignment/recipe/settings": "files training",
+    "alignment/recipe/steps": "alignment/recipe/pipeline alignment/recipe/settings",
+    "alignment/recipe": "alignment/recipe/pipeline alignment/recipe/settings alignment/recipe/steps compute training",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",
@@ -103,17 +109,13 @@ MAY_IMPORT = {
     "learn": "__init__ bench compute learn/chapters learn/diagnosis learn/exercises",
     "learn/workspace": "__init__ compute files learn learn/chapters learn/diagnosis learn/exercises ops params",
     "cli/common": "checkpoints files inference llm ops tokenizers",
-    "cli/evaluation": "checkpoints cli/common data data/rules data/shards evaluation evaluation/common "
-    "evaluation/engine evaluation/preference evaluation/red_team evaluation/results evaluation/sources "
-    "evaluation/statistics evaluation/tasks files inference llm",
-    "cli": "__init__ bench checkpoints checkpoints/gguf checkpoints/hub cli/align cli/common cli/evaluation compute "
-    "config data data/pipeline data/rules data/shards files inference learn learn/chapters learn/diagnosis "
+    "cli/align": "alignment/recipe alignment/recipe/pipeline alignment/recipe/settings cli/common training",
     "cli/evaluation": "alignment/safety checkpoints cli/common data data/rules data/shards evaluation "
     "evaluation/common evaluation/engine evaluation/preference evaluation/red_team evaluation/results "
     "evaluation/sources evaluation/statistics evaluation/tasks files inference llm",
-    "cli": "__init__ alignment/safety bench checkpoints checkpoints/gguf checkpoints/hub cli/common cli/evaluation "
-    "compute config data data/pipeline data/rules data/shards files inference learn learn/chapters learn/diagnosis "
-    "learn/exercises learn/workspace llm ops quantization tokenizers training",
+    "cli": "__init__ alignment/safety bench checkpoints checkpoints/gguf checkpoints/hub cli/align cli/common "
+    "cli/evaluation compute config data data/pipeline data/rules data/shards files inference learn learn/chapters "
+    "learn/diagnosis learn/exercises learn/workspace llm ops quantization tokenizers training",
     "__main__": "cli",
 }
 
