@@ -70,7 +70,7 @@ def test_what_differs_is_said():
         ("[pppo]\nbeta = 1", r"pppo is not a table: did you mean ppo\?"),
         ("[ppo]\nbeta = -1", r"\[ppo\] beta: expected a number of at least 0, found -1"),
         ("[ppo]\niterations = 1.5", "expected an integer of at least 0, found 1.5"),
-        ("[sft]\nfresh = 1", "expected true or false, found 1"),
+        ("[recipe]\nseed = true", "expected an integer of at least 0, found True"),
         ("[rejection]\ntemperatures = []", r"expected a list of numbers, found \[\]"),
         ("ppo = 3", r"\[ppo\]: expected a table"),
         ("[ppo", "is not TOML"),

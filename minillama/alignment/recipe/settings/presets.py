@@ -59,7 +59,7 @@ def _story() -> RecipeSettings:
         recipe=RecipeTable(preset="story", model="stories3M", context=1024, max_tokens=160),
         stories=StoriesTable(count=3000),
         sft=FineTuningTable(
-            demonstrations=12000, epochs=6, peak=1e-3, batch_rows=0, batch_tokens=2048, weight_decay=0.1, fresh=True
+            demonstrations=12000, epochs=6, peak=1e-3, batch_rows=0, batch_tokens=2048, packed=0.2, dense=0.3, dense_last=0.15
         ),
         verified=VerifiedTable(requests=1500, samples=6, peak=4e-4),
         preferences=PreferencesTable(requests=6000, refresh=1500, held_out=600),
@@ -90,7 +90,7 @@ def _minute() -> RecipeSettings:
         recipe=RecipeTable(preset="minute", model="stories3M", context=1024, max_tokens=48),
         stories=StoriesTable(count=48),
         sft=FineTuningTable(
-            demonstrations=160, epochs=1, peak=1e-3, batch_rows=0, batch_tokens=2048, weight_decay=0.1, fresh=True
+            demonstrations=160, epochs=1, peak=1e-3, batch_rows=0, batch_tokens=2048, packed=0.2, dense=0.3, dense_last=0.15
         ),
         verified=VerifiedTable(requests=16, samples=2, peak=4e-4),
         preferences=PreferencesTable(requests=48, refresh=16, held_out=16),

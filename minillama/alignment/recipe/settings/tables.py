@@ -65,8 +65,10 @@ class FineTuningTable:
         The paper stopped at 27,540.
     batch_rows, batch_tokens : int
         Conversations a step; where `batch_tokens` is given, as many as make so many tokens.
-    fresh : bool
-        Every epoch draws its demonstrations anew.
+    packed : float
+        The share of steps, the last ones, whose rows are packed as long as the context.
+    dense, dense_last : float
+        The share of dense demonstrations of the story world in the first epoch and in the last.
     """
 
     demonstrations: int = 27540
@@ -75,7 +77,9 @@ class FineTuningTable:
     batch_rows: int = 64
     batch_tokens: int = 0
     weight_decay: float = 0.1
-    fresh: bool = False
+    packed: float = 1.0
+    dense: float = 0.0
+    dense_last: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

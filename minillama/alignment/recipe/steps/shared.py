@@ -1,0 +1,104 @@
+"""What most steps begin with: models of earlier steps, requests that no other step has drawn, examples, fine-tuning."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ...conversations import Example, answers_learned
+from ...conversations.spans import answered
+from ...example_sources import ExampleSource
+from ...models import ChatModel, Prompt
+from ...reward import Scorer, read_scorer
+from ...rollouts import Answer, sample_answers
+from ...sft import FineTuning, FineTuningSettings
+from ...story_world import BaseFluency, Judge, annotator_rules, draw_requests
+from ..pipeline import Context
+from ..settings import RecipeSettings
+
+BASE = "stories"
+"""The step that keeps the base model."""
+
+
+def chat_model(context: Context, step: str, name: str = "model") -> ChatModel:
+    """The model that an earlier step left behind."""
+    recipe = settings_of(context).recipe
+    return ChatModel.load(context.of(step) / name, recipe.chat, max_seq_len=recipe.context)
+
+
+def scorer(context: Context, step: str) -> Scorer:
+    """The reward model that an earlier step left behind."""
+    model = ChatModel.load(context.of(step) / "model", settings_of(context).recipe.chat)
+    found = read_scorer(context.of(step) / "model", model.config, tokenizer=model.tokenizer, chat=model.chat)
+    return replace(found, threads=context.threads)
+
+
+def base_fluency(context: Context) -> BaseFluency:
+    """How well a text reads to the base model."""
+    model = ChatModel.load(context.of(BASE) / "base", settings_of(context).recipe.chat)
+    return BaseFluency(model.params, model.config, model.tokenizer)
+
+
+def checking_judge(context: Context) -> Judge:
+    """A judge that knows what the annotator knows: for what stages keep and choose by, never for the report."""
+    return Judge(base_fluency(context), annotator_rules())
+
+
+def settings_of(context: Context) -> RecipeSettings:
+    """The settings, by their type."""
+    settings = context.settings
+    assert isinstance(settings, RecipeSettings)
+    return settings
+
+
+def seed_for(context: Context, what: str) -> int:
+    """A seed of a step's own: of the run's seed and a name."""
+    return (settings_of(context).recipe.seed << 20) ^ (zlib.crc32(what.encode()) & 0xFFFFF)
+
+
+def prompts_for(
+    context: Context, what: str, n: int, mix: Mapping[str, float] | None = None, split: str = "train"
+) -> list[Prompt]:
+    """`n` requests as prompts, drawn by a seed of `what`; mostly others than other steps have."""
+    return [request.prompt() for request in draw_requests(split, n, seed_for(context, what), mix)]
+
+
+def answers_to(
+    context: Context,
+    model: ChatModel,
+    prompts: Sequence[Prompt],
+    what: str,
+    *,
+    k: int = 1,
+    temperature: float = 0.7,
+) -> list[list[Answer]]:
+    """Sampled answers, with the step's progress; they are kept as they come."""
+    return sample_answers(
+        model,
+        prompts,
+        k=k,
+        temperature=temperature,
+        seed=seed_for(context, what),
+        max_tokens=settings_of(context).recipe.max_tokens,
+        progress=context.counting(f"{what}: answers"),
+    )
+
+
+def example_of_answer(answer: Answer) -> Example:
+    """A sampled answer as something to learn, with the ids that were sampled."""
+    return answers_learned(answered(answer.prompt, answer.ids))
+
+
+def fine_tuned(
+    context: Context,
+    model: ChatModel,
+    source: ExampleSource,
+    settings: FineTuningSettings,
+    *,
+    steps: int | None = None,
+    held_out: Sequence[Example] = (),
+) -> Path:
+    """Fine-tune, or go on; the folder of the model."""
+    return context.trained(FineTuning(model, source, settings, steps=steps, held_out=held_out))
