@@ -14,7 +14,7 @@ from functools import cache
 from . import vocabulary
 from .requests import EVENTS, Request
 from .rules import Rules
-from .sentences import is_finished, repetition, sentences, words
+from .sentences import is_finished, repetition, sentence_spans, words
 
 MANY = 2  # uses of a requested word that are not yet too many
 
@@ -104,7 +104,7 @@ def check(request: Request, text: str, rules: Rules, *, ended: bool | None = Non
     ended : bool, optional
         Whether the model ended the answer; by default, whether its last sentence is whole.
     """
-    parts, found = sentences(text), words(text)
+    parts, found = [text[start:stop] for start, stop in sentence_spans(text)], words(text)
     counts = Counter(found)
     uses = {word: sum(counts[form] for form in vocabulary.forms(word)) for word in request.words}
     violations = tuple(rules.violations(text))
@@ -120,7 +120,7 @@ def check(request: Request, text: str, rules: Rules, *, ended: bool | None = Non
         count_exact=len(parts) == request.count if asks_count else None,
         count_near=abs(len(parts) - (request.count or 0)) == 1 if asks_count else None,
         happy_end=_is_happy(parts[-1] if parts else "") if request.happy else None,
-        event_told=_tells_event(request, parts) if request.kind in EVENTS else None,
+        event_told=event_span(request, text) is not None if request.kind in EVENTS else None,
         object_told=None if request.object is None else _has_noun(counts, request.object),
         opener=opener,
         kind_turn=opener and not violations,
@@ -154,15 +154,21 @@ def _is_happy(sentence: str) -> bool:
     return any(not {"not", "never", "no"} & set(found[max(0, i - 2) : i]) for i in happy)
 
 
-def _tells_event(request: Request, parts: list[str]) -> bool:
-    """Whether a phrase has the verb in a form that tells it, at most three words, and the object."""
-    pattern = _event(request.verb or "", request.object or "")
-    for sentence in parts:
+def event_span(request: Request, text: str) -> tuple[int, int] | None:
+    """The characters of a phrase that tells the event: the verb in a form that tells it, at most three words, the object.
+
+    None where the request asks for no event, or it is not told: "wanted to hug the fox", "did not hug the fox".
+    """
+    if request.verb is None or request.object is None:
+        return None
+    pattern = _event(request.verb, request.object)
+    for start, stop in sentence_spans(text):
+        sentence = text[start:stop]
         for match in pattern.finditer(sentence):
             before = sentence[: match.start()]
             if not (_UNDONE.search(before) or _TO.search(before)):
-                return True
-    return False
+                return start + match.start(), start + match.end()
+    return None
 
 
 @cache

@@ -1,0 +1,134 @@
+"""Which tokens of an answer count more: copying has to be forced, and so has stopping.
+
+    weight of a token = 8    where it writes the first use of a requested word, or the event
+                        2.5  where it is the first after the end of a sentence, the end of the answer included
+                        1    in the rest of an answer,     0 in prompts
+
+Where two hold, the larger. After the last sentence everything is the end: in some formats a space stands before the
+token that ends the turn, and the choice between that space and one more sentence is the choice to stop.
+Tokens are found by their bytes, so that each weight is on the token that writes that character.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ...compute.array_types import Ints
+from ...tokenizers import Tokenizer
+from ..conversations import Conversation, Example, conversation_of
+from ..models import ChatModel
+from . import vocabulary
+from .checks import event_span
+from .requests import Message, Request
+from .sentences import sentence_spans, word_spans
+
+
+class Mark(NamedTuple):
+    """Characters `start` to `stop` of a message of the dialogue."""
+
+    message: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """A dialogue that ends with an answer, and what of its answers counts more.
+
+    Attributes
+    ----------
+    dialogue : tuple of {"role": …, "content": …}
+    kind : str
+        "story", "dense", "event", "adversarial" …
+    request : Request or None
+        What the last answer answers, as facts; None where no program checks it.
+    marks : tuple of Mark
+        First uses of requested words, and events.
+    """
+
+    dialogue: tuple[Message, ...]
+    kind: str
+    request: Request | None = None
+    marks: tuple[Mark, ...] = ()
+
+    @property
+    def answer(self) -> str:
+        return self.dialogue[-1]["content"]
+
+
+def demonstration_of(
+    request: Request, answer: str, kind: str | None = None, marks: Sequence[Mark] = ()
+) -> Demonstration:
+    """An answer to a request as something to learn from: of a program, or a model's own that was verified."""
+    dialogue = (*request.dialogue, {"role": "assistant", "content": answer})
+    found = marks_of(request, answer, len(dialogue) - 1)
+    return Demonstration(dialogue, kind or request.kind, request, (*marks, *found))
+
+
+def marks_of(request: Request, answer: str, message: int) -> list[Mark]:
+    """The first use of each requested word, and the event where it is told."""
+    found = []
+    spans = word_spans(answer)
+    for word in request.words:
+        forms = vocabulary.forms(word)
+        found += [Mark(message, start, stop) for start, stop, text in spans if text in forms][:1]
+    event = event_span(request, answer)
+    return [*found, Mark(message, *event)] if event else found
+
+
+def example_of(
+    demonstration: Demonstration, model: ChatModel, *, word_weight: float = 8.0, start_weight: float = 2.5
+) -> Example:
+    """The ids of a demonstration with the weights of the head of this file; every answer is learned.
+
+    Parameters
+    ----------
+    word_weight, start_weight : float
+        The 8 and the 2.5; with 1 and 1 this is `answers_learned`.
+
+    Raises
+    ------
+    ValueError
+        When the tokens of an answer do not spell its text.
+    """
+    conversation = conversation_of(demonstration.dialogue, model.chat, model.tokenizer)
+    weights = np.zeros(len(conversation.ids), np.float32)
+    messages = [i for i, message in enumerate(demonstration.dialogue) if message["role"] == "assistant"]
+    for message, span in zip(messages, conversation.answers):
+        text = demonstration.dialogue[message]["content"].strip()
+        chosen = [(mark.start, mark.stop) for mark in demonstration.marks if mark.message == message]
+        places = _byte_places(conversation, span.start, span.stop, model.tokenizer, text)
+        weights[span.start : span.stop] = _weights(places, text, chosen, word_weight, start_weight)
+    return Example(conversation.ids, weights)
+
+
+def _byte_places(conversation: Conversation, start: int, stop: int, tokenizer: Tokenizer, text: str) -> Ints:
+    """Where each token of an answer begins and ends (n, 2), in bytes of the text; before it negative."""
+    parts = [tokenizer.decode_bytes(i) for i in conversation.ids[start:stop].tolist()]
+    whole = b"".join(parts)
+    begin = whole.find(text.encode())
+    if begin < 0:
+        raise ValueError(f"the tokens of an answer spell {whole!r}, not {text!r}: its characters cannot be weighted")
+    ends = np.cumsum([len(part) for part in parts], dtype=np.int64) - begin
+    return np.stack([ends - [len(part) for part in parts], ends], axis=1)
+
+
+def _weights(
+    places: Ints, text: str, chosen: Sequence[tuple[int, int]], word_weight: float, start_weight: float
+) -> np.ndarray:
+    weights = np.ones(len(places), np.float32)
+    size = np.cumsum([0, *(len(character.encode()) for character in text)], dtype=np.int64)  # characters to bytes
+    ends = [int(size[stop]) for _, stop in sentence_spans(text)[:-1]]
+    first_after = [int(np.searchsorted(places[:, 1], place, side="right")) for place in ends]
+    weights[first_after] = start_weight
+    weights[places[:, 1] > size[-1]] = start_weight
+    weights[places[:, 0] >= size[-1]] = start_weight
+    for start, stop in chosen:
+        written = (places[:, 0] < size[stop]) & (places[:, 1] > size[start])
+        weights[written] = np.maximum(weights[written], word_weight)
+    return weights
+
