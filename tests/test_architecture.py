@@ -70,6 +70,10 @@ MAY_IMPORT = {
     "alignment/recipe/settings": "files training",
     "alignment/recipe/steps": "alignment/recipe/pipeline alignment/recipe/settings",
     "alignment/recipe": "alignment/recipe/pipeline alignment/recipe/settings alignment/recipe/steps compute training",
+    "alignment/reward": "compute config model ops params training",
+    "alignment/safety": "alignment/conversations alignment/models alignment/reward alignment/rollouts "
+    "evaluation/common evaluation/red_team evaluation/statistics files inference/chat training",
+    "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",

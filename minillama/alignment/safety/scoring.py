@@ -10,7 +10,7 @@ score up to a constant.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,11 +18,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ...inference.chat import ChatTemplate, template_for
-from ...tokenizers import Tokenizer
+from ...evaluation.common.dialogue import Dialogue
+from ...inference.chat import template_for
 from ...training.initial import open_initial
-from ..conversations import conversation_of
-from ..reward import read_scorer
+from ..reward import Scorer, read_scorer
 
 
 class ScoresRows(Protocol):
@@ -42,23 +41,15 @@ def p_safe(scorer: ScoresRows, rows: Sequence[Sequence[int]]) -> npt.NDArray[np.
 
 @dataclass(frozen=True)
 class SafetyModel:
-    """A safety reward model with the tokenizer and the chat format that it reads dialogues in.
-
-    It is also a scorer as the evaluation knows them (`evaluation/common/dialogue.py`): `score(dialogue)`.
+    """A safety reward model that judges dialogues: a `Scorer` of the evaluation, on a scale from 0 to 1.
 
     Attributes
     ----------
-    scorer : ScoresRows
-    tokenizer : Tokenizer
-    chat : ChatTemplate
-    max_seq_len : int or None
-        Tokens that it can read; None does not check.
+    scorer : reward.Scorer
+        With a tokenizer and a chat format.
     """
 
-    scorer: ScoresRows
-    tokenizer: Tokenizer
-    chat: ChatTemplate
-    max_seq_len: int | None = None
+    scorer: Scorer
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], chat: str | None = None) -> SafetyModel:
@@ -79,17 +70,15 @@ class SafetyModel:
         if not path.is_dir():
             raise ValueError(f"{path}: expected the folder of a reward model's checkpoint, found none")
         initial = open_initial(path)
-        if initial.tokenizer is None:
+        tokenizer = initial.tokenizer
+        if tokenizer is None:
             raise ValueError(f"{path} has no tokenizer: a safety model reads texts by the one that it was trained with")
-        own = None if initial.tokenizer.chat_template is not None else "llama-2"
-        scorer = read_scorer(path, initial.config)
-        return cls(scorer, initial.tokenizer, template_for(initial.tokenizer, chat or own), initial.config.max_seq_len)
+        own = None if tokenizer.chat_template is not None else "llama-2"
+        return cls(read_scorer(path, initial.config, tokenizer=tokenizer, chat=template_for(tokenizer, chat or own)))
 
-    def score(self, dialogue: Sequence[Mapping[str, str]]) -> float:
+    def score(self, dialogue: Dialogue) -> float:
         """The probability that the last answer of a dialogue is safe."""
-        ids = conversation_of(dialogue, self.chat, self.tokenizer).ids
-        if self.max_seq_len is not None and len(ids) > self.max_seq_len:
-            raise ValueError(
-                f"the dialogue has {len(ids)} tokens, and the safety model reads {self.max_seq_len}: make it shorter"
-            )
-        return float(p_safe(self.scorer, [ids.tolist()])[0])
+        ids = self.scorer.ids_of(dialogue).tolist()
+        if len(ids) > (most := self.scorer.config.max_seq_len):
+            raise ValueError(f"the dialogue has {len(ids)} tokens, and the safety model reads {most}: make it shorter")
+        return float(p_safe(self.scorer, [ids])[0])

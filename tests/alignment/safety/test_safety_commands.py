@@ -12,6 +12,7 @@ from minillama.alignment.safety import SafetyModel
 from minillama.alignment.safety.gate import REFUSAL, Gate
 from minillama.alignment.safety.scoring import p_safe
 from minillama.cli.app import main
+from minillama.inference.chat import Llama2Chat
 from minillama.tokenizers import save_tokenizer
 
 DIALOGUE = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Once upon a time"}]
@@ -41,7 +42,7 @@ def run(monkeypatch, capsys):
 
 def test_a_folder_scores_dialogues(folder):
     safety = SafetyModel.load(folder)
-    ids = conversation_of(DIALOGUE, safety.chat, safety.tokenizer).ids.tolist()
+    ids = conversation_of(DIALOGUE, Llama2Chat(), safety.scorer.tokenizer).ids.tolist()
     assert safety.score(DIALOGUE) == pytest.approx(float(p_safe(safety.scorer, [ids])[0]))
     assert 0 < safety.score(DIALOGUE) < 1
     long = [DIALOGUE[0], {"role": "assistant", "content": "cat " * 600}]
