@@ -17,10 +17,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ...inference.prompts import run_prompt
+from ...compute.array_types import Float, Ints
+from ...compute.forking import one_at_a_time
+from ...inference.runner import RopeTable
 from ...inference.sampling import Sampling, sample_rows
+from ...inference.together import PromptsTogether
 from ...kv_cache import CacheRows, KVCache
+from ...model import extend_cached
+from ...ops import FAST
 from ..models import ChatModel
+
+_READ_AT_ONCE = 2048  # tokens of prompts
 
 Dialogue = Sequence[Mapping[str, str]]
 
@@ -42,7 +49,7 @@ class Talks:
     def __init__(
         self, model: ChatModel, n: int, *, temperature: float = 0.7, top_p: float = 1.0, max_tokens: int = 80
     ) -> None:
-        self.model, self._runner = model, model.runner()
+        self.model, self._runner, self._rope = model, model.runner(), RopeTable(model.config)
         self.sampling, self.max_tokens = Sampling(temperature=temperature, top_p=top_p), max_tokens
         self._caches = [KVCache(model.config) for _ in range(n)]
         self._held: list[list[int]] = [[] for _ in range(n)]
@@ -70,7 +77,7 @@ class Talks:
         numbers = list(prompts)
         if not numbers:
             return {}
-        logits = np.concatenate([self._read(i, list(prompts[i])) for i in numbers])
+        logits = self._read(prompts)
         rows, answers = CacheRows(len(numbers)), {i: list[int]() for i in numbers}
         places = {i: rows.join(self._caches[i]) for i in numbers}
         rngs = {i: np.random.default_rng(seeds[i]) for i in numbers}
@@ -100,13 +107,35 @@ class Talks:
         is_full = int(self._caches[i].lengths[0]) >= self.model.config.max_seq_len
         return answer[-1] not in self.model.stop_ids and len(answer) < self.max_tokens and not is_full
 
-    def _read(self, i: int, prompt: list[int]) -> np.ndarray:
-        """Run what the cache of a conversation does not hold of a prompt: the logits (1, vocab_size) after it."""
-        cache, held = self._caches[i], self._held[i]
-        n = min(common_length(held, prompt), len(prompt) - 1)
-        cache.truncate(n)
+    def _read(self, prompts: Mapping[int, Sequence[int]]) -> Float:
+        """Run what the caches do not hold of these prompts: the logits (B, vocab_size) after each.
+
+        Products are those of one long prompt, `_READ_AT_ONCE` tokens at a time; attention goes from one to the next.
+        """
+        ids = {i: self._missing(i, list(prompt)) for i, prompt in prompts.items()}
+        logits, now = [], list[int]()
+        for i in ids:
+            if now and sum(ids[n].shape[1] for n in [*now, i]) > _READ_AT_ONCE:
+                logits.append(self._run([ids[n] for n in now], [self._caches[n] for n in now]))
+                now = []
+            now.append(i)
+        logits.append(self._run([ids[n] for n in now], [self._caches[n] for n in now]))
+        return np.concatenate(logits)
+
+    def _missing(self, i: int, prompt: list[int]) -> Ints:
+        """The ids (1, T) that a prompt has beyond what its cache, cut back, has in common with it."""
+        n = min(common_length(self._held[i], prompt), len(prompt) - 1)
+        self._caches[i].truncate(n)
         self._held[i] = prompt[:n]  # in case that what follows is interrupted
-        return run_prompt(self._runner, np.array([prompt], np.int64), cache)
+        return np.array([prompt[n:]], np.int64)
+
+    def _run(self, ids: Sequence[Ints], caches: Sequence[KVCache]) -> Float:
+        lengths = [part.shape[1] for part in ids]
+        together = PromptsTogether(caches, lengths, FAST.attention_forward)
+        rope = self._rope.reach(max(int(cache.lengths[0]) + n for cache, n in zip(caches, lengths)))
+        ops, new = FAST._replace(attention_forward=together.attend), np.concatenate(ids, axis=1)
+        with one_at_a_time():
+            return extend_cached(self.model.params, self.model.config, new, together, rope, ops, all_logits=False)
 
 
 def common_length(first: Sequence[int], second: Sequence[int]) -> int:
