@@ -24,6 +24,13 @@ def most_threads() -> int:
     return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
 
 
+def threads_in_use() -> int:
+    """Threads that kernels called from this thread of Python use: what `set_threads` said, or all cores."""
+    import numba
+
+    return int(numba.get_num_threads())
+
+
 @functools.cache
 def _controller() -> Any:
     import threadpoolctl

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...compute.array_types import Float
+from ...compute.threads import threads_in_use
 from ...config import ModelConfig
 from ...params import Params
 from ...training.objectives import shares
@@ -71,7 +72,6 @@ class Collector:
     prompts : sequence of Prompt
     scoring : Scoring
     settings : PPOSettings
-    threads : int
     """
 
     model: ChatModel
@@ -79,7 +79,6 @@ class Collector:
     prompts: Sequence[Prompt]
     scoring: Scoring
     settings: PPOSettings
-    threads: int = 1
 
     def collect(self, model: ActorCritic, seed: Sequence[int]) -> Collected:
         """Experience of a policy, a function of weights and seed; policy gradients are estimated from it."""
@@ -91,7 +90,7 @@ class Collector:
         raw, scores = self.scored(answers, prompts)
         clock.lap("scoring")
         experience = _blank(answers)
-        with Workers(self.threads) as workers:
+        with Workers(threads_in_use()) as workers:
             of_policy = lambda params: lambda part: answer_logprobs(  # noqa: E731
                 params, self.model.config, part, settings.temperature
             )
@@ -117,7 +116,7 @@ class Collector:
         answers, parts = arranged(answers, settings.mini_batches, seed)
         raw, scores = self.scored(answers, prompts)
         clock.lap("scoring")
-        with Workers(self.threads) as workers:
+        with Workers(threads_in_use()) as workers:
             experience = self._valued(_blank(answers), value, value, parts, workers)
         clock.lap("before")
         rewards = token_rewards(scores.scores, np.zeros(experience.mask.shape), experience.mask, 0.0)
@@ -149,7 +148,7 @@ class Collector:
         """KL of a policy from its reference, estimated from answers that it gave."""
         experience = _blank(answers)
         parts = [np.arange(len(answers))]
-        with Workers(self.threads) as workers:
+        with Workers(threads_in_use()) as workers:
             for name, params in (("logprobs", policy), ("reference", self.model.params)):
                 of_params = lambda part, params=params: answer_logprobs(  # noqa: E731
                     params, self.model.config, part, self.settings.temperature
