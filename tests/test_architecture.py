@@ -61,19 +61,18 @@ MAY_IMPORT = {
     "files inference/chat layers model ops params tokenizers training trees",
     "alignment/rollouts": "alignment/models inference",
     "alignment/safety": "alignment/conversations alignment/models alignment/reward alignment/rollouts "
-    "evaluation/common evaluation/red_team evaluation/statistics files inference/chat tokenizers training",
-    "alignment/story_world": "alignment/models alignment/preferences alignment/rollouts compute config data "
-    "inference layers model ops params tokenizers",
+    "evaluation/common evaluation/red_team evaluation/statistics files inference/chat training",
+    "alignment/story_world": "alignment alignment/conversations alignment/models alignment/preferences "
+    "alignment/rollouts compute config data evaluation/statistics inference layers model ops params tokenizers "
+    "training",
     "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "alignment/recipe/pipeline": "files training",
     "alignment/recipe/report": "training",
     "alignment/recipe/settings": "files training",
-    "alignment/recipe/steps": "alignment/recipe/pipeline alignment/recipe/settings",
+    "alignment/recipe/steps": "alignment alignment/conversations alignment/models alignment/preferences "
+    "alignment/recipe/pipeline alignment/recipe/settings alignment/reward alignment/rollouts alignment/story_world "
+    "tokenizers training",
     "alignment/recipe": "alignment/recipe/pipeline alignment/recipe/settings alignment/recipe/steps compute training",
-    "alignment/reward": "compute config model ops params training",
-    "alignment/safety": "alignment/conversations alignment/models alignment/reward alignment/rollouts "
-    "evaluation/common evaluation/red_team evaluation/statistics files inference/chat training",
-    "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",
