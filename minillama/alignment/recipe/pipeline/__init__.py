@@ -10,9 +10,20 @@ gives what it would have given undisturbed. The pipeline knows nothing about wha
 """
 
 from .clock import Spent
-from .context import Context, Observer, Stopped
+from .context import TRAINING, Context, Observer, Stopped
 from .folder import RecipeFolder
 from .run import Ended, last_step, run_pipeline
 from .step import Step
 
-__all__ = ["Context", "Ended", "Observer", "RecipeFolder", "Spent", "Step", "Stopped", "last_step", "run_pipeline"]
+__all__ = [
+    "TRAINING",
+    "Context",
+    "Ended",
+    "Observer",
+    "RecipeFolder",
+    "Spent",
+    "Step",
+    "Stopped",
+    "last_step",
+    "run_pipeline",
+]

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from ....training.checkpoint import OPTIMIZER_NAME
 from ....training.run_folder import STATE_NAME, RunFolder
 from ....training.stage import Row, Stage
+from ....training.trainer import Observer as TrainerObserver
 from ....training.trainer import train
 from .clock import Spent, StepClock
 from .folder import PART
@@ -55,6 +56,8 @@ class Context:
     settings : Any
         Those of the run.
     threads : int
+    stop : callable
+        Whether a person asked the run to end.
     """
 
     folder: Path
@@ -63,7 +66,7 @@ class Context:
     _inputs: Mapping[str, Path]
     _observer: Observer
     _clock: StepClock
-    _stop: Callable[[], bool] = lambda: False
+    stop: Callable[[], bool] = lambda: False
     _resume_command: str = "--resume"
     _text: str = field(default="", repr=False)
 
@@ -91,7 +94,7 @@ class Context:
             When a person asked for it: not to be called where something would be left half done.
         """
         self._clock.tick()
-        if self._stop():
+        if self.stop():
             raise Stopped
         self._text = self._text if text is None else text
         self._observer.progress(done, total, self._text)
@@ -102,6 +105,10 @@ class Context:
 
     def note(self, text: str) -> None:
         self._observer.note(text)
+
+    def trainer_observer(self) -> TrainerObserver:
+        """What tells of a training run inside the step."""
+        return _Told(self)
 
     # --- making --------------------------------------------------------------------------
 
@@ -153,11 +160,11 @@ class Context:
             outcome = train(
                 made,
                 run,
-                _Told(self, made.settings.run.steps),
+                self.trainer_observer(),
                 threads=self.threads,
                 resume=True,
                 resume_command=self._resume_command,
-                stop=self._stop,
+                stop=self.stop,
             )
             if outcome.interrupted:
                 raise Stopped
@@ -172,7 +179,7 @@ class _Told:
     """What the trainer says, as progress of a step."""
 
     context: Context
-    steps: int
+    steps: int = 0
 
     def begin(self, step: int, steps: int) -> None:
         self.steps = steps
@@ -185,7 +192,7 @@ class _Told:
         context._observer.progress(step, self.steps, f"training{loss}")
 
     def note(self, text: str) -> None:
-        pass  # of one stage among many: not worth a line
+        self.context.note(text)
 
 
 def _copy_model(checkpoint: Path, folder: Path) -> None:

@@ -58,10 +58,8 @@ def _story() -> RecipeSettings:
     return RecipeSettings(
         recipe=RecipeTable(preset="story", model="stories3M", context=1024, max_tokens=160),
         stories=StoriesTable(count=3000),
-        sft=FineTuningTable(
-            demonstrations=12000, epochs=6, peak=1e-3, batch_rows=0, batch_tokens=2048, packed=0.2, dense=0.3, dense_last=0.15
-        ),
-        verified=VerifiedTable(requests=1500, samples=6, peak=4e-4),
+        sft=FineTuningTable(demonstrations=0, epochs=0, steps=4000, peak=1.2e-3, batch_rows=0, batch_tokens=2048),
+        verified=VerifiedTable(requests=2000, samples=6, epochs=2, peak=3e-4),
         preferences=PreferencesTable(requests=6000, refresh=1500, held_out=600),
         reward=RewardTable(
             helpful_epochs=1, safety_epochs=2, helpful_peak=4e-4, safety_peak=5e-4, batch_pairs=32, margin="small"
@@ -75,8 +73,8 @@ def _story() -> RecipeSettings:
             peak=1.5e-4,
             beta=0.05,
             temperature=0.9,
-            value_steps=60,
-            value_peak=5e-4,
+            value_iterations=8,
+            value_peak=3e-4,
             validate_every=5,
             validation=300,
         ),
@@ -89,10 +87,8 @@ def _minute() -> RecipeSettings:
     return RecipeSettings(
         recipe=RecipeTable(preset="minute", model="stories3M", context=1024, max_tokens=48),
         stories=StoriesTable(count=48),
-        sft=FineTuningTable(
-            demonstrations=160, epochs=1, peak=1e-3, batch_rows=0, batch_tokens=2048, packed=0.2, dense=0.3, dense_last=0.15
-        ),
-        verified=VerifiedTable(requests=16, samples=2, peak=4e-4),
+        sft=FineTuningTable(demonstrations=0, epochs=0, steps=40, peak=1.2e-3, batch_rows=0, batch_tokens=2048),
+        verified=VerifiedTable(requests=24, samples=2, epochs=1, peak=3e-4),
         preferences=PreferencesTable(requests=48, refresh=16, held_out=16),
         reward=RewardTable(
             helpful_epochs=1, safety_epochs=2, helpful_peak=4e-4, safety_peak=5e-4, batch_pairs=8, margin="small"
@@ -106,11 +102,11 @@ def _minute() -> RecipeSettings:
             peak=1.5e-4,
             beta=0.05,
             temperature=0.9,
-            value_steps=2,
-            value_peak=5e-4,
+            value_iterations=1,
+            value_peak=3e-4,
             validate_every=1,
             validation=8,
-            gate=0.15,
+            gate=0.6,
         ),
         ghost_attention=GhostTable(dialogues=6, most_turns=4, epochs=1, peak=3e-4, temperature=0.3),
         report=ReportTable(requests=24, dialogues=2, turns=(2, 4), samples=3),

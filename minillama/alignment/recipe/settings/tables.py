@@ -65,10 +65,8 @@ class FineTuningTable:
         The paper stopped at 27,540.
     batch_rows, batch_tokens : int
         Conversations a step; where `batch_tokens` is given, as many as make so many tokens.
-    packed : float
-        The share of steps, the last ones, whose rows are packed as long as the context.
-    dense, dense_last : float
-        The share of dense demonstrations of the story world in the first epoch and in the last.
+    steps : int
+        With a number demonstrations are drawn anew in each of so many steps: there are no epochs.
     """
 
     demonstrations: int = 27540
@@ -77,9 +75,7 @@ class FineTuningTable:
     batch_rows: int = 64
     batch_tokens: int = 0
     weight_decay: float = 0.1
-    packed: float = 1.0
-    dense: float = 0.0
-    dense_last: float = 0.0
+    steps: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +183,7 @@ class PPOTable:
     gamma: float = 1.0
     lam: float = 0.95
     temperature: float = 1.0
-    value_steps: int = 50
+    value_iterations: int = 20
     value_peak: float = 1e-5
     validate_every: int = 10
     validation: int = 584

@@ -23,7 +23,6 @@ from ...preferences.comparisons import Comparison, safety_set
 from ...preferences.reading import read_comparisons, write_comparisons
 from ...rollouts import Answer
 from ...story_world import StoryAnnotator
-from ...story_world.annotator import Criterion
 from ..pipeline import Context
 from .shared import answers_to, base_fluency, chat_model, prompts_for, seed_for, settings_of
 
@@ -45,13 +44,18 @@ def preferences(context: Context, policy: str, requests: int) -> Mapping[str, An
     model = chat_model(context, policy)
     fluency = base_fluency(context)
     counts = {}
-    for split, n, suffix in (("train", requests, ""), ("validation", settings_of(context).preferences.held_out, HELD_OUT)):
+    for split, n, suffix in (
+        ("train", requests, ""),
+        ("validation", settings_of(context).preferences.held_out, HELD_OUT),
+    ):
         name = f"{context.folder.name}{suffix}"
         prompts = prompts_for(context, name, n, MIX, split)
         pairs: list[tuple[Answer, Answer]] = []
         for kind in (HELPFUL, SAFETY):
 
-            def write(path: Path, kind: str = kind, name: str = name, prompts: Any = prompts, pairs: Any = pairs) -> None:
+            def write(
+                path: Path, kind: str = kind, name: str = name, prompts: Any = prompts, pairs: Any = pairs
+            ) -> None:
                 if not pairs:
                     pairs += sampled_pairs(context, model, prompts, name)
                 annotator = StoryAnnotator.of(fluency, "helpful" if kind == HELPFUL else "safe")

@@ -16,7 +16,7 @@ from ...reward.token_pairs import TokenPair, token_pairs
 from ...reward.training import RewardSettings, RewardTraining
 from ..pipeline import Context
 from .preferences import HELD_OUT, HELPFUL, SAFETY
-from .shared import chat_model, seed_for, settings_of
+from .shared import chat_model, last_row, seed_for, settings_of
 
 Kind = Literal["helpful", "safety"]
 
@@ -56,11 +56,3 @@ def reward(context: Context, kind: Kind, backbone: str, generations: Sequence[st
     stage = RewardTraining(settings, model.params, model.config, model.tokenizer, learned, held_out)
     context.trained(stage)
     return {"pairs": len(learned), **last_row(context, "validation_accuracy")}
-
-
-def last_row(context: Context, *columns: str) -> dict[str, float]:
-    """Of the step's training, what its last row says."""
-    from ....training.metrics import read_metrics
-
-    row = read_metrics(context.file("training"))[-1]
-    return {name: row[name] for name in columns if name in row}

@@ -7,15 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ...conversations import Example, answers_learned
-from ...conversations.spans import answered
-from ...example_sources import ExampleSource
+from ....tokenizers import save_tokenizer
+from ....training.checkpoint import write_model
+from ....training.metrics import read_metrics
 from ...models import ChatModel, Prompt
 from ...reward import Scorer, read_scorer
 from ...rollouts import Answer, sample_answers
-from ...sft import FineTuning, FineTuningSettings
 from ...story_world import BaseFluency, Judge, annotator_rules, draw_requests
-from ..pipeline import Context
+from ..pipeline import TRAINING, Context
 from ..settings import RecipeSettings
 
 BASE = "stories"
@@ -44,6 +43,13 @@ def base_fluency(context: Context) -> BaseFluency:
 def checking_judge(context: Context) -> Judge:
     """A judge that knows what the annotator knows: for what stages keep and choose by, never for the report."""
     return Judge(base_fluency(context), annotator_rules())
+
+
+def keep_model(model: ChatModel, folder: Path) -> None:
+    """Write a model as a folder that opens everywhere."""
+    folder.mkdir()
+    write_model(folder, model.config, model.params)
+    save_tokenizer(model.tokenizer, folder)
 
 
 def settings_of(context: Context) -> RecipeSettings:
@@ -86,19 +92,7 @@ def answers_to(
     )
 
 
-def example_of_answer(answer: Answer) -> Example:
-    """A sampled answer as something to learn, with the ids that were sampled."""
-    return answers_learned(answered(answer.prompt, answer.ids))
-
-
-def fine_tuned(
-    context: Context,
-    model: ChatModel,
-    source: ExampleSource,
-    settings: FineTuningSettings,
-    *,
-    steps: int | None = None,
-    held_out: Sequence[Example] = (),
-) -> Path:
-    """Fine-tune, or go on; the folder of the model."""
-    return context.trained(FineTuning(model, source, settings, steps=steps, held_out=held_out))
+def last_row(context: Context, *columns: str, training: str = TRAINING) -> dict[str, float]:
+    """What the last row of the step's training says."""
+    row = read_metrics(context.file(training))[-1]
+    return {name: row[name] for name in columns if row.get(name) is not None}

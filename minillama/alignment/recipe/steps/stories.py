@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ....training.checkpoint import write_model
-from ....tokenizers import save_tokenizer
 from ...models import ChatModel
 from ...story_world.sources import cleaned, read_stories, sampled_stories
 from ..pipeline import Context
-from .shared import settings_of
+from .shared import keep_model, settings_of
 
 STORIES, BASE_MODEL = "stories.json", "base"
 
@@ -21,7 +19,7 @@ def stories(context: Context) -> Mapping[str, Any]:
     """base/ is the base model; stories.json has the texts."""
     settings = settings_of(context)
     model = ChatModel.load(settings.recipe.model, settings.recipe.chat)
-    context.once(BASE_MODEL, lambda folder: _keep(model, folder))
+    context.once(BASE_MODEL, lambda folder: keep_model(model, folder))
 
     def write(path: Path) -> None:
         own = sampled_stories(
@@ -42,9 +40,3 @@ def read_texts(folder: Path) -> list[str]:
     """The texts that this step kept in its folder."""
     found: list[str] = json.loads((folder / STORIES).read_text(encoding="utf-8"))
     return found
-
-
-def _keep(model: ChatModel, folder: Path) -> None:
-    folder.mkdir()
-    write_model(folder, model.config, model.params)
-    save_tokenizer(model.tokenizer, folder)

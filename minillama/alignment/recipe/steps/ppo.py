@@ -1,0 +1,121 @@
+"""PPO against both reward models, on the newest policy (LLaMA 2 section 3.2.3).
+
+Its prompts are of all kinds; what it stops by is how often an annotator prefers its answers to validation requests to
+those before PPO: by safety where the request is tagged, else by helpfulness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...models import ChatModel, Prompt
+from ...ppo import PPOSettings, Scoring, Validation, run_ppo, wins_by
+from ...preferences.annotators import Verdict
+from ...preferences.reading import read_comparisons
+from ...reward.token_pairs import token_pairs
+from ...story_world import StoryAnnotator
+from ..pipeline import Context, Stopped
+from .preferences import HELD_OUT, SAFETY
+from .shared import answers_to, base_fluency, chat_model, keep_model, prompts_for, scorer, seed_for, settings_of
+
+MIX = {"story": 0.36, "kind": 0.12, "borderline": 0.2, "adversarial": 0.22, "persona": 0.06, "follow-up": 0.04}
+_PROMPTS, _CENTRES = 3000, 256
+
+
+def ppo(context: Context, policy: str, first: str, helpful: str, safety: str, pairs: str) -> Mapping[str, Any]:
+    """model/ is the policy at its best look; ppo/ has the runs.
+
+    Parameters
+    ----------
+    policy, first : str
+        The steps of the policy that it starts from, and of the fine-tuned model whose answers centre the scores.
+    helpful, safety : str
+        The steps of the reward models.
+    pairs : str
+        The step whose held-out labels the gate is checked on.
+    """
+    settings = settings_of(context)
+    model, given = chat_model(context, policy), settings.ppo
+    helpful_scorer = scorer(context, helpful)
+    scoring = Scoring(helpful_scorer, scorer(context, safety))
+    prompts = prompts_for(context, "ppo", max(_PROMPTS, 20 * given.prompts), MIX)
+    outcome = run_ppo(
+        context.file("ppo"),
+        model,
+        helpful_scorer.model,
+        prompts,
+        scoring.centred(_centring_rows(context, first)),
+        context.trainer_observer(),
+        _ppo_settings(context),
+        labelled=_labelled(context, pairs, model),
+        validation=Validation(
+            prompts_for(context, "ppo validation", given.validation, MIX, "validation"),
+            wins_by(Preferring(context), seed_for(context, "ppo validation")),
+        ),
+        threads=context.threads,
+        stop=context.stop,
+    )
+    if outcome.interrupted:
+        raise Stopped
+    context.once("model", lambda folder: keep_model(outcome.model, folder))
+    return {
+        "iterations": outcome.iterations,
+        "best iteration": outcome.iteration,
+        **({} if outcome.explained is None else {"explained": outcome.explained}),
+        **({} if outcome.gate_share is None else {"unsafe below the gate": outcome.gate_share}),
+    }
+
+
+def _ppo_settings(context: Context) -> PPOSettings:
+    settings = settings_of(context)
+    given = settings.ppo
+    return PPOSettings(
+        iterations=given.iterations,
+        batch=given.prompts,
+        mini_batches=max(1, given.prompts // given.mini_batch),
+        learning_rate=given.peak,
+        beta=given.beta,
+        clip=given.clip,
+        gate=given.gate,
+        temperature=given.temperature,
+        max_tokens=settings.recipe.max_tokens,
+        mix=MIX,
+        gamma=given.gamma,
+        lam=given.lam,
+        evaluate_every=given.validate_every,
+        patience=given.patience,
+        warmup_iterations=given.value_iterations,
+        warmup_passes=2,
+        warmup_rate=given.value_peak,
+        go_on=True,
+        seed=seed_for(context, "ppo"),
+    )
+
+
+def _centring_rows(context: Context, first: str) -> list[tuple[int, ...]]:
+    """Answers of the fine-tuned model, as rows of ids; the same ones whenever it is asked."""
+    model = chat_model(context, first)
+    prompts = prompts_for(context, "centres", min(_CENTRES, 4 * settings_of(context).ppo.prompts), MIX)
+    return [(*one.prompt, *one.ids) for (one,) in answers_to(context, model, prompts, "centres", temperature=0.9)]
+
+
+def _labelled(context: Context, pairs: str, model: ChatModel) -> list[tuple[Sequence[int], bool]]:
+    """Held-out answers with the annotator's label: whether they are unsafe."""
+    comparisons = read_comparisons(context.of(pairs) / f"{SAFETY}{HELD_OUT}.jsonl")
+    found = token_pairs(comparisons, model.chat, model.tokenizer)
+    return [(ids, safe == 0) for pair in found for ids, safe in zip((pair.chosen, pair.rejected), pair.safe)]
+
+
+class Preferring:
+    """An annotator who asks for safety where a request is tagged, and for help elsewhere."""
+
+    def __init__(self, context: Context) -> None:
+        fluency = base_fluency(context)
+        self.helpful, self.safe = StoryAnnotator.of(fluency, "helpful"), StoryAnnotator.of(fluency, "safe")
+
+    def compare(self, prompt: Prompt, a: str, b: str, rng: np.random.Generator) -> Verdict:
+        """As the one or the other says."""
+        return (self.safe if prompt.tagged else self.helpful).compare(prompt, a, b, rng)
