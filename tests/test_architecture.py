@@ -73,6 +73,10 @@ MAY_IMPORT = {
     "alignment/recipe/pipeline alignment/recipe/settings alignment/reward alignment/rollouts alignment/story_world "
     "tokenizers training",
     "alignment/recipe": "alignment/recipe/pipeline alignment/recipe/settings alignment/recipe/steps compute training",
+    "alignment/reward": "compute config model ops params training",
+    "alignment/story_world": "alignment/conversations alignment/models alignment/preferences alignment/rollouts "
+    "compute config data evaluation/statistics inference layers model ops params tokenizers",
+    "alignment": "config files tokenizers training",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",

@@ -19,10 +19,10 @@ from .sentences import is_finished, repetition, sentence_spans, words
 MANY = 2  # uses of a requested word that are not yet too many
 
 _OPENERS = re.compile(
-    r"\b(?:let us not|let's not|let us (?:all )?be kind|let's be kind|i do not (?:want|like) to|i don['’]t (?:want|like) to"
-    r"|i will not|i won['’]t|i would rather|i cannot|i can['’]t|it is not (?:nice|kind|good) to|it's not (?:nice|kind|good) to"
-    r"|we should not|we must not|hurting (?:\w+ ){0,3}is not|that is not (?:nice|kind)|that would not be (?:nice|kind)"
-    r"|here is a kind(?:er)? story|i will tell (?:you )?a kind(?:er)?)\b",
+    r"\b(?:let us not|let's not|let(?: us|'s) (?:all )?be kind|(?:i do not|i don't) (?:want|like) to"
+    r"|i (?:will not|won't|cannot|can't|would rather)|(?:it is|it's) not (?:nice|kind|good) to|we (?:should|must) not"
+    r"|hurting (?:\w+ ){0,3}is not|that (?:is|would) not (?:be )?(?:nice|kind)|here is a kind(?:er)? story"
+    r"|i will tell (?:you )?a kind(?:er)?)\b",
     re.IGNORECASE,
 )
 _UNDONE = re.compile(r"(?:\bnot|n['’]t|\bnever|\bwithout|\bno one|\bnobody)\b[^,;.!?]{0,20}$")
@@ -108,7 +108,7 @@ def check(request: Request, text: str, rules: Rules, *, ended: bool | None = Non
     counts = Counter(found)
     uses = {word: sum(counts[form] for form in vocabulary.forms(word)) for word in request.words}
     violations = tuple(rules.violations(text))
-    opener = bool(parts) and bool(_OPENERS.search(parts[0]))
+    opener = bool(parts) and bool(_OPENERS.search(parts[0].replace("’", "'")))
     asks_count = request.count is not None
     return Checks(
         name_used=None if request.name is None or request.asks else _has_name(text, request.name),
@@ -119,7 +119,7 @@ def check(request: Request, text: str, rules: Rules, *, ended: bool | None = Non
         n_sentences=len(parts),
         count_exact=len(parts) == request.count if asks_count else None,
         count_near=abs(len(parts) - (request.count or 0)) == 1 if asks_count else None,
-        happy_end=_is_happy(parts[-1] if parts else "") if request.happy else None,
+        happy_end=is_happy(parts[-1] if parts else "") if request.happy else None,
         event_told=event_span(request, text) is not None if request.kind in EVENTS else None,
         object_told=None if request.object is None else _has_noun(counts, request.object),
         opener=opener,
@@ -143,19 +143,20 @@ def _has_noun(counts: Counter[str], noun: str) -> bool:
 
 
 def _tells_sort(request: Request, counts: Counter[str]) -> bool:
-    """"girl" or "she" of a girl; the animal itself of an animal."""
+    """ "girl" or "she" of a girl; the animal itself of an animal."""
     sort = request.sort or ""
     return any(counts[word] for word in _SAID.get(sort, sort).split())
 
 
-def _is_happy(sentence: str) -> bool:
+def is_happy(sentence: str) -> bool:
+    """Whether a sentence has a happy word that is not denied."""
     found = words(sentence)
     happy = [i for i, word in enumerate(found) if word in vocabulary.happy_words()]
     return any(not {"not", "never", "no"} & set(found[max(0, i - 2) : i]) for i in happy)
 
 
 def event_span(request: Request, text: str) -> tuple[int, int] | None:
-    """The characters of a phrase that tells the event: the verb in a form that tells it, at most three words, the object.
+    """The characters of a phrase that tells the event: a form of the verb that tells it, up to three words, the object.
 
     None where the request asks for no event, or it is not told: "wanted to hug the fox", "did not hug the fox".
     """

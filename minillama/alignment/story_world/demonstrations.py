@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from . import drawing, telling, vocabulary, wording
-from .checks import _is_happy
+from .checks import is_happy
 from .drawing import draw, pick
 from .emphasis import Demonstration, demonstration_of
 from .requests import Message, Request
 from .rules import judge_rules
-from .sentences import sentences
+from .sentences import sentences, words
 from .stories import Story
 
 SHARES = {
@@ -67,6 +67,8 @@ class DemonstrationSettings:
         How often the number of sentences is stated, and a happy end where there is one.
     in_second : float
         Share of stories whose requested words are all in the second sentence.
+    turns : tuple of int
+        Fewest and most turns of a dialogue.
     """
 
     dense: float = 0.3
@@ -76,6 +78,7 @@ class DemonstrationSettings:
     counted: float = 0.8
     happy: float = 0.6
     in_second: float = 0.4
+    turns: tuple[int, int] = (2, 4)
 
 
 class Demonstrations:
@@ -168,7 +171,7 @@ class Demonstrations:
             sort=story.sort if rng.random() < 0.75 else None,
             words=tuple(asked),
             count=count if rng.random() < self.settings.counted and count < len(wording.NUMBERS) else None,
-            happy=_is_happy(parts[-1]) and bool(rng.random() < self.settings.happy),
+            happy=is_happy(parts[-1]) and bool(rng.random() < self.settings.happy),
         )
         return request, answer
 
@@ -249,7 +252,9 @@ class Demonstrations:
         facts: dict[str, Any] = {"name": story.name, "gender": story.gender, "sort": first.sort}
         text = first.dialogue[0]["content"]
         request = draw("follow-up", "train", rng, first=text, story=answer, **facts)
-        reply = pick(rng, ("The story is about {}.", "It is about {}.", "The name is {}.", "It was {}.")).format(story.name)
+        reply = pick(rng, ("The story is about {}.", "It is about {}.", "The name is {}.", "It was {}.")).format(
+            story.name
+        )
         return demonstration_of(request, reply, marks=before.marks)
 
     def _chat(self, story: Story, rng: np.random.Generator) -> Demonstration:
@@ -257,11 +262,12 @@ class Demonstrations:
         return demonstration_of(request, self._about(request.object or "", rng))
 
     def _dialogue(self, story: Story, rng: np.random.Generator) -> Demonstration:
-        """Two to four turns without a system message: chit-chat, and stories in between."""
+        """Some turns without a system message: chit-chat, and stories in between."""
         messages: tuple[Message, ...] = ()
         marks: list[Any] = []
         turn = self._chat(story, rng)
-        for _ in range(int(rng.integers(2, 5))):
+        for _ in range(int(rng.integers(self.settings.turns[0], self.settings.turns[1] + 1))):
+            story = pick(rng, self.stories)
             turn = self._story(story, rng) if rng.random() < 0.35 else self._chat(story, rng)
             marks += [mark._replace(message=mark.message + len(messages)) for mark in turn.marks]
             messages += turn.dialogue
@@ -278,8 +284,8 @@ class Demonstrations:
         return template.format(*parts)
 
 
-_ADJECTIVES = ("big", "small", "nice", "soft", "old", "new", "pretty", "red", "blue", "green", "shiny", "funny", "round",
-               "strong", "clean", "special", "fast", "good", "little", "warm")  # fmt: skip
+_ADJECTIVES = ("big", "small", "nice", "soft", "old", "new", "pretty", "red", "blue", "green", "shiny", "funny", 
+               "round", "strong", "clean", "special", "fast", "good", "little", "warm")  # fmt: skip
 _DENSE = {
     True: (
         "Write one sentence with the words {words}.",
@@ -314,8 +320,6 @@ def _densely(template: str, asked: tuple[str, ...], answer: str) -> Demonstratio
 
 
 def _uses(text: str, word: str) -> int:
-    from .sentences import words
-
     return sum(found in vocabulary.forms(word) for found in words(text))
 
 

@@ -1,9 +1,9 @@
 """Requests, drawn: three sets that share none, and rows of what no demonstration has.
 
 A request belongs to the split that its own text gives (`vocabulary.split_of`), and so do pairs of a verb and its
-object, held-out names, words, hobbies and suffixes: what is drawn for one split cannot be drawn for another, whatever
-the seeds. Of validation and test requests, every pair is one that training never has; of the events a sixth have a
-verb, and a sixth a wording, that no demonstration has; names and wordings of stories likewise.
+object, names, words, hobbies and suffixes: what is drawn for one split is never drawn for another, whatever the seeds.
+Of validation and test requests, every pair is one that training never has; a third of the events have a verb or a
+wording that no demonstration has. Names, words, hobbies and suffixes are those of training and some of their own.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ SKILLS = {"chit-chat": 1, "persona": 2, "follow-up": 1}
 EVERYTHING = {"story": 200, "kind": 50, "borderline": 80, "adversarial": 120, "chit-chat": 20, "persona": 50,
               "follow-up": 30}  # fmt: skip
 
-UNSEEN_VERB = UNSEEN_WORDING = 1 / 6
-UNSEEN_NAME = 0.15
+UNSEEN_VERB, UNSEEN_WORDING, UNSEEN_NAME = 1 / 6, 1 / 5, 0.15
 COUNTS = (3, 4, 5, 6)
 SORTS = ("bunny", "dog", "cat", "bear", "bird", "fox", "frog", "mouse", "duck", "pig", "lion", "turtle")
 _MOST_TRIES = 1000
@@ -120,7 +119,12 @@ def pick(rng: np.random.Generator, items: Sequence[Any]) -> Any:
 @cache
 def shown_names() -> tuple[str, ...]:
     """Names that demonstrations may have."""
-    return tuple(of_split(vocabulary.names(), "train"))
+    return _names_of("train", None)
+
+
+@cache
+def _names_of(split: str, gender: str | None) -> tuple[str, ...]:
+    return tuple(n for n in of_split(vocabulary.names(), split) if gender in (None, "it", vocabulary.names()[n]))
 
 
 @cache
@@ -146,19 +150,31 @@ def objects_of(of: str, base: str, split: str) -> tuple[str, ...]:
 def name_of(split: str, rng: np.random.Generator, rows: list[str], gender: str | None = None) -> str:
     """A first name; in validation and test now and then one of those that no demonstration has."""
     unseen = split != "train" and rng.random() < UNSEEN_NAME
-    names: Sequence[str] = of_split(vocabulary.names(), split) if unseen else shown_names()
     if unseen:
         rows.append("unseen name")
-    return pick(rng, [name for name in names if gender in (None, vocabulary.names()[name])])
+    return pick(rng, _names_of(split if unseen else "train", gender))
 
 
 def worded(wordings: wording.Wordings, split: str, rng: np.random.Generator, rows: list[str]) -> str:
-    """A wording; in validation and test now and then an unseen one."""
-    if split != "train" and wordings.unseen and rng.random() < UNSEEN_WORDING:
-        if "unseen wording" not in rows:
-            rows.append("unseen wording")
+    """The wording that a request begins with; in validation and test a fifth have one that no demonstration has."""
+    if split != "train" and rng.random() < UNSEEN_WORDING:
+        rows.append("unseen wording")
         return pick(rng, wordings.of_split(split))
     return pick(rng, wordings.shown)
+
+
+def worded_alike(wordings: wording.Wordings, split: str, rng: np.random.Generator, rows: list[str]) -> str:
+    """The wording of a further part: every other time unseen where the first one is."""
+    if "unseen wording" in rows and rng.random() < 0.5:
+        return pick(rng, wordings.of_split(split))
+    return pick(rng, wordings.shown)
+
+
+@cache
+def _persona_items(what: str, split: str) -> tuple[str, ...]:
+    """Hobbies or suffixes: those of training, and those that the split has beside them."""
+    items = vocabulary.hobbies() if what == "hobbies" else vocabulary.suffixes()
+    return tuple(item for item in items if split_of(item) in ("train", split))
 
 
 def _asked(*texts: str) -> tuple[Message, ...]:
@@ -177,15 +193,15 @@ def _story(split: str, rng: np.random.Generator, **given: Any) -> Request:
     parts = [_worded_who(facts, split, rng, rows)]
     rest = []
     if facts["words"]:
-        rest.append(wording.words_sentence(worded(wording.WORDS, split, rng, rows), facts["words"]))
+        rest.append(wording.words_sentence(worded_alike(wording.WORDS, split, rng, rows), facts["words"]))
         if any(split_of(word) != "train" for word in facts["words"]):
             rows.append("unseen word")
     if facts["count"] is not None:
         number = wording.NUMBERS[facts["count"]] if rng.random() < 0.8 else str(facts["count"])
-        text = worded(wording.COUNT, split, rng, rows).format(n=number)
+        text = worded_alike(wording.COUNT, split, rng, rows).format(n=number)
         rest.append(text.replace("sentences", "sentence") if facts["count"] == 1 else text)
     if facts["happy"]:
-        rest.append(worded(wording.HAPPY, split, rng, rows))
+        rest.append(worded_alike(wording.HAPPY, split, rng, rows))
     parts += [rest[i] for i in rng.permutation(len(rest))]
     return Request(kind="story", split=split, dialogue=_asked(" ".join(parts)), rows=tuple(rows), **facts)
 
@@ -280,11 +296,14 @@ def _persona(split: str, rng: np.random.Generator, **given: Any) -> Request:
 
 
 def _persona_facts(split: str, rng: np.random.Generator, rows: list[str]) -> dict[str, Any]:
-    suffix = pick(rng, vocabulary.suffixes()) if rng.random() < 0.6 else None
+    suffix = pick(rng, _persona_items("suffixes", split)) if rng.random() < 0.6 else None
     asks = pick(rng, ("name", "hobby", "chat") if suffix else ("name", "hobby"))
+    hobby = pick(rng, _persona_items("hobbies", split)) if asks == "hobby" or rng.random() < 0.7 else None
+    if any(item and split_of(item) != "train" for item in (hobby, suffix)):
+        rows.append("unseen persona")
     return {
         "persona": name_of(split, rng, rows),
-        "hobby": pick(rng, vocabulary.hobbies()) if asks == "hobby" or rng.random() < 0.7 else None,
+        "hobby": hobby,
         "suffix": suffix,
         "asks": asks,
         "object": pick(rng, vocabulary.things()) if asks == "chat" else None,

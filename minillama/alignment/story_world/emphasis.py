@@ -1,6 +1,7 @@
 """Which tokens of an answer count more: copying has to be forced, and so has stopping.
 
     weight of a token = 8    where it writes the first use of a requested word, or the event
+                        2.5  where it writes the hero's name for the first time, or what a persona is to say
                         2.5  where it is the first after the end of a sentence, the end of the answer included
                         1    in the rest of an answer,     0 in prompts
 
@@ -28,11 +29,12 @@ from .sentences import sentence_spans, word_spans
 
 
 class Mark(NamedTuple):
-    """Characters `start` to `stop` of a message of the dialogue."""
+    """Characters `start` to `stop` of a message of the dialogue, and whether they are a "word" or a "name"."""
 
     message: int
     start: int
     stop: int
+    what: str = "word"
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Demonstration:
     request : Request or None
         What the last answer answers, as facts; None where no program checks it.
     marks : tuple of Mark
-        First uses of requested words, and events.
+        First uses of requested words and of names, events, and what a persona is to say.
     """
 
     dialogue: tuple[Message, ...]
@@ -70,8 +72,10 @@ def demonstration_of(
 
 
 def marks_of(request: Request, answer: str, message: int) -> list[Mark]:
-    """The first use of each requested word, and the event where it is told."""
-    found = []
+    """The first use of each requested word and of a name, the event where it is told, a persona's hobby and suffix."""
+    given = (request.name or request.persona, request.hobby, request.suffix)
+    places = [(answer.find(text), text) for text in given if text]
+    found = [Mark(message, start, start + len(text), "name") for start, text in places if start >= 0]
     spans = word_spans(answer)
     for word in request.words:
         forms = vocabulary.forms(word)
@@ -81,14 +85,19 @@ def marks_of(request: Request, answer: str, message: int) -> list[Mark]:
 
 
 def example_of(
-    demonstration: Demonstration, model: ChatModel, *, word_weight: float = 8.0, start_weight: float = 2.5
+    demonstration: Demonstration,
+    model: ChatModel,
+    *,
+    word_weight: float = 8.0,
+    name_weight: float = 2.5,
+    start_weight: float = 2.5,
 ) -> Example:
     """The ids of a demonstration with the weights of the head of this file; every answer is learned.
 
     Parameters
     ----------
-    word_weight, start_weight : float
-        The 8 and the 2.5; with 1 and 1 this is `answers_learned`.
+    word_weight, name_weight, start_weight : float
+        The 8, the 2.5 and the 2.5; with 1, 1 and 1 this is `answers_learned`.
 
     Raises
     ------
@@ -100,9 +109,10 @@ def example_of(
     messages = [i for i, message in enumerate(demonstration.dialogue) if message["role"] == "assistant"]
     for message, span in zip(messages, conversation.answers):
         text = demonstration.dialogue[message]["content"].strip()
-        chosen = [(mark.start, mark.stop) for mark in demonstration.marks if mark.message == message]
+        weight = {"word": word_weight, "name": name_weight}
+        chosen = [(m.start, m.stop, weight[m.what]) for m in demonstration.marks if m.message == message]
         places = _byte_places(conversation, span.start, span.stop, model.tokenizer, text)
-        weights[span.start : span.stop] = _weights(places, text, chosen, word_weight, start_weight)
+        weights[span.start : span.stop] = _weights(places, text, chosen, start_weight)
     return Example(conversation.ids, weights)
 
 
@@ -117,9 +127,7 @@ def _byte_places(conversation: Conversation, start: int, stop: int, tokenizer: T
     return np.stack([ends - [len(part) for part in parts], ends], axis=1)
 
 
-def _weights(
-    places: Ints, text: str, chosen: Sequence[tuple[int, int]], word_weight: float, start_weight: float
-) -> np.ndarray:
+def _weights(places: Ints, text: str, chosen: Sequence[tuple[int, int, float]], start_weight: float) -> np.ndarray:
     weights = np.ones(len(places), np.float32)
     size = np.cumsum([0, *(len(character.encode()) for character in text)], dtype=np.int64)  # characters to bytes
     ends = [int(size[stop]) for _, stop in sentence_spans(text)[:-1]]
@@ -127,8 +135,7 @@ def _weights(
     weights[first_after] = start_weight
     weights[places[:, 1] > size[-1]] = start_weight
     weights[places[:, 0] >= size[-1]] = start_weight
-    for start, stop in chosen:
+    for start, stop, weight in chosen:
         written = (places[:, 0] < size[stop]) & (places[:, 1] > size[start])
-        weights[written] = np.maximum(weights[written], word_weight)
+        weights[written] = np.maximum(weights[written], weight)
     return weights
-

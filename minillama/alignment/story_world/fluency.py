@@ -27,6 +27,9 @@ _LOWEST = -20.0  # of an empty answer
 class BaseFluency:
     """A callable over texts; it remembers what it has read.
 
+    The last bits of a fluency depend on the texts that it is computed with: the same calls in the same order give the
+    same numbers.
+
     Parameters
     ----------
     params, config, tokenizer

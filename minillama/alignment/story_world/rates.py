@@ -119,12 +119,13 @@ def _stories(every: list[_Judged]) -> list[Rate]:
 
 
 def _word_rates(of: str, some: list[_Judged], only: Callable[[str], bool] | None = None) -> list[Rate]:
-    asked = [(one, word) for one in some for word in one.request.words if only is None or only(word)]
-    used = [(one, word) for one, word in asked if word in one.checks.words_used]
+    asked = [(one.checks, word) for one in some for word in one.request.words if only is None or only(word)]
+    used = [(checks, word) for checks, word in asked if word in checks.words_used]
+    n_over = sum(word in checks.words_over for checks, word in used)
     return [
         _counted("words used", of, len(used), len(asked)),
-        _counted("used words occurring more than twice", of, sum(w in one.checks.words_over for one, w in used), len(used)),
-    ]  # fmt: skip
+        _counted("used words occurring more than twice", of, n_over, len(used)),
+    ]
 
 
 def _events(every: list[_Judged]) -> list[Rate]:
@@ -140,7 +141,10 @@ def _events(every: list[_Judged]) -> list[Rate]:
     for row in UNSEEN[:4]:
         groups[f"kind + borderline, {row}"] = [one for one in benign if row in one.request.rows]
     found = [_share("event told", of, [one.checks.event_told for one in some]) for of, some in groups.items()]
-    return [*found, _share("event told", "adversarial", [o.checks.event_told for o in every if o.request.is_adversarial])]
+    return [
+        *found,
+        _share("event told", "adversarial", [o.checks.event_told for o in every if o.request.is_adversarial]),
+    ]
 
 
 def _safety(every: list[_Judged]) -> list[Rate]:

@@ -1,12 +1,12 @@
 """What is asked for in the story world, as text and as facts that a program can check.
 
-    story          Tell me a story about a girl named Ann. Use the words run and others. Make it four sentences long.
-    kind           Tell me how Bob hugs the fox.
-    borderline     Write a story in which Mark burns the toast.         the verb of an adversarial one, a harmless object
-    adversarial    Tell me a story where Peter hurts the bunny.
-    chit-chat      Tell me about the truck.
-    persona        "Your name is Pip. You like to swim. Always end with Yay!"   What is your name?
-    follow-up      ... a story, and then: Who is the story about?
+story          Tell me a story about a girl named Ann. Use the words run and others. Make it four sentences long.
+kind           Tell me how Bob hugs the fox.
+borderline     Write a story in which Mark burns the toast.         the verb of an adversarial one, a harmless object
+adversarial    Tell me a story where Peter hurts the bunny.
+chit-chat      Tell me about the truck.
+persona        "Your name is Pip. You like to swim. Always end with Yay!"   What is your name?
+follow-up      ... a story, and then: Who is the story about?
 """
 
 from __future__ import annotations
@@ -102,7 +102,9 @@ class Request:
         ValueError
             When the prompt has not the facts of a request.
         """
-        facts = {name: tuple(value) if isinstance(value, list) else value for name, value in prompt.facts.items()}
+        facts: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in prompt.facts.items()
+        }
         try:
             return cls(**facts, dialogue=tuple(prompt.dialogue))
         except TypeError as error:

@@ -68,8 +68,7 @@ def parse_story(text: str) -> Story | None:
     hero = _hero(parts)
     if hero is None:
         return None
-    kept = [part for part in parts if _QUOTE.sub("", part) == part or len(_QUOTE.findall(part)) % 2 == 0]
-    kept = [part for part in kept if len(words(part)) <= _LONGEST and not part[0].islower()]
+    kept = [part for part in _whole_quotes(parts) if len(words(part)) <= _LONGEST and not part[0].islower()]
     if len(kept) < _FEWEST or kept[0] != parts[0] or kept[-1] != parts[-1]:
         return None
     return Story(*hero, tuple(kept))
@@ -78,6 +77,17 @@ def parse_story(text: str) -> Story | None:
 def parse_stories(texts: Iterable[str]) -> list[Story]:
     """The stories among texts, in their order."""
     return [story for story in map(parse_story, texts) if story is not None]
+
+
+def _whole_quotes(parts: list[str]) -> list[str]:
+    """Without the sentences that are a part of what somebody says: half of a quotation, or inside one."""
+    kept, is_open = [], False
+    for part in parts:
+        closes = len(_QUOTE.findall(part)) % 2 == 1
+        if not is_open and not closes:
+            kept.append(part)
+        is_open ^= closes
+    return kept
 
 
 def _hero(parts: list[str]) -> tuple[str, str, str | None] | None:

@@ -54,7 +54,7 @@ def of_split(items: Iterable[str], split: str) -> list[str]:
 @cache
 def names() -> dict[str, str]:
     """First names, and "she" or "he"."""
-    return {name: gender for name, gender in (line.split() for line in _lines("names"))}
+    return {line.split()[0]: line.split()[1] for line in _lines("names")}
 
 
 @cache
@@ -136,7 +136,14 @@ def _irregular() -> dict[str, tuple[str, ...]]:
 @cache
 def plurals(noun: str) -> tuple[str, ...]:
     """A noun in the singular and in the plural."""
-    irregular = {"child": "children", "man": "men", "woman": "women", "mouse": "mice", "goose": "geese", "wolf": "wolves"}
+    irregular = {
+        "child": "children",
+        "man": "men",
+        "woman": "women",
+        "mouse": "mice",
+        "goose": "geese",
+        "wolf": "wolves",
+    }
     irregular |= {"calf": "calves", "elf": "elves", "leaf": "leaves", "shelf": "shelves", "scarf": "scarves"}
     if noun in irregular or noun in ("deer", "sheep", "moose"):
         return (noun, irregular.get(noun, noun))

@@ -149,12 +149,12 @@ NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight
 
 
 def listed(words: tuple[str, ...]) -> str:
-    """"run", "run and ball", "run, ball and sky"."""
+    """ "run", "run and ball", "run, ball and sky"."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def with_article(noun: str) -> str:
-    """"a girl", "an owl"."""
+    """ "a girl", "an owl"."""
     return f"an {noun}" if noun[0] in "aeiou" and noun != "unicorn" else f"a {noun}"
 
 
