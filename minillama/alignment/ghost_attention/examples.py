@@ -28,7 +28,8 @@ Learned = Literal["last", "each"]
 
 def conversation_of_ghost(model: ChatModel, ghost: Ghost) -> Conversation:
     """The dialogue with its instruction in the first message alone."""
-    prompts = [turn_prompt(model, ghost.scene, turn, instructed=turn == 0) for turn in range(len(ghost.answers))]
+    said = [ghost.scene.instruction.text, *[""] * len(ghost.answers)]
+    prompts = [turn_prompt(model, ghost.scene, turn, said[turn]) for turn in range(len(ghost.answers))]
     conversation = answered(prompts[0], ghost.answers[0])
     for prompt, answer in zip(prompts[1:], ghost.answers[1:]):
         conversation = conversation.extended(prompt, answer)

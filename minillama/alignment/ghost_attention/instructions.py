@@ -3,10 +3,11 @@
     You enjoy surfing. You act as Oscar Wilde. Always end your answers with Yay!          in full sentences
     Hobby: surfing. Figure: Oscar Wilde. End: Yay!                                         the same, tersely
 
-An instruction is a random combination of traits; half of them are written tersely (LLaMA 2 section 3.3). A *fact* is
-asked for: the answer to its question names it. A *style* holds in every answer. What the paper has people judge
-("does it still act as Oscar Wilde?") is here what a program sees in an answer, and nothing more: the words of a fact,
-the last word of an answer.
+An instruction is a random combination of traits. Answers are sampled with the sentences; what is trained on has the
+terse form half of the time (LLaMA 2 section 3.3: "when constructing the final system message"). A *fact* is asked for:
+the answer to its question names it. A *style* holds in every answer. What the paper has people judge ("does it still
+act as Oscar Wilde?") is here what a program sees in an answer, and nothing more: the words of a fact, the last words of
+an answer.
 """
 
 from __future__ import annotations
@@ -53,14 +54,20 @@ class Trait:
 
 @dataclass(frozen=True)
 class Instruction:
-    """Traits together, in the order in which they are said."""
+    """Traits together, in the order in which they are said; `terse` says how the system message has them."""
 
     traits: tuple[Trait, ...]
     terse: bool = False
 
     @property
+    def sentences(self) -> str:
+        """What a model follows that was never trained on terse ones."""
+        return " ".join(trait.sentence for trait in self.traits)
+
+    @property
     def text(self) -> str:
-        return " ".join(trait.terse if self.terse else trait.sentence for trait in self.traits)
+        """The system message."""
+        return " ".join(trait.terse for trait in self.traits) if self.terse else self.sentences
 
     @property
     def facts(self) -> tuple[Trait, ...]:

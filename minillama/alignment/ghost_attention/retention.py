@@ -27,8 +27,8 @@ from .context import check_fits
 from .instructions import Mixture, Pools
 from .journal import GroupJournal
 from .scenes import Fillers, Scene, draw_question
-from .synthesis import joined, turn_prompt
-from .talks import Talks, closing_id, next_prompt, unended
+from .synthesis import message_prompt
+from .talks import Talks, closing_id, unended
 
 TURNS = (2, 4, 6, 10, 20)
 
@@ -101,7 +101,7 @@ def draw_tests(
     *,
     seed: int,
     last_turn: int = TURNS[-1],
-    mixture: Mixture = Mixture(fact_share=0.8, terse_share=0.5),  # noqa: B008 (frozen)
+    mixture: Mixture = Mixture(terse_share=0.0),  # noqa: B008 (frozen)
     group: str = "",
 ) -> list[Scene]:
     """`n` scenes of requests alone, each with a fact that can be asked for; number i is a function of seed and i."""
@@ -191,22 +191,14 @@ class _Test:
             if turn + 1 in self.settings.turns:
                 self._note(i, turn, "", texts[i], prompts[i], answer)
             end = [closing_id(self.model)] if unended(answer, self.model.stop_ids) else []
-            kept = turn_prompt(self.model, self.scenes[i], turn, instructed=self._stays(turn))
+            stays = self.settings.place == "every" or (self.settings.place == "first" and turn == 0)
+            kept = prompts[i][len(self.before[i]) :] if stays else message_prompt(self.model, turn, texts[i])
             self.before[i] += [*kept, *answer, *end]
-
-    def _stays(self, turn: int) -> bool:
-        place = self.settings.place
-        return place == "every" or (place == "first" and turn == 0)
 
     def _prompt(self, i: int, turn: int, text: str) -> list[int]:
         """The ids that a message adds, with the instruction where this turn has it."""
-        scene, place = self.scenes[i], self.settings.place
-        if turn == 0:
-            system = {"role": "system", "content": scene.instruction.text}
-            return self.model.encode([system, {"role": "user", "content": text}])
-        said = [{"role": "user", "content": "Yes?"}, {"role": "assistant", "content": "Yes."}]
-        text = text if place == "first" else joined(scene, text)
-        return next_prompt(self.model, [*said, {"role": "user", "content": text}])
+        has_it = turn == 0 or self.settings.place != "first"
+        return message_prompt(self.model, turn, text, self.scenes[i].instruction.text if has_it else "")
 
     def _check_room(self, prompts: Mapping[int, Sequence[int]], turn: int) -> None:
         for i, ids in prompts.items():

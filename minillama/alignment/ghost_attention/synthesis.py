@@ -181,7 +181,8 @@ class _Group:
 
     def _draw(self, asked: Sequence[int], turn: int, draw: int) -> dict[int, list[int]]:
         """An answer of each of these dialogues; those that have no room for one end."""
-        prompts = {i: [*self.before[i], *self._prompt(i, turn, instructed=True)] for i in asked}
+        said = {i: self.ghosts[i].scene.instruction.sentences for i in asked}
+        prompts = {i: [*self.before[i], *turn_prompt(self.model, self.ghosts[i].scene, turn, said[i])] for i in asked}
         for i in [i for i, ids in prompts.items() if len(ids) >= self.model.config.max_seq_len]:
             self.ghosts[i].ended = "no room"
             del prompts[i]
@@ -198,24 +199,27 @@ class _Group:
             best[i] = score, answer
 
     def _keep(self, i: int, turn: int, answer: list[int]) -> None:
-        prompt = self._prompt(i, turn, instructed=self.settings.place == "every")
-        self.before[i] += [*prompt, *answer]
+        scene = self.ghosts[i].scene
+        said = scene.instruction.sentences if self.settings.place == "every" else ""
+        self.before[i] += [*turn_prompt(self.model, scene, turn, said), *answer]
         self.ghosts[i].answers.append(answer)
 
-    def _prompt(self, i: int, turn: int, *, instructed: bool) -> list[int]:
-        return turn_prompt(self.model, self.ghosts[i].scene, turn, instructed=instructed)
+
+def turn_prompt(model: ChatModel, scene: Scene, turn: int, instruction: str = "") -> list[int]:
+    """The ids that a turn's message adds to the conversation; see `message_prompt`."""
+    return message_prompt(model, turn, scene.turns[turn].text, instruction)
 
 
-def turn_prompt(model: ChatModel, scene: Scene, turn: int, *, instructed: bool) -> list[int]:
-    """The ids that a turn's message adds to the conversation, with the instruction or without."""
-    text = scene.turns[turn].text
+def message_prompt(model: ChatModel, turn: int, text: str, instruction: str = "") -> list[int]:
+    """The ids that a message adds as number `turn` from 0, with an instruction or, where that is empty, without.
+
+    The first message has it as a system message, later ones before their text in plain words.
+    """
     if turn == 0:
-        system = [{"role": "system", "content": scene.instruction.text}] if instructed else []
+        system = [{"role": "system", "content": instruction}] if instruction else []
         return model.encode([*system, {"role": "user", "content": text}])
-    said = [{"role": "user", "content": scene.turns[turn - 1].text}, {"role": "assistant", "content": "Yes."}]
-    return next_prompt(model, [*said, {"role": "user", "content": joined(scene, text) if instructed else text}])
-
-
-def joined(scene: Scene, text: str) -> str:
-    """A later message with the instruction before it: plain words, as formats take no second system message."""
-    return f"{scene.instruction.text} {text}"
+    said = [
+        {"role": "user", "content": "Yes?"},
+        {"role": "assistant", "content": "Yes."},
+    ]  # any: only what is new counts
+    return next_prompt(model, [*said, {"role": "user", "content": f"{instruction} {text}".strip()}])

@@ -16,6 +16,7 @@ telling.py          answers put together from stories
 demonstrations.py   requests with answers, drawn anew in every pass
 emphasis.py         which tokens of an answer count more
 rates.py            every measure of a model's answers, with its interval
+traits.py           personas and small talk for Ghost Attention
 """
 
 from .annotator import StoryAnnotator
@@ -30,6 +31,7 @@ from .requests import KINDS, Request
 from .rules import Rules, annotator_rules, judge_rules
 from .sources import cleaned, read_stories, sampled_stories
 from .stories import Story, parse_stories, parse_story
+from .traits import small_talk, world_pools
 
 __all__ = [
     "EVERYTHING",
@@ -64,4 +66,6 @@ __all__ = [
     "rates_of",
     "read_stories",
     "sampled_stories",
+    "small_talk",
+    "world_pools",
 ]
