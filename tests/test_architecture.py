@@ -76,6 +76,9 @@ MAY_IMPORT = {
     "alignment/reward": "compute config model ops params training",
     "alignment/story_world": "alignment/conversations alignment/models alignment/preferences alignment/rollouts "
     "compute config data evaluation/statistics inference layers model ops params tokenizers",
+    "alignment/preferences": "alignment/models evaluation/preference files",
+    "alignment/reward": "alignment alignment/conversations alignment/preferences compute config evaluation/common "
+    "evaluation/statistics inference/chat layers model ops params tokenizers training trees files",
     "alignment": "config files tokenizers training",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",

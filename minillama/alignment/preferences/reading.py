@@ -86,8 +86,9 @@ def from_row(row: Row) -> Comparison:
     strength = values.get("strength")
     if strength is not None and type(strength) is not int:
         row.fail(f"'strength' should be a whole number, 0 to 3, found {json.dumps(strength)[:40]}")
+    prompt = _prompt_of(row)
     try:
-        return Comparison(_prompt_of(row), strength=strength, source=str(values.get("source", "")), **answers)
+        return Comparison(prompt, strength=strength, source=str(values.get("source", "")), **answers)
     except ValueError as error:
         row.fail(str(error))
 
@@ -99,7 +100,10 @@ def _prompt_of(row: Row) -> Prompt:
     facts = value.get("facts", {})
     if not isinstance(facts, dict):
         row.fail("'facts' of the prompt should be an object")
-    dialogue = dialogue_of(value.get("dialogue"))
+    try:
+        dialogue = dialogue_of(value.get("dialogue"))
+    except ValueError as error:
+        row.fail(str(error))
     if dialogue[-1]["role"] != "user":
         row.fail(f"the dialogue should end with a message of the user, found one of the {dialogue[-1]['role']}")
     return Prompt(value["id"], dialogue, str(value.get("kind", "")), bool(value.get("tagged", False)), facts)

@@ -1,7 +1,10 @@
 """A small reward model, pairs for it, and the same in PyTorch."""
 
+import functools
+
 import numpy as np
 
+import minillama
 from minillama.alignment.reward import MARGINS, Pairs, RewardModel
 from minillama.alignment.reward.token_pairs import TokenPair
 from minillama.config import ModelConfig
@@ -57,3 +60,18 @@ def some_token_pairs(n=6, seed=3):
 
 def in_float32(tree):
     return map_tree(lambda a: a.astype(np.float32), tree)
+
+
+class Silent:
+    """Nobody is told how a run goes."""
+
+    def begin(self, step, steps): ...
+
+    def row(self, row): ...
+
+    def note(self, text): ...
+
+
+@functools.cache
+def a_tokenizer():
+    return minillama.load("stories3M").tokenizer
