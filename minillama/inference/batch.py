@@ -12,6 +12,7 @@ Every row gives what it gives alone with its generator, whoever is beside it and
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from .arguments import random_seed, token_limit, whole_number
 from .prompts import Prompt, SharedPrompts, run_prompts
 from .runner import Ids, Runner
 from .sampling import Sampling, sample_rows
+from .sampling_kernels import Drawn
 from .session import Held
 from .tokens import FinishReason, GeneratedToken, tokens_of
 
@@ -121,6 +123,9 @@ class Batch:
         self._waiting: deque[_Member] = deque()
         self._members: list[_Member | None] = [None] * n_places
         self._last = np.zeros(n_places, np.int64)  # the last of each row
+        self._left = np.zeros(n_places, np.int64)  # tokens that each may still have
+        self._is_stop = np.zeros(runner.config.vocab_size, np.bool_)
+        self._is_stop[[i for i in stop_ids if i < len(self._is_stop)]] = True
         self._is_whole = True  # whether the last step came to its end
 
     def __len__(self) -> int:
@@ -181,24 +186,30 @@ class Batch:
             self._admit()
             members = self._under_way()
             if members:
-                self._draw(members, self._feed(members))
-            ended += self._let_go()
+                ended += self._take(members, self._draw(members, self._feed(members)))
             self._is_whole = True
         return ended
 
     def _under_way(self) -> list[tuple[int, _Member]]:
         """Those that have a place, and it; first those that have just joined."""
         members = [(place, member) for place, member in enumerate(self._members) if member is not None]
-        return sorted(members, key=lambda pair: pair[1].logits is None)
+        joined = [pair for pair in members if pair[1].logits is not None]
+        return joined + [pair for pair in members if pair[1].logits is None] if joined else members
 
     def _admit(self) -> None:
         """Give free places to those that wait; their prompts run here."""
-        joining = list(self._waiting)[: self._members.count(None)]
+        joining = list(itertools.islice(self._waiting, self._members.count(None))) if self._waiting else []
         ready = run_prompts(self.runner, [member.prompt for member in joining], self._kv_dtype) if joining else []
         for member, (cache, logits) in zip(joining, ready):
             member.logits = logits
-            self._members[self.caches.join(cache)] = member
+            place = self.caches.join(cache)
+            self._left[place] = self._limit_of(member.row)
+            self._members[place] = member
             self._waiting.popleft()
+
+    def _limit_of(self, row: BatchRow) -> int:
+        """Tokens that a row may have: the last one need not fit into the context, as it never runs."""
+        return min(self.max_tokens, self.runner.config.max_seq_len + 1 - len(row.prompt))
 
     def _feed(self, members: list[tuple[int, _Member]]) -> Float:
         """The logits (B, vocab_size) after what every member has; the last token of those that have one runs here."""
@@ -208,38 +219,40 @@ class Batch:
             parts.append(self.runner.step_rows(self._last[going], self.caches, going))
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _draw(self, members: list[tuple[int, _Member]], logits: Float) -> None:
+    def _draw(self, members: list[tuple[int, _Member]], logits: Float) -> Drawn:
         """Choose the next token of every member."""
         rngs = [member.rng for _, member in members]
         penalized = self.sampling.repetition_penalty != 1
         histories = [member.row.prompt + member.row.ids for _, member in members] if penalized else []
-        drawn = sample_rows(logits, self.sampling, rngs, histories, n_ids=self._n_ids, stop_ids=self.stop_ids)
-        self._last[[place for place, _ in members]] = drawn.ids
-        for (_, member), token in zip(members, tokens_of(drawn)):
-            self._take(member, token)
+        return sample_rows(logits, self.sampling, rngs, histories, n_ids=self._n_ids, stop_ids=self.stop_ids)
 
-    def _take(self, member: _Member, token: GeneratedToken) -> None:
-        """Note the token that was drawn, and why it is the last, if it is."""
-        row, is_stop = member.row, token.id in self.stop_ids
-        if is_stop and not self.keep_stop:
-            row.finish_reason = "stop"
-            return
-        row.tokens.append(token)
-        member.logits = None
-        self._end(row)
+    def _take(self, members: list[tuple[int, _Member]], drawn: Drawn) -> list[BatchRow]:
+        """Note the tokens that were drawn, and let go of the rows that end with them.
 
-    def _end(self, row: BatchRow) -> None:
+        What is decided for all rows at once costs as much as for one; only what ends is looked at by itself.
+        """
+        places, stops = [place for place, _ in members], self._is_stop[drawn.ids]
+        self._last[places] = drawn.ids
+        for (_, member), token, stop in zip(members, tokens_of(drawn), stops.tolist()):
+            if self.keep_stop or not stop:
+                member.row.tokens.append(token)
+                member.logits = None
+        self._left[places] -= 1
+        last = np.flatnonzero(stops | (self._left[places] <= 0)).tolist()
+        for i in last:
+            self._end(members[i][1].row, is_stop=bool(stops[i]))
+        return self._let_go() if last else []
+
+    def _end(self, row: BatchRow, *, is_stop: bool) -> None:
         """Note why the row's last token is its last, if it is."""
-        if row.tokens[-1].id in self.stop_ids:
+        if is_stop:
             row.finish_reason = "stop"
-        elif len(row.tokens) >= self.max_tokens:
-            row.finish_reason = "length"
-        elif row.length > self.runner.config.max_seq_len:
-            row.finish_reason = "context"
+        elif len(row.tokens) >= self._limit_of(row):
+            row.finish_reason = "length" if len(row.tokens) >= self.max_tokens else "context"
 
     def _let_go(self) -> list[BatchRow]:
         """Free the places of rows that have ended."""
-        ended = [(place, member) for place, member in self._under_way() if member.row.finish_reason is not None]
+        ended = [pair for pair in self._under_way() if pair[1].row.finish_reason is not None]
         for place, _ in ended:
             self._free(place)
         return [member.row for _, member in ended]
@@ -264,9 +277,10 @@ class Batch:
                 self._waiting.popleft()
             member.rng = np.random.default_rng(member.seed)
             member.rng.random(len(row.tokens))  # one for each
+            self._left[place] = self._limit_of(row) - len(row.tokens)
             if row.tokens:
                 member.logits = None
-                self._end(row)
+                self._end(row, is_stop=row.tokens[-1].id in self.stop_ids)
                 self._last[place] = row.tokens[-1].id
                 self.caches.only(place).truncate(row.length - 1)
         return self._let_go()

@@ -79,7 +79,7 @@ class RowsDecoder:
             np.empty((n, 2, n_threads, c.n_heads), np.float32),
             np.empty((n, gate_up), np.float32),
             np.empty((n, round_up(c.dim, ROWS)), np.float32),
-            np.empty((n, round_up(c.vocab_size, ROWS)), np.float32),
+            np.empty((n, 0), np.float32),
             np.empty((n, c.n_kv_heads), np.int32),
             np.empty(n * widest, np.float32),
             np.empty(n * widest, np.int8),
@@ -132,14 +132,16 @@ class RowsDecoder:
         table = m.params.token_embedding
         self._shared.x[:n, : c.dim] = table[tokens] if isinstance(table, np.ndarray) else table.to_float32(tokens)
         like = as_stored(np.empty(0, dtype))
+        logits = np.empty((n, round_up(c.vocab_size, ROWS)), np.float32)
+        shared = self._shared.of_rows(n)._replace(logits=logits)
         _decode_rows(
             n_threads, *model_arrays(m), self._products, address_of_range(like.dtype), m.quantized,
             c.sliding_window or NO_WINDOW, where, positions, like, *rope,
-            np.float32(c.norm_eps), c.n_kv_heads, c.hidden_dim, alone, *self._shared.of_rows(n), *self._private, board,
+            np.float32(c.norm_eps), c.n_kv_heads, c.hidden_dim, alone, *shared, *self._private, board,
             size=n * m.data.size,
         )  # fmt: skip
         check_range(float(self._shared.peaks[:n].view(np.float32).max()), np.dtype(dtype))
-        return self._shared.logits[:n, : c.vocab_size].copy()
+        return logits[:, : c.vocab_size]
 
 
 class _Shared(NamedTuple):
@@ -151,7 +153,7 @@ class _Shared(NamedTuple):
     weights: Float32  # (N, 2, n_splits, H) largest score and total of each
     gate_up: Float32  # (N, …) both projections of the feed-forward layer
     products: Float32  # (N, dim) what is added to the residual stream
-    logits: Float32  # (N, vocab_size)
+    logits: Float32  # (N, vocab_size), new in every step
     peaks: NDArray[np.int32]  # (N, K) largest key or value of each head, as bits
     activations: Float32  # flat: (B, C) of what is multiplied next
     high: NDArray[np.int8]  # and its planes, if matrices are quantised
@@ -162,7 +164,7 @@ class _Shared(NamedTuple):
 
     def of_rows(self, n: int) -> _Shared:
         """The first n rows: products are made for as many as there are rows to fill."""
-        by_row = "x", "qkv", "sums", "weights", "gate_up", "products", "logits"
+        by_row = "x", "qkv", "sums", "weights", "gate_up", "products"
         return self._replace(**{name: getattr(self, name)[:n] for name in by_row})
 
 

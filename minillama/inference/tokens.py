@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from .sampling_kernels import Drawn
 
 FinishReason = Literal["stop", "length", "context"]
 
 
-@dataclass(frozen=True)
-class GeneratedToken:
+class GeneratedToken(NamedTuple):
     """One step of generation.
 
     Attributes
@@ -33,4 +31,4 @@ class GeneratedToken:
 
 def tokens_of(drawn: Drawn) -> list[GeneratedToken]:
     """One for each row."""
-    return [GeneratedToken(*token) for token in zip(*(column.tolist() for column in drawn))]
+    return list(map(GeneratedToken._make, zip(*(column.tolist() for column in drawn))))
