@@ -61,6 +61,8 @@ MAY_IMPORT = {
     "files inference/chat layers model ops params tokenizers training trees",
     "alignment/rollouts": "alignment/models inference",
     "alignment/safety": "alignment/conversations alignment/models alignment/reward alignment/rollouts "
+    "alignment/reward": "compute config model ops params training",
+    "alignment/safety": "alignment alignment/conversations alignment/models alignment/reward alignment/rollouts "
     "evaluation/common evaluation/red_team evaluation/statistics files inference/chat training",
     "alignment/story_world": "alignment alignment/conversations alignment/models alignment/preferences "
     "alignment/rollouts compute config data evaluation/statistics inference layers model ops params tokenizers "

@@ -5,6 +5,7 @@ attacks.py        any prompt under the wordings that a red team tries
 scoring.py        the probability that an answer is safe, by a reward model
 distillation.py   context distillation: what a pre-prompt makes of an answer, learned without the pre-prompt
 keeping.py        which of those answers are learned, what is replayed beside them, and a table of both
+learning.py       fine-tuning on that
 outcomes.py       violations, kind turns and false refusals of every stage, with intervals and paired differences
 gate.py           an extension: an answer below a threshold is not given
 scaling.py        safety data from none to all of it, against the mean reward of both models
@@ -14,6 +15,7 @@ plots.py          pictures of the last two
 from .distillation import DistillationSettings, Distilled, distil
 from .gate import Gated, GatedChat
 from .keeping import KEPT, chosen, examples_of, mixed
+from .learning import Learning, learn_distilled, own_answers
 from .outcomes import Outcome, stage_rates
 from .scoring import SafetyModel
 
@@ -23,11 +25,14 @@ __all__ = [
     "Distilled",
     "Gated",
     "GatedChat",
+    "Learning",
     "Outcome",
     "SafetyModel",
     "chosen",
     "distil",
     "examples_of",
+    "learn_distilled",
     "mixed",
+    "own_answers",
     "stage_rates",
 ]

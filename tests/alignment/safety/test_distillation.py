@@ -5,20 +5,24 @@ import json
 import numpy as np
 import pytest
 
-from minillama.alignment.conversations import conversation_of
+from minillama.alignment.conversations import WeightedNextToken, conversation_of, rows_of
 from minillama.alignment.models import ChatModel, Prompt
 from minillama.alignment.rollouts import Answer
 from minillama.alignment.safety import (
     KEPT,
     DistillationSettings,
+    Learning,
     Outcome,
     chosen,
     distil,
     distillation,
     examples_of,
+    learn_distilled,
     mixed,
+    own_answers,
 )
 from minillama.alignment.safety.keeping import ALL_ADVERSARIAL, WITH_BENIGN, parts_of, parts_table
+from minillama.alignment.sft import FineTuningSettings
 
 PREPROMPT = "You are a kind and gentle story teller."
 
@@ -184,3 +188,36 @@ def test_with_a_model_that_samples(model, tmp_path):
     assert chosen(rows, ALL_ADVERSARIAL) == []
     again = distil(model, PROMPTS[:2], [PREPROMPT], Longer(), settings, folder=tmp_path)
     assert again == rows
+
+
+class Quiet:
+    def begin(self, step, steps):
+        self.steps = steps
+
+    def row(self, row):
+        pass
+
+    def note(self, text):
+        pass
+
+
+def test_learning_what_was_kept(model, sampled, tmp_path):
+    """After it the kept answer is likelier after the plain prompt, and so is the replayed one."""
+    rows = distil(model, PROMPTS, [PREPROMPT], Remembering(model.tokenizer))
+    plain = distillation.sample_answers(model, PROMPTS)
+    replay = own_answers(PROMPTS, plain, lambda prompt, answer: prompt.kind == "borderline")
+    assert list(replay) == ["borderline"]
+    learning = Learning(
+        shares={"borderline": 2.0}, tuning=FineTuningSettings(peak=1e-3, epochs=4, tokens=512, checkpoint_every=0)
+    )
+    outcome = learn_distilled(model, rows, replay, tmp_path / "run", Quiet(), learning)
+    tuned = ChatModel.load(outcome.checkpoint)
+
+    def nats(one, example):
+        return WeightedNextToken(one.config)(one.params, rows_of([example]))[0]["loss"]
+
+    (kept,) = examples_of(chosen(rows))
+    for example in (kept, replay["borderline"][0]):
+        assert nats(tuned, example) < 0.8 * nats(model, example)
+    with pytest.raises(ValueError, match=r"none of 4 distilled answers is kept \(kept\)"):
+        learn_distilled(model, rows, replay, tmp_path / "other", Quiet(), Learning(least=0.99))
