@@ -58,30 +58,21 @@ MAY_IMPORT = {
     "model ops params training trees",
     "alignment/preferences": "alignment/models evaluation/preference files",
     "alignment/reward": "alignment alignment/conversations alignment/preferences compute config evaluation/common "
-    "files inference/chat layers model ops params tokenizers training trees",
+    "evaluation/statistics files inference/chat layers model ops params tokenizers training trees",
     "alignment/rollouts": "alignment/models inference",
-    "alignment/safety": "alignment/conversations alignment/models alignment/reward alignment/rollouts "
-    "alignment/reward": "compute config model ops params training",
     "alignment/safety": "alignment alignment/conversations alignment/models alignment/reward alignment/rollouts "
     "evaluation/common evaluation/red_team evaluation/statistics files inference/chat training",
-    "alignment/story_world": "alignment alignment/conversations alignment/models alignment/preferences "
-    "alignment/rollouts compute config data evaluation/statistics inference layers model ops params tokenizers "
-    "training",
+    "alignment/story_world": "alignment alignment/conversations alignment/ghost_attention alignment/models "
+    "alignment/preferences alignment/rollouts compute config data evaluation/statistics inference layers model ops "
+    "params tokenizers training",
     "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "alignment/recipe/pipeline": "files training",
     "alignment/recipe/report": "training",
     "alignment/recipe/settings": "files training",
-    "alignment/recipe/steps": "alignment alignment/conversations alignment/models alignment/preferences "
-    "alignment/recipe/pipeline alignment/recipe/settings alignment/reward alignment/rollouts alignment/story_world "
-    "tokenizers training",
+    "alignment/recipe/steps": "alignment alignment/conversations alignment/models alignment/ppo "
+    "alignment/preferences alignment/recipe/pipeline alignment/recipe/settings alignment/reward alignment/rollouts "
+    "alignment/safety alignment/story_world checkpoints tokenizers training",
     "alignment/recipe": "alignment/recipe/pipeline alignment/recipe/settings alignment/recipe/steps compute training",
-    "alignment/reward": "compute config model ops params training",
-    "alignment/story_world": "alignment/conversations alignment/models alignment/preferences alignment/rollouts "
-    "compute config data evaluation/statistics inference layers model ops params tokenizers",
-    "alignment/preferences": "alignment/models evaluation/preference files",
-    "alignment/reward": "alignment alignment/conversations alignment/preferences compute config evaluation/common "
-    "evaluation/statistics inference/chat layers model ops params tokenizers training trees files",
-    "alignment": "config files tokenizers training",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",
