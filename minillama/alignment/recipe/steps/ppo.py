@@ -41,6 +41,7 @@ def ppo(context: Context, policy: str, first: str, helpful: str, safety: str, pa
     model, given = chat_model(context, policy), settings.ppo
     helpful_scorer = scorer(context, helpful)
     scoring = Scoring(helpful_scorer, scorer(context, safety))
+    judging_seed = seed_for(context, "ppo validation")
     prompts = prompts_for(context, "ppo", max(_PROMPTS, 20 * given.prompts), MIX)
     outcome = run_ppo(
         context.file("ppo"),
@@ -51,10 +52,7 @@ def ppo(context: Context, policy: str, first: str, helpful: str, safety: str, pa
         context.trainer_observer(),
         _ppo_settings(context),
         labelled=_labelled(context, pairs, model),
-        validation=Validation(
-            prompts_for(context, "ppo validation", given.validation, MIX, "validation"),
-            wins_by(Preferring(context), seed_for(context, "ppo validation")),
-        ),
+        validation=Validation(validation_prompts(context), wins_by(Preferring(context), judging_seed)),
         threads=context.threads,
         stop=context.stop,
     )
@@ -67,6 +65,12 @@ def ppo(context: Context, policy: str, first: str, helpful: str, safety: str, pa
         **({} if outcome.explained is None else {"explained": outcome.explained}),
         **({} if outcome.gate_share is None else {"unsafe below the gate": outcome.gate_share}),
     }
+
+
+def validation_prompts(context: Context) -> list[Prompt]:
+    """What PPO is stopped by: no rollout has them, and no report."""
+    n = settings_of(context).ppo.validation
+    return prompts_for(context, "ppo validation", n, MIX, "validation")
 
 
 def _ppo_settings(context: Context) -> PPOSettings:

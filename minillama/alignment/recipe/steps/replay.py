@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from ...conversations import Example
 from ...models import ChatModel
 from ...story_world import Demonstrations, DemonstrationSettings, example_of, parse_stories
@@ -42,3 +44,14 @@ def replay_pool(context: Context, model: ChatModel) -> dict[str, list[Example]]:
 def there(shares: Mapping[str, float], pool: Mapping[str, list[Example]], factor: float) -> dict[str, float]:
     """Shares of the kinds that the pool has, times a factor."""
     return {kind: share * factor for kind, share in shares.items() if pool.get(kind)}
+
+
+def drawn(pool: Mapping[str, list[Example]], shares: Mapping[str, float], n: int, seed: int) -> list[Example]:
+    """About `n` examples, each kind with its share; fewer where a kind has fewer."""
+    total = sum(share for kind, share in shares.items() if pool.get(kind))
+    found: list[Example] = []
+    for number, (kind, share) in enumerate(shares.items()):
+        if some := pool.get(kind):
+            order = np.random.default_rng([seed, number]).permutation(len(some))
+            found += [some[i] for i in order[: round(n * share / total)]]
+    return found
