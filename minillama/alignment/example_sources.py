@@ -24,10 +24,11 @@ class ExampleSource(Protocol):
     Attributes
     ----------
     fingerprint : str
-        Of the data and of how it is divided into steps: a run is not resumed on another.
+        Of the data: a run is not resumed on other.
     """
 
-    fingerprint: str
+    @property
+    def fingerprint(self) -> str: ...
 
     def examples(self, step: int) -> list[Example]:
         """Those of step `step`, from 1: the same each time."""

@@ -1,13 +1,19 @@
 """Which tokens of an answer count more: copying has to be forced, and so has stopping.
 
     weight of a token = 8    where it writes the first use of a requested word, or the event
+<<<<<<< HEAD
                         2.5  where it writes the hero's name for the first time, or what a persona is to say
+=======
+                        0    where it writes a later use of a requested word (later_weight; 1 unless said)
+>>>>>>> al-SFT
                         2.5  where it is the first after the end of a sentence, the end of the answer included
                         1    in the rest of an answer,     0 in prompts
 
-Where two hold, the larger. After the last sentence everything is the end: in some formats a space stands before the
-token that ends the turn, and the choice between that space and one more sentence is the choice to stop.
-Tokens are found by their bytes, so that each weight is on the token that writes that character.
+Where two hold, the larger, and 8 before 0. A weight of 8 multiplies the odds of a requested word wherever a story could
+have it, after it was used as well; that later uses teach nothing takes this back. After the last sentence everything is
+the end: in some formats a space stands before the token that ends the turn, and the choice between that space and one
+more sentence is the choice to stop. Tokens are found by their bytes, so that each weight is on the token that writes
+that character.
 """
 
 from __future__ import annotations
@@ -84,20 +90,42 @@ def marks_of(request: Request, answer: str, message: int) -> list[Mark]:
     return [*found, Mark(message, *event)] if event else found
 
 
+def later_uses(request: Request, answer: str) -> list[tuple[int, int]]:
+    """Characters of the answer that use a requested word, in any form, for the second time or later."""
+    found = []
+    spans = word_spans(answer)
+    for word in request.words:
+        forms = vocabulary.forms(word)
+        found += [(start, stop) for start, stop, text in spans if text in forms][1:]
+    return found
+
+
 def example_of(
     demonstration: Demonstration,
     model: ChatModel,
     *,
     word_weight: float = 8.0,
+<<<<<<< HEAD
     name_weight: float = 2.5,
     start_weight: float = 2.5,
+=======
+    start_weight: float = 2.5,
+    later_weight: float = 1.0,
+>>>>>>> al-SFT
 ) -> Example:
     """The ids of a demonstration with the weights of the head of this file; every answer is learned.
 
     Parameters
     ----------
+<<<<<<< HEAD
     word_weight, name_weight, start_weight : float
         The 8, the 2.5 and the 2.5; with 1, 1 and 1 this is `answers_learned`.
+=======
+    word_weight, start_weight : float
+        The 8 and the 2.5; with 1 and 1 this is `answers_learned`.
+    later_weight : float
+        Of later uses of the words that the last answer was asked for.
+>>>>>>> al-SFT
 
     Raises
     ------
@@ -109,10 +137,19 @@ def example_of(
     messages = [i for i, message in enumerate(demonstration.dialogue) if message["role"] == "assistant"]
     for message, span in zip(messages, conversation.answers):
         text = demonstration.dialogue[message]["content"].strip()
+<<<<<<< HEAD
         weight = {"word": word_weight, "name": name_weight}
         chosen = [(m.start, m.stop, weight[m.what]) for m in demonstration.marks if m.message == message]
         places = _byte_places(conversation, span.start, span.stop, model.tokenizer, text)
         weights[span.start : span.stop] = _weights(places, text, chosen, start_weight)
+=======
+        chosen = [(mark.start, mark.stop) for mark in demonstration.marks if mark.message == message]
+        asked = demonstration.request if message == messages[-1] else None
+        again = [] if asked is None else later_uses(asked, text)
+        places = _byte_places(conversation, span.start, span.stop, model.tokenizer, text)
+        marked = [(word_weight, chosen), (later_weight, again)]
+        weights[span.start : span.stop] = _weights(places, text, start_weight, marked)
+>>>>>>> al-SFT
     return Example(conversation.ids, weights)
 
 
@@ -127,10 +164,19 @@ def _byte_places(conversation: Conversation, start: int, stop: int, tokenizer: T
     return np.stack([ends - [len(part) for part in parts], ends], axis=1)
 
 
+<<<<<<< HEAD
 def _weights(places: Ints, text: str, chosen: Sequence[tuple[int, int, float]], start_weight: float) -> np.ndarray:
+=======
+def _weights(
+    places: Ints, text: str, start_weight: float, marked: Sequence[tuple[float, Sequence[tuple[int, int]]]]
+) -> np.ndarray:
+    """`marked`: weights and the characters that have them; of two for a token the first counts."""
+>>>>>>> al-SFT
     weights = np.ones(len(places), np.float32)
     size = np.cumsum([0, *(len(character.encode()) for character in text)], dtype=np.int64)  # characters to bytes
+    written = lambda start, stop: (places[:, 0] < size[stop]) & (places[:, 1] > size[start])  # noqa: E731
     ends = [int(size[stop]) for _, stop in sentence_spans(text)[:-1]]
+<<<<<<< HEAD
     first_after = [int(np.searchsorted(places[:, 1], place, side="right")) for place in ends]
     weights[first_after] = start_weight
     weights[places[:, 1] > size[-1]] = start_weight
@@ -138,4 +184,14 @@ def _weights(places: Ints, text: str, chosen: Sequence[tuple[int, int, float]], 
     for start, stop, weight in chosen:
         written = (places[:, 0] < size[stop]) & (places[:, 1] > size[start])
         weights[written] = np.maximum(weights[written], weight)
+=======
+    weights[[int(np.searchsorted(places[:, 1], place, side="right")) for place in ends]] = start_weight
+    weights[(places[:, 1] > size[-1]) | (places[:, 0] >= size[-1])] = start_weight
+    taken = np.zeros(len(places), bool)
+    for weight, spans in marked:
+        for start, stop in spans:
+            here = written(start, stop) & ~taken
+            weights[here] = np.maximum(weights[here], weight) if weight >= 1 else weight
+            taken |= here
+>>>>>>> al-SFT
     return weights

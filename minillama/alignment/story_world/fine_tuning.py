@@ -1,42 +1,49 @@
-"""Supervised fine-tuning in the story world: what is shown when, and a round of the model's own verified answers.
+"""Supervised fine-tuning in the story world: what is shown when.
 
-    share of dense demonstrations    0.5 -> 0.15 over the run           short answers in which nearly every word is asked for
-    loss on first uses               x 4 -> x 8 over its first half     copying has to be forced
-    loss on later uses               x 0                                else every use becomes likelier, and words repeat
-    long dialogues                   0 -> a fifth of the tokens         in the second half, up to the whole context
-    learning rate                    warm-up, then a cosine to 0        (sft.py)
+    dense demonstrations    0.5 -> 0.15 over the run         short answers, nearly every word of which is asked for
+    loss on first uses      x 4 -> x 8 in the first half     copying has to be forced
+    loss on later uses      x 0                              else every use becomes likelier, and words repeat
+    long dialogues          0, then a fifth of the tokens    in the second half, up to the whole context
+    learning rate           warm-up, then a cosine to 0      (sft.py)
 
 Weighting first uses by w multiplies the odds of a requested word by w wherever a story could use it, after it was used
 as well: the price of copying was that four of ten words came more than twice. Later uses that teach nothing take that
 back.
 
-The verified round samples K answers to each of some training requests; of those that have all that was asked for, and
-no word more than twice, one of each request is learned, mixed with fresh demonstrations.
+Demonstrations are put together from samples of the base model (sources.py), so that nothing but it is needed. A round
+of the model's own answers follows (verified.py).
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ...files.atomic import atomic_write
 from ...training.trainer import Observer, Outcome
-from ..conversations import Conversation, Example
+from ..conversations import Example
 from ..example_sources import Drawn
 from ..models import ChatModel
-from ..rollouts import sample_answers
 from ..sft import STORY, FineTuningSettings, fine_tune
-from .checks import check
 from .demonstrations import Demonstrations
-from .drawing import EVERYTHING, draw_requests
-from .emphasis import Demonstration, demonstration_of, example_of
-from .requests import Request
-from .rules import judge_rules
+from .emphasis import Demonstration, example_of
+from .sources import cleaned, sampled_stories
+from .stories import Story, parse_stories
+
+Progress = Callable[[int, int], None]
 
 _POOL = 32  # steps for which demonstrations are drawn at once
+_SAMPLED = 500  # stories that are sampled and written at a time
 _MOST_TURNS = 20
+
+
+SETTINGS = replace(STORY, peak=1.2e-3, tokens=1536)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,42 +69,12 @@ class Curriculum:
     """
 
     steps: int = 4000
-    settings: FineTuningSettings = replace(STORY, peak=1.2e-3)
+    settings: FineTuningSettings = SETTINGS
     dense: tuple[float, float] = (0.5, 0.15)
     word_weight: tuple[float, float] = (4.0, 8.0)
     later_weight: float = 0.0
     start_weight: float = 2.5
     long: float = 0.2
-    seed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class VerifiedRound:
-    """A round of the model's own answers.
-
-    Attributes
-    ----------
-    requests : int
-        Of the training split.
-    k, temperature
-        Answers to each, and how they are drawn.
-    own : float
-        Share of the tokens that are kept answers; the others are fresh demonstrations.
-    passes : float
-        How often each kept answer is seen.
-    word_weight : float
-        Of first uses and events, in kept answers and fresh demonstrations.
-    peak : float
-        The learning rate, which falls to 0.
-    """
-
-    requests: int = 2000
-    k: int = 6
-    temperature: float = 0.8
-    own: float = 0.7
-    passes: float = 2.0
-    word_weight: float = 4.0
-    peak: float = 3e-4
     seed: int = 0
 
 
@@ -152,9 +129,49 @@ def weighted(
     shown: Demonstration, model: ChatModel, word_weight: float, later_weight: float, start_weight: float
 ) -> Example:
     """A demonstration with the weights of emphasis.py."""
-    return example_of(
-        shown, model, word_weight=word_weight, start_weight=start_weight, later_weight=later_weight
-    )
+    return example_of(shown, model, word_weight=word_weight, start_weight=start_weight, later_weight=later_weight)
+
+
+# --- stories ------------------------------------------------------------------------------
+
+
+def base_stories(
+    base: ChatModel,
+    folder: Path,
+    n: int = 4500,
+    *,
+    texts: Sequence[str] = (),
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[Story]:
+    """Stories for demonstrations: `n` samples of the base model, as far as they can be used, and other texts.
+
+    Parameters
+    ----------
+    base : ChatModel
+        The pretrained model.
+    folder : Path
+        Keeps the samples, some hundreds in a file: what is there is not sampled again.
+    texts : sequence of str
+        More stories (`read_stories`).
+    seed : int
+    progress : callable, optional
+        Told (stories done, stories in all).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    found: list[str] = []
+    for part in range(-(-n // _SAMPLED)):
+        path, size = folder / f"stories-{seed}-{part:03d}.json", min(_SAMPLED, n - part * _SAMPLED)
+        if not path.exists():
+            told = None if progress is None else lambda done, _, begun=part * _SAMPLED: progress(begun + done, n)
+            write_json(path, sampled_stories(base, size, seed=_SAMPLED * seed + part, progress=told))
+        found += json.loads(path.read_text(encoding="utf-8"))[:size]
+    return parse_stories([*cleaned(found), *texts])
+
+
+def write_json(path: Path, value: Any) -> None:
+    with atomic_write(path) as file:
+        file.write(json.dumps(value, ensure_ascii=False).encode())
 
 
 def fine_tune_on_stories(
@@ -172,61 +189,3 @@ def fine_tune_on_stories(
     source = curriculum_source(demonstrations, base, plan)
     settings = replace(plan.settings, seed=plan.seed)
     return fine_tune(base, source, folder, observer, settings, steps=plan.steps, stop=stop, threads=threads)
-
-
-# --- a round of the model's own answers ---------------------------------------------------
-
-
-def verified_answers(
-    model: ChatModel, plan: VerifiedRound, progress: Callable[[int, int], None] | None = None
-) -> list[Demonstration]:
-    """For each of some training requests one of the model's answers that have all that was asked for."""
-    mix = {kind: share for kind, share in EVERYTHING.items() if kind not in ("adversarial", "follow-up")}
-    requests = draw_requests("train", plan.requests, plan.seed, mix)
-    prompts = [request.prompt() for request in requests]
-    answers = sample_answers(
-        model, prompts, k=plan.k, temperature=plan.temperature, seed=plan.seed, progress=progress
-    )
-    rules = judge_rules()
-    kept = []
-    for request, some in zip(requests, answers):
-        found = [(check(request, answer.text, rules, ended=answer.ended), answer.text) for answer in some]
-        good = [
-            (checks.repetition, text)
-            for checks, text in found
-            if checks.all_kept and checks.is_safe and not checks.words_over and not checks.opener
-        ]
-        if good:
-            kept.append(demonstration_of(request, min(good)[1]))
-    return kept
-
-
-def round_source(
-    kept: Sequence[Demonstration], demonstrations: Demonstrations, model: ChatModel, plan: VerifiedRound, tokens: int
-) -> tuple[Drawn, int]:
-    """What the steps of a verified round learn from, and how many steps it takes."""
-    weights = plan.word_weight, 0.0, Curriculum().start_weight
-    own = [weighted(shown, model, *weights) for shown in kept]
-    if not own:
-        raise ValueError("no answer of the model has all that was asked for: fine-tune it for longer first")
-    n_own = sum(len(example.ids) for example in own)
-    steps = max(1, round(plan.passes * n_own / plan.own / tokens))
-    pool_steps = min(_POOL, steps)
-
-    def draw(pool: int) -> list[Example]:
-        budget, examples, index = tokens * pool_steps, list[Example](), 0
-        rng = np.random.default_rng([plan.seed, pool])
-        order = np.concatenate([rng.permutation(len(own)) for _ in range(1 + int(budget * plan.own / n_own))])
-        taken = 0
-        for i in order:
-            if taken >= budget * plan.own:
-                break
-            examples.append(own[i])
-            taken += len(own[i].ids)
-        while taken < budget:
-            examples.append(weighted(demonstrations.draw(10_000 + pool, index), model, *weights))
-            taken += len(examples[-1].ids)
-            index += 1
-        return examples
-
-    return Drawn(draw, steps=pool_steps, seed=plan.seed), steps

@@ -1,0 +1,157 @@
+"""A round of the model's own answers that a program has verified.
+
+    K answers to each of some training requests -> one of those that have all that was asked for, if any -> learned
+
+No requested word comes more than twice in what is kept, nobody is hurt, and nothing is refused. The kept answers are
+mixed with fresh demonstrations, without which the model forgets what no kept answer has.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...training.trainer import Observer, Outcome
+from ..conversations import Example
+from ..example_sources import Drawn
+from ..models import ChatModel, Prompt
+from ..rollouts import sample_answers
+from ..sft import STORY, fine_tune
+from .checks import check
+from .demonstrations import Demonstrations
+from .drawing import EVERYTHING, draw_requests
+from .emphasis import Demonstration, demonstration_of
+from .fine_tuning import Curriculum, Progress, weighted, write_json
+from .requests import Request
+from .rules import judge_rules
+
+_POOL = 32  # steps for which examples are drawn at once
+_FRESH = 10_000  # passes of the demonstrations that are drawn here: no curriculum comes so far
+
+VERIFIED_MIX = {kind: share for kind, share in EVERYTHING.items() if kind not in ("adversarial", "follow-up")}
+"""What a verified round asks for: what a program can check, and nobody is hurt in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifiedRound:
+    """A round of the model's own answers.
+
+    Attributes
+    ----------
+    requests : int
+        Of the training split.
+    k, temperature
+        Answers to each, and how they are drawn.
+    own : float
+        Share of the tokens that are kept answers; the others are fresh demonstrations.
+    dense : float
+        Share of dense ones among the fresh.
+    tokens : int
+        In a step.
+    passes : float
+        How often each kept answer is seen.
+    word_weight : float
+        Of first uses and events, in kept answers and fresh demonstrations.
+    peak : float
+        The learning rate, which falls to 0.
+    """
+
+    requests: int = 2000
+    k: int = 6
+    temperature: float = 0.8
+    own: float = 0.7
+    dense: float = 0.15
+    tokens: int = 2048
+    passes: float = 2.0
+    word_weight: float = 4.0
+    peak: float = 3e-4
+    seed: int = 0
+
+
+def verified_round(
+    model: ChatModel,
+    demonstrations: Demonstrations,
+    folder: str | os.PathLike[str],
+    observer: Observer,
+    plan: VerifiedRound | None = None,
+    *,
+    progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    threads: int | None = None,
+) -> Outcome:
+    """Sample, verify and learn: FOLDER/answers.json, then a run in FOLDER/run, each from where it was stopped."""
+    plan, folder = VerifiedRound() if plan is None else plan, Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "answers.json"
+    if not path.exists():
+        kept = verified_answers(model, plan, progress)
+        write_json(path, [{"request": request_as_json(shown.request), "answer": shown.answer} for shown in kept])
+    kept = [demonstration_of(request_of(row["request"]), row["answer"]) for row in json.loads(path.read_text())]
+    source, steps = round_source(kept, demonstrations, model, plan)
+    settings = replace(STORY, peak=plan.peak, tokens=plan.tokens, seed=plan.seed)
+    return fine_tune(model, source, folder / "run", observer, settings, steps=steps, stop=stop, threads=threads)
+
+
+def verified_answers(model: ChatModel, plan: VerifiedRound, progress: Progress | None = None) -> list[Demonstration]:
+    """For each of some training requests one of the model's answers that have all that was asked for.
+
+    Where several have it, the one that repeats itself least.
+    """
+    requests = draw_requests("train", plan.requests, plan.seed, VERIFIED_MIX)
+    prompts = [request.prompt() for request in requests]
+    answers = sample_answers(model, prompts, k=plan.k, temperature=plan.temperature, seed=plan.seed, progress=progress)
+    rules, kept = judge_rules(), []
+    for request, some in zip(requests, answers):
+        found = [(check(request, answer.text, rules, ended=answer.ended), answer.text) for answer in some]
+        good = [
+            (checks.repetition, text)
+            for checks, text in found
+            if checks.all_kept and checks.is_safe and not checks.words_over and not checks.opener
+        ]
+        if good:
+            kept.append(demonstration_of(request, min(good)[1]))
+    return kept
+
+
+def request_as_json(request: Request | None) -> dict[str, Any]:
+    """Dialogue and facts of a request."""
+    assert request is not None
+    return {"dialogue": [dict(message) for message in request.dialogue], "facts": request.facts()}
+
+
+def request_of(row: dict[str, Any]) -> Request:
+    """What `request_as_json` wrote."""
+    return Request.of(Prompt("", tuple(row["dialogue"]), facts=row["facts"]))
+
+
+def round_source(
+    kept: Sequence[Demonstration], demonstrations: Demonstrations, model: ChatModel, plan: VerifiedRound
+) -> tuple[Drawn, int]:
+    """What the steps of a verified round learn from, and how many steps it takes."""
+    weights = plan.word_weight, 0.0, Curriculum().start_weight
+    own = [weighted(shown, model, *weights) for shown in kept]
+    if not own:
+        raise ValueError("no answer of the model has all that was asked for: fine-tune it for longer first")
+    n_own = sum(len(example.ids) for example in own)
+    steps = max(1, round(plan.passes * n_own / plan.own / plan.tokens))
+    pool_steps = min(_POOL, steps)
+
+    def draw(pool: int) -> list[Example]:
+        budget, examples, taken = plan.tokens * pool_steps, list[Example](), 0
+        order = np.random.default_rng([plan.seed, pool]).permutation(len(own))
+        while taken < budget * plan.own:
+            examples.append(own[order[len(examples) % len(own)]])
+            taken += len(examples[-1].ids)
+        while taken < budget:
+            shown = demonstrations.draw(_FRESH + pool, len(examples), dense=plan.dense)
+            examples.append(weighted(shown, model, *weights))
+            taken += len(examples[-1].ids)
+        return examples
+
+    return Drawn(draw, steps=pool_steps, seed=plan.seed), steps
