@@ -1,11 +1,7 @@
 """Which tokens of an answer count more: copying has to be forced, and so has stopping.
 
     weight of a token = 8    where it writes the first use of a requested word, or the event
-<<<<<<< HEAD
-                        2.5  where it writes the hero's name for the first time, or what a persona is to say
-=======
                         0    where it writes a later use of a requested word (later_weight; 1 unless said)
->>>>>>> al-SFT
                         2.5  where it is the first after the end of a sentence, the end of the answer included
                         1    in the rest of an answer,     0 in prompts
 
@@ -35,12 +31,11 @@ from .sentences import sentence_spans, word_spans
 
 
 class Mark(NamedTuple):
-    """Characters `start` to `stop` of a message of the dialogue, and whether they are a "word" or a "name"."""
+    """Characters `start` to `stop` of a message of the dialogue."""
 
     message: int
     start: int
     stop: int
-    what: str = "word"
 
 
 @dataclass(frozen=True)
@@ -55,7 +50,7 @@ class Demonstration:
     request : Request or None
         What the last answer answers, as facts; None where no program checks it.
     marks : tuple of Mark
-        First uses of requested words and of names, events, and what a persona is to say.
+        First uses of requested words, and events.
     """
 
     dialogue: tuple[Message, ...]
@@ -78,10 +73,8 @@ def demonstration_of(
 
 
 def marks_of(request: Request, answer: str, message: int) -> list[Mark]:
-    """The first use of each requested word and of a name, the event where it is told, a persona's hobby and suffix."""
-    given = (request.name or request.persona, request.hobby, request.suffix)
-    places = [(answer.find(text), text) for text in given if text]
-    found = [Mark(message, start, start + len(text), "name") for start, text in places if start >= 0]
+    """The first use of each requested word, and the event where it is told."""
+    found = []
     spans = word_spans(answer)
     for word in request.words:
         forms = vocabulary.forms(word)
@@ -105,27 +98,17 @@ def example_of(
     model: ChatModel,
     *,
     word_weight: float = 8.0,
-<<<<<<< HEAD
-    name_weight: float = 2.5,
-    start_weight: float = 2.5,
-=======
     start_weight: float = 2.5,
     later_weight: float = 1.0,
->>>>>>> al-SFT
 ) -> Example:
     """The ids of a demonstration with the weights of the head of this file; every answer is learned.
 
     Parameters
     ----------
-<<<<<<< HEAD
-    word_weight, name_weight, start_weight : float
-        The 8, the 2.5 and the 2.5; with 1, 1 and 1 this is `answers_learned`.
-=======
     word_weight, start_weight : float
         The 8 and the 2.5; with 1 and 1 this is `answers_learned`.
     later_weight : float
         Of later uses of the words that the last answer was asked for.
->>>>>>> al-SFT
 
     Raises
     ------
@@ -137,19 +120,12 @@ def example_of(
     messages = [i for i, message in enumerate(demonstration.dialogue) if message["role"] == "assistant"]
     for message, span in zip(messages, conversation.answers):
         text = demonstration.dialogue[message]["content"].strip()
-<<<<<<< HEAD
-        weight = {"word": word_weight, "name": name_weight}
-        chosen = [(m.start, m.stop, weight[m.what]) for m in demonstration.marks if m.message == message]
-        places = _byte_places(conversation, span.start, span.stop, model.tokenizer, text)
-        weights[span.start : span.stop] = _weights(places, text, chosen, start_weight)
-=======
         chosen = [(mark.start, mark.stop) for mark in demonstration.marks if mark.message == message]
         asked = demonstration.request if message == messages[-1] else None
         again = [] if asked is None else later_uses(asked, text)
         places = _byte_places(conversation, span.start, span.stop, model.tokenizer, text)
         marked = [(word_weight, chosen), (later_weight, again)]
         weights[span.start : span.stop] = _weights(places, text, start_weight, marked)
->>>>>>> al-SFT
     return Example(conversation.ids, weights)
 
 
@@ -164,27 +140,14 @@ def _byte_places(conversation: Conversation, start: int, stop: int, tokenizer: T
     return np.stack([ends - [len(part) for part in parts], ends], axis=1)
 
 
-<<<<<<< HEAD
-def _weights(places: Ints, text: str, chosen: Sequence[tuple[int, int, float]], start_weight: float) -> np.ndarray:
-=======
 def _weights(
     places: Ints, text: str, start_weight: float, marked: Sequence[tuple[float, Sequence[tuple[int, int]]]]
 ) -> np.ndarray:
     """`marked`: weights and the characters that have them; of two for a token the first counts."""
->>>>>>> al-SFT
     weights = np.ones(len(places), np.float32)
     size = np.cumsum([0, *(len(character.encode()) for character in text)], dtype=np.int64)  # characters to bytes
     written = lambda start, stop: (places[:, 0] < size[stop]) & (places[:, 1] > size[start])  # noqa: E731
     ends = [int(size[stop]) for _, stop in sentence_spans(text)[:-1]]
-<<<<<<< HEAD
-    first_after = [int(np.searchsorted(places[:, 1], place, side="right")) for place in ends]
-    weights[first_after] = start_weight
-    weights[places[:, 1] > size[-1]] = start_weight
-    weights[places[:, 0] >= size[-1]] = start_weight
-    for start, stop, weight in chosen:
-        written = (places[:, 0] < size[stop]) & (places[:, 1] > size[start])
-        weights[written] = np.maximum(weights[written], weight)
-=======
     weights[[int(np.searchsorted(places[:, 1], place, side="right")) for place in ends]] = start_weight
     weights[(places[:, 1] > size[-1]) | (places[:, 0] >= size[-1])] = start_weight
     taken = np.zeros(len(places), bool)
@@ -193,5 +156,4 @@ def _weights(
             here = written(start, stop) & ~taken
             weights[here] = np.maximum(weights[here], weight) if weight >= 1 else weight
             taken |= here
->>>>>>> al-SFT
     return weights

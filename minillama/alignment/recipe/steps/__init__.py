@@ -1,8 +1,11 @@
-"""The steps of the recipe in their order. Each is a few lines of glue: what is learned is said in its own folder.
+"""The steps of the recipe in their order.
 
-stories -> sft -> verified                                       a model that follows requests
--> preferences -> reward-helpful, reward-safety                  what is better, and what is safe
--> distillation -> ppo -> ghost-attention -> chat -> report      a model that chats, as a file, and what became of it
+Each is a few lines of glue: what is learned is said in the stage's own folder.
+
+    stories -> sft -> verified                              a model that follows requests
+    -> preferences -> reward-helpful, reward-safety         what is better, and what is safe
+    -> distillation -> ppo -> ghost-attention               safe, helpful, and faithful to its first message
+    -> chat -> report                                       the model as a file, and what became of it
 """
 
 from .order import steps_of

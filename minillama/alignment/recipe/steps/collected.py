@@ -1,4 +1,4 @@
-"""What the report card takes from the folders of earlier steps: PPO's looks, reward models on held-out pairs, seconds."""
+"""What the report card takes from the folders of earlier steps: PPO's looks, accuracy of reward models, seconds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def kl_rows(context: Context, judge: Judge) -> list[dict[str, float]]:
     for look in ValidationFiles(context.of("ppo") / "ppo" / "policy" / "validation").history(1 << 30):
         judged = judge.judge(prompts, [one.text for one in look.answers], [one.ended for one in look.answers])
         truth = [one.s if prompt.tagged else one.h for one, prompt in zip(judged, prompts)]
-        told = {name: look.figures[name] for name in ("kl", "reward", "judged") if name in look.figures}
+        told: dict[str, float] = {
+            name: look.figures[name] for name in ("kl", "reward", "judged") if name in look.figures
+        }
         rows.append({"iteration": float(look.iteration), **told, "truth": float(np.mean(truth))})
     return rows
 
@@ -60,7 +62,7 @@ def reward_model_rows(context: Context, pairs: str, scorers: Mapping[str, Scorer
 
 def _unsafe(scores: Float32, safe: Float) -> dict[str, Share]:
     """Precision and recall of "unsafe", at one half and at the gate."""
-    found = {}
+    found: dict[str, Share] = {}
     for threshold in (0.5, GATE):
         at = unsafe_at(scores, safe, threshold)
         found |= {f"precision at {threshold:g}": at.precision, f"recall at {threshold:g}": at.recall}

@@ -1,4 +1,4 @@
-"""Ghost Attention (LLaMA 2 section 3.3), last and on the aligned policy, with its answers of earlier stages beside it."""
+"""Ghost Attention (LLaMA 2 section 3.3), last and on the aligned policy, with kept answers beside it."""
 
 from __future__ import annotations
 

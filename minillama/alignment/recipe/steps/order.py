@@ -30,36 +30,40 @@ def steps_of(settings: RecipeSettings) -> list[Step]:
         Step("sft", sft, (BASE,)),
         Step("verified", verified, (BASE, "sft")),
     ]
-    shown = {"SFT": "sft", "verified": FIRST}
-    policy = FIRST
-    steps += _generation("", policy, settings.preferences.requests, ["preferences"])
+    shown, policy = {"SFT": "sft", "verified": FIRST}, FIRST
     generation = ["preferences"]
+    steps += _generation("", policy, settings.preferences.requests, generation)
+    helpful, safety, pairs = "reward-helpful", "reward-safety", generation[-1]
     if settings.distillation.requests:
-        distilled = partial(distillation, policy=policy, safety="reward-safety")
-        steps.append(Step("distillation", distilled, (*VERIFIED, "reward-safety")))
+        run = partial(distillation, policy=policy, safety=safety)
+        steps.append(Step("distillation", run, _different(*VERIFIED, safety)))
         shown["distilled"] = policy = "distillation"
-    rewards = {"helpful": "reward-helpful", "safety": "reward-safety"}
     if settings.ppo.iterations:
-        reads = dict.fromkeys((BASE, FIRST, policy, *rewards.values(), generation[-1]))
-        steps.append(Step("ppo", partial(ppo, policy=policy, first=FIRST, pairs=generation[-1], **rewards), (*reads,)))
+        run = partial(ppo, policy=policy, first=FIRST, helpful=helpful, safety=safety, pairs=pairs)
+        steps.append(Step("ppo", run, _different(BASE, FIRST, policy, helpful, safety, pairs)))
         shown["PPO"] = policy = "ppo"
     if settings.ghost_attention.dialogues:
-        reads = dict.fromkeys((*VERIFIED, policy, "distillation"))
-        steps.append(Step("ghost-attention", partial(ghost_attention, policy=policy, safe="distillation"), (*reads,)))
+        run = partial(ghost_attention, policy=policy, safe="distillation")
+        steps.append(Step("ghost-attention", run, _different(*VERIFIED, policy, "distillation")))
         policy = "ghost-attention"
     steps.append(Step("chat", partial(chat, policy=policy), (policy,)))
     shown["chat"] = "chat"
-    reads = dict.fromkeys((BASE, *shown.values(), *rewards.values(), generation[-1]))
-    steps.append(Step("report", partial(report, stages=shown, pairs=generation[-1], **rewards), (*reads,)))
+    run = partial(report, stages=shown, helpful=helpful, safety=safety, pairs=pairs)
+    steps.append(Step("report", run, _different(BASE, *shown.values(), helpful, safety, pairs)))
     return steps
+
+
+def _different(*names: str) -> tuple[str, ...]:
+    """Each name once."""
+    return tuple(dict.fromkeys(names))
 
 
 def _generation(suffix: str, policy: str, requests: int, generations: list[str]) -> list[Step]:
     """Pairs from a policy, and reward models from all pairs so far."""
     pairs = generations[-1]
-    reads = tuple(dict.fromkeys((FIRST, *generations)))
+    reads = _different(FIRST, *generations)
     return [
-        Step(pairs, partial(preferences, policy=policy, requests=requests), tuple(dict.fromkeys((BASE, policy)))),
+        Step(pairs, partial(preferences, policy=policy, requests=requests), _different(BASE, policy)),
         *(
             Step(
                 f"reward-{kind}{suffix}",

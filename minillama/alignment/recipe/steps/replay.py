@@ -12,11 +12,10 @@ import numpy as np
 
 from ...conversations import Example
 from ...models import ChatModel
-from ...story_world import Demonstrations, DemonstrationSettings, example_of, parse_stories
+from ...story_world import DemonstrationSettings, example_of
 from ..pipeline import Context
 from .kept import read_kept, replayed
-from .shared import BASE, settings_of
-from .stories import read_texts
+from .stories import demonstrations_of
 
 SKILLS = {"persona": 0.3, "suffix": 0.2, "dialogue": 0.3, "follow-up": 0.2}
 """Of the replayed demonstrations."""
@@ -32,9 +31,7 @@ def replay_pool(context: Context, model: ChatModel) -> dict[str, list[Example]]:
     pool = replayed(read_kept(context.of("verified")), model)
     pool.pop("adversarial", None)
     settings = DemonstrationSettings(dense=0.0, shares=SKILLS)
-    demonstrations = Demonstrations(
-        parse_stories(read_texts(context.of(BASE))), settings, seed=settings_of(context).recipe.seed
-    )
+    demonstrations = demonstrations_of(context, settings)
     for i in range(_DEMONSTRATIONS):
         shown = demonstrations.draw(_PASS, i)
         pool.setdefault(shown.kind, []).append(example_of(shown, model, word_weight=1.0, start_weight=1.0))

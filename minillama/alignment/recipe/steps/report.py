@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def report(context: Context, stages: Mapping[str, str], helpful: str, safety: st
     blocks = card_blocks(card)
     pages = {"report.html": as_html("Report card", blocks), "report.md": as_markdown("Report card", blocks)}
     for name, text in pages.items():
-        made = context.once(name, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+        made = context.once(name, partial(_write, text))
         beside(made, context.folder.parent / name)
     return {"requests": settings_of(context).report.requests}
 
@@ -53,7 +54,7 @@ def _card(context: Context, stages: Mapping[str, str], helpful: str, safety: str
     scorers = {"helpfulness": scorer(context, helpful), "safety": scorer(context, safety)}
     rows: dict[str, list[dict[str, Any]]] = {}
     for name, step in stages.items():
-        file = context.once(f"answers-{name}.json", lambda path, step=step: _answer(context, step, requests, path))
+        file = context.once(f"answers-{name}.json", partial(_answer, context, step, requests))
         rows[name] = json.loads(file.read_text(encoding="utf-8"))
     judged = {name: judge.judge(requests, _texts(some), [a["ended"] for a in some]) for name, some in rows.items()}
     ids = {name: [(*row["prompt"], *row["ids"]) for row in some] for name, some in rows.items()}
@@ -83,6 +84,10 @@ def _answer(context: Context, step: str, requests: Sequence[Request], path: Path
     temperature = settings_of(context).report.temperature
     found = answers_to(context, stage_model(context, step), prompts, "test", temperature=temperature)
     path.write_text(json.dumps([_row(one) for (one,) in found], ensure_ascii=False), encoding="utf-8")
+
+
+def _write(text: str, path: Path) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def _row(answer: Answer) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A reward model of one of the two kinds, from all pairs so far (LLaMA 2 section 3.2.2).
 
-It starts from the chat checkpoint every time, and learns from the pairs of all generations together: the newest ones are
-of the answers that it will have to judge, the older ones keep it right about the others.
+It starts from the chat checkpoint every time, and learns from the pairs of all generations together: the newest ones
+are of the answers that it will have to judge, the older ones keep it right about the others.
 """
 
 from __future__ import annotations

@@ -13,18 +13,23 @@ from ....training.metrics import read_metrics
 from ...models import ChatModel, Prompt
 from ...reward import Scorer, read_scorer
 from ...rollouts import Answer, sample_answers
-from ...story_world import BaseFluency, Judge, annotator_rules, draw_requests
+from ...story_world import BaseFluency, draw_requests
 from ..pipeline import TRAINING, Context
 from ..settings import RecipeSettings
 
-BASE = "stories"
-"""The step that keeps the base model."""
+BASE, BASE_MODEL = "stories", "base"
+"""The step that keeps the base model, and its folder there."""
 
 
 def chat_model(context: Context, step: str, name: str = "model") -> ChatModel:
     """The model that an earlier step left behind."""
     recipe = settings_of(context).recipe
     return ChatModel.load(context.of(step) / name, recipe.chat, max_seq_len=recipe.context)
+
+
+def base_model(context: Context, max_seq_len: int | None = None) -> ChatModel:
+    """The base model, with its own context or a longer one."""
+    return ChatModel.load(context.of(BASE) / BASE_MODEL, settings_of(context).recipe.chat, max_seq_len=max_seq_len)
 
 
 def scorer(context: Context, step: str) -> Scorer:
@@ -36,13 +41,8 @@ def scorer(context: Context, step: str) -> Scorer:
 
 def base_fluency(context: Context) -> BaseFluency:
     """How well a text reads to the base model."""
-    model = ChatModel.load(context.of(BASE) / "base", settings_of(context).recipe.chat)
+    model = base_model(context)
     return BaseFluency(model.params, model.config, model.tokenizer)
-
-
-def checking_judge(context: Context) -> Judge:
-    """A judge that knows what the annotator knows: for what stages keep and choose by, never for the report."""
-    return Judge(base_fluency(context), annotator_rules())
 
 
 def keep_model(model: ChatModel, folder: Path) -> None:

@@ -1,6 +1,6 @@
 """A round on the model's own answers of which a program says that they are right: not in the paper.
 
-It is rejection sampling with a checker in place of a reward model (story_world/fine_tuning.py).
+It is rejection sampling with a checker in place of a reward model (story_world/verified.py).
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ...sft import STORY, FineTuning
-from ...story_world.fine_tuning import VerifiedRound, round_source, verified_answers
+from ...story_world.verified import VerifiedRound, round_source, verified_answers
 from ..pipeline import Context
 from .kept import KEPT, Kept, read_kept, write_kept
-from .sft import demonstrations_of
-from .shared import chat_model, seed_for, settings_of
+from .shared import chat_model, keep_model, seed_for, settings_of
+from .stories import demonstrations_of
 
 
 def verified(context: Context) -> Mapping[str, Any]:
@@ -27,19 +27,24 @@ def verified(context: Context) -> Mapping[str, Any]:
         k=given.samples,
         temperature=given.temperature,
         own=given.share,
+        tokens=settings.sft.batch_tokens,
         passes=given.epochs,
         peak=given.peak,
         seed=seed_for(context, "verified"),
     )
 
     def write(path: Path) -> None:
-        found = verified_answers(model, plan, context.counting("answers to be checked"))
+        found = verified_answers(model, plan, context.counting("answers to be verified"))
         write_kept(path, [Kept(one.request.prompt(), one.answer) for one in found if one.request is not None])
 
     context.once(KEPT, write)
     kept = read_kept(context.folder)
-    tokens = settings.sft.batch_tokens
-    source, steps = round_source([one.demonstration for one in kept], demonstrations_of(context), model, plan, tokens)
-    tuning = replace(STORY, peak=plan.peak, tokens=tokens, seed=plan.seed)
+    told = {"kept": len(kept), "share of requests": len(kept) / given.requests}
+    if not kept:
+        context.note("no answer has all that was asked for: nothing is learned in this round")
+        context.once("model", lambda folder: keep_model(model, folder))
+        return told
+    source, steps = round_source([one.demonstration for one in kept], demonstrations_of(context), model, plan)
+    tuning = replace(STORY, peak=plan.peak, tokens=plan.tokens, seed=plan.seed)
     context.trained(FineTuning(model, source, tuning, steps=steps, name="verified"))
-    return {"kept": len(kept), "share of requests": len(kept) / given.requests, "steps": steps}
+    return told | {"steps": steps}
