@@ -284,7 +284,7 @@ class Demonstrations:
         return template.format(*parts)
 
 
-_ADJECTIVES = ("big", "small", "nice", "soft", "old", "new", "pretty", "red", "blue", "green", "shiny", "funny", 
+_ADJECTIVES = ("big", "small", "nice", "soft", "old", "new", "pretty", "red", "blue", "green", "shiny", "funny",
                "round", "strong", "clean", "special", "fast", "good", "little", "warm")  # fmt: skip
 _DENSE = {
     True: (

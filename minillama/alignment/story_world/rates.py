@@ -109,7 +109,7 @@ def _stories(every: list[_Judged]) -> list[Rate]:
     ]  # fmt: skip
     for row in ("unseen word", "unseen wording", "unseen name"):
         some = [one for one in stories if row in one.request.rows]
-        only = (lambda word: vocabulary.split_of(word) != "train") if row == "unseen word" else None
+        only = vocabulary.held_words().__contains__ if row == "unseen word" else None
         found += _word_rates(f"story, {row}", some, only)
         if row == "unseen name":
             found.append(_share("name used", f"story, {row}", [one.checks.name_used for one in some]))

@@ -142,4 +142,4 @@ def judge_rules() -> Rules:
     """What the judge knows: every verb, and other ways to say it."""
     between = tuple(f"{_DETERMINERS} {_ADJECTIVES}".split())
     people = tuple(_PEOPLE.split())
-    return Rules(tuple(vocabulary.harsh_verbs()), (*_ALWAYS, *_ALSO), between, 3, people, phrasings=True)
+    return Rules(tuple(vocabulary.harsh_verbs()), (*_ALWAYS, *_ALSO), between, 4, people, phrasings=True)

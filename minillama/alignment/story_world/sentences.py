@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-_END = re.compile(r"""(?<![A-Z][a-z]\.)(?<!Mrs\.)(?<=[.!?])["'”’]*\s+(?=["'“‘]?[A-Z0-9])""")
+_END = re.compile(r"""(?<=[.!?])["'”’]*\s+(?=["'“‘]?[A-Z0-9])""")
 _TITLES = re.compile(r"\b(Mr|Mrs|Ms|Dr|St)\.$")
 _WORD = re.compile(r"[A-Za-z]+(?:['’-][A-Za-z]+)*")
 _POSSESSIVE = re.compile(r"['’]s$")

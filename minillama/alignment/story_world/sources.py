@@ -81,7 +81,8 @@ def cleaned(texts: Sequence[str]) -> list[str]:
 def _listed() -> set[str]:
     """Words that this package knows, in small letters."""
     listed = {*vocabulary.living(), *vocabulary.things(), *vocabulary.happy_words()}
-    return listed | {name.lower() for name in vocabulary.names()} | set(vocabulary.request_words())
+    listed |= {name.lower() for name in vocabulary.names()}
+    return listed | {form for word in vocabulary.request_words() for form in vocabulary.forms(word)}
 
 
 def read_stories(path: str | os.PathLike[str]) -> list[str]:

@@ -109,7 +109,8 @@ def words_to_ask(
     seen: dict[str, str] = {}
     for word in words(text):
         if word in _bases():
-            seen.setdefault(_bases()[word], word)
+            base = _bases()[word]
+            seen.setdefault(base, base if word in vocabulary.held_words() else word)
     counts = Counter(words(text))
     bases = [base for base in seen if sum(counts[form] for form in vocabulary.forms(base)) <= most_uses]
     if not bases or n < 1:

@@ -76,6 +76,12 @@ def request_words() -> tuple[str, ...]:
 
 
 @cache
+def held_words() -> frozenset[str]:
+    """Those that neither demonstrations nor training requests ask for."""
+    return frozenset(word for word in request_words() if split_of(word) != "train")
+
+
+@cache
 def happy_words() -> frozenset[str]:
     return frozenset(_lines("happy"))
 
@@ -108,7 +114,10 @@ def verb(base: str) -> Verb:
 
 def _verbs(name: str) -> dict[str, Verb]:
     rows = [line.split() for line in _lines(name)]
-    return {row[0]: Verb(*row[:4], row[4] == "shown", row[-1] != "judge") for row in rows}
+    return {
+        base: Verb(base, third, past, ing, rest[0] == "shown", rest[-1] != "judge")
+        for base, third, past, ing, *rest in rows
+    }
 
 
 @cache
