@@ -14,11 +14,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...compute.array_types import Float
+from ...compute.array_types import Float, Ints
 from ...compute.threads import threads_in_use
 from ...config import ModelConfig
 from ...params import Params
@@ -56,6 +56,7 @@ class Clock:
     def lap(self, name: str) -> None:
         """What has passed since the last lap belongs to `name`."""
         now = time.perf_counter()
+        name = f"seconds.{name}"
         self.seconds[name] = self.seconds.get(name, 0.0) + now - self._since
         self._since = now
 
@@ -91,15 +92,12 @@ class Collector:
         clock.lap("scoring")
         experience = _blank(answers)
         with Workers(threads_in_use()) as workers:
-            of_policy = lambda params: lambda part: answer_logprobs(  # noqa: E731
-                params, self.model.config, part, settings.temperature
-            )
-            experience = _filled(experience, "logprobs", of_policy(model.policy), model, parts, workers)
-            clock.lap("before")
-            experience = _filled(experience, "reference", of_policy(self.model.params), model, parts, workers)
+            experience = self._measured(experience, "logprobs", model.policy, model, parts, workers)
+            clock.lap("policy")
+            experience = self._measured(experience, "reference", self.model.params, model, parts, workers)
             clock.lap("reference")
             experience = self._valued(experience, model.value, model, parts, workers)
-            clock.lap("before")
+            clock.lap("policy")
         kl = k1(experience.logprobs, experience.reference)
         rewards = token_rewards(scores.scores, kl.astype(np.float64), experience.mask, settings.beta)
         experience, explained = with_advantages(experience, rewards, settings.gamma, settings.lam)
@@ -118,7 +116,7 @@ class Collector:
         clock.lap("scoring")
         with Workers(threads_in_use()) as workers:
             experience = self._valued(_blank(answers), value, value, parts, workers)
-        clock.lap("before")
+        clock.lap("policy")
         rewards = token_rewards(scores.scores, np.zeros(experience.mask.shape), experience.mask, 0.0)
         experience, explained = with_advantages(experience, rewards, settings.gamma, lam=1.0)
         figures = reward_figures(raw, scores) | {"explained": explained}
@@ -149,28 +147,42 @@ class Collector:
         experience = _blank(answers)
         parts = [np.arange(len(answers))]
         with Workers(threads_in_use()) as workers:
-            for name, params in (("logprobs", policy), ("reference", self.model.params)):
-                of_params = lambda part, params=params: answer_logprobs(  # noqa: E731
-                    params, self.model.config, part, self.settings.temperature
-                )
-                experience = _filled(experience, name, of_params, policy, parts, workers)
+            experience = self._measured(experience, "logprobs", policy, policy, parts, workers)
+            experience = self._measured(experience, "reference", self.model.params, policy, parts, workers)
         return kl_figures(experience)
 
-    def _valued(
-        self, experience: Experience, value: RewardModel, tree: Tree, parts: Sequence[Rows], workers: Workers
+    def _measured(
+        self, known: Experience, name: str, params: Params, tree: Tree, parts: Sequence[Rows], workers: Workers
     ) -> Experience:
-        function = lambda part: answer_values(value, self.value_config, part)  # noqa: E731
-        return _filled(experience, "values", function, tree, parts, workers)
+        """With the log-probabilities that a policy gives the answers."""
+
+        def logprobs(part: Experience) -> Float:
+            return answer_logprobs(params, self.model.config, part, self.settings.temperature)
+
+        return _filled(known, name, logprobs, tree, parts, workers)
+
+    def _valued(
+        self, known: Experience, value: RewardModel, tree: Tree, parts: Sequence[Rows], workers: Workers
+    ) -> Experience:
+        """With the values before every token."""
+
+        def values(part: Experience) -> Float:
+            return answer_values(value, self.value_config, part)
+
+        return _filled(known, "values", values, tree, parts, workers)
 
 
-Rows = slice | np.ndarray
+Rows = slice | Ints
 
 
 def arranged(answers: Sequence[Answer], n: int, seed: Sequence[int]) -> tuple[list[Answer], list[slice]]:
     """Answers in a random order, cut into `n` mini-batches, the longest first in each; and where these lie."""
     order = np.random.default_rng([*seed, len(answers)]).permutation(len(answers))
     parts = shares(len(answers), n)
-    length = lambda i: len(answers[i].prompt) + len(answers[i].ids)  # noqa: E731
+
+    def length(i: int) -> int:
+        return len(answers[i].prompt) + len(answers[i].ids)
+
     return [answers[i] for part in parts for i in sorted(order[part], key=length, reverse=True)], parts
 
 
@@ -201,7 +213,7 @@ def _filled(
 ) -> Experience:
     """With an array of what a function says of every token, by the parts and threads that the update of `tree` has."""
     found = [one for rows in parts for one in workers.on_parts(function, tree, experience.taken(rows))]
-    array = np.zeros(experience.mask.shape, found[0].dtype)
+    array: Any = np.zeros(experience.mask.shape, found[0].dtype)
     array[experience.mask] = np.concatenate(found)
     return experience._replace(**{name: array})
 

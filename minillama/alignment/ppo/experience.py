@@ -72,7 +72,8 @@ class Experience(NamedTuple):
     def taken(self, rows: slice | Ints) -> Experience:
         """Some of the rows."""
         chosen = np.arange(len(self.ids))[rows]
-        return Experience([self.ids[i] for i in chosen], *(array[chosen] for array in self[1:]))
+        arrays: list[Any] = [array[chosen] for array in self[1:]]
+        return Experience([self.ids[i] for i in chosen], *arrays)
 
     def split(self, n: int) -> list[Experience]:
         return [self.taken(rows) for rows in even_parts([len(row) for row in self.ids], n)]

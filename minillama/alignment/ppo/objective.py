@@ -89,9 +89,9 @@ class PPOObjective:
 
     def __call__(self, model: ActorCritic, batch: Experience, ops: Ops = FAST) -> tuple[Sums, ActorCritic]:
         sums, policy = self.policy_gradients(model.policy, batch, ops)
-        value_sums, value = ValueObjective(
-            self.value_config, self.value_clip, self.value_coefficient, self.recompute
-        )(model.value, batch, ops)
+        value_sums, value = ValueObjective(self.value_config, self.value_clip, self.value_coefficient, self.recompute)(
+            model.value, batch, ops
+        )
         value_sums["loss"], value_sums["count"] = sums["loss"] + value_sums["loss"], sums["count"]
         return sums | value_sums, ActorCritic(policy, value)
 

@@ -30,7 +30,9 @@ def quotas(kinds: Sequence[str], n: int, mix: Mapping[str, float] | None = None)
     """
     given = dict.fromkeys(sorted(set(kinds)), 1.0) if not mix else dict(mix)
     if missing := sorted(set(given) - set(kinds)):
-        raise ValueError(f"the mix asks for prompts of the kind {missing[0]!r}; there are {', '.join(sorted(set(kinds)))}")
+        raise ValueError(
+            f"the mix asks for prompts of the kind {missing[0]!r}; there are {', '.join(sorted(set(kinds)))}"
+        )
     total = sum(given.values())
     if not total > 0 or min(given.values()) < 0:
         raise ValueError(f"the shares of a mix are not negative and not all 0; got {given}")

@@ -49,6 +49,9 @@ class Centres(NamedTuple):
     safety: float = 0.0
 
 
+NO_CENTRES = Centres()
+
+
 @dataclass(frozen=True)
 class Scoring:
     """The models that score answers.
@@ -63,7 +66,7 @@ class Scoring:
 
     helpfulness: Scores
     safety: Scores | None = None
-    centres: Centres = Centres()
+    centres: Centres = NO_CENTRES
 
     def of(self, rows: Sequence[Sequence[int] | Ints]) -> tuple[Float, Float | None]:
         """What both give every row, as they give it."""
@@ -108,7 +111,7 @@ def combined(
     helpfulness: Float,
     safety: Float | None,
     tagged: Mask,
-    centres: Centres = Centres(),  # noqa: B008 (a value)
+    centres: Centres = NO_CENTRES,
     gate: float = GATE,
 ) -> Combined:
     """One score for every answer.
@@ -134,9 +137,7 @@ def combined(
 
 def centres_of(helpfulness: Float, safety: Float | None) -> Centres:
     """The mean logits of samples of the fine-tuned model, the same samples for both."""
-    return Centres(
-        float(logits_of(helpfulness).mean()), 0.0 if safety is None else float(logits_of(safety).mean())
-    )
+    return Centres(float(logits_of(helpfulness).mean()), 0.0 if safety is None else float(logits_of(safety).mean()))
 
 
 def token_rewards(scores: Float, kl: Float, mask: Mask, beta: float) -> Float:

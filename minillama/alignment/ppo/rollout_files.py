@@ -61,7 +61,7 @@ class RolloutFiles:
     def read(self, iteration: int, digest: str | None = None) -> Collected | None:
         """An iteration; None where it is not there, is damaged, or was made by weights of another digest."""
         try:
-            with np.load(self.path(iteration), allow_pickle=False) as arrays:
+            with self.path(iteration).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 known = json.loads(arrays["known"].tobytes())
                 if digest not in (None, known["digest"]):
                     return None
@@ -73,7 +73,7 @@ class RolloutFiles:
             return None
 
     def prune(self, keep: Collection[int], current: int) -> None:
-        """Remove iterations before `current` that are not to be kept, and what a process that died left half written."""
+        """Remove iterations before `current` that are not to be kept, and what is left half written."""
         if not self._folder.is_dir():
             return
         for path in self._folder.iterdir():

@@ -9,7 +9,8 @@ came of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,14 +18,20 @@ import numpy as np
 
 from ...compute.array_types import Ints
 from ...config import ModelConfig
+from ...files.atomic import atomic_write
+from ...files.json_object import read_object
 from ...training.checkpoint import read_model
+from ...training.objectives import shares
 from ...training.run_folder import RunError, RunFolder
+from ...training.stage import Stage
 from ...training.trainer import Observer, Outcome, train
 from ..models import ChatModel, Prompt
 from ..reward import RewardModel
 from .collection import Collector
+from .products import product_shares
+from .prompts import draw_prompts
 from .reward import Scoring, check_gate
-from .settings import PPOSettings
+from .settings import PAPER, PPOSettings
 from .stage import PPO
 from .validation import Validation
 from .warmup import ValueWarmUp
@@ -53,6 +60,8 @@ class PPOOutcome:
         Share of the variance that the value network explained at the end of its warm-up.
     gate_share : float or None
         Share of labelled unsafe answers below the gate.
+    products : dict
+        Share of the time in matrix products by part of an iteration, for `report.time_table`; of a run that ended.
     interrupted : bool
         `stop` said so before the end; call again to go on.
     """
@@ -64,6 +73,7 @@ class PPOOutcome:
     folder: Path
     explained: float | None
     gate_share: float | None
+    products: Mapping[str, float]
     interrupted: bool
 
 
@@ -76,6 +86,12 @@ class _Run:
     threads: int | None
     stop: Callable[[], bool]
 
+    def trained(self, stage: Stage, folder: RunFolder, enough: Callable[[], bool]) -> Outcome:
+        def stop() -> bool:
+            return enough() or self.stop()
+
+        return train(stage, folder, self.observer, threads=self.threads, resume=True, stop=stop)
+
 
 def run_ppo(
     folder: Path,
@@ -84,7 +100,7 @@ def run_ppo(
     prompts: Sequence[Prompt],
     scoring: Scoring,
     observer: Observer,
-    settings: PPOSettings = PPOSettings(),  # noqa: B008 (a value)
+    settings: PPOSettings = PAPER["7B"],
     *,
     labelled: Labelled | None = None,
     validation: Validation | None = None,
@@ -108,7 +124,7 @@ def run_ppo(
     observer : Observer
     settings : PPOSettings
     labelled : sequence of (ids, bool), optional
-        Labelled answers that the safety model was not trained on: the gate is checked on them. Needed with such a model.
+        Labelled answers that the safety model was not trained on, to check the gate on. Needed with such a model.
     validation : Validation, optional
         Without it the last policy is what comes out.
     value_config : ModelConfig, optional
@@ -122,6 +138,7 @@ def run_ppo(
         When the gate would never act, prompts do not suffice, or (RunError) a run cannot begin or go on, or the value
         network explains too little and `settings.go_on` is off.
     """
+    draw_prompts(prompts, settings.batch, settings.mix, [0])  # there are enough of every kind
     share = _checked_gate(scoring, labelled, settings)
     run = _Run(folder, observer, threads, stop)
     if share is not None:
@@ -131,9 +148,9 @@ def run_ppo(
     ran = RunFolder(folder / "policy")
     stage = PPO(model, value, prompts, scoring, settings, ran, validation=validation, value_config=value_config)
     if interrupted:
-        return _outcome(stage, ran, model, 0, explained, share, True)
+        return _outcome(stage, ran, 0, True, explained, share)
     outcome = _trained(run, ran, stage)
-    return _outcome(stage, ran, model, outcome.step, explained, share, outcome.interrupted)
+    return _outcome(stage, ran, outcome.step, outcome.interrupted, explained, share)
 
 
 def _checked_gate(scoring: Scoring, labelled: Labelled | None, settings: PPOSettings) -> float | None:
@@ -154,8 +171,7 @@ def _warmed_up(run: _Run, value: RewardModel, collector: Collector) -> tuple[Rew
     newest = ran.saved()[-1] if ran.saved() else None
     enough = newest is not None and any(x >= settings.explained for x in stage.explained(newest.step))
     if newest is None or not (enough or newest.step == stage.settings.run.steps):
-        stop = lambda: stage.is_enough() or run.stop()  # noqa: E731
-        outcome = train(stage, ran, run.observer, threads=run.threads, resume=True, stop=stop)
+        outcome = run.trained(stage, ran, stage.is_enough)
         newest = ran.saved()[-1]
         if outcome.interrupted and not stage.is_enough():
             return value, None, True
@@ -180,8 +196,7 @@ def _trained(run: _Run, ran: RunFolder, stage: PPO) -> Outcome:
     saved = ran.saved()
     if saved and stage.had_peaked_at(saved[-1].step):
         return Outcome(saved[-1].step, False, saved[-1].path)
-    stop = lambda: stage.has_peaked() or run.stop()  # noqa: E731
-    outcome = train(stage, ran, run.observer, threads=run.threads, resume=True, stop=stop)
+    outcome = run.trained(stage, ran, stage.has_peaked)
     peaked = outcome.interrupted and stage.had_peaked_at(outcome.step)
     if peaked:
         run.observer.note(
@@ -191,13 +206,7 @@ def _trained(run: _Run, ran: RunFolder, stage: PPO) -> Outcome:
 
 
 def _outcome(
-    stage: PPO,
-    ran: RunFolder,
-    model: ChatModel,
-    step: int,
-    explained: float | None,
-    share: float | None,
-    interrupted: bool,
+    stage: PPO, ran: RunFolder, step: int, interrupted: bool, explained: float | None, share: float | None
 ) -> PPOOutcome:
     last = step // stage.ppo.mini_batches
     best = stage.best_iteration(last)
@@ -207,5 +216,22 @@ def _outcome(
         path = next((saved.path for saved in ran.saved() if saved.step == wanted), None)
         if path is None:
             raise RunError(f"the checkpoint of iteration {best}, the best of {ran.path}, is not there any more")
+    model = stage.collector.model
     policy = model if path is None else replace(model, params=read_model(path, stage.pattern())[1].policy)
-    return PPOOutcome(policy, best, last, path, ran.path, explained, share, interrupted)
+    products = {} if interrupted else _products(stage, ran, last)
+    return PPOOutcome(policy, best, last, path, ran.path, explained, share, products, interrupted)
+
+
+def _products(stage: PPO, ran: RunFolder, iteration: int) -> dict[str, float]:
+    """The share of the time in matrix products, measured once on the last rollout."""
+    kept, newest = ran.file("products.json"), ran.newest()
+    if kept.exists():
+        return dict(read_object(kept))
+    collected = stage.rollouts.read(iteration)
+    if collected is None or newest is None:
+        return {}
+    batch = collected.experience.taken(shares(stage.ppo.batch, stage.ppo.mini_batches)[0])
+    found = product_shares(stage, read_model(newest, stage.pattern())[1], batch)
+    with atomic_write(kept) as file:
+        file.write((json.dumps(found) + "\n").encode())
+    return found

@@ -37,7 +37,8 @@ from .validation import Validation, ValidationFiles, best_of, evaluation_of, has
 _STREAM = 0  # of the seed
 OF_STEP = ("loss", "policy_loss", "value_loss", "entropy", "clipped", "value_clipped", "approx_kl")
 OF_ITERATION = ("reward", "helpfulness", "safety", "by_safety", "gated", "kl", "k3", "explained", "length", "ended")
-SECONDS = ("sampling", "scoring", "before", "reference", "update")
+SECONDS = ("seconds.sampling", "seconds.scoring", "seconds.policy", "seconds.reference", "seconds.update")
+"""Of an iteration: answers, their scores, policy and values before the first update, the reference, all its updates."""
 
 
 class PPO(AlignmentStage):
@@ -90,7 +91,7 @@ class PPO(AlignmentStage):
         self.fingerprints = {"first model": digest_of(self._start), "prompts": _digest_of_prompts(prompts)}
         self.seeds = {"rollouts": settings.seed}
         self._folder, self._validation = folder, validation
-        self._rollouts = RolloutFiles(folder.file("rollouts"))
+        self.rollouts = RolloutFiles(folder.file("rollouts"))
         self.looks = ValidationFiles(folder.file("validation"))
         self._step, self._iteration = 0, 0
         self._collected: Collected | None = None
@@ -120,11 +121,11 @@ class PPO(AlignmentStage):
             self._begin(iteration, model)
             self._updating, self._beginning = 0.0, time.perf_counter() - since
         elif self._iteration != iteration:
-            self._collected = self._rollouts.read(iteration)
+            self._collected = self.rollouts.read(iteration)
             self._iteration = iteration
         if self._collected is None:
             raise RunError(
-                f"{self._rollouts.path(iteration)} is missing or damaged, and an iteration that has begun cannot be "
+                f"{self.rollouts.path(iteration)} is missing or damaged, and an iteration that has begun cannot be "
                 f"sampled again from later weights: delete the checkpoint of step {step - 1}, and the run goes on from "
                 "the one before"
             )
@@ -135,12 +136,12 @@ class PPO(AlignmentStage):
         if iteration == 1 and self.looks.read(0) is None:
             self._look(0, model)
         digest = digest_of(model)
-        collected = self._rollouts.read(iteration, digest)
+        collected = self.rollouts.read(iteration, digest)
         if collected is None:
             collected = self.collector.collect(model, [self.ppo.seed, _STREAM, iteration])
-            self._rollouts.write(iteration, digest, collected)
+            self.rollouts.write(iteration, digest, collected)
         self._iteration, self._collected = iteration, collected
-        self._rollouts.prune(self._needed(), iteration)
+        self.rollouts.prune(self._needed(), iteration)
 
     def _needed(self) -> set[int]:
         """Iterations that a checkpoint stands in the middle of."""
@@ -155,7 +156,7 @@ class PPO(AlignmentStage):
         row |= {name: sums[name] / max(1.0, sums["count"]) for name in OF_STEP}
         self._step, self._updating = step, self._updating + seconds - (0.0 if part else self._beginning)
         if part == self.ppo.mini_batches - 1 and self._collected is not None:
-            row |= self._collected.figures | {"update": self._updating}
+            row |= self._collected.figures | {"seconds.update": self._updating}
             row |= {name: round(row[name], 3) for name in SECONDS if name in row}
         return row
 
@@ -168,7 +169,7 @@ class PPO(AlignmentStage):
             "validation": figures["judged"],
             "validation_reward": figures["reward"],
             "validation_kl": figures["kl"],
-            "validation_loss": -figures["judged"],
+            "validation_loss": 0.0 - figures["judged"],
         }
 
     def _at_look(self) -> bool:
@@ -186,7 +187,7 @@ class PPO(AlignmentStage):
         return found.figures
 
     def has_peaked(self) -> bool:
-        """What `train` asks as `stop`: whether the look after this step was the last that the settings' patience allows."""
+        """What `train` asks as `stop`: whether this step's look was the last that patience allows."""
         return self._at_look() and self.had_peaked_at(self._step)
 
     def had_peaked_at(self, step: int) -> bool:
@@ -195,7 +196,7 @@ class PPO(AlignmentStage):
         return has_peaked(judged, self.ppo.patience)
 
     def best_iteration(self, last: int) -> int:
-        """The iteration with the best look up to one: 0 where none was better than the start; without looks the last."""
+        """The iteration of the best look up to one, 0 where that is the start; without looks the last."""
         history = self.looks.history(last)
         return history[best_of([look.figures["judged"] for look in history])].iteration if history else last
 

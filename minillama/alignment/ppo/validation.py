@@ -3,9 +3,9 @@
     RUN/validation/iteration-00020.json      answers, figures and judgement after that iteration; 0 is the start
 
 The reward goes up as long as PPO runs. What it stands for does not: from some iteration on the policy has learned what
-the reward models overlook. So every few iterations answers to requests of their own are judged, by an annotator's labels
-or by a second reward model trained on other pairs; the run ends when that has not improved for some looks, and the best
-checkpoint is what it made (LLaMA 2 section 3.2.3: "early stopping" on "held-out prompts", by whom is unconfirmed).
+the reward models overlook. So every few iterations answers to other requests are judged, by an annotator's labels or
+by a second reward model trained on other pairs. The run ends when that has not improved for some looks, and what it
+made is the best checkpoint (LLaMA 2 section 3.2.3 stops early on held-out prompts; who judges is unconfirmed).
 
 The truth, where a world has one, is for the report alone (report.py): the answers are kept for it.
 """
@@ -134,11 +134,13 @@ class ValidationFiles:
             row = json.loads(self.path(iteration).read_bytes())
         except FileNotFoundError:
             return None
-        answers = [Answer(**{**one, "prompt": tuple(one["prompt"]), "ids": tuple(one["ids"])}) for one in row["answers"]]
+        answers = [
+            Answer(**{**one, "prompt": tuple(one["prompt"]), "ids": tuple(one["ids"])}) for one in row["answers"]
+        ]
         return Evaluation(row["iteration"], row["figures"], answers)
 
     def history(self, last: int) -> list[Evaluation]:
-        """The looks up to an iteration, in their order: those of a run that went further before it was killed are not."""
+        """The looks up to an iteration, in their order; a run that was killed may have left later ones."""
         if not self._folder.is_dir():
             return []
         numbers = sorted(int(path.stem.removeprefix("iteration-")) for path in self._folder.glob("iteration-*.json"))

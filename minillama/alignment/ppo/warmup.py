@@ -13,8 +13,6 @@ Answers do not depend on what is learned here: an iteration that was cut off is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from ...params import empty_params
@@ -110,4 +108,6 @@ class ValueWarmUp(AlignmentStage):
 
     def explained(self, step: int) -> list[float]:
         """What was explained of each iteration's fresh answers, up to a step of the run in the folder."""
-        return [row["explained"] for row in read_metrics(self._folder.path) if row["step"] <= step and "explained" in row]
+        return [
+            row["explained"] for row in read_metrics(self._folder.path) if row["step"] <= step and "explained" in row
+        ]

@@ -35,7 +35,8 @@ def test_whitening_by_hand():
     kept = np.where(mask, expected + 3, 0)
     np.testing.assert_allclose(whitened(values, mask, shift_mean=False), kept, rtol=1e-14)
     equal = np.full((2, 2), 5.0, np.float32)
-    assert not whitened(equal, mask).any() and whitened(equal, mask).dtype == np.float32
+    assert not whitened(equal, mask).any()
+    assert whitened(equal, mask).dtype == np.float32
     assert whitened(np.array([7.0]), np.array([True])) == 0
 
 
@@ -108,9 +109,7 @@ def test_rewards_are_those_of_trls_trainer(trl):
     ends, width = recorded["sequence_lengths"], rewards.shape[1]
     rewards[np.arange(len(ends)), np.where(ends + 1 < width, ends + 1, ends)] += recorded["scores"]
     mask = np.arange(width) <= ends[:, None] + 1
-    np.testing.assert_allclose(
-        whitened(rewards, mask, shift_mean=False), recorded["rewards"], rtol=2e-5, atol=2e-6
-    )
+    np.testing.assert_allclose(whitened(rewards, mask, shift_mean=False), recorded["rewards"], rtol=2e-5, atol=2e-6)
 
 
 def test_losses_are_those_of_trls_trainer(trl):

@@ -26,7 +26,7 @@ OBJECTIVE = PPOObjective(CONFIG, CONFIG, temperature=0.7)
 
 def model_of(config=CONFIG, dtype=np.float64, seed=0):
     rng = np.random.default_rng(seed)
-    big = lambda tree: type(tree)(*((part if part is None else _scaled(part)) for part in tree))  # noqa: E731
+    big = lambda tree: type(tree)(*((part if part is None else _scaled(part)) for part in tree))
     value = RewardModel(init_params(config, rng, dtype), rng.standard_normal(config.dim).astype(dtype))
     return ActorCritic(big(init_params(config, rng, dtype)), value)
 
@@ -45,7 +45,7 @@ def experience_of(model, dtype=np.float64, seed=1, spread=0.4):
     rows = [rng.integers(0, 40, n) for n in n_prompt + n_answer]
     batch = blank(rows, n_prompt, dtype)
     mask = batch.mask
-    around = lambda size: np.where(mask, size * rng.standard_normal(mask.shape), 0).astype(dtype)  # noqa: E731
+    around = lambda size: np.where(mask, size * rng.standard_normal(mask.shape), 0).astype(dtype)
     logprobs, values = np.zeros(mask.shape, dtype), np.zeros(mask.shape, dtype)
     logprobs[mask] = answer_logprobs(model.policy, CONFIG, batch, 0.7)
     values[mask] = answer_values(model.value, CONFIG, batch)
@@ -178,7 +178,8 @@ def test_before_the_first_update_ratio_and_kl_are_exact(threads):
         parts = workers.on_parts(lambda part: answer_values(model.value, CONFIG, part), model, batch)
         batch.values[batch.mask] = np.concatenate(parts)
         sums, _ = workers.gradients(OBJECTIVE, model, batch._replace(reference=batch.logprobs))
-    assert sums["approx_kl"] == 0 and sums["clipped"] == 0
+    assert sums["approx_kl"] == 0
+    assert sums["clipped"] == 0
     assert sums["policy_loss"] == pytest.approx(-batch.flat("advantages").sum(dtype=np.float64), rel=1e-6)
 
 
@@ -196,7 +197,8 @@ def test_the_value_network_alone():
     batch = experience_of(model)
     sums, gradients = ValueObjective(CONFIG)(model.value, batch)
     errors = batch.flat("returns") - answer_values(model.value, CONFIG, batch)
-    assert sums["loss"] == pytest.approx(0.5 * (errors**2).sum(), rel=1e-12) and sums["value_clipped"] == 0
+    assert sums["loss"] == pytest.approx(0.5 * (errors**2).sum(), rel=1e-12)
+    assert sums["value_clipped"] == 0
     step = 1e-6
     moved = model.value._replace(head=model.value.head + step * gradients.head)
     slope = (ValueObjective(CONFIG)(moved, batch)[0]["loss"] - sums["loss"]) / step
@@ -211,8 +213,10 @@ def test_parts_of_about_the_same_size():
     assert even_parts([5], 4) == [slice(0, 1)]
     for n in range(1, 8):
         parts = even_parts([7, 6, 6, 3, 2, 2, 1], n)
-        assert len(parts) == n and [part.start for part in parts[1:]] == [part.stop for part in parts[:-1]]
-        assert parts[0].start == 0 and parts[-1].stop == 7
+        assert len(parts) == n
+        assert [part.start for part in parts[1:]] == [part.stop for part in parts[:-1]]
+        assert parts[0].start == 0
+        assert parts[-1].stop == 7
 
 
 def test_experience_is_kept_whole(tmp_path):
