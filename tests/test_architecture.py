@@ -60,26 +60,20 @@ MAY_IMPORT = {
     "alignment/reward": "alignment alignment/conversations alignment/preferences compute config evaluation/common "
     "evaluation/statistics files inference/chat layers model ops params tokenizers training trees",
     "alignment/rollouts": "alignment/models inference",
-<<<<<<< HEAD
     "alignment/safety": "alignment alignment/conversations alignment/models alignment/reward alignment/rollouts "
     "evaluation/common evaluation/red_team evaluation/statistics files inference/chat training",
     "alignment/story_world": "alignment alignment/conversations alignment/ghost_attention alignment/models "
-    "alignment/preferences alignment/rollouts compute config data evaluation/statistics inference layers model ops "
-    "params tokenizers training",
+    "alignment/preferences alignment/rollouts compute config data evaluation/statistics files inference layers "
+    "model ops params tokenizers training",
     "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "alignment/recipe/pipeline": "files training",
-    "alignment/recipe/report": "training",
+    "alignment/recipe/report": "alignment/story_world evaluation/statistics training",
     "alignment/recipe/settings": "files training",
-    "alignment/recipe/steps": "alignment alignment/conversations alignment/models alignment/ppo "
-    "alignment/preferences alignment/recipe/pipeline alignment/recipe/settings alignment/reward alignment/rollouts "
-    "alignment/safety alignment/story_world checkpoints tokenizers training",
+    "alignment/recipe/steps": "alignment alignment/conversations alignment/ghost_attention alignment/models "
+    "alignment/ppo alignment/preferences alignment/recipe/pipeline alignment/recipe/report "
+    "alignment/recipe/settings alignment/reward alignment/rollouts alignment/safety alignment/story_world "
+    "checkpoints compute tokenizers training",
     "alignment/recipe": "alignment/recipe/pipeline alignment/recipe/settings alignment/recipe/steps compute training",
-=======
-    "alignment/reward": "compute config model ops params training",
-    "alignment/ppo": "alignment alignment/models alignment/reward alignment/rollouts compute config files layers model "
-    "ops params training trees",
-    "alignment": "config files tokenizers training",
->>>>>>> al-PPO
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",

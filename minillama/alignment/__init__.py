@@ -4,9 +4,6 @@ models/             a model that chats, and what it is asked
 conversations/      whose each token is, and what is learned of it: the only source of every mask
 rollouts/           sampled answers
 reward/             which of two answers is better, as a number for each
-<<<<<<< HEAD
 safety/             context distillation, the gate, and what safety costs (section 4)
-=======
 ppo/                a policy that maximises what reward models say
->>>>>>> al-PPO
 """
