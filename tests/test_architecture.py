@@ -65,6 +65,9 @@ MAY_IMPORT = {
     "alignment/story_world": "alignment alignment/conversations alignment/ghost_attention alignment/models "
     "alignment/preferences alignment/rollouts compute config data evaluation/statistics files inference layers "
     "model ops params tokenizers training",
+    "alignment/rollouts": "alignment/conversations alignment/models compute config files inference layers model ops "
+    "params training",
+    "alignment/reward": "compute config model ops params training",
     "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "alignment/recipe/pipeline": "files training",
     "alignment/recipe/report": "alignment/story_world evaluation/statistics training",

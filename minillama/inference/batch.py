@@ -98,6 +98,9 @@ class Batch:
         See `Session`.
     max_rows : int
         Rows under way at once; others wait for a place. It bounds the memory for keys and values.
+    share_beginnings : bool
+        Keep once what prompts begin with in common. Where BLAS multiplies (`Runner.rows_alone`), it rounds such a
+        beginning otherwise than the whole prompt: without sharing a row has the same bits whoever is beside it.
     """
 
     def __init__(
@@ -111,6 +114,7 @@ class Batch:
         keep_stop: bool = False,
         kv_dtype: DTypeLike = np.float32,
         max_rows: int = 64,
+        share_beginnings: bool = True,
     ) -> None:
         n_places = whole_number("max_rows", max_rows, "a whole number, 1 or more", least=1)
         limit = token_limit(max_tokens)
@@ -119,7 +123,7 @@ class Batch:
         self.held = Held()
         self.caches = CacheRows(n_places)
         self._n_ids, self._kv_dtype = n_ids, kv_dtype
-        self._prompts = SharedPrompts()
+        self._prompts = SharedPrompts(beginnings=share_beginnings)
         self._waiting: deque[_Member] = deque()
         self._members: list[_Member | None] = [None] * n_places
         self._last = np.zeros(n_places, np.int64)  # the last of each row

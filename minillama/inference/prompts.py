@@ -127,15 +127,22 @@ def run_prompt(runner: Runner, ids: Ids, cache: KVCache) -> Float:
 
 
 class SharedPrompts:
-    """The prompts of sequences under way, and those that wait: one object for each, as long as anybody holds it."""
+    """The prompts of sequences under way, and those that wait: one object for each, as long as anybody holds it.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    beginnings : bool
+        Whether prompts that only begin alike share that.
+    """
+
+    def __init__(self, *, beginnings: bool = True) -> None:
+        self._beginnings = beginnings
         self._prompts: weakref.WeakValueDictionary[bytes, Prompt] = weakref.WeakValueDictionary()
         self._starts: weakref.WeakValueDictionary[int, Start] = weakref.WeakValueDictionary()
 
     def add(self, prompts: Sequence[Ids]) -> list[Prompt]:
         """The prompt of each of these sequences, with what it shares with others of them, or with earlier ones."""
-        counts = Counter(path for ids in prompts for path in _beginnings(ids))
+        counts = Counter(path for ids in prompts for path in _beginnings(ids)) if self._beginnings else Counter()
         return [self._find(ids, counts) for ids in prompts]
 
     def _find(self, ids: Ids, counts: Counter[int]) -> Prompt:
@@ -143,7 +150,7 @@ class SharedPrompts:
         if prompt is not None:
             prompt.several = True
             return prompt
-        prompt = Prompt(ids, self._start(ids, counts))
+        prompt = Prompt(ids, self._start(ids, counts) if self._beginnings else None)
         self._prompts[ids.tobytes()] = prompt
         return prompt
 

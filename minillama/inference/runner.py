@@ -34,7 +34,7 @@ from ..quantization.repacked import RepackedMatrix
 from .branches import Branch, BranchesTogether, Fill, fill_of
 from .fused import Decoder
 from .fused_rows import MOST_ROWS, RowsDecoder
-from .repacked_model import RepackedModel, repack_model
+from .repacked_model import MATRICES, RepackedModel, repack_model
 from .together import CachesTogether, PromptsTogether
 
 Ids = NDArray[np.int64]  # (B, T), every one in the vocabulary
@@ -53,14 +53,17 @@ class Runner(Protocol):
         The table of functions that run.
     repacked : RepackedModel or None
         The matrices rearranged for the CPU, if it runs on them.
+    rows_alone : bool
+        Whether products of any number of rows are the package's own: a row's results then have the same bits whatever
+        rows are beside it. Of BLAS they have not.
     in_integers : bool
-        Whether products of any number of rows are integer ones: a row's results then have the same bits whatever
-        rows are beside it.
+        Whether these are integer products.
     """
 
     config: ModelConfig
     ops: Ops
     repacked: RepackedModel | None
+    rows_alone: bool
     in_integers: bool
 
     def extend(self, ids: Ids, cache: KVCache, *, all_logits: bool = False) -> Float:
@@ -174,8 +177,9 @@ class LayerRunner:
     ) -> None:
         self.params, self.config, self.ops, self.repacked = params, config, ops, repacked
         self.rope = RopeTable(config)
-        head = output_head(params)
-        self.in_integers = ops == FAST and isinstance(head, RepackedMatrix) and head.beats_blas
+        matrices = [getattr(layer, name) for layer in params.layers for name in MATRICES] + [output_head(params)]
+        self.rows_alone = ops == FAST and all(isinstance(m, RepackedMatrix) and m.beats_blas for m in matrices)
+        self.in_integers = self.rows_alone and matrices[-1].is_quantized
 
     def extend(self, ids: Ids, cache: KVCache, *, all_logits: bool = False) -> Float:
         """See `Runner.extend`."""
@@ -200,10 +204,10 @@ class LayerRunner:
         """See `Runner.extend_branches`."""
         cache.truncate(branches[0].start)
         cache.truncate(min(branch.start for branch in branches))  # what an interrupt leaves
-        fill = Fill() if self.in_integers else fill_of(self.config)
+        fill = Fill() if self.rows_alone else fill_of(self.config)
         together = BranchesTogether(cache, branches, self.ops.attention_forward, fill=fill)
         ops = _for_one_run(self.ops)._replace(attention_forward=together.attend)
-        with one_at_a_time(), one_blas_thread() if self.in_integers else nullcontext():
+        with one_at_a_time(), one_blas_thread() if self.rows_alone else nullcontext():
             rope, ids = self.rope.reach(max(branch.end for branch in branches)), together.ids()
             logits = extend_cached(self.params, self.config, ids, together, rope, ops, all_logits=False)
         return logits[: together.n_wanted]
@@ -222,7 +226,7 @@ class FusedRunner:
         self.config, self.ops = config, FAST
         self.repacked: RepackedModel | None = repacked
         self._decoder, self._layers = Decoder(repacked, config), LayerRunner(repacked.params, config)
-        self.in_integers = self._layers.in_integers
+        self.rows_alone, self.in_integers = self._layers.rows_alone, self._layers.in_integers
 
     def extend(self, ids: Ids, cache: KVCache, *, all_logits: bool = False) -> Float:
         """See `Runner.extend`."""
@@ -230,7 +234,7 @@ class FusedRunner:
             if len(ids) == 1 and ids.shape[1] <= FEW_TOKENS:
                 return self._one_by_one(ids[0].tolist(), cache, all_logits)
             rope = self._layers.rope.reach(min(int(cache.lengths.max()) + ids.shape[1], cache.max_seq_len))
-            with one_blas_thread() if self.in_integers else nullcontext():
+            with one_blas_thread() if self.rows_alone else nullcontext():
                 return extend_cached(
                     self._layers.params, self.config, ids, cache, rope, _for_one_run(FAST), all_logits=all_logits
                 )
@@ -274,7 +278,7 @@ class FusedRunner:
     def extend_each(self, ids: Sequence[Ids], caches: Sequence[KVCache]) -> Float:
         """See `Runner.extend_each`."""
         n_tokens = [part.shape[1] for part in ids]
-        if not self.in_integers or len(ids) == 1 or min(n_tokens) <= FEW_TOKENS:
+        if not self.rows_alone or len(ids) == 1 or min(n_tokens) <= FEW_TOKENS:
             return np.concatenate([self.extend(*pair) for pair in zip(ids, caches)])
         together = PromptsTogether(caches, n_tokens, FAST.attention_forward)
         ops, layers = _for_one_run(FAST)._replace(attention_forward=together.attend), self._layers

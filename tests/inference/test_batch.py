@@ -105,9 +105,9 @@ def test_every_row_is_the_row_alone(kind, max_rows, kv_dtype, threads):
 
 
 def test_floats_are_the_row_alone_too(threads):
-    """To the last bit but for a shared beginning, which BLAS rounds otherwise than the whole prompt."""
+    """To the last bit; where BLAS multiplies, but for a shared beginning, which it rounds otherwise than all of it."""
     runner = RUNNERS["F32"]
-    for prompts, exact in (([p for p in PROMPTS if len(p) < 64], True), (PROMPTS, False)):
+    for prompts, exact in (([p for p in PROMPTS if len(p) < 64], True), (PROMPTS, runner.rows_alone)):
         rows = generate_batch(runner, prompts, WARM, max_tokens=12, seed=3)
         for b, (prompt, row) in enumerate(zip(prompts, rows)):
             tokens, _ = alone(runner, prompt, 3 + b, max_tokens=12)

@@ -1,5 +1,7 @@
 """Sampled answers: what preferences, rejection sampling, PPO and Ghost Attention are made from."""
 
-from .sampling import Answer, sample_answers
+from .answers import Answer
+from .logprobs import answer_logprobs, answer_logprobs_and_entropies
+from .sampling import sample_answers
 
-__all__ = ["Answer", "sample_answers"]
+__all__ = ["Answer", "answer_logprobs", "answer_logprobs_and_entropies", "sample_answers"]
