@@ -59,6 +59,8 @@ MAY_IMPORT = {
     "alignment/preferences": "alignment/models evaluation/preference files",
     "alignment/reward": "alignment alignment/conversations alignment/preferences compute config evaluation/common "
     "evaluation/statistics files inference/chat layers model ops params tokenizers training trees",
+    "alignment/ghost_attention": "alignment alignment/conversations alignment/models alignment/rollouts compute config "
+    "evaluation/statistics files inference kv_cache layers model ops training",
     "alignment/rollouts": "alignment/models inference",
     "alignment/safety": "alignment alignment/conversations alignment/models alignment/reward alignment/rollouts "
     "evaluation/common evaluation/red_team evaluation/statistics files inference/chat training",

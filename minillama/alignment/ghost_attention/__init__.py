@@ -12,7 +12,7 @@ context.py        how long a dialogue may be
 """
 
 from .attention import SystemAttention, system_attention
-from .context import check_fits, length_notes, with_scaled_rope
+from .context import check_fits, length_notes, with_larger_theta, with_scaled_rope
 from .examples import conversation_of_ghost, examples_of
 from .instructions import (
     Instruction,
@@ -80,5 +80,6 @@ __all__ = [
     "starts_with",
     "synthesise",
     "system_attention",
+    "with_larger_theta",
     "with_scaled_rope",
 ]

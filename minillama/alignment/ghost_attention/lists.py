@@ -15,16 +15,19 @@ from ..models import ChatModel, Prompt
 from ..rollouts import sample_answers
 
 _ITEM = re.compile(r"^\s*(?:\d+\s*[.):]|[-*•])\s*(.+)$")
+_NUMBER = re.compile(r"(?<!\w)\d+[.)]\s+")
 _AFTER = re.compile(r"\s+[–—-]\s.*$|[:(;].*$")  # explanations behind an item
 
 
 def list_items(text: str) -> list[str]:
     """The items of a list in an answer: what stands behind numbers or bullets, without explanations and marks.
 
-    An answer without a list of lines may be one with commas, in a single line.
+    An answer without a list of lines may be one in a single line, with numbers or commas.
     """
     found = [match.group(1) for line in text.splitlines() if (match := _ITEM.match(line))]
-    if not found and text.count(",") >= 2:
+    if len(found) < 2 and len(_NUMBER.findall(text)) > 1:
+        found = [part.strip(" '\"“”;,.") for part in _NUMBER.split(text)[1:]]
+    elif not found and text.count(",") >= 2:
         last = text.strip().splitlines()[-1].rpartition(":")[2]
         found = re.split(r",\s*(?:and\s+)?|\s+and\s+", last)
     items = [_AFTER.sub("", re.sub(r"[*_`\"“”]", "", item)).strip(" .,!") for item in found]
@@ -37,6 +40,7 @@ def chat_model_lists(
     *,
     n: int,
     accepts: Callable[[str], bool] = lambda item: len(item.split()) <= 4,
+    least_times: int = 1,
     answers_each: int = 4,
     temperature: float = 0.9,
     top_p: float = 0.95,
@@ -54,6 +58,8 @@ def chat_model_lists(
         Items to return at most, those first that were listed most often.
     accepts : callable
         Which items stay; by default those of four words at most.
+    least_times : int
+        Answers that an item is in at least: what a small model makes up, it makes up once.
     answers_each : int
         Answers drawn to each request.
     seed, progress, temperature, top_p, max_tokens
@@ -85,6 +91,7 @@ def chat_model_lists(
             key = _key(item)
             counts[key] = counts.get(key, 0) + 1
             spelled.setdefault(key, item)
+    counts = {key: n_times for key, n_times in counts.items() if n_times >= least_times}
     if not counts:
         raise ValueError(f"none of {len(answers)} answers has a list with items that stay: ask in another way")
     order = sorted(counts, key=lambda key: -counts[key])  # stable: equal ones in the order in which they came

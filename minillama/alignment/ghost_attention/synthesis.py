@@ -86,7 +86,7 @@ class Ghost:
     answers : list of list of int
         Ids as they were sampled, each with the id that ends it; they may be fewer than the scene has turns.
     ended : str
-        Why they are: "disobeyed", "unfinished" or "no room"; "" where none is missing.
+        Why they are: "disobeyed" (or none of the tries came to an end) or "no room"; "" where none is missing.
     draws : int
         Answers that were drawn.
     """
