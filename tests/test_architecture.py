@@ -79,6 +79,13 @@ MAY_IMPORT = {
     "alignment/recipe/settings alignment/reward alignment/rollouts alignment/safety alignment/story_world "
     "checkpoints compute tokenizers training",
     "alignment/recipe": "alignment/recipe/pipeline alignment/recipe/settings alignment/recipe/steps compute training",
+    "alignment/rollouts": "alignment/models inference",
+    "alignment/preferences": "alignment/models alignment/rollouts evaluation/common evaluation/preference files trees",
+    "alignment/reward": "alignment alignment/conversations alignment/preferences checkpoints compute config "
+    "evaluation/common evaluation/statistics files inference/chat layers model ops params tokenizers training trees",
+    "alignment/story_world": "alignment/conversations alignment/models alignment/preferences alignment/rollouts "
+    "compute config data evaluation/statistics inference layers model ops params tokenizers",
+    "alignment": "config files tokenizers training",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",
@@ -125,6 +132,14 @@ MAY_IMPORT = {
     "cli": "__init__ alignment/safety bench checkpoints checkpoints/gguf checkpoints/hub cli/align cli/common "
     "cli/evaluation compute config data data/pipeline data/rules data/shards files inference learn learn/chapters "
     "learn/diagnosis learn/exercises learn/workspace llm ops quantization tokenizers training",
+    "cli/align": "alignment/models alignment/preferences alignment/reward alignment/story_world cli/common "
+    "cli/evaluation evaluation/preference",
+    "cli/evaluation": "checkpoints cli/common data data/rules data/shards evaluation evaluation/common "
+    "evaluation/engine evaluation/preference evaluation/red_team evaluation/results evaluation/sources "
+    "evaluation/statistics evaluation/tasks files inference llm",
+    "cli": "__init__ bench checkpoints checkpoints/gguf checkpoints/hub cli/common cli/evaluation compute config "
+    "data data/pipeline data/rules data/shards files inference learn learn/chapters learn/diagnosis learn/exercises "
+    "learn/workspace llm ops quantization tokenizers training",
     "__main__": "cli",
 }
 

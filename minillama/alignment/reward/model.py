@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...checkpoints.native import read_native
 from ...compute.array_types import Float
 from ...config import ModelConfig
 from ...params import Params, empty_params
@@ -41,6 +42,6 @@ def write_reward_model(folder: Path, config: ModelConfig, model: RewardModel) ->
     write_model(folder, config, model)
 
 
-def read_reward_model(folder: Path, config: ModelConfig) -> tuple[ModelConfig, RewardModel]:
-    """What `write_reward_model`, or a checkpoint of a run, holds; `config` says what shapes are expected."""
-    return read_model(folder, reward_pattern(config))
+def read_reward_model(folder: Path, config: ModelConfig | None = None) -> tuple[ModelConfig, RewardModel]:
+    """What `write_reward_model`, or a checkpoint of a run, holds; `config` says what shapes are expected, if any."""
+    return read_model(folder, reward_pattern(read_native(folder).config if config is None else config))

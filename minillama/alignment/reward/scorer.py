@@ -151,8 +151,23 @@ def write_scorer(folder: Path, scorer: Scorer) -> None:
 
 
 def read_scorer(
-    folder: Path, config: ModelConfig, *, tokenizer: Tokenizer | None = None, chat: ChatTemplate | None = None
+    folder: Path,
+    config: ModelConfig | None = None,
+    *,
+    tokenizer: Tokenizer | None = None,
+    chat: ChatTemplate | None = None,
 ) -> Scorer:
-    """What `write_scorer`, or a checkpoint of a run, holds; `config` says what shapes are expected."""
+    """What `write_scorer`, or a checkpoint of a run, holds.
+
+    Parameters
+    ----------
+    config : ModelConfig, optional
+        What shapes are expected; by default those that the folder says it has.
+
+    Raises
+    ------
+    CheckpointError
+        When a file is missing or damaged, or is no reward model.
+    """
     found, model = read_reward_model(folder, config)
     return Scorer(model, found, tokenizer, chat)

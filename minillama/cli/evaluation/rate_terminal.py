@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ...evaluation.preference.rating import Question, Rating
 
 _ROLES = {"user": "User", "assistant": "Assistant", "system": "System message"}
-_SHORT = ("A much better", "A better", "A slightly", "about the same", "B slightly", "B better", "B much better")
 
 
 def rate_in_terminal(rating: Rating) -> None:
@@ -45,9 +44,9 @@ def parts_of(question: Question) -> list[tuple[str, str]]:
 
 
 def _rate_by_lines(rating: Rating) -> None:
-    from ...evaluation.preference.rating import QUESTION, SCALE
+    from ...evaluation.preference.rating import QUESTION
 
-    labels = "\n".join(f"  {n} {label}" for n, label in enumerate(SCALE.values(), 1))
+    labels = "\n".join(f"  {n} {label}" for n, label in enumerate(rating.scale.values(), 1))
     marks = ", with x behind it where A is unsafe, y where B is" if rating.asks_safety else ""
     write(f"{QUESTION}\n{labels}\nu undo, s later, q stop; a number is kept at once{marks}\n")
     question = rating.next()
@@ -66,7 +65,7 @@ def _rate_by_lines(rating: Rating) -> None:
 def _after_line(rating: Rating, question: Question) -> Question | None:
     """Read lines until one of them means something; what comes next, None to stop."""
     while True:
-        write("\n1-7, u, s or q: ")
+        write(f"\n1-{len(rating.scale)}, u, s or q: ")
         line = sys.stdin.readline()
         said = line.strip().lower()
         if not line or said == "q":
@@ -79,22 +78,31 @@ def _after_line(rating: Rating, question: Question) -> Question | None:
         elif said == "s":
             rating.skip(question.id)
             return rating.next()
-        elif _is_verdict(said, rating.asks_safety):
+        elif _is_verdict(said, rating):
             vote(rating, question, int(said[0]), ("x" in said, "y" in said))
             return rating.next()
         else:
-            write(f"expected a number from 1 to 7, u, s or q, got {said[:40]!r}\n")
+            write(f"expected a number from 1 to {len(rating.scale)}, u, s or q, got {said[:40]!r}\n")
 
 
-def _is_verdict(said: str, asks_safety: bool) -> bool:
-    return said[:1] in tuple("1234567") and set(said[1:].replace(" ", "")) <= (set("xy") if asks_safety else set())
+def _is_verdict(said: str, rating: Rating) -> bool:
+    marks = set("xy") if rating.asks_safety else set()
+    return said[:1] in _keys_of(rating) and set(said[1:].replace(" ", "")) <= marks
+
+
+def _keys_of(rating: Rating) -> tuple[str, ...]:
+    """A key for each thing that may be said."""
+    return tuple(str(n) for n in range(1, len(rating.scale) + 1))
+
+
+def _short(rating: Rating) -> list[str]:
+    """What may be said, in few words: a line holds several."""
+    return [label.replace(" is ", " ").replace("slightly better", "slightly") for label in rating.scale.values()]
 
 
 def vote(rating: Rating, question: Question, key: int, unsafe: tuple[bool, bool]) -> None:
-    """Keep the verdict of a key from 1 to 7."""
-    from ...evaluation.preference.rating import SCALE
-
-    rating.vote(question.id, list(SCALE)[key - 1], unsafe if rating.asks_safety else None)
+    """Keep the verdict of a key, from 1 on."""
+    rating.vote(question.id, list(rating.scale)[key - 1], unsafe if rating.asks_safety else None)
 
 
 class _Screen:
@@ -163,7 +171,7 @@ class _Screen:
     def _footer(self) -> list[tuple[str, str]]:
         from ...evaluation.preference.rating import QUESTION
 
-        keys = [f"{n} {label}" for n, label in enumerate(_SHORT, 1)]
+        keys = [f"{n} {label}" for n, label in enumerate(_short(self.rating), 1)]
         marks = ""
         if self.rating.asks_safety:
             a, b = ("[x]" if unsafe else "[ ]" for unsafe in self.unsafe)
@@ -185,8 +193,8 @@ class _Screen:
         moves = {"up": lambda: -1, "down": lambda: 1, "pageup": lambda: -page(), "pagedown": page, " ": page}
         for key, move in moves.items():
             keys.add(key)(lambda event, move=move: self._move(move()))
-        for number in range(1, 8):
-            keys.add(str(number))(lambda event, number=number: self._vote(number))
+        for number in _keys_of(self.rating):
+            keys.add(number)(lambda event, number=number: self._vote(int(number)))
         for name, place in (("a", "Response A"), ("b", "Response B")):
             keys.add(name)(lambda event, place=place: self._jump(place))
         for name, side in (("x", 0), ("y", 1)):
@@ -216,7 +224,7 @@ class _Screen:
         except OSError as error:
             self.message = f"the vote cannot be kept: {error.strerror}"
             return
-        self._go_on(self.rating.next(), f"kept: {_SHORT[key - 1]}")
+        self._go_on(self.rating.next(), f"kept: {_short(self.rating)[key - 1]}")
 
     def _undo(self) -> None:
         earlier = self.rating.undo()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,12 +67,22 @@ class Rating:
         Of the orders; keep it when going on.
     asks_safety : bool
         Whether each answer is also to be called safe or unsafe.
+    scale : {number: what it means}
+        What may be said, in the order of the keys: above 0 where A is better. Without 0 there are no ties.
     """
 
-    def __init__(self, pairs: Sequence[Pair], log: VoteLog, *, seed: int = 0, asks_safety: bool = False) -> None:
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        log: VoteLog,
+        *,
+        seed: int = 0,
+        asks_safety: bool = False,
+        scale: Mapping[int, str] = SCALE,
+    ) -> None:
         if any(not vote.is_person for vote in log.votes):
             raise ValueError(f"{log.rater} is a judge that has voted already: take another name")
-        self.log, self.asks_safety = log, asks_safety
+        self.log, self.asks_safety, self.scale = log, asks_safety, scale
         self._pairs = {pair.id: pair for pair in pairs}
         self._shown = {pair.id: first_shown(pair, log.rater, seed) for pair in pairs}
         self._order = sorted(self._pairs, key=lambda name: draw(seed, "place", log.rater, name))
@@ -111,8 +121,8 @@ class Rating:
         with self._guard:
             if name not in self._pairs:
                 raise ValueError("there is no such pair")
-            if type(rating) is not int or rating not in SCALE:
-                raise ValueError(f"expected a rating of {min(SCALE)} to {max(SCALE)}, got {rating!r:.40}")
+            if type(rating) is not int or rating not in self.scale:
+                raise ValueError(f"expected a rating of {min(self.scale)} to {max(self.scale)}, got {rating!r:.40}")
             if self.asks_safety != (unsafe is not None):
                 expected = "for both answers" if self.asks_safety else "for none"
                 raise ValueError(f"expected {expected} whether they are unsafe, got {unsafe!r:.40}")
@@ -155,7 +165,7 @@ class Rating:
 
     def _agree_on_the_same(self) -> None:
         """Ties that nobody is asked about; but the same text twice can still be unsafe."""
-        if not self.asks_safety:
+        if not self.asks_safety and 0 in self.scale:
             rated = self._rated()
             same = [name for name, pair in self._pairs.items() if pair.is_same and name not in rated]
             self.log.append(*(Vote(name, self.log.rater, self._shown[name], 0, is_person=True) for name in same))
