@@ -86,6 +86,16 @@ MAY_IMPORT = {
     "alignment/story_world": "alignment/conversations alignment/models alignment/preferences alignment/rollouts "
     "compute config data evaluation/statistics inference layers model ops params tokenizers",
     "alignment": "config files tokenizers training",
+    "alignment/rollouts": "alignment/conversations alignment/models compute config files inference layers model ops "
+    "params training",
+    "alignment/preferences": "alignment/models evaluation/preference files",
+    "alignment/reward": "alignment alignment/conversations alignment/preferences compute config evaluation/common "
+    "evaluation/statistics inference/chat layers model ops params tokenizers training trees files",
+    "alignment/safety": "alignment alignment/conversations alignment/models alignment/reward alignment/rollouts "
+    "evaluation/common evaluation/red_team evaluation/statistics files inference/chat training",
+    "alignment/story_world": "alignment/conversations alignment/models alignment/preferences alignment/rollouts "
+    "compute config data evaluation/statistics inference layers model ops params tokenizers",
+    "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",

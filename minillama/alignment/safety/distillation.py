@@ -29,7 +29,7 @@ from ..rollouts import Answer, sample_answers
 from .preprompts import Draw, behind, drawn_from
 from .scoring import ScoresRows, p_safe
 
-ROWS_NAME = "distilled.jsonl"
+ANSWERS_NAME, ROWS_NAME = "answers.jsonl", "distilled.jsonl"
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,8 @@ def _sampled(
 ) -> list[list[Answer]]:
     options: dict[str, Any] = asdict(settings)
     del options["per_prompt"]
-    return sample_answers(model, prompts, progress=progress, **options)
+    journal = None if folder is None else folder / ANSWERS_NAME
+    return sample_answers(model, prompts, progress=progress, journal=journal, **options)
 
 
 def write_rows(path: Path, rows: Sequence[Distilled]) -> None:

@@ -146,7 +146,9 @@ class GatedChat:
         missing = {prompt_id for prompt_id, _ in failed}
         again = [prompt for prompt in prompts if prompt.id in missing]
         asked = [behind(prompt, self.preprompt) for prompt in again]
-        options = {name: value for name, value in sampling.items() if name != "journal"}  # it is of the first answers
+        options = dict(sampling)
+        if journal := options.pop("journal", None):
+            options["journal"] = f"{journal}-again"
         turns = sample_answers(self.model, asked, **options)
         keys = [(prompt.id, answer.k) for prompt, of_one in zip(again, turns) for answer in of_one]
         said = [answer for of_one in turns for answer in of_one]

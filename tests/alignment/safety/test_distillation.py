@@ -186,8 +186,16 @@ def test_with_a_model_that_samples(model, tmp_path):
     assert [row.prompt_ids for row in rows] == [tuple(model.encode(prompt.dialogue)) for prompt in PROMPTS[:2]]
     assert all(len(row.ids) == 4 and not row.ended for row in rows)
     assert chosen(rows, ALL_ADVERSARIAL) == []
-    again = distil(model, PROMPTS[:2], [PREPROMPT], Longer(), settings, folder=tmp_path)
+    journal = tmp_path / "answers.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 1 + 4
+    journal.write_bytes(b"".join(lines[:3]) + lines[3][:20])  # what a kill leaves
+    told = []
+    more = {"folder": tmp_path, "progress": lambda done, total: told.append((done, total))}
+    again = distil(model, PROMPTS[:2], [PREPROMPT], Longer(), settings, **more)
     assert again == rows
+    assert told == [(3, 4), (4, 4)]
+    assert sorted(journal.read_bytes().splitlines(keepends=True)) == sorted(lines)
 
 
 class Quiet:
