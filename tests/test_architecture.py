@@ -56,20 +56,17 @@ MAY_IMPORT = {
     "alignment/models": "config inference inference/chat params tokenizers training trees",
     "alignment/ppo": "alignment alignment/models alignment/reward alignment/rollouts compute config files layers "
     "model ops params training trees",
-    "alignment/preferences": "alignment/models evaluation/preference files",
-    "alignment/reward": "alignment alignment/conversations alignment/preferences compute config evaluation/common "
-    "evaluation/statistics files inference/chat layers model ops params tokenizers training trees",
-    "alignment/ghost_attention": "alignment alignment/conversations alignment/models alignment/rollouts compute config "
-    "evaluation/statistics files inference kv_cache layers model ops training",
-    "alignment/rollouts": "alignment/models inference",
+    "alignment/preferences": "alignment/models alignment/rollouts evaluation/common evaluation/preference files "
+    "trees",
+    "alignment/reward": "alignment alignment/conversations alignment/preferences checkpoints compute config "
+    "evaluation/common evaluation/statistics files inference/chat layers model ops params tokenizers training trees",
+    "alignment/rollouts": "alignment/conversations alignment/models compute config files inference layers model ops "
+    "params training",
     "alignment/safety": "alignment alignment/conversations alignment/models alignment/reward alignment/rollouts "
     "evaluation/common evaluation/red_team evaluation/statistics files inference/chat training",
     "alignment/story_world": "alignment alignment/conversations alignment/ghost_attention alignment/models "
     "alignment/preferences alignment/rollouts compute config data evaluation/statistics files inference layers "
     "model ops params tokenizers training",
-    "alignment/rollouts": "alignment/conversations alignment/models compute config files inference layers model ops "
-    "params training",
-    "alignment/reward": "compute config model ops params training",
     "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "alignment/recipe/pipeline": "files training",
     "alignment/recipe/report": "alignment/story_world evaluation/statistics training",
@@ -79,23 +76,6 @@ MAY_IMPORT = {
     "alignment/recipe/settings alignment/reward alignment/rollouts alignment/safety alignment/story_world "
     "checkpoints compute tokenizers training",
     "alignment/recipe": "alignment/recipe/pipeline alignment/recipe/settings alignment/recipe/steps compute training",
-    "alignment/rollouts": "alignment/models inference",
-    "alignment/preferences": "alignment/models alignment/rollouts evaluation/common evaluation/preference files trees",
-    "alignment/reward": "alignment alignment/conversations alignment/preferences checkpoints compute config "
-    "evaluation/common evaluation/statistics files inference/chat layers model ops params tokenizers training trees",
-    "alignment/story_world": "alignment/conversations alignment/models alignment/preferences alignment/rollouts "
-    "compute config data evaluation/statistics inference layers model ops params tokenizers",
-    "alignment": "config files tokenizers training",
-    "alignment/rollouts": "alignment/conversations alignment/models compute config files inference layers model ops "
-    "params training",
-    "alignment/preferences": "alignment/models evaluation/preference files",
-    "alignment/reward": "alignment alignment/conversations alignment/preferences compute config evaluation/common "
-    "evaluation/statistics inference/chat layers model ops params tokenizers training trees files",
-    "alignment/safety": "alignment alignment/conversations alignment/models alignment/reward alignment/rollouts "
-    "evaluation/common evaluation/red_team evaluation/statistics files inference/chat training",
-    "alignment/story_world": "alignment/conversations alignment/models alignment/preferences alignment/rollouts "
-    "compute config data evaluation/statistics inference layers model ops params tokenizers",
-    "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",
@@ -135,21 +115,15 @@ MAY_IMPORT = {
     "learn": "__init__ bench compute learn/chapters learn/diagnosis learn/exercises",
     "learn/workspace": "__init__ compute files learn learn/chapters learn/diagnosis learn/exercises ops params",
     "cli/common": "checkpoints files inference llm ops tokenizers",
-    "cli/align": "alignment/recipe alignment/recipe/pipeline alignment/recipe/settings cli/common training",
+    "cli/align": "alignment/models alignment/preferences alignment/recipe alignment/recipe/pipeline "
+    "alignment/recipe/settings alignment/reward alignment/story_world cli/common cli/evaluation "
+    "evaluation/preference training",
     "cli/evaluation": "alignment/safety checkpoints cli/common data data/rules data/shards evaluation "
     "evaluation/common evaluation/engine evaluation/preference evaluation/red_team evaluation/results "
     "evaluation/sources evaluation/statistics evaluation/tasks files inference llm",
     "cli": "__init__ alignment/safety bench checkpoints checkpoints/gguf checkpoints/hub cli/align cli/common "
     "cli/evaluation compute config data data/pipeline data/rules data/shards files inference learn learn/chapters "
     "learn/diagnosis learn/exercises learn/workspace llm ops quantization tokenizers training",
-    "cli/align": "alignment/models alignment/preferences alignment/reward alignment/story_world cli/common "
-    "cli/evaluation evaluation/preference",
-    "cli/evaluation": "checkpoints cli/common data data/rules data/shards evaluation evaluation/common "
-    "evaluation/engine evaluation/preference evaluation/red_team evaluation/results evaluation/sources "
-    "evaluation/statistics evaluation/tasks files inference llm",
-    "cli": "__init__ bench checkpoints checkpoints/gguf checkpoints/hub cli/common cli/evaluation compute config "
-    "data data/pipeline data/rules data/shards files inference learn learn/chapters learn/diagnosis learn/exercises "
-    "learn/workspace llm ops quantization tokenizers training",
     "__main__": "cli",
 }
 
