@@ -6,10 +6,10 @@ from types import ModuleType
 
 import typer
 
-from . import recipe
+from . import collect, recipe
 
 # Each has a register(app) for a command of its own.
-PARTS: tuple[ModuleType, ...] = ()
+PARTS: tuple[ModuleType, ...] = (collect,)
 
 
 def register(app: typer.Typer) -> None:

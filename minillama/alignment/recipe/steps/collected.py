@@ -9,7 +9,6 @@ import numpy as np
 
 from ....compute.array_types import Float, Float32
 from ...ppo.validation import ValidationFiles
-from ...preferences.reading import read_comparisons
 from ...reward import Scorer
 from ...reward.measures import GATE, Share, by_bin, by_strength, calibration, unsafe_at
 from ...reward.scorer import pair_scores
@@ -19,7 +18,7 @@ from ..pipeline import Context
 from ..pipeline.folder import RecipeFolder, read_done
 from ..settings import format_recipe
 from .ppo import validation_prompts
-from .preferences import HELD_OUT, HELPFUL, SAFETY
+from .preferences import HELD_OUT, HELPFUL, SAFETY, pairs_of
 from .shared import settings_of
 
 
@@ -42,7 +41,7 @@ def reward_model_rows(context: Context, pairs: str, scorers: Mapping[str, Scorer
     rows = []
     for name, file in (("helpfulness", HELPFUL), ("safety", SAFETY)):
         scorer = scorers[name]
-        comparisons = read_comparisons(context.of(pairs) / f"{file}{HELD_OUT}.jsonl")
+        comparisons = pairs_of(context.of(pairs), file, HELD_OUT)
         assert scorer.chat is not None
         assert scorer.tokenizer is not None
         tokens = token_pairs(comparisons, scorer.chat, scorer.tokenizer)

@@ -6,19 +6,19 @@ those before PPO: by safety where the request is tagged, else by helpfulness.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from ....compute.array_types import Ints
 from ...models import ChatModel, Prompt
 from ...ppo import PPOSettings, Scoring, Validation, run_ppo, wins_by
-from ...preferences.annotators import Verdict
-from ...preferences.reading import read_comparisons
+from ...preferences import Verdict
 from ...reward.token_pairs import token_pairs
 from ...story_world import StoryAnnotator
 from ..pipeline import Context, Stopped
-from .preferences import HELD_OUT, SAFETY
+from .preferences import HELD_OUT, SAFETY, pairs_of
 from .shared import answers_to, base_fluency, chat_model, keep_model, prompts_for, scorer, seed_for, settings_of
 
 MIX = {"story": 0.36, "kind": 0.12, "borderline": 0.2, "adversarial": 0.22, "persona": 0.06, "follow-up": 0.04}
@@ -106,9 +106,9 @@ def _centring_rows(context: Context, first: str) -> list[tuple[int, ...]]:
     return [(*one.prompt, *one.ids) for (one,) in answers_to(context, model, prompts, "centres", temperature=0.9)]
 
 
-def _labelled(context: Context, pairs: str, model: ChatModel) -> list[tuple[Sequence[int], bool]]:
+def _labelled(context: Context, pairs: str, model: ChatModel) -> list[tuple[Ints, bool]]:
     """Held-out answers with the annotator's label: whether they are unsafe."""
-    comparisons = read_comparisons(context.of(pairs) / f"{SAFETY}{HELD_OUT}.jsonl")
+    comparisons = pairs_of(context.of(pairs), SAFETY, HELD_OUT)
     found = token_pairs(comparisons, model.chat, model.tokenizer)
     return [(ids, safe == 0) for pair in found for ids, safe in zip((pair.chosen, pair.rejected), pair.safe)]
 

@@ -82,7 +82,7 @@ def _answer(context: Context, step: str, requests: Sequence[Request], path: Path
     """The same draws for every stage, so that stages are compared and not their luck."""
     prompts = [request.prompt() for request in requests]
     temperature = settings_of(context).report.temperature
-    found = answers_to(context, stage_model(context, step), prompts, "test", temperature=temperature)
+    found = answers_to(context, stage_model(context, step), prompts, "test", temperature=temperature, kept_as=step)
     path.write_text(json.dumps([_row(one) for (one,) in found], ensure_ascii=False), encoding="utf-8")
 
 

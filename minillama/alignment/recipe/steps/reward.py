@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from ...preferences.comparisons import Comparison
-from ...preferences.mixing import mixed
-from ...preferences.reading import read_comparisons
+from ...preferences import Comparison, mixed
 from ...reward.token_pairs import TokenPair, token_pairs
 from ...reward.training import RewardSettings, RewardTraining
 from ..pipeline import Context
-from .preferences import HELD_OUT, HELPFUL, SAFETY
+from .preferences import HELD_OUT, HELPFUL, SAFETY, pairs_of
 from .shared import chat_model, last_row, seed_for, settings_of
 
 Kind = Literal["helpful", "safety"]
@@ -37,8 +35,8 @@ def reward(context: Context, kind: Kind, backbone: str, generations: Sequence[st
     share = given.helpful_mix if kind == "helpful" else given.safety_mix
     seed = seed_for(context, f"reward {kind}")
 
-    def pairs(name: str) -> list[Comparison]:
-        return [one for step in generations for one in read_comparisons(context.of(step) / f"{name}.jsonl")]
+    def pairs(kind: str, suffix: str = "") -> list[Comparison]:
+        return [one for step in generations for one in pairs_of(context.of(step), kind, suffix)]
 
     def tokens(some: Sequence[Comparison]) -> list[TokenPair]:
         return token_pairs(some, model.chat, model.tokenizer, max_tokens=model.config.max_seq_len)
@@ -52,7 +50,7 @@ def reward(context: Context, kind: Kind, backbone: str, generations: Sequence[st
         auxiliary=0.0 if kind == "helpful" else given.auxiliary,
         seed=seed,
     )
-    learned, held_out = tokens(mixed(pairs(own), pairs(other), share, seed)), tokens(pairs(own + HELD_OUT))
+    learned, held_out = tokens(mixed(pairs(own), pairs(other), share, seed)), tokens(pairs(own, HELD_OUT))
     stage = RewardTraining(settings, model.params, model.config, model.tokenizer, learned, held_out)
     context.trained(stage)
     return {"pairs": len(learned), **last_row(context, "validation_accuracy")}

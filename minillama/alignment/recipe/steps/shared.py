@@ -79,6 +79,7 @@ def answers_to(
     *,
     k: int = 1,
     temperature: float = 0.7,
+    kept_as: str = "",
 ) -> list[list[Answer]]:
     """Sampled answers, with the step's progress; they are kept as they come."""
     return sample_answers(
@@ -88,7 +89,8 @@ def answers_to(
         temperature=temperature,
         seed=seed_for(context, what),
         max_tokens=settings_of(context).recipe.max_tokens,
-        progress=context.counting(f"{what}: answers"),
+        progress=context.counting(f"answers ({what})"),
+        journal=context.file(f"{kept_as or what}.answers.jsonl"),
     )
 
 
