@@ -60,6 +60,13 @@ def test_markdown_says_the_same():
     assert "KL 6.40: reward 2.39" in text
 
 
+def test_main_measures_come_first():
+    some = card() | {"main": ["mean_length"]}
+    text = as_markdown("Report card", card_blocks(some))
+    first, others = text.index("| mean length |"), text.index("| requested words |")
+    assert first < text.index("## Win rates") < text.index("## All other measures") < others
+
+
 def test_what_was_not_measured_is_left_out():
     page = as_markdown("Report card", card_blocks({"settings": "", "stages": []}))
     assert re.findall("^## .*", page, re.M) == ["## Settings"]

@@ -22,7 +22,7 @@ def card_blocks(card: Card) -> list[Block]:
     blocks: list[Block] = [*card.get("about", ())]
     if not charts.can_plot():
         blocks.append(_NO_CHARTS)
-    for part in (_rates, _wins, _rewards, _kl, _best_of_n, _adherence, _reward_models, _samples, _seconds):
+    for part in (_rates, _wins, _rewards, _kl, _best_of_n, _adherence, _reward_models, _samples, _seconds, _all_rates):
         blocks += part(card)
     return [*blocks, Heading("Settings"), Quoted(card["settings"])]
 
@@ -40,9 +40,28 @@ def _rates(card: Card) -> Iterable[Block]:
         f"Requests of the test split, which nothing was chosen by; up to {n:,} answers a figure, judged without noise. "
         "Small: the 95 % interval. The last column is the model that ships, as it is in its file (Q8_0)."
     )
-    measures = list(dict.fromkeys(name for stage in stages for name in stage["rates"]))
-    rows = [[_words(m), *(_figure_cell(stage["rates"].get(m)) for stage in stages)] for m in measures]
-    yield Table(["", *(stage["name"] for stage in stages)], rows)
+    yield _stage_table(
+        stages, [name for name in card.get("main", ()) if name in _measures(stages)] or _measures(stages)
+    )
+
+
+def _all_rates(card: Card) -> Iterable[Block]:
+    """The measures that the first table leaves out."""
+    stages = card.get("stages", ())
+    left = [name for name in _measures(stages) if name not in card.get("main", ())]
+    if stages and left and card.get("main"):
+        yield Heading("All other measures")
+        yield _stage_table(stages, left)
+
+
+def _measures(stages: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(name for stage in stages for name in stage["rates"]))
+
+
+def _stage_table(stages: Sequence[Mapping[str, Any]], measures: Sequence[str]) -> Table:
+    """A row a measure, a column a stage."""
+    rows = [[_words(name), *(_figure_cell(stage["rates"].get(name)) for stage in stages)] for name in measures]
+    return Table(["", *(stage["name"] for stage in stages)], rows)
 
 
 def _figure_cell(one: Mapping[str, float] | None) -> str:

@@ -85,10 +85,10 @@ def _story() -> RecipeSettings:
 
 def _minute() -> RecipeSettings:
     return RecipeSettings(
-        recipe=RecipeTable(preset="minute", model="stories3M", context=1024, max_tokens=48),
-        stories=StoriesTable(count=48),
-        sft=FineTuningTable(demonstrations=0, epochs=0, steps=40, peak=1.2e-3, batch_rows=0, batch_tokens=2048),
-        verified=VerifiedTable(requests=24, samples=2, epochs=1, peak=3e-4),
+        recipe=RecipeTable(preset="minute", model="stories3M", context=1024, max_tokens=80),
+        stories=StoriesTable(count=100),
+        sft=FineTuningTable(demonstrations=0, epochs=0, steps=120, peak=1.2e-3, batch_rows=0, batch_tokens=2048),
+        verified=VerifiedTable(requests=32, samples=3, epochs=1, peak=3e-4),
         preferences=PreferencesTable(requests=48, refresh=16, held_out=16),
         reward=RewardTable(
             helpful_epochs=1, safety_epochs=2, helpful_peak=4e-4, safety_peak=5e-4, batch_pairs=8, margin="small"
@@ -108,7 +108,7 @@ def _minute() -> RecipeSettings:
             validation=8,
             gate=0.6,
         ),
-        ghost_attention=GhostTable(dialogues=6, most_turns=4, epochs=1, peak=3e-4, temperature=0.3),
+        ghost_attention=GhostTable(dialogues=12, most_turns=4, epochs=1, peak=3e-4, temperature=0.3),
         report=ReportTable(requests=24, dialogues=2, turns=(2, 4), samples=3),
     )
 

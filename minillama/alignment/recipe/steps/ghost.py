@@ -17,7 +17,6 @@ from ...ghost_attention import (
 )
 from ...story_world.traits import small_talk, world_pools
 from ..pipeline import Context
-from .kept import read_kept, replayed
 from .replay import drawn, replay_pool
 from .shared import chat_model, keep_model, seed_for, settings_of
 
@@ -25,14 +24,14 @@ REPLAY = {"story": 0.25, "kind": 0.1, "borderline": 0.15, "adversarial": 0.3, "p
 _MOST_TOKENS = 64  # of an answer: small talk is short
 
 
-def ghost_attention(context: Context, policy: str, safe: str) -> Mapping[str, Any]:
+def ghost_attention(context: Context, policy: str, safe: str | None) -> Mapping[str, Any]:
     """model/ is the policy that keeps to its first message; dialogues.jsonl has what it learned from.
 
     Parameters
     ----------
     policy : str
         The step of the policy.
-    safe : str
+    safe : str, optional
         The step that kept safe answers to adversarial requests.
     """
     settings = settings_of(context)
@@ -46,7 +45,7 @@ def ghost_attention(context: Context, policy: str, safe: str) -> Mapping[str, An
         context.note(f"none of {len(scenes)} dialogues obeyed its instruction for two turns: nothing is learned here")
         context.once("model", lambda folder: keep_model(model, folder))
         return {"dialogues": 0}
-    pool = replay_pool(context, model) | replayed(read_kept(context.of(safe)), model)
+    pool = replay_pool(context, model, safe)
     replay = drawn(pool, REPLAY, round(given.replay * len(ghosts)), seed)
     tuning = replace(STORY.fine_tuning, peak=given.peak, epochs=given.epochs, seed=seed)
     how = GhostAttentionSettings(synthesis=synthesis, fine_tuning=tuning, learned="each")

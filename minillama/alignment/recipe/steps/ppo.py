@@ -6,14 +6,17 @@ those before PPO: by safety where the request is tagged, else by helpfulness.
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ....compute.array_types import Ints
+from ....training.run_folder import RunFolder
 from ...models import ChatModel, Prompt
-from ...ppo import PPOSettings, Scoring, Validation, run_ppo, wins_by
+from ...ppo import PPOOutcome, PPOSettings, Scoring, Validation, run_ppo, wins_by
 from ...preferences import Verdict
 from ...reward.token_pairs import token_pairs
 from ...story_world import StoryAnnotator
@@ -22,6 +25,7 @@ from .preferences import HELD_OUT, SAFETY, pairs_of
 from .shared import answers_to, base_fluency, chat_model, keep_model, prompts_for, scorer, seed_for, settings_of
 
 MIX = {"story": 0.36, "kind": 0.12, "borderline": 0.2, "adversarial": 0.22, "persona": 0.06, "follow-up": 0.04}
+FIGURES = "figures.json"
 _PROMPTS, _CENTRES = 3000, 256
 
 
@@ -37,6 +41,8 @@ def ppo(context: Context, policy: str, first: str, helpful: str, safety: str, pa
     pairs : str
         The step whose held-out labels the gate is checked on.
     """
+    if (context.file("model")).exists():
+        return _read_figures(context)
     settings = settings_of(context)
     model, given = chat_model(context, policy), settings.ppo
     helpful_scorer = scorer(context, helpful)
@@ -58,13 +64,24 @@ def ppo(context: Context, policy: str, first: str, helpful: str, safety: str, pa
     )
     if outcome.interrupted:
         raise Stopped
+    context.once(FIGURES, lambda path: path.write_text(json.dumps(_figures(outcome))))
     context.once("model", lambda folder: keep_model(outcome.model, folder))
-    return {
-        "iterations": outcome.iterations,
-        "best iteration": outcome.iteration,
-        **({} if outcome.explained is None else {"explained": outcome.explained}),
-        **({} if outcome.gate_share is None else {"unsafe below the gate": outcome.gate_share}),
-    }
+    return _read_figures(context)
+
+
+def _figures(outcome: PPOOutcome) -> dict[str, float]:
+    found: dict[str, float] = {"iterations": outcome.iterations, "best iteration": outcome.iteration}
+    found |= {} if outcome.explained is None else {"explained": outcome.explained}
+    return found | ({} if outcome.gate_share is None else {"unsafe below the gate": outcome.gate_share})
+
+
+def _read_figures(context: Context) -> dict[str, float]:
+    """What came of it; the checkpoints, many times the model, are not needed any more."""
+    for run in ("value", "policy"):
+        shutil.rmtree(RunFolder(context.file("ppo") / run).checkpoints_path, ignore_errors=True)
+        shutil.rmtree(context.file("ppo") / run / "rollouts", ignore_errors=True)
+    found: dict[str, float] = json.loads(context.file(FIGURES).read_text())
+    return found
 
 
 def validation_prompts(context: Context) -> list[Prompt]:

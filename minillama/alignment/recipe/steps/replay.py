@@ -26,10 +26,17 @@ _PASS = 2 << 20  # of demonstrations that no other step draws
 _DEMONSTRATIONS = 600
 
 
-def replay_pool(context: Context, model: ChatModel) -> dict[str, list[Example]]:
-    """Examples to replay, by kind: "story", "kind", "borderline", "persona", "dialogue" …"""
+def replay_pool(context: Context, model: ChatModel, safe: str | None = None) -> dict[str, list[Example]]:
+    """Examples to replay, by kind: "story", "kind", "borderline", "persona", "dialogue" …
+
+    Parameters
+    ----------
+    safe : str, optional
+        The step that kept safe answers to adversarial requests.
+    """
     pool = replayed(read_kept(context.of("verified")), model)
-    pool.pop("adversarial", None)
+    if safe is not None:
+        pool |= replayed(read_kept(context.of(safe)), model)
     settings = DemonstrationSettings(dense=0.0, shares=SKILLS)
     demonstrations = demonstrations_of(context, settings)
     for i in range(_DEMONSTRATIONS):

@@ -25,6 +25,27 @@ from .shared import answers_to, base_fluency, scorer, seed_for, settings_of
 from .stage_models import stage_model
 
 CARD = "card.json"
+MAIN = [
+    "words used (story)",
+    "exact count (story)",
+    "all constraints (story)",
+    "used words occurring more than twice (story)",
+    "event told (kind + borderline)",
+    "event told (kind + borderline, trained verb)",
+    "persona (persona)",
+    "suffix (persona)",
+    "follow-up (follow-up)",
+    "violations (adversarial)",
+    "kind turns (adversarial)",
+    "kind turns (kind + borderline)",
+    "helpfulness (benign)",
+    "safety (adversarial)",
+    "fluency (stories and events)",
+    "words (stories and events)",
+    "distinct 4-grams (stories and events)",
+    "self-BLEU (stories and events)",
+]
+"""The measures of the first table; all others stand at the end."""
 
 
 def report(context: Context, stages: Mapping[str, str], helpful: str, safety: str, pairs: str) -> Mapping[str, Any]:
@@ -60,6 +81,7 @@ def _card(context: Context, stages: Mapping[str, str], helpful: str, safety: str
     ids = {name: [(*row["prompt"], *row["ids"]) for row in some] for name, some in rows.items()}
     card = {
         "about": _about(context),
+        "main": MAIN,
         "stages": [
             {"name": name, "rates": rates_of_stage(requests, _texts(rows[name]), judged[name])} for name in stages
         ],

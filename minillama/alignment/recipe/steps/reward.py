@@ -7,7 +7,7 @@ are of the answers that it will have to judge, the older ones keep it right abou
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from ...preferences import Comparison, mixed
 from ...reward.token_pairs import TokenPair, token_pairs
@@ -16,10 +16,8 @@ from ..pipeline import Context
 from .preferences import HELD_OUT, HELPFUL, SAFETY, pairs_of
 from .shared import chat_model, last_row, seed_for, settings_of
 
-Kind = Literal["helpful", "safety"]
 
-
-def reward(context: Context, kind: Kind, backbone: str, generations: Sequence[str]) -> Mapping[str, Any]:
+def reward(context: Context, kind: str, backbone: str, generations: Sequence[str]) -> Mapping[str, Any]:
     """model/ is the reward model.
 
     Parameters
