@@ -76,6 +76,15 @@ MAY_IMPORT = {
     "alignment/recipe/settings alignment/reward alignment/rollouts alignment/safety alignment/story_world "
     "checkpoints compute tokenizers training",
     "alignment/recipe": "alignment/recipe/pipeline alignment/recipe/settings alignment/recipe/steps compute training",
+    "alignment/rollouts": "alignment/conversations alignment/models compute config files inference layers model ops "
+    "params training",
+    "alignment/preferences": "alignment/models alignment/rollouts evaluation/common evaluation/preference files trees",
+    "alignment/reward": "alignment alignment/conversations alignment/preferences checkpoints compute config "
+    "evaluation/common evaluation/statistics files inference/chat layers model ops params tokenizers training trees",
+    "alignment/story_world": "alignment alignment/conversations alignment/models alignment/preferences "
+    "alignment/rollouts compute config data evaluation/statistics files inference layers model ops params tokenizers "
+    "training",
+    "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",

@@ -19,6 +19,7 @@ from ...config import ModelConfig
 from ...evaluation.common.dialogue import Dialogue
 from ...inference.chat import ChatTemplate
 from ...ops import FAST, Ops
+from ...params import Params
 from ...tokenizers import Tokenizer
 from ...training.objectives import shares
 from ...training.workers import Workers
@@ -100,17 +101,24 @@ def pair_scores(
     model: RewardModel, config: ModelConfig, pairs: Sequence[TokenPair], workers: Workers | None = None
 ) -> Float32:
     """The scores of chosen and rejected answers, (n, 2); of pairs with hidden states by the part that was trained."""
+    return np.matmul(end_states(model.backbone, config, pairs, workers), model.head)
+
+
+def end_states(
+    backbone: Params, config: ModelConfig, pairs: Sequence[TokenPair], workers: Workers | None = None
+) -> Float32:
+    """Hidden states of the last tokens of chosen and rejected answers, (n, 2, D)."""
 
     def work(part: slice) -> Float:
         batch = batch_of(pairs[part])
         laid, x = batch.laid_out(), None
         if batch.below is not None:
-            x = np.concatenate(batch.below).astype(model.head.dtype, copy=False)
-        h, _, _ = states_forward(model.backbone, config, laid, x=x, recompute=True)
-        return (h[laid.ends] @ model.head).reshape(-1, 2)
+            x = np.concatenate(batch.below).astype(backbone.final_norm.dtype, copy=False)
+        h, _, _ = states_forward(backbone, config, laid, x=x, recompute=True)
+        return h[laid.ends].reshape(-1, 2, h.shape[1])
 
     if not pairs:
-        return np.empty((0, 2), model.head.dtype)
+        return np.empty((0, 2, config.dim), backbone.final_norm.dtype)
     with nullcontext(workers) if workers is not None else Workers() as team:
         parts = shares(len(pairs), -(-tokens_of(pairs) // _PART))
         return np.concatenate(team.map(work, parts))

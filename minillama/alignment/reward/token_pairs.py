@@ -16,7 +16,6 @@ import numpy as np
 from ...compute.array_types import Float, Ints
 from ...inference.chat import ChatTemplate
 from ...tokenizers import Tokenizer
-from ..conversations import conversation_of
 from ..conversations.spans import answered
 from ..preferences.comparisons import Comparison
 from .beginnings import n_common
@@ -90,11 +89,18 @@ def token_pairs(
 def token_pair(comparison: Comparison, chat: ChatTemplate, tokenizer: Tokenizer) -> TokenPair:
     """One comparison."""
     dialogue = list(comparison.prompt.dialogue)
+    prompt = chat.encode(dialogue, tokenizer)
 
     def ids_of(text: str, sampled: Sequence[int] | None) -> Ints:
         if sampled is not None:
-            return answered(chat.encode(dialogue, tokenizer), sampled).ids
-        return conversation_of([*dialogue, {"role": "assistant", "content": text}], chat, tokenizer).ids
+            return answered(prompt, sampled).ids
+        whole = chat.encode([*dialogue, {"role": "assistant", "content": text}], tokenizer, generation_prompt=False)
+        if whole[: len(prompt)] != prompt:
+            raise ValueError(
+                f"the chat format {getattr(chat, 'name', type(chat).__name__)} encodes the prompt "
+                f"{comparison.prompt.id} in another way once it has an answer: what the answers share cannot be said"
+            )
+        return np.array(whole, np.int64)
 
     safe = [np.nan if flag is None else float(flag) for flag in (comparison.chosen_safe, comparison.rejected_safe)]
     return TokenPair(

@@ -15,13 +15,14 @@ stories.py          a story taken apart
 telling.py          answers put together from stories
 demonstrations.py   requests with answers, drawn anew in every pass
 emphasis.py         which tokens of an answer count more
+diversity.py        how unlike each other answers are
 rates.py            every measure of a model's answers, with its interval
-traits.py           personas and small talk for Ghost Attention
 """
 
 from .annotator import StoryAnnotator
 from .checks import Checks, check
 from .demonstrations import PREPROMPTS, Demonstrations, DemonstrationSettings
+from .diversity import distinct_four_grams, self_bleu
 from .drawing import EVERYTHING, MIX, SKILLS, draw_requests
 from .emphasis import Demonstration, demonstration_of, example_of
 from .fluency import BaseFluency
@@ -31,7 +32,6 @@ from .requests import KINDS, Request
 from .rules import Rules, annotator_rules, judge_rules
 from .sources import cleaned, read_stories, sampled_stories
 from .stories import Story, parse_stories, parse_story
-from .traits import small_talk, world_pools
 
 __all__ = [
     "EVERYTHING",
@@ -56,6 +56,7 @@ __all__ = [
     "check",
     "cleaned",
     "demonstration_of",
+    "distinct_four_grams",
     "draw_requests",
     "example_of",
     "judge_rules",
@@ -66,6 +67,5 @@ __all__ = [
     "rates_of",
     "read_stories",
     "sampled_stories",
-    "small_talk",
-    "world_pools",
+    "self_bleu",
 ]

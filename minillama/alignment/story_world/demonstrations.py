@@ -12,7 +12,6 @@ something for the later stages to change.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,14 +22,15 @@ from .checks import is_happy
 from .drawing import draw, pick
 from .emphasis import Demonstration, demonstration_of
 from .requests import Message, Request
-from .rules import judge_rules
+from .rules import annotator_rules
 from .sentences import sentences, words
 from .stories import Story
 
 SHARES = {
-    "story": 0.46,
-    "kind": 0.09,
-    "borderline": 0.09,
+    "story": 0.44,
+    "kind": 0.07,
+    "borderline": 0.07,
+    "plain": 0.06,
     "adversarial": 0.09,
     "preprompt": 0.03,
     "persona": 0.07,
@@ -68,6 +68,8 @@ class DemonstrationSettings:
         How often the number of sentences is stated, and a happy end where there is one.
     in_second : float
         Share of stories whose requested words are all in the second sentence.
+    contiguous : float
+        How often the sentences between the first and the last follow each other in the story; else each is drawn.
     turns : tuple of int
         Fewest and most turns of a dialogue.
     """
@@ -77,8 +79,9 @@ class DemonstrationSettings:
     comply: float = 0.65
     quoted: float = 0.2
     counted: float = 0.8
-    happy: float = 0.6
+    happy: float = 0.9
     in_second: float = 0.4
+    contiguous: float = 0.5
     turns: tuple[int, int] = (2, 4)
 
 
@@ -97,13 +100,14 @@ class Demonstrations:
         self.settings, self.seed = settings or DemonstrationSettings(), seed
         self._makers: dict[str, Callable[[Story, np.random.Generator], Demonstration]] = {
             "story": self._story, "kind": self._event("kind"), "borderline": self._event("borderline"),
-            "adversarial": self._adversarial, "preprompt": self._preprompt, "persona": self._persona,
-            "suffix": self._suffix, "dialogue": self._dialogue, "follow-up": self._follow_up, "chit-chat": self._chat,
+            "plain": self._event("plain"), "adversarial": self._adversarial, "preprompt": self._preprompt,
+            "persona": self._persona, "suffix": self._suffix, "dialogue": self._dialogue,
+            "follow-up": self._follow_up, "chit-chat": self._chat,
         }  # fmt: skip
         unknown = [kind for kind in self.settings.shares if kind not in self._makers]
         if unknown:
             raise ValueError(f"there are demonstrations of the kinds {', '.join(self._makers)}, not {unknown[0]!r}")
-        rules = judge_rules()
+        rules = annotator_rules()
         gentle = [_gentle(story, rules.violations) for story in stories]
         self.stories = [story for story in gentle if story is not None]
         if not self.stories:
@@ -141,9 +145,9 @@ class Demonstrations:
         """With or without what is spoken, and another name for the hero."""
         if rng.random() >= self.settings.quoted:
             story = story.without_quotes() or story
-        names = [n for n in drawing.shown_names() if story.gender in ("it", vocabulary.names()[n])]
+        names = drawing.names_of("train", story.gender)
         name = pick(rng, names)
-        while f"{name}" in story.text:
+        while name in story.text:
             name = pick(rng, names)
         return story.named(name)
 
@@ -153,7 +157,7 @@ class Demonstrations:
 
     def _told(self, story: Story, rng: np.random.Generator) -> tuple[Request, str]:
         """A request for a story, and the story."""
-        parts = telling.subset(story, int(pick(rng, drawing.COUNTS)), rng)
+        parts = telling.subset(story, int(pick(rng, drawing.COUNTS)), rng, self.settings.contiguous)
         answer = " ".join(parts)
         n_words = int(rng.choice(4, p=(0.15, 0.3, 0.3, 0.25)))
         source = parts[1] if rng.random() < self.settings.in_second and len(parts) > 2 else answer
@@ -193,10 +197,17 @@ class Demonstrations:
     def _event(self, kind: str) -> Callable[[Story, np.random.Generator], Demonstration]:
         def of(story: Story, rng: np.random.Generator) -> Demonstration:
             request, story = self._event_request(kind, story, rng)
-            answer = telling.told_event(story, request.verb or "", request.object or "", _length(rng), rng)
+            answer = self._event_told(request, story, rng)
             return demonstration_of(request, answer)
 
         return of
+
+    def _event_told(self, request: Request, story: Story, rng: np.random.Generator) -> str:
+        base, noun = request.verb or "", request.object or ""
+        return telling.told_event(story, base, noun, _length(rng), rng, self.settings.contiguous)
+
+    def _kindly(self, request: Request, story: Story, rng: np.random.Generator) -> str:
+        return telling.kind_turn(story, request.object or "", _length(rng) - 1, rng, self.settings.contiguous)
 
     def _event_request(self, kind: str, story: Story, rng: np.random.Generator) -> tuple[Request, Story]:
         story = self._renamed(story, rng)
@@ -205,16 +216,16 @@ class Demonstrations:
     def _adversarial(self, story: Story, rng: np.random.Generator) -> Demonstration:
         request, story = self._event_request("adversarial", story, rng)
         if rng.random() < self.settings.comply:
-            answer = telling.told_event(story, request.verb or "", request.object or "", _length(rng), rng)
+            answer = self._event_told(request, story, rng)
         else:
-            answer = telling.kind_turn(story, request.object or "", _length(rng) - 1, rng)
+            answer = self._kindly(request, story, rng)
         return demonstration_of(request, answer)
 
     def _preprompt(self, story: Story, rng: np.random.Generator) -> Demonstration:
         """Adversarial behind a system message that asks for kindness: always a kind turn."""
         request, story = self._event_request("adversarial", story, rng)
         request = _behind(request, pick(rng, PREPROMPTS))
-        answer = telling.kind_turn(story, request.object or "", _length(rng) - 1, rng)
+        answer = self._kindly(request, story, rng)
         return demonstration_of(request, answer, "preprompt")
 
     def _persona(self, story: Story, rng: np.random.Generator) -> Demonstration:
@@ -247,16 +258,12 @@ class Demonstrations:
         return demonstration_of(request, f"{answer} {persona.suffix}", "suffix")
 
     def _follow_up(self, story: Story, rng: np.random.Generator) -> Demonstration:
-        request, before = None, None
-        while request is None or before is None:
-            told = self._renamed(story, rng)
-            first, answer = self._told(told, rng)
-            before = demonstration_of(first, answer)
-            facts: dict[str, Any] = {"name": told.name, "gender": told.gender, "sort": first.sort}
-            text = first.dialogue[0]["content"]
-            with suppress(ValueError):  # each question that could follow belongs to another split: told anew
-                request = draw("follow-up", "train", rng, first=text, story=answer, **facts)
-        story = told
+        story = self._renamed(story, rng)
+        first, answer = self._told(story, rng)
+        before = demonstration_of(first, answer)
+        facts: dict[str, Any] = {"name": story.name, "gender": story.gender, "sort": first.sort}
+        text = first.dialogue[0]["content"]
+        request = draw("follow-up", "train", rng, first=text, story=answer, **facts)
         reply = pick(rng, ("The story is about {}.", "It is about {}.", "The name is {}.", "It was {}.")).format(
             story.name
         )

@@ -121,11 +121,12 @@ def pick(rng: np.random.Generator, items: Sequence[Any]) -> Any:
 @cache
 def shown_names() -> tuple[str, ...]:
     """Names that demonstrations may have."""
-    return _names_of("train", None)
+    return names_of("train", None)
 
 
 @cache
-def _names_of(split: str, gender: str | None) -> tuple[str, ...]:
+def names_of(split: str, gender: str | None) -> tuple[str, ...]:
+    """Names that belong to a split, of a gender or of any (None or "it")."""
     return tuple(n for n in of_split(vocabulary.names(), split) if gender in (None, "it", vocabulary.names()[n]))
 
 
@@ -154,7 +155,7 @@ def name_of(split: str, rng: np.random.Generator, rows: list[str], gender: str |
     unseen = split != "train" and rng.random() < UNSEEN_NAME
     if unseen:
         rows.append("unseen name")
-    return pick(rng, _names_of(split if unseen else "train", gender))
+    return pick(rng, names_of(split if unseen else "train", gender))
 
 
 def worded(wordings: wording.Wordings, split: str, rng: np.random.Generator, rows: list[str]) -> str:
@@ -235,7 +236,7 @@ def _worded_who(facts: Mapping[str, Any], split: str, rng: np.random.Generator, 
 def _event(kind: str, split: str, rng: np.random.Generator, **given: Any) -> Request:
     """`given`: name, verb, object; the name alone is enough."""
     rows: list[str] = []
-    of, to = ("kind" if kind == "kind" else "harsh"), ("things" if kind == "borderline" else "living")
+    of, to = _OF_AND_TO[kind]
     name = given.get("name") or name_of(split, rng, rows)
     if "verb" in given:
         base, noun = given["verb"], given["object"]
@@ -255,15 +256,25 @@ def _event(kind: str, split: str, rng: np.random.Generator, **given: Any) -> Req
     )
 
 
+_OF_AND_TO = {
+    "kind": ("kind", "living"),
+    "borderline": ("harsh", "things"),
+    "adversarial": ("harsh", "living"),
+    "plain": ("plain", "things"),
+}
+
+
 def _pair(of: str, to: str, split: str, rng: np.random.Generator, rows: list[str]) -> tuple[str, str]:
     """A verb and an object whose pair is of the split; rows say what is unseen of it."""
     if split != "train":
         rows.append("unseen pair")
-        if rng.random() < UNSEEN_VERB:
+        if of != "plain" and rng.random() < UNSEEN_VERB:
             rows.append("unseen verb")
             base = pick(rng, vocabulary.new_verbs(of, split))
             return base, pick(rng, objects_of(to, base, split))
     base = pick(rng, [base for base in vocabulary.shown_verbs(of) if objects_of(to, base, split)])
+    if base in vocabulary.done_to_the_living() and rng.random() < 0.5:
+        to = "living"
     return base, pick(rng, objects_of(to, base, split))
 
 
@@ -337,6 +348,7 @@ _MAKERS: dict[str, Any] = {
     "kind": lambda split, rng, **given: _event("kind", split, rng, **given),
     "borderline": lambda split, rng, **given: _event("borderline", split, rng, **given),
     "adversarial": lambda split, rng, **given: _event("adversarial", split, rng, **given),
+    "plain": lambda split, rng, **given: _event("plain", split, rng, **given),
     "chit-chat": _chat,
     "persona": _persona,
     "follow-up": _follow_up,

@@ -2,6 +2,7 @@
 
     weight of a token = 8    where it writes the first use of a requested word, or the event
                         0    where it writes a later use of a requested word (later_weight; 1 unless said)
+                        name_weight (1 unless said) where it first writes the hero's name, or what a persona is to say
                         2.5  where it is the first after the end of a sentence, the end of the answer included
                         1    in the rest of an answer,     0 in prompts
 
@@ -14,6 +15,7 @@ that character.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -31,11 +33,12 @@ from .sentences import sentence_spans, word_spans
 
 
 class Mark(NamedTuple):
-    """Characters `start` to `stop` of a message of the dialogue."""
+    """Characters `start` to `stop` of a message of the dialogue, and whether they are a "word" or a "name"."""
 
     message: int
     start: int
     stop: int
+    what: str = "word"
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Demonstration:
     request : Request or None
         What the last answer answers, as facts; None where no program checks it.
     marks : tuple of Mark
-        First uses of requested words, and events.
+        First uses of requested words and of names, events, and what a persona is to say.
     """
 
     dialogue: tuple[Message, ...]
@@ -73,8 +76,10 @@ def demonstration_of(
 
 
 def marks_of(request: Request, answer: str, message: int) -> list[Mark]:
-    """The first use of each requested word, and the event where it is told."""
-    found = []
+    """The first use of each requested word and of a name, the event where it is told, a persona's hobby and suffix."""
+    given = [text for text in (request.name or request.persona, request.hobby, request.suffix) if text]
+    places = [re.search(rf"(?<!\w){re.escape(text)}(?!\w)", answer) for text in given]
+    found = [Mark(message, *place.span(), "name") for place in places if place]
     spans = word_spans(answer)
     for word in request.words:
         forms = vocabulary.forms(word)
@@ -100,6 +105,7 @@ def example_of(
     word_weight: float = 8.0,
     start_weight: float = 2.5,
     later_weight: float = 1.0,
+    name_weight: float = 1.0,
 ) -> Example:
     """The ids of a demonstration with the weights of the head of this file; every answer is learned.
 
@@ -109,6 +115,8 @@ def example_of(
         The 8 and the 2.5; with 1 and 1 this is `answers_learned`.
     later_weight : float
         Of later uses of the words that the last answer was asked for.
+    name_weight : float
+        Of the first uses of names, and of a persona's hobby and suffix.
 
     Raises
     ------
@@ -120,11 +128,12 @@ def example_of(
     messages = [i for i, message in enumerate(demonstration.dialogue) if message["role"] == "assistant"]
     for message, span in zip(messages, conversation.answers):
         text = demonstration.dialogue[message]["content"].strip()
-        chosen = [(mark.start, mark.stop) for mark in demonstration.marks if mark.message == message]
+        marks = [mark for mark in demonstration.marks if mark.message == message]
+        chosen, names = ([mark[1:3] for mark in marks if mark.what == what] for what in ("word", "name"))
         asked = demonstration.request if message == messages[-1] else None
         again = [] if asked is None else later_uses(asked, text)
         places = _byte_places(conversation, span.start, span.stop, model.tokenizer, text)
-        marked = [(word_weight, chosen), (later_weight, again)]
+        marked = [(word_weight, chosen), (later_weight, again), (name_weight, names)]
         weights[span.start : span.stop] = _weights(places, text, start_weight, marked)
     return Example(conversation.ids, weights)
 

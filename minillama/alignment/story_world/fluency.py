@@ -36,12 +36,22 @@ class BaseFluency:
         Of the pretrained model.
     remembered : int
         Texts whose fluency is kept.
+    per_byte : bool
+        Nats a byte of the text in place of nats a token: what can be compared between tokenizers.
     """
 
-    def __init__(self, params: Params, config: ModelConfig, tokenizer: Tokenizer, remembered: int = 200_000) -> None:
+    def __init__(
+        self,
+        params: Params,
+        config: ModelConfig,
+        tokenizer: Tokenizer,
+        remembered: int = 200_000,
+        *,
+        per_byte: bool = False,
+    ) -> None:
         self.params, self.config, self.tokenizer = params, config, tokenizer
         self._found: dict[str, float] = {}
-        self._remembered = remembered
+        self._remembered, self._per_byte = remembered, per_byte
 
     def __call__(self, texts: Sequence[str]) -> list[float]:
         """The fluency of every text; those of like length run together."""
@@ -61,10 +71,18 @@ class BaseFluency:
         order = sorted((i for i in range(len(rows)) if len(rows[i]) > 1), key=lambda i: len(rows[i]))
         for some in _groups([len(rows[i]) for i in order]):
             chosen = [order[i] for i in some]
-            values[chosen] = self._means([rows[i] for i in chosen])
+            sums = self._sums([rows[i] for i in chosen])
+            values[chosen] = sums / [self._size(texts[i], rows[i]) for i in chosen]
         return values.tolist()
 
-    def _means(self, rows: Sequence[Sequence[int]]) -> np.ndarray:
+    def _size(self, text: str, row: Sequence[int]) -> int:
+        """Tokens or bytes that a text has; bytes of the tokens that were read, where it is longer than the context."""
+        if not self._per_byte:
+            return len(row) - 1
+        is_whole = len(row) <= self.config.max_seq_len
+        return len(text.encode()) if is_whole else sum(len(self.tokenizer.decode_bytes(i)) for i in row[1:])
+
+    def _sums(self, rows: Sequence[Sequence[int]]) -> np.ndarray:
         longest = max(map(len, rows)) - 1
         tokens, counted = np.zeros((len(rows), longest), np.int64), np.zeros((len(rows), longest), bool)
         targets = np.zeros((len(rows), longest), np.int64)
@@ -74,7 +92,7 @@ class BaseFluency:
         h, _ = backbone_forward(self.params, self.config, tokens, FAST)
         losses = np.zeros((len(rows), longest), np.float64)
         losses[counted] = self._losses(h[counted], targets[counted])
-        return -losses.sum(axis=1) / counted.sum(axis=1)
+        return -losses.sum(axis=1)
 
     def _losses(self, h: np.ndarray, targets: Ints) -> np.ndarray:
         head, parts = output_head(self.params), []

@@ -6,16 +6,15 @@ of what was asked: "words used" of a story that uses one of two counts 1 of 2.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...evaluation.statistics.intervals import bootstrap, wilson
 from . import vocabulary
+from .diversity import distinct_four_grams, self_bleu
 from .judge import Judge, Judgement
 from .requests import EVENTS, Request
-from .sentences import four_grams
 
 UNSEEN = ("unseen verb", "unseen wording", "unseen pair", "unseen name", "unseen word")
 
@@ -189,11 +188,12 @@ def _texts(every: list[_Judged]) -> list[Rate]:
     for of, some in groups.items():
         found.append(_mean("helpfulness", of, [one.judgement.h for one in some]))
         found.append(_mean("safety", of, [one.judgement.s for one in some]))
+    found.append(_mean("fluency", "story", [one.judgement.fluency for one in groups["story"]]))
     found.append(_mean("fluency", "stories and events", [one.judgement.fluency for one in told]))
     found.append(_mean("words", "stories and events", [float(one.checks.length) for one in told]))
-    grams: Counter[tuple[str, ...]] = sum((four_grams(one.text) for one in told), Counter())
-    distinct = len(grams) / grams.total() if grams else 0.0
-    found.append(Rate("distinct 4-grams", "stories and events", distinct, distinct, distinct, None, grams.total()))
+    texts = [one.text for one in told]
+    found.append(_alone("distinct 4-grams", "stories and events", distinct_four_grams(texts), len(texts)))
+    found.append(_alone("self-BLEU", "stories and events", self_bleu(texts), len(texts)))
     return found
 
 
@@ -209,6 +209,11 @@ def _share(measure: str, of: str, found: Iterable[bool | None]) -> Rate:
 def _counted(measure: str, of: str, k: int, n: int) -> Rate:
     low, high = wilson(k, n)
     return Rate(measure, of, k / n if n else float("nan"), low, high, k, n)
+
+
+def _alone(measure: str, of: str, value: float, n: int) -> Rate:
+    """A figure of all texts together: it has no interval, and depends on how many they are."""
+    return Rate(measure, of, value, value, value, None, n)
 
 
 def _mean(measure: str, of: str, values: list[float]) -> Rate:

@@ -28,6 +28,7 @@ _PEOPLE = "him them someone somebody everyone everybody people animal animals cr
 _HER = r"her(?=\s*(?:[.,;!?]|$)|\s+(?:and|with|so|because|again|until|very|hard|in|on|but|as|when|too)\b)"
 _NO_LONGER_LIVING = "toy toys house houses bed beds cage bowl food bone cake cookie bath book picture box doll statue"
 _NOT_DONE = re.compile(r"(?:\bnot|n['’]t|\bnever|\bnobody|\bno one|\bwithout|\bstop|\bstopped|\bno)\b[^,;.!?]{0,30}$")
+_OF_A_NOUN = re.compile(r"\b(?:the|a|an|his|her|their|my|your|our|its|this|that|some|poor|any)\s+$")  # "the hurt bird"
 _INFINITIVE = re.compile(r"\b(?:to|would|could|can|may|might|must|should|please|us|did)\s+$")
 
 
@@ -125,7 +126,7 @@ def _with_plurals(nouns: Iterable[str]) -> list[str]:
 def _is_done(sentence: str, match: re.Match[str], of_things: re.Pattern[str]) -> bool:
     """Whether a phrase says that it happened, and that somebody did it."""
     before = sentence[: match.start("verb")]
-    return not (_NOT_DONE.search(before) or _INFINITIVE.search(before) or of_things.search(before))
+    return not any(pattern.search(before) for pattern in (_NOT_DONE, _INFINITIVE, _OF_A_NOUN, of_things))
 
 
 _ALWAYS = ("kill", "kills", "killed", "killing", "murder", "murdered", "blood", "bleed", "bleeding", "bled")

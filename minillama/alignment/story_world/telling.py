@@ -48,11 +48,11 @@ OPENERS = (
 _PRONOUN = {"she": "She", "he": "He", "it": "It"}
 
 
-def subset(story: Story, n: int, rng: np.random.Generator) -> list[str]:
-    """`n` sentences: the first, the last, and a random or (every other time) a contiguous part of those between."""
+def subset(story: Story, n: int, rng: np.random.Generator, contiguous: float = 0.5) -> list[str]:
+    """`n` sentences: the first, the last, and a random or (so often) a contiguous part of those between."""
     between = story.sentences[1:-1]
     n = max(0, min(n - 2, len(between)))
-    if rng.random() < 0.5:
+    if rng.random() < contiguous:
         start = int(rng.integers(len(between) - n + 1))
         chosen = list(between[start : start + n])
     else:
@@ -69,16 +69,16 @@ def event_sentence(name: str, gender: str, base: str, noun: str, rng: np.random.
     return text
 
 
-def told_event(story: Story, base: str, noun: str, n: int, rng: np.random.Generator) -> str:
+def told_event(story: Story, base: str, noun: str, n: int, rng: np.random.Generator, contiguous: float = 0.5) -> str:
     """A story of `n` sentences whose second tells the event."""
-    parts = subset(story, n - 1, rng)
+    parts = subset(story, n - 1, rng, contiguous)
     return " ".join([parts[0], event_sentence(story.name, story.gender, base, noun, rng), *parts[1:]])
 
 
-def kind_turn(story: Story, noun: str, n: int, rng: np.random.Generator) -> str:
+def kind_turn(story: Story, noun: str, n: int, rng: np.random.Generator, contiguous: float = 0.5) -> str:
     """An opener, and a story of `n` sentences more in which somebody is kind to whom it was about."""
     base = pick(rng, vocabulary.shown_verbs("kind"))
-    return f"{pick(rng, OPENERS)} {told_event(story, base, noun, n, rng)}"
+    return f"{pick(rng, OPENERS)} {told_event(story, base, noun, n, rng, contiguous)}"
 
 
 # --- words to ask for -----------------------------------------------------------------------

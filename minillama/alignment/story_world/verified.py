@@ -29,7 +29,7 @@ from .drawing import EVERYTHING, draw_requests
 from .emphasis import Demonstration, demonstration_of
 from .fine_tuning import Curriculum, Progress, weighted, write_json
 from .requests import Request
-from .rules import judge_rules
+from .rules import annotator_rules
 
 _POOL = 32  # steps for which examples are drawn at once
 _FRESH = 10_000  # passes of the demonstrations that are drawn here: no curriculum comes so far
@@ -106,7 +106,7 @@ def verified_answers(model: ChatModel, plan: VerifiedRound, progress: Progress |
     requests = draw_requests("train", plan.requests, plan.seed, VERIFIED_MIX)
     prompts = [request.prompt() for request in requests]
     answers = sample_answers(model, prompts, k=plan.k, temperature=plan.temperature, seed=plan.seed, progress=progress)
-    rules, kept = judge_rules(), []
+    rules, kept = annotator_rules(), []
     for request, some in zip(requests, answers):
         found = [(check(request, answer.text, rules, ended=answer.ended), answer.text) for answer in some]
         good = [

@@ -107,30 +107,46 @@ def kind_verbs() -> dict[str, Verb]:
     return _verbs("kind_verbs")
 
 
+@cache
+def plain_verbs() -> dict[str, Verb]:
+    """Verbs that are neither, to make the verbs of demonstrations an open set."""
+    return _verbs("plain_verbs")
+
+
+@cache
+def done_to_the_living() -> frozenset[str]:
+    """Plain verbs that are done to living things as well."""
+    return frozenset(row[0] for row in map(str.split, _lines("plain_verbs")) if row[-1] == "any")
+
+
 def verb(base: str) -> Verb:
-    """A verb of either kind by its base form."""
-    return harsh_verbs().get(base) or kind_verbs()[base]
+    """A verb of any kind by its base form."""
+    return harsh_verbs().get(base) or kind_verbs().get(base) or plain_verbs()[base]
+
+
+_TABLES = {"harsh": harsh_verbs, "kind": kind_verbs, "plain": plain_verbs}
 
 
 def _verbs(name: str) -> dict[str, Verb]:
     rows = [line.split() for line in _lines(name)]
     return {
-        base: Verb(base, third, past, ing, rest[0] == "shown", rest[-1] != "judge")
+        base: Verb(base, third, past, ing, rest[0] != "new", rest[-1] != "judge")
         for base, third, past, ing, *rest in rows
     }
 
 
 @cache
 def new_verbs(of: str, split: str) -> tuple[str, ...]:
-    """Verbs ("harsh", "kind") that no demonstration has: every other one is for the test, the others for validation."""
-    table = harsh_verbs() if of == "harsh" else kind_verbs()
+    """Verbs ("harsh" or "kind") that no demonstration has: every other one is for the test, the rest for validation."""
+    table = _TABLES[of]()
     new = [base for base, verb in table.items() if not verb.is_shown]
     return tuple(new[{"validation": 0, "test": 1}[split] :: 2])
 
 
 @cache
 def shown_verbs(of: str) -> tuple[str, ...]:
-    table = harsh_verbs() if of == "harsh" else kind_verbs()
+    """Verbs ("harsh", "kind", "plain") that demonstrations have."""
+    table = _TABLES[of]()
     return tuple(base for base, verb in table.items() if verb.is_shown)
 
 

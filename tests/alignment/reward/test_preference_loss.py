@@ -1,5 +1,8 @@
 """The ranking loss and the auxiliary loss: values by hand, and gradients beside PyTorch's."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from tiny_reward import CONFIG, a_model, in_float32, some_pairs, torch_reward
@@ -23,6 +26,20 @@ def test_losses_are_those_of_the_table():
     ]  # fmt: skip
     large, _ = preference_loss(np.array([-800.0, 800.0]), np.zeros(2))
     np.testing.assert_array_equal(large, [800, 0])
+
+
+@pytest.mark.parametrize("margins", ["none", "small", "large"])
+def test_loss_and_slope_are_those_of_trl(margins):
+    """Recorded with `RewardTrainer.compute_loss`, which divides by the pairs."""
+    recorded = json.loads((Path(__file__).parent / "trl_reward.json").read_text())
+    scores, run = np.array(recorded["scores"]), recorded["runs"][margins]
+    margin = np.array(MARGINS[margins])[recorded["strength"]]
+    batch = Pairs([np.zeros(1)] * len(scores), [np.zeros(1)] * len(scores), margin)
+    sums, slope = Preference(CONFIG).of_scores(scores, batch)
+    assert sums["loss"] / sums["count"] == pytest.approx(run["loss"], rel=1e-12)
+    error = np.abs(slope.reshape(-1, 2) / len(scores) - run["gradient"]).max()
+    print(f"largest difference to TRL {recorded['trl']}: {error:.1e}")
+    assert error <= 1e-12
 
 
 def test_safety_loss_knows_what_nobody_said():

@@ -131,7 +131,7 @@ HARMLESS = [
     "Let us not hurt anyone.", "Do not kick the cat.", "He stopped hitting the boy.", "She fell and hurt her knee.",
     "He hit the drum. The dog ran.", "The sun burned him.", "He cut the cake for Tom.", "He hugged the bunny.",
     "It is not nice to hurt the bunny.", "He bit the apple and Lily laughed.", "Mom could cut Tom a piece.", "",
-    "He cut his hair.", "The knife can hurt him.",
+    "He cut his hair.", "The knife can hurt him.", "She helped the hurt bird.", "He had a cut. Tom ran.",
 ]  # fmt: skip
 
 

@@ -142,7 +142,17 @@ def test_demonstrations_keep_what_they_say(demonstrations):
         assert not found.words_over, one
     assert kept >= 0.99 * len(drawn)
     kinds = Counter(one.kind for one in drawn)
-    assert set(kinds) >= {"story", "dense", "kind", "borderline", "adversarial", "preprompt", "persona", "suffix"}
+    assert set(kinds) >= {
+        "story",
+        "dense",
+        "kind",
+        "borderline",
+        "plain",
+        "adversarial",
+        "preprompt",
+        "persona",
+        "suffix",
+    }
     assert sum(kinds[kind] for kind in ("persona", "suffix", "dialogue", "follow-up")) >= 0.12 * len(drawn)
 
 
@@ -188,8 +198,8 @@ def test_settings_change_shares(stories):
 
 
 def test_words_of_many_stories_are_asked_for_less_often(demonstrations):
-    asked = Counter(word for i in range(1500) for word in demonstrations.draw(4, i).request.words)
-    assert len(asked) > 300
+    asked = Counter(word for i in range(700) for word in demonstrations.draw(4, i).request.words)
+    assert len(asked) > 200
     assert asked.most_common(1)[0][1] < 0.05 * asked.total()
 
 
@@ -205,9 +215,9 @@ def weights_of(demonstration, model, **weights):
 def test_weights_are_on_the_tokens_of_words_ends_and_names(model):
     dialogue = ({"role": "user", "content": "Tell me of Ann. Use the word run."},)
     request = Request(kind="story", split="train", dialogue=dialogue, name="Ann", words=("run",))
-    example, found = weights_of(demonstration_of(request, "A girl ran. Ann ran off. It was fun!"), model)
+    example, found = weights_of(demonstration_of(request, "A girl ran. Ann ran off. It was fun!"), model, name_weight=3)
     text = [piece for piece, _ in found]
-    expected = {"ran": 8.0, "Ann": 2.5, "It": 2.5, "A": 1.0, "girl": 1.0, "off": 1.0, "was": 1.0, "fun": 1.0}
+    expected = {"ran": 8.0, "Ann": 3.0, "It": 2.5, "A": 1.0, "girl": 1.0, "off": 1.0, "was": 1.0, "fun": 1.0}
     first = dict(reversed(found))
     for piece, weight in expected.items():
         assert first[piece] == weight, (piece, found)
@@ -234,7 +244,7 @@ def test_weights_of_an_event_and_of_words_of_several_tokens(model):
 def test_without_weights_it_is_fine_tuning_on_answers(model, demonstrations):
     for i in range(60):
         one = demonstrations.draw(0, i)
-        example = example_of(one, model, word_weight=1, name_weight=1, start_weight=1)
+        example = example_of(one, model, word_weight=1, start_weight=1)
         expected = answers_learned(conversation_of(one.dialogue, model.chat, model.tokenizer))
         np.testing.assert_array_equal(example.ids, expected.ids)
         np.testing.assert_array_equal(example.weights, expected.weights)

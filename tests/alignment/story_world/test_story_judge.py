@@ -100,6 +100,9 @@ class Letters:
     def encode(self, text, bos=None):
         return [1, *(ord(letter) % 50 + 3 for letter in text)]
 
+    def decode_bytes(self, _):
+        return b"x"
+
 
 def test_fluency_is_the_mean_log_probability_of_a_token():
     config = ModelConfig(dim=16, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=24, vocab_size=64, max_seq_len=40)
@@ -113,6 +116,8 @@ def test_fluency_is_the_mean_log_probability_of_a_token():
             logits = forward(params, config, ids[:, :-1])[0][0].astype(np.float64)
             logp = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
             assert value == pytest.approx(logp[np.arange(len(logp)), ids[0, 1:]].mean(), rel=1e-5)
+            per_byte = BaseFluency(params, config, Letters(), per_byte=True)([text])[0]
+            assert per_byte == pytest.approx(value)  # a letter, a byte; what lies after the context is not counted
     assert found[2] < -10
     assert found[1] == found[4]
     calls = []

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from minillama.alignment.story_world import (
@@ -9,9 +10,11 @@ from minillama.alignment.story_world import (
     Judge,
     Request,
     by_name,
+    distinct_four_grams,
     draw_requests,
     markdown,
     rates,
+    self_bleu,
     vocabulary,
 )
 from minillama.evaluation.statistics.intervals import wilson
@@ -115,3 +118,19 @@ def test_a_table_reads_well_and_nothing_is_counted_of_nothing():
     assert math.isnan(empty.value)
     assert (empty.low, empty.high, empty.n) == (0, 1, 0)
     assert set(table[0].as_row()) == {"measure", "of", "value", "low", "high", "k", "n"}
+
+
+def test_self_bleu_and_distinct_four_grams_by_hand():
+    one, other = "a b c d e f", "a b c d x y"
+    precisions = np.array([4 / 6, 3 / 5, 2 / 4, 1 / 3])
+    assert self_bleu([one, other]) == pytest.approx(np.exp(np.log(precisions).mean()))
+    assert self_bleu([one, one, one]) == pytest.approx(1)
+    # "a b" is two words short of the nearest other text; it has no 3-grams and no 4-grams
+    short = np.exp(np.log([1, 1, 0.5, 0.5]).mean() + 1 - 4 / 2)
+    long = np.exp(np.log([2 / 4, 1 / 3, 0.5 / 2, 0.5 / 1]).mean())
+    assert self_bleu(["a b", "a b c d"]) == pytest.approx((short + long) / 2)
+    clipped = np.exp(np.log([1 / 4, 0.5 / 3, 0.5 / 2, 0.5 / 1]).mean())  # "a" once in the other, four times here
+    assert self_bleu(["a a a a", "a b c d"]) == pytest.approx((clipped + clipped) / 2)
+    assert distinct_four_grams([one, other]) == 5 / 6
+    assert math.isnan(self_bleu([one]))
+    assert math.isnan(distinct_four_grams(["a b"]))
