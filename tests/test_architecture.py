@@ -84,6 +84,13 @@ MAY_IMPORT = {
     "alignment/story_world": "alignment alignment/conversations alignment/models alignment/preferences "
     "alignment/rollouts compute config data evaluation/statistics files inference layers model ops params tokenizers "
     "training",
+    "alignment/ghost_attention": "alignment alignment/conversations alignment/models alignment/rollouts compute config "
+    "evaluation/statistics files inference kv_cache layers model ops training",
+    "alignment/rollouts": "alignment/models inference",
+    "alignment/reward": "compute config model ops params training",
+    "alignment/story_world": "alignment/conversations alignment/ghost_attention alignment/models "
+    "alignment/preferences alignment/rollouts compute config data evaluation/statistics inference layers model ops params "
+    "tokenizers",
     "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",

@@ -1,7 +1,7 @@
 """Personas of the world as pools of traits for Ghost Attention, and small talk for the turns between.
 
-Names, hobbies and endings are divided by what they are: what "validation" or "test" has, no dialogue of "train" has.
-Demonstrations show single turns with any hobby and ending, so that these are new in long dialogues, not in the world.
+Names, hobbies and endings are divided by what they are, as they are for requests: what "validation" or "test" has, no
+demonstration and no dialogue of "train" has.
 """
 
 from __future__ import annotations
