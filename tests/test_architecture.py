@@ -91,6 +91,9 @@ MAY_IMPORT = {
     "alignment/story_world": "alignment/conversations alignment/ghost_attention alignment/models "
     "alignment/preferences alignment/rollouts compute config data evaluation/statistics inference layers model ops params "
     "tokenizers",
+    "alignment/reward": "compute config model ops params training",
+    "alignment/ppo": "alignment alignment/conversations alignment/models alignment/reward alignment/rollouts compute "
+    "config files layers model ops params training trees",
     "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",

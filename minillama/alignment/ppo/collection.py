@@ -14,23 +14,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...compute.array_types import Float, Ints
+from ...compute.array_types import Float
 from ...compute.threads import threads_in_use
 from ...config import ModelConfig
 from ...params import Params
 from ...training.objectives import shares
 from ...training.workers import Workers
 from ...trees import Tree
+from ..conversations import answered
 from ..models import ChatModel, Prompt
 from ..reward import RewardModel
-from ..rollouts import Answer, sample_answers
+from ..rollouts import Answer, answer_logprobs, sample_answers
 from .advantages import explained_variance, gae, k1, k3, whitened
 from .experience import Experience, blank
-from .objective import ActorCritic, answer_logprobs, answer_values
+from .objective import ActorCritic, experience_logprobs, experience_values
 from .prompts import draw_prompts
 from .reward import Combined, Scoring, combined, token_rewards
 from .settings import PPOSettings
@@ -73,6 +75,8 @@ class Collector:
     prompts : sequence of Prompt
     scoring : Scoring
     settings : PPOSettings
+    progress : callable, optional
+        Told (answers done, answers in all) while they are sampled.
     """
 
     model: ChatModel
@@ -80,12 +84,13 @@ class Collector:
     prompts: Sequence[Prompt]
     scoring: Scoring
     settings: PPOSettings
+    progress: Callable[[int, int], None] | None = None
 
-    def collect(self, model: ActorCritic, seed: Sequence[int]) -> Collected:
-        """Experience of a policy, a function of weights and seed; policy gradients are estimated from it."""
+    def collect(self, model: ActorCritic, seed: Sequence[int], journal: Path | None = None) -> Collected:
+        """Experience of a policy, a function of weights and seed; answers that end are kept in a journal."""
         settings, clock = self.settings, Clock()
         prompts = draw_prompts(self.prompts, settings.batch, settings.mix, seed)
-        answers = self.sampled(model.policy, prompts, seed)
+        answers = self.sampled(model.policy, prompts, seed, journal)
         clock.lap("sampling")
         answers, parts = arranged(answers, settings.mini_batches, seed)
         raw, scores = self.scored(answers, prompts)
@@ -105,11 +110,11 @@ class Collector:
         figures |= _by_kind(experience, answers, {prompt.id: prompt.kind for prompt in self.prompts})
         return Collected(experience, answers, figures | _lengths(answers) | clock.seconds)
 
-    def collect_values(self, value: RewardModel, seed: Sequence[int]) -> Collected:
+    def collect_values(self, value: RewardModel, seed: Sequence[int], journal: Path | None = None) -> Collected:
         """Experience of the reference for the value network alone: what the answers brought, nothing in its place."""
         settings, clock = self.settings, Clock()
         prompts = draw_prompts(self.prompts, settings.batch, settings.mix, seed)
-        answers = self.sampled(self.model.params, prompts, seed)
+        answers = self.sampled(self.model.params, prompts, seed, journal)
         clock.lap("sampling")
         answers, parts = arranged(answers, settings.mini_batches, seed)
         raw, scores = self.scored(answers, prompts)
@@ -122,7 +127,9 @@ class Collector:
         figures = reward_figures(raw, scores) | {"explained": explained}
         return Collected(experience, answers, figures | _lengths(answers) | clock.seconds)
 
-    def sampled(self, policy: Params, prompts: Sequence[Prompt], seed: Sequence[int]) -> list[Answer]:
+    def sampled(
+        self, policy: Params, prompts: Sequence[Prompt], seed: Sequence[int], journal: Path | None = None
+    ) -> list[Answer]:
         """An answer to each prompt."""
         drawn = sample_answers(
             replace(self.model, params=policy),
@@ -130,6 +137,8 @@ class Collector:
             temperature=self.settings.temperature,
             seed=int(np.random.SeedSequence(list(seed)).generate_state(1)[0]),
             max_tokens=self.settings.max_tokens,
+            journal=journal,
+            progress=self.progress,
         )
         return [one for (one,) in drawn]
 
@@ -144,35 +153,36 @@ class Collector:
 
     def divergence(self, policy: Params, answers: Sequence[Answer]) -> Figures:
         """KL of a policy from its reference, estimated from answers that it gave."""
-        experience = _blank(answers)
-        parts = [np.arange(len(answers))]
-        with Workers(threads_in_use()) as workers:
-            experience = self._measured(experience, "logprobs", policy, policy, parts, workers)
-            experience = self._measured(experience, "reference", self.model.params, policy, parts, workers)
-        return kl_figures(experience)
+        conversations = [answered(answer.prompt, answer.ids) for answer in answers]
+        found = {}
+        for name, params in (("logprobs", policy), ("reference", self.model.params)):
+            found[name] = answer_logprobs(
+                params, self.model.config, conversations, self.settings.temperature, threads=threads_in_use()
+            )
+        pairs = zip(found["logprobs"], found["reference"], strict=True)
+        sums = [[estimate(a, b).sum(dtype=np.float64) for estimate in (k1, k3)] for a, b in pairs]
+        kl, third = np.mean(sums, axis=0)
+        return {"kl": float(kl), "k3": float(third)}
 
     def _measured(
-        self, known: Experience, name: str, params: Params, tree: Tree, parts: Sequence[Rows], workers: Workers
+        self, known: Experience, name: str, params: Params, tree: Tree, parts: Sequence[slice], workers: Workers
     ) -> Experience:
         """With the log-probabilities that a policy gives the answers."""
 
         def logprobs(part: Experience) -> Float:
-            return answer_logprobs(params, self.model.config, part, self.settings.temperature)
+            return experience_logprobs(params, self.model.config, part, self.settings.temperature)
 
         return _filled(known, name, logprobs, tree, parts, workers)
 
     def _valued(
-        self, known: Experience, value: RewardModel, tree: Tree, parts: Sequence[Rows], workers: Workers
+        self, known: Experience, value: RewardModel, tree: Tree, parts: Sequence[slice], workers: Workers
     ) -> Experience:
         """With the values before every token."""
 
         def values(part: Experience) -> Float:
-            return answer_values(value, self.value_config, part)
+            return experience_values(value, self.value_config, part)
 
         return _filled(known, "values", values, tree, parts, workers)
-
-
-Rows = slice | Ints
 
 
 def arranged(answers: Sequence[Answer], n: int, seed: Sequence[int]) -> tuple[list[Answer], list[slice]]:
@@ -208,7 +218,7 @@ def _filled(
     name: str,
     function: Callable[[Experience], Float],
     tree: Tree,
-    parts: Sequence[Rows],
+    parts: Sequence[slice],
     workers: Workers,
 ) -> Experience:
     """With an array of what a function says of every token, by the parts and threads that the update of `tree` has."""

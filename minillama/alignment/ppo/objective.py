@@ -28,11 +28,12 @@ import numpy as np
 from ...compute.array_types import Float
 from ...config import ModelConfig
 from ...layers.cross_entropy import losses_in_place
-from ...model import backbone_backward, backbone_forward, output_head
+from ...model import backbone_backward, backbone_forward
 from ...ops import FAST, Ops
 from ...params import Params
-from ...training.gradients import Sums, row_chunks, sums_and_gradients
+from ...training.gradients import Sums, sums_and_gradients
 from ..reward import RewardModel
+from ..rollouts import logprobs_of_rows
 from .advantages import Mask, k3, k3_slope
 from .experience import Experience
 
@@ -154,22 +155,14 @@ class ValueObjective:
 # --- without gradients: what is known of answers before an update --------------------------
 
 
-def answer_logprobs(
+def experience_logprobs(
     params: Params, config: ModelConfig, batch: Experience, temperature: float, ops: Ops = FAST
 ) -> Float:
     """Log-probability of every token of the answers, one after the other, by the arithmetic of the objective."""
-    tokens, learned, targets = batch.rows()
-    h, _ = backbone_forward(params, config, tokens, ops, recompute=True)
-    h_learned, head = h.reshape(-1, h.shape[-1])[learned], output_head(params)
-    found = np.empty(len(learned), h.dtype)
-    for rows in row_chunks(len(learned), config.vocab_size):  # the same as in training: other shapes, other last digits
-        logits, _ = ops.linear_forward(h_learned[rows], head)
-        logits /= logits.dtype.type(temperature)
-        found[rows] = -losses_in_place(logits, targets[rows])
-    return found
+    return logprobs_of_rows(params, config, *batch.rows(), temperature, ops)[0]
 
 
-def answer_values(model: RewardModel, config: ModelConfig, batch: Experience, ops: Ops = FAST) -> Float:
+def experience_values(model: RewardModel, config: ModelConfig, batch: Experience, ops: Ops = FAST) -> Float:
     """The value before every token of the answers, one after the other."""
     tokens, learned, _ = batch.rows()
     h, _ = backbone_forward(model.backbone, config, tokens, ops, recompute=True)

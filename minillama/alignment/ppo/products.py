@@ -1,8 +1,8 @@
 """The share of PPO's time that is spent in matrix products: measured, on the table of layers that a model runs with.
 
 The products of the linear layers and of the head count, in both directions; attention's own, between queries and keys,
-do not. One thread does the work with its products timed, as each thread of a team does. Sampling is left out: its
-kernel does whole layers at once.
+do not. One thread does the work with its products timed, as each thread of a team does. Reward models are taken to be
+like the value network: a backbone without a head. Sampling is left out: its kernel does whole layers at once.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any
 
 from ...ops import FAST, Ops
 from ...training.workers import Workers
+from ..reward import Scorer
 from .experience import Experience
-from .objective import ActorCritic, answer_logprobs, answer_values
+from .objective import ActorCritic, experience_logprobs, experience_values
 from .stage import PPO
 
 
@@ -45,13 +46,17 @@ def product_shares(stage: PPO, model: ActorCritic, batch: Experience) -> dict[st
     reference = stage.collector.model
 
     def log_probabilities(ops: Ops) -> None:
-        answer_logprobs(reference.params, stage.config, batch, stage.ppo.temperature, ops)
+        experience_logprobs(reference.params, stage.config, batch, stage.ppo.temperature, ops)
+
+    def values(ops: Ops) -> None:
+        experience_values(model.value, stage.value_config, batch, ops)
 
     def both(ops: Ops) -> None:
         log_probabilities(ops)
-        answer_values(model.value, stage.value_config, batch, ops)
+        values(ops)
 
-    return {
+    scored = {"scoring": product_share(values)} if isinstance(stage.collector.scoring.helpfulness, Scorer) else {}
+    return scored | {
         "policy": product_share(both),
         "reference": product_share(log_probabilities),
         "update": product_share(lambda ops: stage.objective(model, batch, ops)),

@@ -1,6 +1,7 @@
 """Iterations on disk: a rollout cannot be drawn again from later weights.
 
-    RUN/rollouts/iteration-00012.npz     experience, answers and figures; whole or not there
+    RUN/rollouts/iteration-00012.npz           experience, answers and figures; whole or not there
+    RUN/rollouts/iteration-00013-1f0c….jsonl   answers that have ended, while others are being sampled
 
 A rollout is written before its first update. At the start of an iteration one that is there counts only if it was made
 by the weights that there are now (their digest is in it): a run that went back to an earlier checkpoint, and comes by
@@ -51,12 +52,18 @@ class RolloutFiles:
     def path(self, iteration: int) -> Path:
         return self._folder / f"{_PREFIX}{iteration:05d}{_SUFFIX}"
 
+    def journal(self, iteration: int, digest: str) -> Path:
+        """Where answers are kept as they end; until the iteration is written."""
+        return self._folder / f"{_PREFIX}{iteration:05d}-{digest[:12]}.jsonl"
+
     def write(self, iteration: int, digest: str, collected: Collected) -> None:
         """Keep an iteration; it is on the disk when this returns."""
         known = {"digest": digest, "figures": collected.figures, "answers": [asdict(a) for a in collected.answers]}
         arrays = as_arrays(collected.experience)
         with atomic_write(self.path(iteration)) as file:
             np.savez(file, known=np.frombuffer(json.dumps(known).encode(), np.uint8), **arrays)
+        for path in self._folder.glob(f"{_PREFIX}*.jsonl*"):
+            path.unlink()
 
     def read(self, iteration: int, digest: str | None = None) -> Collected | None:
         """An iteration; None where it is not there, is damaged, or was made by weights of another digest."""

@@ -107,6 +107,7 @@ def run_ppo(
     value_config: ModelConfig | None = None,
     threads: int | None = None,
     stop: Callable[[], bool] = lambda: False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> PPOOutcome:
     """Train a policy against reward models, from the beginning or from where it was.
 
@@ -131,6 +132,8 @@ def run_ppo(
         Where the value network has another shape than the policy.
     threads, stop
         As in `trainer.train`.
+    progress : callable, optional
+        Told (answers done, answers in all) while they are sampled.
 
     Raises
     ------
@@ -143,10 +146,13 @@ def run_ppo(
     run = _Run(folder, observer, threads, stop)
     if share is not None:
         observer.note(f"{share:.0%} of the labelled unsafe answers lie below the gate of {settings.gate:g}")
-    collector = Collector(model, value_config or model.config, prompts, scoring, settings)
+    collector = Collector(model, value_config or model.config, prompts, scoring, settings, progress)
     value, explained, interrupted = _warmed_up(run, value, collector)
     ran = RunFolder(folder / "policy")
-    stage = PPO(model, value, prompts, scoring, settings, ran, validation=validation, value_config=value_config)
+    stage = PPO(
+        model, value, prompts, scoring, settings, ran,
+        validation=validation, value_config=value_config, progress=progress,
+    )  # fmt: skip
     if interrupted:
         return _outcome(stage, ran, 0, True, explained, share)
     outcome = _trained(run, ran, stage)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -58,6 +58,8 @@ class PPO(AlignmentStage):
         Without it the run does not stop by itself.
     value_config : ModelConfig, optional
         Where the value network has another shape than the policy.
+    progress : callable, optional
+        Told (answers done, answers in all) while they are sampled.
     """
 
     def __init__(
@@ -71,13 +73,14 @@ class PPO(AlignmentStage):
         *,
         validation: Validation | None = None,
         value_config: ModelConfig | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> None:
         every = settings.evaluate_every * settings.mini_batches
         plain = settings.of_stage("ppo", steps=settings.steps, rate=settings.learning_rate, checkpoint_every=every)
         super().__init__(plain, model.config, model.tokenizer)
         self.ppo, self.value_config = settings, value_config or model.config
         self._start = ActorCritic(model.params, value)
-        self.collector = Collector(model, self.value_config, prompts, scoring, settings)
+        self.collector = Collector(model, self.value_config, prompts, scoring, settings, progress)
         self.objective = PPOObjective(
             model.config, self.value_config, settings.temperature, settings.clip, settings.value_clip,
             settings.value_coefficient, settings.kl_loss, settings.recompute,
@@ -89,6 +92,8 @@ class PPO(AlignmentStage):
             "learning_rate", "gradient_norm", *SECONDS, "seconds",
         )  # fmt: skip
         self.fingerprints = {"first model": digest_of(self._start), "prompts": _digest_of_prompts(prompts)}
+        if validation is not None:
+            self.fingerprints |= {"validation prompts": _digest_of_prompts(validation.prompts)}
         self.seeds = {"rollouts": settings.seed}
         self._folder, self._validation = folder, validation
         self.rollouts = RolloutFiles(folder.file("rollouts"))
@@ -138,7 +143,8 @@ class PPO(AlignmentStage):
         digest = digest_of(model)
         collected = self.rollouts.read(iteration, digest)
         if collected is None:
-            collected = self.collector.collect(model, [self.ppo.seed, _STREAM, iteration])
+            seed, journal = [self.ppo.seed, _STREAM, iteration], self.rollouts.journal(iteration, digest)
+            collected = self.collector.collect(model, seed, journal)
             self.rollouts.write(iteration, digest, collected)
         self._iteration, self._collected = iteration, collected
         self.rollouts.prune(self._needed(), iteration)

@@ -79,20 +79,22 @@ class ValueWarmUp(AlignmentStage):
         settings = self.collector.settings
         if self._iteration != iteration + 1:
             self._iteration = iteration + 1
-            self._collected = self._found(model, None if part else digest_of(model))
+            self._collected = self._found(model, fresh=part == 0)
             if part == 0:
                 self._explained = self._collected.figures["explained"]
         assert self._collected is not None
         cut = shares(settings.batch, settings.mini_batches)
         return self._collected.experience.taken(cut[part % settings.mini_batches])
 
-    def _found(self, model: RewardModel, digest: str | None) -> Collected:
-        """The iteration's answers; with a digest only if the values in them are those of that model."""
-        collected = self._rollouts.read(self._iteration, digest)
+    def _found(self, model: RewardModel, fresh: bool) -> Collected:
+        """The iteration's answers; fresh ones with this model's values, by which it is measured."""
+        digest = digest_of(model)
+        collected = self._rollouts.read(self._iteration, digest if fresh else None)
         if collected is None:
             seed = [self.collector.settings.seed, _STREAM, self._iteration]
-            collected = self.collector.collect_values(model, seed)
-            self._rollouts.write(self._iteration, digest_of(model), collected)
+            journal = self._rollouts.journal(self._iteration, digest)
+            collected = self.collector.collect_values(model, seed, journal)
+            self._rollouts.write(self._iteration, digest, collected)
             self._rollouts.prune((), self._iteration)
         return collected
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ...compute.array_types import Float
+from ...compute.array_types import Float, Ints
 from ...config import ModelConfig
 from ...inference.logprobs import checked_temperature
 from ...layers.cross_entropy import IGNORED, losses_in_place
@@ -126,10 +126,46 @@ def _of_part(
     entropies: bool,
 ) -> list[tuple[Float, Float]]:
     batch = rows_of([answers_learned(conversation) for conversation in conversations])
-    h, _ = backbone_forward(params, config, batch.tokens, ops, recompute=True)
     flat = batch.targets.reshape(-1)
     learned = np.flatnonzero(flat != IGNORED)
-    h_learned, targets, head = h.reshape(-1, h.shape[-1])[learned], flat[learned], output_head(params)
+    logprobs, spread = logprobs_of_rows(
+        params, config, batch.tokens, learned, flat[learned], temperature, ops, entropies=entropies
+    )
+    ends = np.cumsum(np.count_nonzero(batch.targets != IGNORED, axis=1))[:-1]
+    split = np.split(logprobs, ends)
+    return list(zip(split, np.split(spread, ends) if entropies else [spread] * len(split)))
+
+
+def logprobs_of_rows(
+    params: Params,
+    config: ModelConfig,
+    tokens: Ints,
+    learned: Ints,
+    targets: Ints,
+    temperature: float,
+    ops: Ops = FAST,
+    *,
+    entropies: bool = False,
+) -> tuple[Float, Float]:
+    """What `sums_and_gradients` computes on its way, to the last bit where the rows are the same.
+
+    Parameters
+    ----------
+    tokens : integer ndarray of shape (B, T)
+    learned : integer ndarray of shape (n,)
+        Places of the flattened rows, in ascending order.
+    targets : integer ndarray of shape (n,)
+        What follows each of them.
+
+    Returns
+    -------
+    logprobs : ndarray of shape (n,)
+        Of the targets.
+    entropies : ndarray of shape (n,)
+        Empty where they are not asked for.
+    """
+    h, _ = backbone_forward(params, config, tokens, ops, recompute=True)
+    h_learned, head = h.reshape(-1, h.shape[-1])[learned], output_head(params)
     logprobs = np.empty(len(learned), h.dtype)
     spread = np.empty(len(learned) if entropies else 0, h.dtype)
     for rows in row_chunks(len(learned), config.vocab_size):
@@ -139,6 +175,4 @@ def _of_part(
         logprobs[rows] = -losses_in_place(logits, targets[rows])
         if before is not None:  # logits are p - onehot now
             spread[rows] = -logprobs[rows] - np.einsum("nv,nv->n", logits, before)
-    ends = np.cumsum(np.count_nonzero(batch.targets != IGNORED, axis=1))[:-1]
-    split = np.split(logprobs, ends)
-    return list(zip(split, np.split(spread, ends) if entropies else [spread] * len(split)))
+    return logprobs, spread

@@ -88,11 +88,23 @@ def judge(answers_judged=lambda answer: answer.ids.count(LIKED)):
     return Validation(prompts(6, "v"), lambda asked, answers, before: np.array([answers_judged(a) for a in answers]))
 
 
-def run(folder, *, validation=None, scoring=None, observer=None, stop=lambda: False, labelled=None, **changes):
+def run(
+    folder,
+    *,
+    validation=None,
+    scoring=None,
+    observer=None,
+    stop=lambda: False,
+    labelled=None,
+    value=None,
+    value_config=None,
+    progress=None,
+    **changes,
+):
     return run_ppo(
         folder,
         chat_model(),
-        value_model(),
+        value or value_model(),
         prompts(),
         scoring or Scoring(Counts()),
         observer or Silent(),
@@ -101,4 +113,6 @@ def run(folder, *, validation=None, scoring=None, observer=None, stop=lambda: Fa
         validation=validation,
         threads=2,
         stop=stop,
+        value_config=value_config,
+        progress=progress,
     )

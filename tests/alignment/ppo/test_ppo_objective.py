@@ -10,8 +10,8 @@ from minillama.alignment.ppo.objective import (
     ActorCritic,
     PPOObjective,
     ValueObjective,
-    answer_logprobs,
-    answer_values,
+    experience_logprobs,
+    experience_values,
     policy_loss,
     value_loss,
 )
@@ -47,8 +47,8 @@ def experience_of(model, dtype=np.float64, seed=1, spread=0.4):
     mask = batch.mask
     around = lambda size: np.where(mask, size * rng.standard_normal(mask.shape), 0).astype(dtype)
     logprobs, values = np.zeros(mask.shape, dtype), np.zeros(mask.shape, dtype)
-    logprobs[mask] = answer_logprobs(model.policy, CONFIG, batch, 0.7)
-    values[mask] = answer_values(model.value, CONFIG, batch)
+    logprobs[mask] = experience_logprobs(model.policy, CONFIG, batch, 0.7)
+    values[mask] = experience_values(model.value, CONFIG, batch)
     return batch._replace(
         logprobs=logprobs + around(spread),
         reference=logprobs + around(spread),
@@ -152,7 +152,7 @@ def test_at_ratio_one_it_is_the_plain_policy_gradient():
     model = model_of()
     batch = experience_of(model, spread=0.0)
     objective = replace(OBJECTIVE, temperature=1.0)
-    batch.logprobs[batch.mask] = answer_logprobs(model.policy, CONFIG, batch, 1.0)
+    batch.logprobs[batch.mask] = experience_logprobs(model.policy, CONFIG, batch, 1.0)
     sums, found = objective.policy_gradients(model.policy, batch)
     assert sums["approx_kl"] == sums["clipped"] == 0
     weights = batch.advantages.astype(np.float32)
@@ -173,9 +173,9 @@ def test_before_the_first_update_ratio_and_kl_are_exact(threads):
     model = model_of(dtype=np.float32)
     batch = experience_of(model, np.float32)
     with Workers(threads) as workers:
-        parts = workers.on_parts(lambda part: answer_logprobs(model.policy, CONFIG, part, 0.7), model, batch)
+        parts = workers.on_parts(lambda part: experience_logprobs(model.policy, CONFIG, part, 0.7), model, batch)
         batch.logprobs[batch.mask] = np.concatenate(parts)
-        parts = workers.on_parts(lambda part: answer_values(model.value, CONFIG, part), model, batch)
+        parts = workers.on_parts(lambda part: experience_values(model.value, CONFIG, part), model, batch)
         batch.values[batch.mask] = np.concatenate(parts)
         sums, _ = workers.gradients(OBJECTIVE, model, batch._replace(reference=batch.logprobs))
     assert sums["approx_kl"] == 0
@@ -196,7 +196,7 @@ def test_the_value_network_alone():
     model = model_of()
     batch = experience_of(model)
     sums, gradients = ValueObjective(CONFIG)(model.value, batch)
-    errors = batch.flat("returns") - answer_values(model.value, CONFIG, batch)
+    errors = batch.flat("returns") - experience_values(model.value, CONFIG, batch)
     assert sums["loss"] == pytest.approx(0.5 * (errors**2).sum(), rel=1e-12)
     assert sums["value_clipped"] == 0
     step = 1e-6

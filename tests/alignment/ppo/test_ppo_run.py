@@ -1,17 +1,21 @@
 """Runs of PPO on a tiny model: what they learn, and that no interrupt changes a bit of it."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from small_ppo import LIKED, SETTINGS, Counts, Silent, judge, prompts, run
+from small_ppo import CONFIG, LIKED, SETTINGS, Counts, Silent, judge, prompts, run
 
 from minillama.alignment.ppo import Scoring
 from minillama.alignment.ppo import collection as collection_module
 from minillama.alignment.ppo.prompts import draw_prompts, quotas
 from minillama.alignment.ppo.rollout_files import RolloutFiles, digest_of
 from minillama.alignment.ppo.validation import has_peaked, scores_by, wins_by
+from minillama.alignment.reward import RewardModel
+from minillama.files.journal import Journal
+from minillama.params import init_params
 from minillama.training.metrics import read_metrics
 from minillama.training.run_folder import RunError, RunFolder
 
@@ -154,6 +158,33 @@ def test_a_kill_while_answers_are_scored(whole, tmp_path, call):
     assert figures(tmp_path) == figures(whole[0])
 
 
+@pytest.mark.parametrize("answer", [3, 21, 30])
+def test_a_kill_while_answers_are_sampled(whole, tmp_path, monkeypatch, answer):
+    """Those that have ended are not sampled again."""
+    real, kept = Journal.append, []
+
+    def append(journal, *rows):
+        kept.extend(row for row in rows if "ids" in row)
+        if len(kept) == answer:
+            raise KilledError
+        real(journal, *rows)
+
+    monkeypatch.setattr(Journal, "append", append)
+    with pytest.raises(KilledError):
+        run(tmp_path, **VALIDATED)
+    run(tmp_path, **VALIDATED)
+    assert weights(tmp_path) == weights(whole[0])
+    iterations = SETTINGS.warmup_iterations + SETTINGS.iterations
+    assert len(kept) == iterations * SETTINGS.batch + 1  # the one that was on its way
+    assert not list(tmp_path.rglob("*.jsonl.lock"))
+
+
+def test_a_run_is_not_resumed_as_another(whole):
+    folder, _ = whole
+    with pytest.raises(ValueError, match=r"ppo\.beta: 0\.05 before, 0\.1 now"):
+        run(folder, beta=0.1, **VALIDATED)
+
+
 def test_what_is_done_is_not_done_again(whole, monkeypatch):
     folder, outcome = whole
     monkeypatch.setattr(collection_module, "sample_answers", None)
@@ -226,6 +257,17 @@ def test_warm_up_that_misses_says_so(tmp_path):
         with pytest.raises(RunError, match="200% were asked for: give it more iterations"):
             run(tmp_path / "off", go_on=False, iterations=1)
     assert not (tmp_path / "off" / "policy").exists()
+
+
+def test_a_value_network_of_another_shape(tmp_path):
+    config = replace(CONFIG, dim=8, head_dim=4, hidden_dim=12)
+    value = RewardModel(init_params(config, np.random.default_rng(0)), np.ones(8, np.float32))
+    told = []
+    outcome = run(tmp_path, value=value, value_config=config, progress=lambda *at: told.append(at), iterations=2)
+    assert outcome.iteration == 2
+    assert told[-1] == (8, 8)
+    again = run(tmp_path, value=value, value_config=config, iterations=2)
+    assert digest_of(again.model.params) == digest_of(outcome.model.params)
 
 
 # --- early stopping ------------------------------------------------------------------------
