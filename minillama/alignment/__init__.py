@@ -4,6 +4,7 @@ models/             a model that chats, and what it is asked
 conversations/      whose each token is, and what is learned of it: the only source of every mask
 rollouts/           sampled answers
 story_world/        a small world in which all of it has ground truth
+preferences/        which of two answers somebody prefers
 reward/             which of two answers is better, as a number for each
 safety/             context distillation, the gate, and what safety costs (section 4)
 ppo/                a policy that maximises what reward models say

@@ -104,7 +104,7 @@ class FrozenBelow:
             done = len(whole)
             file.truncate(starts[parts[done - 1][1]] * width if done else 0)
             with Workers(threads) as workers:
-                for some in shares(len(parts) - done, -(-(len(parts) - done) // (4 * workers.n_threads))):
+                for some in shares(len(parts) - done, -(-(len(parts) - done) // (2 * workers.n_threads))):
                     work = parts[done + some.start : done + some.stop]
                     found = workers.map(lambda part: self._computed(pairs[slice(*part)], dtype, ops), work)
                     file.write(b"".join(states.tobytes() for states in found))
