@@ -87,6 +87,8 @@ MAY_IMPORT = {
     "alignment/ghost_attention": "alignment alignment/conversations alignment/models alignment/rollouts compute config "
     "evaluation/statistics files inference kv_cache layers model ops training",
     "alignment/rollouts": "alignment/models inference",
+    "alignment/rejection_sampling": "alignment alignment/conversations alignment/models alignment/rollouts compute "
+    "evaluation/statistics files training",
     "alignment/reward": "compute config model ops params training",
     "alignment/story_world": "alignment/conversations alignment/ghost_attention alignment/models "
     "alignment/preferences alignment/rollouts compute config data evaluation/statistics inference layers model ops params "
