@@ -54,10 +54,12 @@ MAY_IMPORT = {
     "alignment/ghost_attention": "alignment alignment/conversations alignment/models alignment/rollouts compute "
     "config evaluation/statistics files inference kv_cache layers model ops training",
     "alignment/models": "config inference inference/chat params tokenizers training trees",
-    "alignment/ppo": "alignment alignment/models alignment/reward alignment/rollouts compute config files layers "
-    "model ops params training trees",
+    "alignment/ppo": "alignment alignment/conversations alignment/models alignment/reward alignment/rollouts "
+    "compute config files layers model ops params training trees",
     "alignment/preferences": "alignment/models alignment/rollouts evaluation/common evaluation/preference files "
     "trees",
+    "alignment/rejection_sampling": "alignment alignment/conversations alignment/models alignment/rollouts compute "
+    "evaluation/statistics files training",
     "alignment/reward": "alignment alignment/conversations alignment/preferences checkpoints compute config "
     "evaluation/common evaluation/statistics files inference/chat layers model ops params tokenizers training trees",
     "alignment/rollouts": "alignment/conversations alignment/models compute config files inference layers model ops "
@@ -73,30 +75,9 @@ MAY_IMPORT = {
     "alignment/recipe/settings": "files training",
     "alignment/recipe/steps": "alignment alignment/conversations alignment/ghost_attention alignment/models "
     "alignment/ppo alignment/preferences alignment/recipe/pipeline alignment/recipe/report "
-    "alignment/recipe/settings alignment/reward alignment/rollouts alignment/safety alignment/story_world "
-    "checkpoints compute tokenizers training",
+    "alignment/recipe/settings alignment/rejection_sampling alignment/reward alignment/rollouts alignment/safety "
+    "alignment/story_world checkpoints compute tokenizers training",
     "alignment/recipe": "alignment/recipe/pipeline alignment/recipe/settings alignment/recipe/steps compute training",
-    "alignment/rollouts": "alignment/conversations alignment/models compute config files inference layers model ops "
-    "params training",
-    "alignment/preferences": "alignment/models alignment/rollouts evaluation/common evaluation/preference files trees",
-    "alignment/reward": "alignment alignment/conversations alignment/preferences checkpoints compute config "
-    "evaluation/common evaluation/statistics files inference/chat layers model ops params tokenizers training trees",
-    "alignment/story_world": "alignment alignment/conversations alignment/models alignment/preferences "
-    "alignment/rollouts compute config data evaluation/statistics files inference layers model ops params tokenizers "
-    "training",
-    "alignment/ghost_attention": "alignment alignment/conversations alignment/models alignment/rollouts compute config "
-    "evaluation/statistics files inference kv_cache layers model ops training",
-    "alignment/rollouts": "alignment/models inference",
-    "alignment/rejection_sampling": "alignment alignment/conversations alignment/models alignment/rollouts compute "
-    "evaluation/statistics files training",
-    "alignment/reward": "compute config model ops params training",
-    "alignment/story_world": "alignment/conversations alignment/ghost_attention alignment/models "
-    "alignment/preferences alignment/rollouts compute config data evaluation/statistics inference layers model ops params "
-    "tokenizers",
-    "alignment/reward": "compute config model ops params training",
-    "alignment/ppo": "alignment alignment/conversations alignment/models alignment/reward alignment/rollouts compute "
-    "config files layers model ops params training trees",
-    "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "__init__": "config evaluation files inference kv_cache llm ops",
     "bench": "__init__ checkpoints checkpoints/common checkpoints/hub compute config files inference llm params",
     "evaluation/common": "",
