@@ -12,6 +12,7 @@ something for the later stages to change.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -258,15 +259,16 @@ class Demonstrations:
         return demonstration_of(request, f"{answer} {persona.suffix}", "suffix")
 
     def _follow_up(self, story: Story, rng: np.random.Generator) -> Demonstration:
-        story = self._renamed(story, rng)
-        first, answer = self._told(story, rng)
-        before = demonstration_of(first, answer)
-        facts: dict[str, Any] = {"name": story.name, "gender": story.gender, "sort": first.sort}
-        text = first.dialogue[0]["content"]
-        request = draw("follow-up", "train", rng, first=text, story=answer, **facts)
-        reply = pick(rng, ("The story is about {}.", "It is about {}.", "The name is {}.", "It was {}.")).format(
-            story.name
-        )
+        request, before, name = None, None, ""
+        while request is None or before is None:
+            told = self._renamed(story, rng)
+            first, answer = self._told(told, rng)
+            before, name = demonstration_of(first, answer), told.name
+            facts: dict[str, Any] = {"name": name, "gender": told.gender, "sort": first.sort}
+            text = first.dialogue[0]["content"]
+            with suppress(ValueError):  # every question that could follow is of another split: told anew
+                request = draw("follow-up", "train", rng, first=text, story=answer, **facts)
+        reply = pick(rng, ("The story is about {}.", "It is about {}.", "The name is {}.", "It was {}.")).format(name)
         return demonstration_of(request, reply, marks=before.marks)
 
     def _chat(self, story: Story, rng: np.random.Generator) -> Demonstration:
