@@ -1,6 +1,6 @@
 """Kills runs of `minillama align` with SIGKILL, resumes them, and compares with a run nobody disturbed.
 
-    python benchmarks/kill_and_resume_align.py --kills 30 [--preset minute] [--seed N] [--work FOLDER]
+    python benchmarks/kill_and_resume_align.py --kills 30 [--preset minute] [--config FILE] [--seed N] [--work FOLDER]
 
 Every step of the recipe is killed at a random moment of its own, in order, until there were so many kills; then the run
 goes on to its end. All models, kept answers, sampled answers and the chat model's file must be equal byte for byte, and
@@ -31,21 +31,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--preset", default="minute")
+    parser.add_argument("--config", type=Path, help="settings in place of the preset's")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, help="keeps the runs here; a folder that is removed by default")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         work = options.work or Path(folder)
-        found = kill_and_resume(work, options.preset, options.kills, options.seed, progress=print)
+        settings = ["--preset", options.preset, *(["--config", str(options.config)] if options.config else [])]
+        found = kill_and_resume(work, settings, options.kills, options.seed, progress=print)
     print(found["summary"])
     return 1 if found["differences"] else 0
 
 
 def kill_and_resume(
-    work: Path, preset: str, kills: int, seed: int, progress: Callable[[str], object] = lambda text: None
+    work: Path, settings: list[str], kills: int, seed: int, progress: Callable[[str], object] = lambda text: None
 ) -> dict[str, Any]:
     """Kill `kills` processes, in as many runs as it takes."""
-    command = [sys.executable, "-m", "minillama", "align", "--preset", preset, "-q"]
+    command = [sys.executable, "-m", "minillama", "align", *settings, "-q"]
     whole = work / "whole"
     subprocess.run([*command, "--out", str(whole), "--resume"], check=True, stdout=subprocess.DEVNULL)
     expected, steps = record(whole), seconds_of(whole)

@@ -80,6 +80,10 @@ class Context:
         """
         return self._inputs[step]
 
+    def reads(self, step: str) -> bool:
+        """Whether the step at work said that it reads an earlier one."""
+        return step in self._inputs
+
     def file(self, name: str) -> Path:
         return self.folder / name
 

@@ -24,8 +24,9 @@ from .shared import settings_of
 
 def kl_rows(context: Context, judge: Judge) -> list[dict[str, float]]:
     """PPO's looks at the validation requests: KL and reward as it saw them, and the truth that it did not see."""
-    prompts = validation_prompts(context)
-    rows = []
+    if not context.reads("ppo"):
+        return []
+    prompts, rows = validation_prompts(context), []
     for look in ValidationFiles(context.of("ppo") / "ppo" / "policy" / "validation").history(1 << 30):
         judged = judge.judge(prompts, [one.text for one in look.answers], [one.ended for one in look.answers])
         truth = [one.s if prompt.tagged else one.h for one, prompt in zip(judged, prompts)]

@@ -17,7 +17,7 @@ from ...sft import STORY, FineTuning, passes_of
 from ..pipeline import Context
 from .kept import KEPT, Kept, read_kept, replayed, write_kept
 from .replay import replay_pool, there
-from .shared import chat_model, prompts_for, scorer, seed_for, settings_of
+from .shared import chat_model, prompts_for, scorer, seed_for, settings_of, unchanged
 
 REPLAY = {"borderline": 1.0, "kind": 0.4, "story": 0.8, "persona": 0.3, "follow-up": 0.2, "dialogue": 0.2}
 """Replayed examples for each kept one, where [distillation] replay is 1."""
@@ -46,6 +46,9 @@ def distillation(context: Context, policy: str, safety: str) -> Mapping[str, Any
 
     context.once(KEPT, write)
     kept = [example for some in replayed(read_kept(context.folder), model).values() for example in some]
+    if not kept:
+        unchanged(context, model, f"the safety model prefers none of {len(prompts)} answers behind a pre-prompt")
+        return {"requests": len(prompts), "kept": 0}
     pool = replay_pool(context, model)
     examples = mixed(kept, pool, there(REPLAY, pool, given.replay), seed=seed)
     tuning = replace(

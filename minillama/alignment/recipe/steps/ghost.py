@@ -18,7 +18,7 @@ from ...ghost_attention import (
 from ...story_world.traits import small_talk, world_pools
 from ..pipeline import Context
 from .replay import drawn, replay_pool
-from .shared import chat_model, keep_model, seed_for, settings_of
+from .shared import chat_model, seed_for, settings_of, unchanged
 
 REPLAY = {"story": 0.25, "kind": 0.1, "borderline": 0.15, "adversarial": 0.3, "persona": 0.1, "follow-up": 0.1}
 _MOST_TOKENS = 64  # of an answer: small talk is short
@@ -42,8 +42,7 @@ def ghost_attention(context: Context, policy: str, safe: str | None) -> Mapping[
     told = context.counting("dialogues with an instruction")
     ghosts = synthesise(model, scenes, synthesis, journal=context.file("dialogues.jsonl"), progress=told)
     if not ghosts:
-        context.note(f"none of {len(scenes)} dialogues obeyed its instruction for two turns: nothing is learned here")
-        context.once("model", lambda folder: keep_model(model, folder))
+        unchanged(context, model, f"none of {len(scenes)} dialogues obeyed its instruction for two turns")
         return {"dialogues": 0}
     pool = replay_pool(context, model, safe)
     replay = drawn(pool, REPLAY, round(given.replay * len(ghosts)), seed)

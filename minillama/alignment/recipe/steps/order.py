@@ -52,8 +52,8 @@ def steps_of(settings: RecipeSettings) -> list[Step]:
             learned = learned.next()
             steps += learned.steps(policy, settings.preferences.refresh)
     if settings.ppo.iterations:
-        run = partial(ppo, policy=policy, first=FIRST, pairs=learned.pairs, **learned.models)
-        steps.append(Step("ppo", run, _different(BASE, FIRST, policy, learned.pairs, *learned.models.values())))
+        run = partial(ppo, policy=policy, first=FIRST, generations=tuple(learned.generations), **learned.models)
+        steps.append(Step("ppo", run, _different(BASE, FIRST, policy, *learned.generations, *learned.models.values())))
         shown["PPO"] = policy = "ppo"
     if settings.ghost_attention.dialogues:
         run = partial(ghost_attention, policy=policy, safe=safe)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,9 @@ FIGURES = "figures.json"
 _PROMPTS, _CENTRES = 3000, 256
 
 
-def ppo(context: Context, policy: str, first: str, helpful: str, safety: str, pairs: str) -> Mapping[str, Any]:
+def ppo(
+    context: Context, policy: str, first: str, helpful: str, safety: str, generations: Sequence[str]
+) -> Mapping[str, Any]:
     """model/ is the policy at its best look; ppo/ has the runs.
 
     Parameters
@@ -38,8 +40,8 @@ def ppo(context: Context, policy: str, first: str, helpful: str, safety: str, pa
         The steps of the policy that it starts from, and of the fine-tuned model whose answers centre the scores.
     helpful, safety : str
         The steps of the reward models.
-    pairs : str
-        The step whose held-out labels the gate is checked on.
+    generations : sequence of str
+        The steps whose held-out labels the gate is checked on.
     """
     if (context.file("model")).exists():
         return _read_figures(context)
@@ -57,7 +59,7 @@ def ppo(context: Context, policy: str, first: str, helpful: str, safety: str, pa
         scoring.centred(_centring_rows(context, first)),
         context.trainer_observer(),
         _ppo_settings(context),
-        labelled=_labelled(context, pairs, model),
+        labelled=_labelled(context, generations, model),
         validation=Validation(validation_prompts(context), wins_by(Preferring(context), judging_seed)),
         threads=context.threads,
         stop=context.stop,
@@ -123,9 +125,9 @@ def _centring_rows(context: Context, first: str) -> list[tuple[int, ...]]:
     return [(*one.prompt, *one.ids) for (one,) in answers_to(context, model, prompts, "centres", temperature=0.9)]
 
 
-def _labelled(context: Context, pairs: str, model: ChatModel) -> list[tuple[Ints, bool]]:
+def _labelled(context: Context, generations: Sequence[str], model: ChatModel) -> list[tuple[Ints, bool]]:
     """Held-out answers with the annotator's label: whether they are unsafe."""
-    comparisons = pairs_of(context.of(pairs), SAFETY, HELD_OUT)
+    comparisons = [pair for step in generations for pair in pairs_of(context.of(step), SAFETY, HELD_OUT)]
     found = token_pairs(comparisons, model.chat, model.tokenizer)
     return [(ids, safe == 0) for pair in found for ids, safe in zip((pair.chosen, pair.rejected), pair.safe)]
 

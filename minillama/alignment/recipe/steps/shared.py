@@ -52,6 +52,12 @@ def keep_model(model: ChatModel, folder: Path) -> None:
     save_tokenizer(model.tokenizer, folder)
 
 
+def unchanged(context: Context, model: ChatModel, why: str) -> None:
+    """Keep a model as it is, where there is nothing that it could learn; and say so."""
+    context.note(f"{why}: nothing is learned in this step")
+    context.once("model", lambda folder: keep_model(model, folder))
+
+
 def settings_of(context: Context) -> RecipeSettings:
     """The settings, by their type."""
     settings = context.settings

@@ -14,7 +14,7 @@ from ...sft import STORY, FineTuning
 from ...story_world.verified import VerifiedRound, round_source, verified_answers
 from ..pipeline import Context
 from .kept import KEPT, Kept, read_kept, write_kept
-from .shared import chat_model, keep_model, seed_for, settings_of
+from .shared import chat_model, seed_for, settings_of, unchanged
 from .stories import demonstrations_of
 
 
@@ -41,8 +41,7 @@ def verified(context: Context) -> Mapping[str, Any]:
     kept = read_kept(context.folder)
     told = {"kept": len(kept), "share of requests": len(kept) / given.requests}
     if not kept:
-        context.note("no answer has all that was asked for: nothing is learned in this round")
-        context.once("model", lambda folder: keep_model(model, folder))
+        unchanged(context, model, "no answer has all that was asked for")
         return told
     source, steps = round_source([one.demonstration for one in kept], demonstrations_of(context), model, plan)
     tuning = replace(STORY, peak=plan.peak, tokens=plan.tokens, seed=plan.seed)
