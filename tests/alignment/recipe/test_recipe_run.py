@@ -50,19 +50,8 @@ def test_every_step_and_the_model_as_a_file(tmp_path):
 
 @pytest.mark.slow
 def test_killed_in_its_steps_it_ends_with_the_same_models(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "minillama",
-        "align",
-        "--preset",
-        "minute",
-        "--config",
-        str(TINY),
-        "-q",
-        "--resume",
-    ]
-    command += ["--until", "reward-helpful"]
+    settings = ["--preset", "minute", "--config", str(TINY), "--until", "reward-helpful"]
+    command = [sys.executable, "-m", "minillama", "align", *settings, "-q", "--resume"]
     subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, stdout=subprocess.DEVNULL)
     killed = tmp_path / "killed"
     for step, seconds in (("01-stories", 0.5), ("02-sft", 1.0), ("04-preferences", 0.3), ("05-reward-helpful", 0.1)):

@@ -106,7 +106,7 @@ def _minute() -> RecipeSettings:
             value_peak=3e-4,
             validate_every=1,
             validation=8,
-            gate=0.6,
+            gate=0.9,
         ),
         ghost_attention=GhostTable(dialogues=12, most_turns=4, epochs=1, peak=3e-4, temperature=0.3),
         report=ReportTable(requests=24, dialogues=2, turns=(2, 4), samples=3),
