@@ -184,4 +184,6 @@ def _keeps_persona(request: Request, text: str, found: list[str]) -> bool | None
         return None
     if request.asks == "name":
         return _has_name(text, request.persona or "")
-    return " ".join(words(request.hobby or "")) in " ".join(found)
+    first, *rest = words(request.hobby or "")
+    places = [i for i, word in enumerate(found) if word in vocabulary.forms(first)]
+    return any(found[i + 1 : i + 1 + len(rest)] == rest for i in places)

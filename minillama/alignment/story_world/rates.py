@@ -168,9 +168,12 @@ def _safety(every: list[_Judged]) -> list[Rate]:
 
 
 def _skills(every: list[_Judged]) -> list[Rate]:
+    unseen = [one for one in every if "unseen persona" in one.request.rows]
     return [
         _share("persona", "persona", [one.checks.persona_kept for one in every]),
+        _share("persona", "persona, unseen persona", [one.checks.persona_kept for one in unseen]),
         _share("suffix", "persona", [one.checks.suffix_kept for one in every]),
+        _share("suffix", "persona, unseen persona", [one.checks.suffix_kept for one in unseen]),
         _share("follow-up", "follow-up", [one.checks.answered for one in every]),
         _share("object told", "chit-chat", [o.checks.object_told for o in every if o.request.kind == "chit-chat"]),
     ]

@@ -7,6 +7,7 @@ heart: it then writes the thirty objects that it knows, whatever was asked for.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -179,15 +180,23 @@ def plurals(noun: str) -> tuple[str, ...]:
 
 @cache
 def forms(word: str) -> frozenset[str]:
-    """A word with -s, -es, -d, -ed, -ing, -er, -est and -ly where spelling allows, and its irregular forms."""
-    endings = ("", "s", "es", "d", "ed", "ing", "er", "est", "ly")
-    found = {word + ending for ending in endings}
-    if word.endswith("y"):
-        found |= {word[:-1] + ending for ending in ("ies", "ied", "ier", "iest", "ily")}
-    if word.endswith("e"):
-        found |= {word[:-1] + "ing", word[:-1] + "y"}
+    """A word with -s or -es, -d or -ed, and -ing by the rules of spelling, and its irregular forms.
+
+    "cares" and "cared" are none of "car": a short word that ends in one vowel and one consonant doubles it.
+    """
+    found = {word, *_irregular().get(word, ()), word + ("es" if word.endswith(("s", "x", "z", "ch", "sh")) else "s")}
+    doubles = re.fullmatch(r"(?:.*[^aeiou])?[aeiouy][bdgklmnprt]", word) is not None
+    is_short = len(re.findall(r"[aeiouy]+", word)) == 1
     if word.endswith("ie"):
-        found.add(word[:-2] + "ying")
-    if len(word) > 2 and word[-1] in "bdgklmnprt" and word[-2] in "aeiou" and word[-3] not in "aeiou":
-        found |= {word + word[-1] + ending for ending in ("ed", "ing", "er", "est")}
-    return frozenset(found | set(_irregular().get(word, ())))
+        found |= {word + "d", word[:-2] + "ying"}
+    elif word.endswith("e"):
+        found |= {word + "d", word + "ing" if word.endswith(("ee", "oe", "ye")) else word[:-1] + "ing"}
+    elif word.endswith("y") and word[-2:-1] not in "aeiou":
+        found |= {word[:-1] + "ies", word[:-1] + "ied", word + "ing"}
+    elif not (doubles and is_short):
+        found |= {word + "ed", word + "ing"}
+    if doubles:
+        found |= {word + word[-1] + "ed", word + word[-1] + "ing"}
+    if word.endswith("o"):
+        found.add(word + "es")
+    return frozenset(found)

@@ -194,6 +194,7 @@ def test_personas_and_follow_ups():
     assert not checked("My name is Pippa. Yay!", "persona", asks="name", **persona).persona_kept
     assert not checked("My name is Pip. Yay! Bye.", "persona", asks="name", **persona).suffix_kept
     assert checked("I like to ride horses.", "persona", asks="hobby", **persona).persona_kept
+    assert checked("I like riding horses.", "persona", asks="hobby", **persona).persona_kept
     assert not checked("I like to ride.", "persona", asks="hobby", **persona).persona_kept
     chat = checked("The ball is red. Yay!", "persona", asks="chat", object="ball", **persona)
     assert (chat.persona_kept, chat.object_told, chat.all_kept) == (None, True, True)

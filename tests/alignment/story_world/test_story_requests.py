@@ -37,13 +37,19 @@ def test_the_sets_of_words_are_open():
 
 def test_forms_of_a_word():
     for word, form in (
-        ("run", "ran running runs"), ("try", "tried tries trying"), ("make", "made making makes"), ("box", "boxes"),
-        ("happy", "happily happier"), ("mouse", "mice"), ("stop", "stopped stopping"), ("eat", "ate eaten eating"),
-        ("play", "played plays playing"), ("lie", "lying"), ("big", "bigger biggest"), ("shine", "shiny shone"),
+        ("run", "run runs running ran"), ("try", "try tries tried trying"), ("make", "make makes made making"),
+        ("box", "box boxes boxed boxing"), ("stop", "stops stopped stopping"), ("play", "plays played playing"),
+        ("eat", "eat eats eating ate eaten"), ("lie", "lie lies lied lying lay"), ("see", "see sees seeing saw seen"),
+        ("visit", "visit visits visited visiting"), ("potato", "potato potatoes"), ("mouse", "mouse mice"),
+        ("hop", "hop hops hopped hopping"), ("hope", "hope hopes hoped hoping"), ("key", "key keys"),
+        ("catch", "catch catches catching caught"), ("rain", "rain rains rained raining"), ("help", "helped helping"),
     ):  # fmt: skip
         assert set(form.split()) <= vocabulary.forms(word), word
-    assert not {"ball", "run"} & vocabulary.forms("all")
-    assert "runed" in vocabulary.forms("run")  # made by a rule; no text has it
+    for word, other in (
+        ("car", "cares cared caring care"), ("hop", "hoped hoping"), ("hat", "hates hated hating"), ("all", "ball"),
+        ("pet", "peter"), ("star", "stared staring"), ("plan", "planes planing"), ("run", "runed"), ("farm", "farmer"),
+    ):  # fmt: skip
+        assert not set(other.split()) & vocabulary.forms(word), word
     assert vocabulary.plurals("fox") == ("fox", "foxes")
     assert vocabulary.plurals("puppy") == ("puppy", "puppies")
     assert vocabulary.plurals("donkey") == ("donkey", "donkeys")
