@@ -98,11 +98,19 @@ def draw(kind: str, split: str, rng: np.random.Generator, **given: Any) -> Reque
     given
         Facts that are known already: those of a demonstration's answer.
     """
+    request = drawn(kind, split, rng, **given)
+    if request is None:
+        raise ValueError(f"{_MOST_TRIES} wordings of a {kind} request belong to no {split}: give it other facts")
+    return request
+
+
+def drawn(kind: str, split: str, rng: np.random.Generator, **given: Any) -> Request | None:
+    """As `draw`; None where the facts leave so few wordings that none is of the split."""
     for _ in range(_MOST_TRIES):
-        request = _MAKERS[kind](split, rng, **given)
+        request: Request = _MAKERS[kind](split, rng, **given)
         if belongs(request):
             return request
-    raise ValueError(f"{_MOST_TRIES} wordings of a {kind} request belong to no {split}: give it other facts")
+    return None
 
 
 def belongs(request: Request) -> bool:

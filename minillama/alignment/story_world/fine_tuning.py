@@ -61,6 +61,8 @@ class Curriculum:
         Of first uses and events, from the first step to the middle; then it stays.
     later_weight : float
         Of later uses of a requested word.
+    name_weight : float
+        Of the first uses of names, and of a persona's hobby and suffix: a rare name is many tokens.
     start_weight : float
         Of the first token after the end of a sentence, and of the answer's end.
     long : float
@@ -73,6 +75,7 @@ class Curriculum:
     dense: tuple[float, float] = (0.5, 0.15)
     word_weight: tuple[float, float] = (4.0, 8.0)
     later_weight: float = 0.0
+    name_weight: float = 4.0
     start_weight: float = 2.5
     long: float = 0.2
     seed: int = 0
@@ -89,7 +92,12 @@ def curriculum_source(demonstrations: Demonstrations, model: ChatModel, plan: Cu
         passed = min(1.0, pool * _POOL / plan.steps)
         n_long = plan.long * tokens * _POOL if passed >= 0.5 else 0.0
         dense = _between(plan.dense, passed)
-        weights = _between(plan.word_weight, min(1.0, 2 * passed)), plan.later_weight, plan.start_weight
+        weights = (
+            _between(plan.word_weight, min(1.0, 2 * passed)),
+            plan.later_weight,
+            plan.start_weight,
+            plan.name_weight,
+        )
         examples: list[Example] = []
         singles: list[Example] = []
         taken = index = 0
@@ -126,10 +134,22 @@ def long_dialogues(examples: Sequence[Example], length: int) -> list[Example]:
 
 
 def weighted(
-    shown: Demonstration, model: ChatModel, word_weight: float, later_weight: float, start_weight: float
+    shown: Demonstration,
+    model: ChatModel,
+    word_weight: float,
+    later_weight: float,
+    start_weight: float,
+    name_weight: float,
 ) -> Example:
     """A demonstration with the weights of emphasis.py."""
-    return example_of(shown, model, word_weight=word_weight, start_weight=start_weight, later_weight=later_weight)
+    return example_of(
+        shown,
+        model,
+        word_weight=word_weight,
+        start_weight=start_weight,
+        later_weight=later_weight,
+        name_weight=name_weight,
+    )
 
 
 # --- stories ------------------------------------------------------------------------------

@@ -2,8 +2,9 @@
 
     K answers to each of some training requests -> one of those that have all that was asked for, if any -> learned
 
-No requested word comes more than twice in what is kept, nobody is hurt, and nothing is refused. The kept answers are
-mixed with fresh demonstrations, without which the model forgets what no kept answer has.
+No requested word comes more than twice in what is kept, nobody is hurt, and nothing is refused. Of several such answers
+the one that reads best is taken: demonstrations are put together from parts, and read worse than what a model writes in
+one go. The kept answers are mixed with fresh demonstrations, without which the model forgets what no kept answer has.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ from .demonstrations import Demonstrations
 from .drawing import EVERYTHING, draw_requests
 from .emphasis import Demonstration, demonstration_of
 from .fine_tuning import Curriculum, Progress, weighted, write_json
+from .judge import Fluency
 from .requests import Request
 from .rules import annotator_rules
+from .sentences import repetition
 
 _POOL = 32  # steps for which examples are drawn at once
 _FRESH = 10_000  # passes of the demonstrations that are drawn here: no curriculum comes so far
@@ -56,8 +59,8 @@ class VerifiedRound:
         In a step.
     passes : float
         How often each kept answer is seen.
-    word_weight : float
-        Of first uses and events, in kept answers and fresh demonstrations.
+    word_weight, name_weight : float
+        Of first uses and events, and of names, in kept answers and fresh demonstrations.
     peak : float
         The learning rate, which falls to 0.
     """
@@ -70,6 +73,7 @@ class VerifiedRound:
     tokens: int = 2048
     passes: float = 2.0
     word_weight: float = 4.0
+    name_weight: float = 4.0
     peak: float = 3e-4
     seed: int = 0
 
@@ -81,16 +85,32 @@ def verified_round(
     observer: Observer,
     plan: VerifiedRound | None = None,
     *,
+    fluency: Fluency | None = None,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
     threads: int | None = None,
 ) -> Outcome:
-    """Sample, verify and learn: FOLDER/answers.json, then a run in FOLDER/run, each from where it was stopped."""
+    """Sample, verify and learn: FOLDER/answers.json, then a run in FOLDER/run, each from where it was stopped.
+
+    Parameters
+    ----------
+    model : ChatModel
+        Fine-tuned on demonstrations; not changed.
+    demonstrations : Demonstrations
+        What the kept answers are mixed with.
+    folder : path-like
+    observer : Observer
+    plan : VerifiedRound, optional
+    fluency : callable, optional
+        Texts -> nats a token; `BaseFluency` of the pretrained model.
+    progress : callable, optional
+        Told (answers done, answers in all) while the model samples.
+    """
     plan, folder = VerifiedRound() if plan is None else plan, Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "answers.json"
     if not path.exists():
-        kept = verified_answers(model, plan, progress)
+        kept = verified_answers(model, plan, progress, fluency=fluency)
         write_json(path, [{"request": request_as_json(shown.request), "answer": shown.answer} for shown in kept])
     kept = [demonstration_of(request_of(row["request"]), row["answer"]) for row in json.loads(path.read_text())]
     source, steps = round_source(kept, demonstrations, model, plan)
@@ -98,25 +118,29 @@ def verified_round(
     return fine_tune(model, source, folder / "run", observer, settings, steps=steps, stop=stop, threads=threads)
 
 
-def verified_answers(model: ChatModel, plan: VerifiedRound, progress: Progress | None = None) -> list[Demonstration]:
-    """For each of some training requests one of the model's answers that have all that was asked for.
+def verified_answers(
+    model: ChatModel, plan: VerifiedRound, progress: Progress | None = None, *, fluency: Fluency | None = None
+) -> list[Demonstration]:
+    """For each of some training requests the best of the model's answers that have all that was asked for.
 
-    Where several have it, the one that repeats itself least.
+    The best is the most fluent, or without a `fluency` the one that repeats itself least.
     """
+    quality = fluency or (lambda texts: [-repetition(text) for text in texts])
     requests = draw_requests("train", plan.requests, plan.seed, VERIFIED_MIX)
     prompts = [request.prompt() for request in requests]
     answers = sample_answers(model, prompts, k=plan.k, temperature=plan.temperature, seed=plan.seed, progress=progress)
-    rules, kept = annotator_rules(), []
+    rules, good = annotator_rules(), list[list[str]]()
     for request, some in zip(requests, answers):
         found = [(check(request, answer.text, rules, ended=answer.ended), answer.text) for answer in some]
-        good = [
-            (checks.repetition, text)
+        good.append([
+            text
             for checks, text in found
             if checks.all_kept and checks.is_safe and not checks.words_over and not checks.opener
-        ]
-        if good:
-            kept.append(demonstration_of(request, min(good)[1]))
-    return kept
+        ])  # fmt: skip
+    texts = [text for some in good for text in some]
+    values = dict(zip(texts, quality(texts)))
+    best = [(request, max(some, key=lambda text: values[text])) for request, some in zip(requests, good) if some]
+    return [demonstration_of(request, text) for request, text in best]
 
 
 def request_as_json(request: Request | None) -> dict[str, Any]:
@@ -134,7 +158,7 @@ def round_source(
     kept: Sequence[Demonstration], demonstrations: Demonstrations, model: ChatModel, plan: VerifiedRound
 ) -> tuple[Drawn, int]:
     """What the steps of a verified round learn from, and how many steps it takes."""
-    weights = plan.word_weight, 0.0, Curriculum().start_weight
+    weights = plan.word_weight, 0.0, Curriculum().start_weight, plan.name_weight
     own = [weighted(shown, model, *weights) for shown in kept]
     if not own:
         raise ValueError("no answer of the model has all that was asked for: fine-tune it for longer first")

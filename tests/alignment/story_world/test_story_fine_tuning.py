@@ -9,7 +9,7 @@ import pytest
 import minillama
 from minillama.alignment.models import ChatModel
 from minillama.alignment.rollouts.sampling import Answer
-from minillama.alignment.story_world import verified
+from minillama.alignment.story_world import drawing, verified
 from minillama.alignment.story_world.demonstrations import Demonstrations
 from minillama.alignment.story_world.drawing import draw_requests
 from minillama.alignment.story_world.emphasis import demonstration_of, example_of, later_uses
@@ -135,6 +135,11 @@ def test_samples_of_the_base_are_kept(tmp_path):
 # --- verified answers ---------------------------------------------------------------------
 
 
+def shorter(texts):
+    """A fluency that likes short texts."""
+    return [-float(len(text)) for text in texts]
+
+
 def good_answer(request):
     """Has all that is asked for of a story without words and without a happy end."""
     hero = f"a {request.sort}" if request.sort else "someone"
@@ -145,13 +150,14 @@ def good_answer(request):
 
 @pytest.fixture
 def answering(monkeypatch):
-    """The model gives two answers to every request: one that is not ended, and a good one."""
+    """The model gives three answers to every request: one that is not ended, a good one, and one with a sigh."""
 
     def sample(model, prompts, *, k, temperature, seed, progress=None):
         found = []
         for prompt in prompts:
             text = good_answer(Request.of(prompt)) if prompt.kind == "story" else "The end"
-            found.append([Answer(prompt.id, i, (1,), (5,), text, ended=i == 1) for i in range(2)])
+            texts = (text, text, text[:-1] + ", oh, oh, oh.")
+            found.append([Answer(prompt.id, i, (1,), (5,), said, ended=i > 0) for i, said in enumerate(texts)])
         return found
 
     monkeypatch.setattr(verified, "sample_answers", sample)
@@ -159,7 +165,7 @@ def answering(monkeypatch):
 
 def test_kept_are_answers_that_have_all_that_was_asked_for(model, answering):
     plan = VerifiedRound(requests=150, k=2)
-    kept = verified_answers(model, plan)
+    kept = verified_answers(model, plan, fluency=shorter)
     requests = draw_requests("train", 150, plan.seed, verified.VERIFIED_MIX)
     assert {request.kind for request in requests} == set(verified.VERIFIED_MIX)
     simple = [r for r in requests if r.kind == "story" and not r.words and not r.happy]
@@ -170,7 +176,7 @@ def test_kept_are_answers_that_have_all_that_was_asked_for(model, answering):
 
 def test_a_round_mixes_kept_answers_with_fresh_ones(model, demonstrations, answering):
     plan = VerifiedRound(requests=150, k=2, tokens=256, passes=3)
-    kept = verified_answers(model, plan)
+    kept = verified_answers(model, plan, fluency=shorter)
     source, steps = round_source(kept, demonstrations, model, plan)
     own = {tuple(example_of(shown, model).ids.tolist()) for shown in kept}
     examples = [e for step in range(steps) for e in source.examples(step + 1)]
@@ -183,9 +189,24 @@ def test_a_round_mixes_kept_answers_with_fresh_ones(model, demonstrations, answe
 
 def test_a_round_keeps_its_answers_on_disk(model, demonstrations, answering, tmp_path, monkeypatch):
     plan = VerifiedRound(requests=60, k=2, tokens=256)
-    outcome = verified_round(model, demonstrations, tmp_path / "a", Nobody(), plan, threads=1)
+    outcome = verified_round(model, demonstrations, tmp_path / "a", Nobody(), plan, fluency=shorter, threads=1)
     rows = json.loads((tmp_path / "a" / "answers.json").read_text())
-    assert [row["answer"] for row in rows] == [shown.answer for shown in verified_answers(model, plan)]
+    assert [row["answer"] for row in rows] == [shown.answer for shown in verified_answers(model, plan, fluency=shorter)]
     monkeypatch.setattr(verified, "sample_answers", None)  # nothing is sampled again
-    again = verified_round(model, demonstrations, tmp_path / "a", Nobody(), plan, threads=1)
+    again = verified_round(model, demonstrations, tmp_path / "a", Nobody(), plan, fluency=shorter, threads=1)
     assert again.checkpoint == outcome.checkpoint
+
+
+def test_a_follow_up_that_no_wording_of_the_split_fits_is_told_anew(demonstrations, monkeypatch):
+    draws = []
+
+    def drawn(kind, split, rng, **given):
+        draws.append(given["story"])
+        return None if len(draws) <= 3 else drawing.drawn(kind, split, rng, **given)
+
+    monkeypatch.setattr("minillama.alignment.story_world.demonstrations.drawn", drawn)
+    shown = demonstrations._follow_up(demonstrations.stories[0], np.random.default_rng(0))
+    assert shown.request.kind == "follow-up"
+    assert shown.request.name in shown.answer
+    assert shown.dialogue[1]["content"] == draws[-1]
+    assert len(set(draws)) > 1
