@@ -2,7 +2,7 @@
 
     python benchmarks/rollouts.py [--rounds 5] [--tokens 128] [--model stories3M] [--threads 2]
 
-What rejection sampling and PPO sample with: `Batch`, at temperature 1 without filters, each from another generator.
+What rejection sampling and PPO sample with: `Batch`, keys in float16, at temperature 1 without filters.
 Sizes take turns, so that a machine that slows down slows all of them; the median of the rounds counts. "prompts" are
 64 different ones of 50 tokens run before their first token is drawn. Beside the time that passes stands the CPU's, all
 threads: on a busy machine it is the one to compare.
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--threads", type=int, default=most_threads())
-    parser.add_argument("--kv", choices=("float32", "float16"), default="float32")
+    parser.add_argument("--kv", choices=("float32", "float16"), default="float16")
     options = parser.parse_args()
     set_threads(options.threads)
     model = ChatModel.load(options.model)
