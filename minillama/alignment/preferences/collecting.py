@@ -10,7 +10,6 @@ of `minillama eval rate`, with this scale in place of its own.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import numpy as np
 from ...evaluation.preference.pairs import Pair, make_pair
 from ...evaluation.preference.prompts import Prompt as AskedPrompt
 from ...evaluation.preference.rating import Rating
-from ...evaluation.preference.rows import Row
+from ...evaluation.preference.rows import rows_of_lines
 from ...evaluation.preference.votes import Vote, VoteLog
 from ...files.journal import Journal
 from ...files.lock import open_locked
@@ -74,8 +73,8 @@ def annotate(
     asked = [pair for pair in candidates if not pair.are_same]
     path.parent.mkdir(parents=True, exist_ok=True)
     with open_locked(path.with_suffix(".lock"), "asks an annotator"), Journal(path) as journal:
-        kept = [from_row(Row(json.loads(line), str(path))) for line in journal.lines()]
-        found = {comparison.prompt.id: comparison for comparison in kept}
+        kept = rows_of_lines(b"".join(journal.lines()).decode("utf-8", "replace"), path)
+        found = {comparison.prompt.id: comparison for comparison in map(from_row, kept)}
         waiting = [pair for pair in asked if pair.prompt.id not in found]
         prepare = getattr(annotator, "prepare", None)
         for start in range(0, len(waiting), _TOGETHER):

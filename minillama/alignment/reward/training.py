@@ -115,7 +115,8 @@ class RewardTraining(AlignmentStage):
     Raises
     ------
     ValueError
-        When there are no pairs, some have no hidden states and others do, or they do not fit the model.
+        When there are no pairs, some have no hidden states and others do, they do not fit the model, or the auxiliary
+        loss has nothing to learn from.
     """
 
     objective: Preference
@@ -146,6 +147,8 @@ class RewardTraining(AlignmentStage):
         frozen: FrozenBelow | None = None,
     ) -> None:
         _check(pairs, validation, config, frozen is not None)
+        if settings.auxiliary and all(np.isnan(pair.safe).all() for pair in pairs):
+            raise ValueError(f"auxiliary is {settings.auxiliary:g}, and no pair says what is safe: set it to 0")
         values = asdict(settings)
         own = {key: values.pop(key) for key in ("name", "peak", "checkpoint_every", "validate_every", "seed")}
         harmless = {key: values.pop(key) for key in ("micro_batches", "recompute")}

@@ -12,7 +12,6 @@ something for the later stages to change.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,7 +19,7 @@ import numpy as np
 
 from . import drawing, telling, vocabulary, wording
 from .checks import is_happy
-from .drawing import draw, pick
+from .drawing import draw, drawn, pick
 from .emphasis import Demonstration, demonstration_of
 from .requests import Message, Request
 from .rules import annotator_rules
@@ -70,7 +69,7 @@ class DemonstrationSettings:
     in_second : float
         Share of stories whose requested words are all in the second sentence.
     contiguous : float
-        How often the sentences between the first and the last are those after the first; else they are drawn.
+        How often the sentences between the first and the last follow each other in the story; else each is drawn.
     turns : tuple of int
         Fewest and most turns of a dialogue.
     """
@@ -259,16 +258,15 @@ class Demonstrations:
         return demonstration_of(request, f"{answer} {persona.suffix}", "suffix")
 
     def _follow_up(self, story: Story, rng: np.random.Generator) -> Demonstration:
-        request, before, name = None, None, ""
-        while request is None or before is None:
-            told = self._renamed(story, rng)
-            first, answer = self._told(told, rng)
-            before, name = demonstration_of(first, answer), told.name
-            facts: dict[str, Any] = {"name": name, "gender": told.gender, "sort": first.sort}
-            text = first.dialogue[0]["content"]
-            with suppress(ValueError):  # every question that could follow is of another split: told anew
-                request = draw("follow-up", "train", rng, first=text, story=answer, **facts)
-        reply = pick(rng, ("The story is about {}.", "It is about {}.", "The name is {}.", "It was {}.")).format(name)
+        story, request = self._renamed(story, rng), None
+        while request is None:  # after some stories every wording of the question makes a request of another split
+            first, answer = self._told(story, rng)
+            facts: dict[str, Any] = {"name": story.name, "gender": story.gender, "sort": first.sort}
+            request = drawn("follow-up", "train", rng, first=first.dialogue[0]["content"], story=answer, **facts)
+        before = demonstration_of(first, answer)
+        reply = pick(rng, ("The story is about {}.", "It is about {}.", "The name is {}.", "It was {}.")).format(
+            story.name
+        )
         return demonstration_of(request, reply, marks=before.marks)
 
     def _chat(self, story: Story, rng: np.random.Generator) -> Demonstration:

@@ -150,6 +150,8 @@ def test_settings_that_mean_nothing_are_refused(changed, message):
 def test_pairs_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="no pairs"):
         a_stage(pairs=[])
+    with pytest.raises(ValueError, match="no pair says what is safe"):
+        a_stage(pairs=[pair._replace(safe=(np.nan, np.nan)) for pair in PAIRS])
     long = TokenPair(np.arange(33), np.arange(4))
     with pytest.raises(ValueError, match="pair 1 has 33 tokens, more than the context of 32"):
         a_stage(pairs=[PAIRS[0], long])
