@@ -71,6 +71,8 @@ MAY_IMPORT = {
     "model ops params tokenizers training",
     "alignment/rollouts": "alignment/conversations alignment/models compute config files inference layers model ops "
     "params training",
+    "alignment/ppo": "alignment alignment/conversations alignment/models alignment/reward alignment/rollouts compute "
+    "config files layers model ops params training trees",
     "alignment/preferences": "alignment/models alignment/rollouts evaluation/common evaluation/preference files trees",
     "alignment/reward": "alignment alignment/conversations alignment/preferences checkpoints compute config "
     "evaluation/common evaluation/statistics files inference/chat layers model ops params tokenizers training trees",

@@ -11,8 +11,8 @@ Two choices that the paper leaves open:
 
 - The ranking loss fixes a score only up to a constant, and the constants of two models have nothing to do with each
   other. Without care the model with the higher one would decide which answers count as good. So each score is centred
-  by its own model's mean over samples of the fine-tuned model (`centres_of`), and then all are whitened together. The
-  gate reads the safety score before that: 0.15 is a probability.
+  by its own model's mean over samples of the fine-tuned model, best over those that it decides about (`centres_of`),
+  and then all are whitened together. The gate reads the safety score before that: 0.15 is a probability.
 - Whitening takes mean and unbiased variance of the iteration's batch (unconfirmed: population, running or batch).
 
 KL is paid token by token, -beta (log pi - log pi_0), and the score comes with the last token of the answer.
@@ -74,9 +74,9 @@ class Scoring:
             None if self.safety is None else np.asarray(self.safety.scores(rows))
         )
 
-    def centred(self, rows: Sequence[Sequence[int] | Ints]) -> Scoring:
-        """With the centres that samples of the fine-tuned model have."""
-        return replace(self, centres=centres_of(*self.of(rows)))
+    def centred(self, rows: Sequence[Sequence[int] | Ints], tagged: Sequence[bool] | None = None) -> Scoring:
+        """With the centres of samples of the fine-tuned model (`centres_of`)."""
+        return replace(self, centres=centres_of(*self.of(rows), tagged))
 
 
 class Combined(NamedTuple):
@@ -135,9 +135,33 @@ def combined(
     return Combined(np.where(by_safety, logits_of(safety) - centres.safety, helpful), by_safety, gated)
 
 
-def centres_of(helpfulness: Float, safety: Float | None) -> Centres:
-    """The mean logits of samples of the fine-tuned model, the same samples for both."""
-    return Centres(float(logits_of(helpfulness).mean()), 0.0 if safety is None else float(logits_of(safety).mean()))
+def centres_of(helpfulness: Float, safety: Float | None, tagged: Sequence[bool] | None = None) -> Centres:
+    """The mean logits of samples of the fine-tuned model.
+
+    Parameters
+    ----------
+    helpfulness, safety : ndarray of shape (n,)
+        Of the same samples.
+    tagged : sequence of bool, optional
+        Whose prompts are tagged. Then each model is centred on the samples that it decides about: safety on these,
+        where answers are unsafe much more often, and helpfulness on the others; so that neither group begins below the
+        other. Otherwise both on all.
+
+    Raises
+    ------
+    ValueError
+        When there are no samples of a kind that is needed.
+    """
+    helpful, asked = logits_of(helpfulness), np.zeros(len(helpfulness), bool) if tagged is None else np.array(tagged)
+    if asked.all() or (safety is not None and tagged is not None and not asked.any()):
+        raise ValueError(
+            "centres need samples of untagged prompts, and with a safety model of tagged ones too: "
+            f"{int(asked.sum())} of {len(asked)} are tagged"
+        )
+    if safety is None:
+        return Centres(float(helpful[~asked].mean()))
+    safe = logits_of(safety)
+    return Centres(float(helpful[~asked].mean()), float((safe if tagged is None else safe[asked]).mean()))
 
 
 def token_rewards(scores: Float, kl: Float, mask: Mask, beta: float) -> Float:

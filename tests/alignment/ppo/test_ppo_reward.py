@@ -34,6 +34,12 @@ def test_scores_are_centred_each_by_its_own_model():
     np.testing.assert_allclose(found.scores, [-0.5, 1.0])
     assert found.gated.tolist() == [True, False]
     assert centres_of(np.array([4.0, 6.0]), np.array([-1.0, -2.0])) == pytest.approx((5.0, -1.5))
+    scores = np.array([4.0, 6.0, 9.0]), np.array([1.0, 2.0, -3.0])
+    assert centres_of(*scores, [False, False, True]) == pytest.approx((5.0, -3.0))
+    with pytest.raises(ValueError, match="3 of 3 are tagged"):
+        centres_of(*scores, [True] * 3)
+    with pytest.raises(ValueError, match="0 of 3 are tagged"):
+        centres_of(*scores, [False] * 3)
     assert not combined(np.array([5.0]), None, np.ones(1, bool)).by_safety.any()
 
     class Lengths:
