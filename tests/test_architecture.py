@@ -81,6 +81,16 @@ MAY_IMPORT = {
     "alignment/story_world": "alignment alignment/conversations alignment/models alignment/preferences "
     "alignment/rollouts compute config data evaluation/statistics files inference layers model ops params tokenizers "
     "training",
+    "alignment/rollouts": "alignment/conversations alignment/models compute config files inference layers model ops "
+    "params training",
+    "alignment/preferences": "alignment/models alignment/rollouts evaluation/common evaluation/preference files trees",
+    "alignment/reward": "alignment alignment/conversations alignment/preferences checkpoints compute config "
+    "evaluation/common evaluation/statistics files inference/chat layers model ops params tokenizers training trees",
+    "alignment/story_world": "alignment alignment/conversations alignment/ghost_attention alignment/models "
+    "alignment/preferences alignment/rollouts compute config data evaluation/statistics files inference layers model ops "
+    "params tokenizers training",
+    "alignment/ghost_attention": "alignment alignment/conversations alignment/models alignment/rollouts compute config "
+    "evaluation/statistics files inference kv_cache layers model ops training",
     "alignment/rejection_sampling": "alignment alignment/conversations alignment/models alignment/rollouts compute "
     "evaluation/statistics files training",
     "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",

@@ -1,7 +1,8 @@
 """Dialogues for Ghost Attention: the instruction stands where the model sees it, and is taken away afterwards.
 
     sampled     [inst + u_1] a_1 [inst + u_2] a_2 … [inst + u_n] a_n         "every": as the paper (section 3.3) has it
-                [u_1] a_1 [u_2] a_2 … [inst + u_n] a_n                       "current": what it costs less
+                [u_1] a_1 [u_2] a_2 … [inst + u_n] a_n                       "current": the same for fewer tokens
+                [inst + u_n] a_n                                             "alone": where no message refers back
     trained on  [inst + u_1] a_1 [u_2] a_2 … [u_n] a_n                       examples.py
 
 Answers come from the latest model, and stay only where a rule holds: a program checks that they keep the styles and
@@ -10,7 +11,10 @@ drawn and the best one that obeys stays (rejection sampling). After `tries` the 
 
 Chat formats take a system message only at the beginning. There the instruction is one; in later messages it is joined
 to the text as plain words. In "current" the earlier answers follow it anyway and say as much as it does: the same for
-half the tokens at turn 10, and turn 20 fits into a context that "every" has filled by turn 12.
+half the tokens at turn 10, and turn 20 fits into a context that "every" has filled by turn 12. A model of a few million
+parameters that has seen system messages in single turns alone follows them there and loses them in long texts (of 14
+turns it kept ten, in 1.8 draws an answer): "alone" asks every question as the first one. What is sampled so knows
+nothing of the earlier turns, and is for messages that do not need them.
 """
 
 from __future__ import annotations
@@ -45,8 +49,8 @@ class SynthesisSettings:
 
     Attributes
     ----------
-    place : "every" or "current"
-        User messages that have the instruction while answers are sampled.
+    place : "every", "current" or "alone"
+        What an answer is sampled after: see the head of this file.
     temperature, top_p : float
     max_tokens : int
         Of an answer.
@@ -59,7 +63,7 @@ class SynthesisSettings:
     seed : int
     """
 
-    place: Literal["every", "current"] = "every"
+    place: Literal["every", "current", "alone"] = "every"
     temperature: float = 0.7
     top_p: float = 1.0
     max_tokens: int = 80
@@ -69,8 +73,8 @@ class SynthesisSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.place not in ("every", "current"):
-            raise ValueError(f'place must be "every" or "current", got {self.place!r}')
+        if self.place not in ("every", "current", "alone"):
+            raise ValueError(f'place must be "every", "current" or "alone", got {self.place!r}')
         for name in ("max_tokens", "tries", "least_turns", "at_once"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
@@ -181,13 +185,18 @@ class _Group:
 
     def _draw(self, asked: Sequence[int], turn: int, draw: int) -> dict[int, list[int]]:
         """An answer of each of these dialogues; those that have no room for one end."""
-        said = {i: self.ghosts[i].scene.instruction.sentences for i in asked}
-        prompts = {i: [*self.before[i], *turn_prompt(self.model, self.ghosts[i].scene, turn, said[i])] for i in asked}
+        prompts = {i: self._prompt(self.ghosts[i].scene, turn, self.before[i]) for i in asked}
         for i in [i for i, ids in prompts.items() if len(ids) >= self.model.config.max_seq_len]:
             self.ghosts[i].ended = "no room"
             del prompts[i]
         seeds = {i: seed_of(self.settings.seed, f"{self.ghosts[i].scene.id}/{turn}", draw) for i in prompts}
         return self.talks.answers(prompts, seeds)
+
+    def _prompt(self, scene: Scene, turn: int, before: Sequence[int]) -> list[int]:
+        said = scene.instruction.sentences
+        if self.settings.place == "alone":
+            return message_prompt(self.model, 0, scene.turns[turn].text, said)
+        return [*before, *turn_prompt(self.model, scene, turn, said)]
 
     def _judge(self, i: int, turn: int, answer: list[int], best: dict[int, tuple[float, list[int]]]) -> None:
         ghost, text = self.ghosts[i], self.model.text_of(answer)

@@ -52,6 +52,16 @@ def test_every_message_has_the_instruction_or_the_current_one(monkeypatch, model
             assert talks.prompts[2].startswith("[INST] Hello! [/INST]")
 
 
+def test_alone_every_message_is_the_first_one(monkeypatch, model):
+    talks = scripted(monkeypatch, lambda text, seed: "Yes. Yay!")
+    (ghost,) = synthesise(model, [ONE], SynthesisSettings(place="alone", tries=1))
+    assert talks.prompts == [f"[INST] <<SYS>>\n{PIP.sentences}\n<</SYS>>\n\n{turn.text} [/INST]" for turn in ONE.turns]
+    conversation = conversation_of_ghost(model, ghost)  # what is learned from is the whole dialogue
+    text = model.tokenizer.decode(conversation.ids.tolist())
+    assert text.count("[INST]") == 3
+    assert text.count("swimming") == 1
+
+
 def test_training_has_it_in_the_first_message_alone(monkeypatch, model):
     scripted(monkeypatch, lambda text, seed: "Yes. Yay!")
     for terse in (False, True):
