@@ -69,30 +69,6 @@ MAY_IMPORT = {
     "alignment/story_world": "alignment alignment/conversations alignment/ghost_attention alignment/models "
     "alignment/preferences alignment/rollouts compute config data evaluation/statistics files inference layers "
     "model ops params tokenizers training",
-    "alignment/rollouts": "alignment/conversations alignment/models compute config files inference layers model ops "
-    "params training",
-    "alignment/ppo": "alignment alignment/conversations alignment/models alignment/reward alignment/rollouts compute "
-    "config files layers model ops params training trees",
-    "alignment/preferences": "alignment/models alignment/rollouts evaluation/common evaluation/preference files trees",
-    "alignment/reward": "alignment alignment/conversations alignment/preferences checkpoints compute config "
-    "evaluation/common evaluation/statistics files inference/chat layers model ops params tokenizers training trees",
-    "alignment/safety": "alignment alignment/conversations alignment/models alignment/reward alignment/rollouts "
-    "evaluation/common evaluation/red_team evaluation/statistics files inference/chat training",
-    "alignment/story_world": "alignment alignment/conversations alignment/models alignment/preferences "
-    "alignment/rollouts compute config data evaluation/statistics files inference layers model ops params tokenizers "
-    "training",
-    "alignment/rollouts": "alignment/conversations alignment/models compute config files inference layers model ops "
-    "params training",
-    "alignment/preferences": "alignment/models alignment/rollouts evaluation/common evaluation/preference files trees",
-    "alignment/reward": "alignment alignment/conversations alignment/preferences checkpoints compute config "
-    "evaluation/common evaluation/statistics files inference/chat layers model ops params tokenizers training trees",
-    "alignment/story_world": "alignment alignment/conversations alignment/ghost_attention alignment/models "
-    "alignment/preferences alignment/rollouts compute config data evaluation/statistics files inference layers model ops "
-    "params tokenizers training",
-    "alignment/ghost_attention": "alignment alignment/conversations alignment/models alignment/rollouts compute config "
-    "evaluation/statistics files inference kv_cache layers model ops training",
-    "alignment/rejection_sampling": "alignment alignment/conversations alignment/models alignment/rollouts compute "
-    "evaluation/statistics files training",
     "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
     "alignment/recipe/pipeline": "files training",
     "alignment/recipe/report": "alignment/story_world evaluation/statistics training",
@@ -150,14 +126,6 @@ MAY_IMPORT = {
     "cli": "__init__ alignment/safety bench checkpoints checkpoints/gguf checkpoints/hub cli/align cli/common "
     "cli/evaluation compute config data data/pipeline data/rules data/shards files inference learn learn/chapters "
     "learn/diagnosis learn/exercises learn/workspace llm ops quantization tokenizers training",
-    "cli/evaluation": "alignment/safety checkpoints cli/common data data/rules data/shards evaluation "
-    "evaluation/common evaluation/engine evaluation/preference evaluation/red_team evaluation/results "
-    "evaluation/sources evaluation/statistics evaluation/tasks files inference llm",
-    "cli": "__init__ alignment/safety bench checkpoints checkpoints/gguf checkpoints/hub cli/common cli/evaluation "
-    "compute config data data/pipeline data/rules data/shards files inference learn learn/chapters learn/diagnosis "
-    "learn/exercises learn/workspace llm ops quantization tokenizers training",
-    "cli/align": "alignment/models alignment/preferences alignment/reward alignment/story_world cli/common "
-    "cli/evaluation evaluation/preference",
     "__main__": "cli",
 }
 
