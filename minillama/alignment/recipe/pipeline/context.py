@@ -132,6 +132,7 @@ class Context:
         _remove(temporary)
         try:
             write(temporary)
+            _flush(temporary)
             os.replace(temporary, target)
         except BaseException:
             _remove(temporary)
@@ -203,6 +204,13 @@ def _copy_model(checkpoint: Path, folder: Path) -> None:
     """A checkpoint without what only resuming needs."""
     leave = shutil.ignore_patterns(OPTIMIZER_NAME, STATE_NAME)
     shutil.copytree(checkpoint, folder, ignore=leave)
+
+
+def _flush(path: Path) -> None:
+    """Force a file, or all files of a folder, to the disk: the name that it gets says that it is whole."""
+    for file in [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]:
+        with file.open("rb+") as opened:
+            os.fsync(opened.fileno())
 
 
 def _remove(path: Path) -> None:

@@ -58,7 +58,7 @@ def _story() -> RecipeSettings:
     return RecipeSettings(
         recipe=RecipeTable(preset="story", model="stories3M", context=1024, max_tokens=160),
         stories=StoriesTable(count=3000),
-        sft=FineTuningTable(demonstrations=0, epochs=0, steps=4000, peak=1.2e-3, batch_rows=0, batch_tokens=2048),
+        sft=FineTuningTable(demonstrations=0, epochs=0, steps=4000, peak=1.2e-3, batch_rows=0, batch_tokens=1536),
         verified=VerifiedTable(requests=2000, samples=6, epochs=2, peak=3e-4),
         preferences=PreferencesTable(requests=6000, refresh=1500, held_out=600),
         reward=RewardTable(

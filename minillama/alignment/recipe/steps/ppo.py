@@ -16,17 +16,17 @@ import numpy as np
 from ....compute.array_types import Ints
 from ....training.run_folder import RunFolder
 from ...models import ChatModel, Prompt
-from ...ppo import PPOOutcome, PPOSettings, Scoring, Validation, run_ppo, wins_by
+from ...ppo import PPOOutcome, PPOSettings, Validation, run_ppo, wins_by
 from ...preferences import Verdict
 from ...reward.token_pairs import token_pairs
 from ...story_world import StoryAnnotator
 from ..pipeline import Context, Stopped
 from .preferences import HELD_OUT, SAFETY, pairs_of
-from .shared import answers_to, base_fluency, chat_model, keep_model, prompts_for, scorer, seed_for, settings_of
+from .scoring import MIX, scoring_of
+from .shared import base_fluency, chat_model, keep_model, prompts_for, scorer, seed_for, settings_of
 
-MIX = {"story": 0.36, "kind": 0.12, "borderline": 0.2, "adversarial": 0.22, "persona": 0.06, "follow-up": 0.04}
 FIGURES = "figures.json"
-_PROMPTS, _CENTRES = 3000, 256
+_PROMPTS = 3000  # to draw from
 
 
 def ppo(
@@ -47,16 +47,15 @@ def ppo(
         return _read_figures(context)
     settings = settings_of(context)
     model, given = chat_model(context, policy), settings.ppo
-    helpful_scorer = scorer(context, helpful)
-    scoring = Scoring(helpful_scorer, scorer(context, safety))
+    scoring = scoring_of(context, helpful, safety, first)
     judging_seed = seed_for(context, "ppo validation")
     prompts = prompts_for(context, "ppo", max(_PROMPTS, 20 * given.prompts), MIX)
     outcome = run_ppo(
         context.file("ppo"),
         model,
-        helpful_scorer.model,
+        scorer(context, helpful).model,
         prompts,
-        scoring.centred(_centring_rows(context, first)),
+        scoring,
         context.trainer_observer(),
         _ppo_settings(context),
         labelled=_labelled(context, generations, model),
@@ -116,13 +115,6 @@ def _ppo_settings(context: Context) -> PPOSettings:
         go_on=True,
         seed=seed_for(context, "ppo"),
     )
-
-
-def _centring_rows(context: Context, first: str) -> list[tuple[int, ...]]:
-    """Answers of the fine-tuned model, as rows of ids; the same ones whenever it is asked."""
-    model = chat_model(context, first)
-    prompts = prompts_for(context, "centres", min(_CENTRES, 4 * settings_of(context).ppo.prompts), MIX)
-    return [(*one.prompt, *one.ids) for (one,) in answers_to(context, model, prompts, "centres", temperature=0.9)]
 
 
 def _labelled(context: Context, generations: Sequence[str], model: ChatModel) -> list[tuple[Ints, bool]]:

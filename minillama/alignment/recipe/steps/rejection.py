@@ -17,15 +17,17 @@ import numpy as np
 from ....compute.array_types import Float
 from ...conversations import Example
 from ...models import ChatModel, Prompt
+from ...ppo import Scoring
 from ...ppo.reward import combined
-from ...rejection_sampling import RejectionSettings, rejection_round, rewards_of
+from ...rejection_sampling import RejectionSettings, Rewards, rejection_round
 from ...rejection_sampling.round_files import folder_of
+from ...rollouts import Answer
 from ...sft import STORY, FineTuning, passes_of
 from ..pipeline import Context
 from .replay import drawn, replay_pool
-from .shared import chat_model, prompts_for, scorer, seed_for, settings_of
+from .scoring import MIX, scoring_of
+from .shared import chat_model, prompts_for, seed_for, settings_of
 
-MIX = {"story": 200, "kind": 50, "borderline": 90, "adversarial": 120, "persona": 20, "follow-up": 20}
 REPLAY = {
     "story": 0.2,
     "kind": 0.1,
@@ -86,7 +88,7 @@ def rejection(
         number,
         chat_model(context, policy),
         prompts_for(context, f"rejection {number}", given.requests, MIX),
-        rewards_of(scorer(context, helpful), scorer(context, safety), combine=_gated(settings.ppo.gate)),
+        _combined(scoring_of(context, helpful, safety, first), settings.ppo.gate),
         learn,
         how,
         validation=prompts_for(context, "rejection", min(_VALIDATION, given.requests), MIX, "validation"),
@@ -97,11 +99,15 @@ def rejection(
     return {name.replace("_", " "): value for name, value in outcome.figures.items()}
 
 
-def _gated(gate: float) -> Any:
-    def one(scores: Sequence[Float], prompts: Sequence[Prompt]) -> Float:
-        return combined(scores[0], scores[1], np.array([prompt.tagged for prompt in prompts], bool), gate=gate).scores
+def _combined(scoring: Scoring, gate: float) -> Rewards:
+    """The reward of PPO, before it is whitened."""
 
-    return one
+    def rewards(prompts: Sequence[Prompt], answers: Sequence[Answer]) -> Float:
+        raw = scoring.of([(*answer.prompt, *answer.ids) for answer in answers])
+        tagged = np.array([prompt.tagged for prompt in prompts], bool)
+        return combined(*raw, tagged, scoring.centres, gate).scores
+
+    return rewards
 
 
 def _take_over(context: Context, before: Path, number: int) -> None:

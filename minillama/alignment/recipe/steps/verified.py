@@ -14,7 +14,7 @@ from ...sft import STORY, FineTuning
 from ...story_world.verified import VerifiedRound, round_source, verified_answers
 from ..pipeline import Context
 from .kept import KEPT, Kept, read_kept, write_kept
-from .shared import chat_model, seed_for, settings_of, unchanged
+from .shared import base_fluency, chat_model, seed_for, settings_of, unchanged
 from .stories import demonstrations_of
 
 
@@ -34,7 +34,8 @@ def verified(context: Context) -> Mapping[str, Any]:
     )
 
     def write(path: Path) -> None:
-        found = verified_answers(model, plan, context.counting("answers to be verified"))
+        told = context.counting("answers to be verified")
+        found = verified_answers(model, plan, told, fluency=base_fluency(context))
         write_kept(path, [Kept(one.request.prompt(), one.answer) for one in found if one.request is not None])
 
     context.once(KEPT, write)
