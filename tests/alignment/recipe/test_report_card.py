@@ -6,6 +6,10 @@ from minillama.alignment.recipe.report import as_html, as_markdown, card_blocks,
 
 SHARE = {"value": 0.667, "low": 0.61, "high": 0.72, "n": 300}
 LENGTH = {**SHARE, "value": 41.25, "share": False}
+BEST = {
+    "rows": [{"n": 1, "max": 0.7, "median": 0.7, "truth": 4.5}, {"n": 8, "max": 1.4, "median": 0.75, "truth": 4.8}],
+    "rank": {"value": 0.51, "low": 0.4, "high": 0.6, "n": 200},
+}
 BINS = [[0.6, 0.58, 40], [0.9, 0.88, 30], [1.0, 0.0, 0]]
 
 
@@ -26,7 +30,7 @@ def card():
             {"iteration": 0, "kl": 0.0, "reward": 2.02, "truth": 4.26},
             {"iteration": 10, "kl": 6.4, "reward": 2.39, "truth": 4.14},
         ],
-        "best_of_n": {"round 1": [{"n": 1, "max": 0.7, "median": 0.7}, {"n": 8, "max": 1.4, "median": 0.75}]},
+        "best_of_n": {"round 1": BEST},
         "adherence": [
             {"measure": "recall", "model": "before", "turns": {"2": 0.0, "20": 0.0}},
             {"measure": "recall", "model": "after", "turns": {"2": 1.0, "20": 0.9}},
@@ -45,7 +49,17 @@ def test_html_shows_everything_and_loads_nothing():
     # inside the drawings are names of schemas, which load nothing
     assert "http" not in re.sub(r'base64,[^"]*', "", page)
     assert "Tell me &lt;b&gt;a story&lt;/b&gt;." in page
-    for text in ("66.7 %", "61–72", "41.25", "ppo against sft", "55.0 %", "112", "seed = 0", "turn 20 90 %"):
+    for text in (
+        "66.7 %",
+        "61–72",
+        "41.25",
+        "ppo against sft",
+        "55.0 %",
+        "112",
+        "seed = 0",
+        "turn 20 90 %",
+        "correlation of 0.51",
+    ):
         assert text in page, text
     images = re.findall(r'<img src="data:image/svg\+xml;base64,[^"]+" alt="([^"]+)"', page)
     assert len(images) == 5

@@ -148,9 +148,17 @@ def _truth(row: Mapping[str, float]) -> str:
 
 
 def _best_of_n(card: Card) -> Iterable[Block]:
-    for name, rows in card.get("best_of_n", {}).items():
+    for name, one in card.get("best_of_n", {}).items():
+        rows, rank = one["rows"], one["rank"]
         yield Heading(f"Largest and median reward of N answers ({name})")
-        described = "; ".join(f"N {row['n']:.0f}: largest {row['max']:.2f}, median {row['median']:.2f}" for row in rows)
+        if rank["n"]:
+            yield (
+                f"Within a request the reward ranks answers as the truth does with a correlation of {rank['value']:.2f} "
+                f"({rank['low']:.2f} to {rank['high']:.2f}; Spearman, mean over {rank['n']} requests)."
+            )
+        described = "; ".join(
+            f"N {row['n']:.0f}: largest {row['max']:.2f}, median {row['median']:.2f}{_truth(row)}" for row in rows
+        )
         if charts.can_plot():
             yield Chart(charts.best_of_n_chart(rows), "The gap is what rejection sampling can gain.", described)
         else:

@@ -57,8 +57,7 @@ def kl_chart(rows: Sequence[Mapping[str, float]]) -> str:
         other = ax.twinx()
         _line(other, [row["kl"] for row in told], [row["truth"] for row in told], 1, "the judge")
         other.set_ylabel("truth")
-        handles = [line for axes in (ax, other) for line in axes.get_lines()]
-        ax.legend(handles, [line.get_label() for line in handles], fontsize=8, loc="center left")
+        _legend(ax, other)
     return _svg(figure)
 
 
@@ -91,13 +90,19 @@ def reliability_chart(models: Mapping[str, Sequence[tuple[float, float, int]]]) 
 
 
 def best_of_n_chart(rows: Sequence[Mapping[str, float]]) -> str:
-    """The largest and the median reward of N answers over N (figure 7 of the paper)."""
+    """The largest and the median reward of N answers over N (figure 7 of the paper), and the truth of the largest."""
     figure, ax = _figure(1, 1, (6.4, 3.4))
     n = [row["n"] for row in rows]
     _line(ax, n, [row["max"] for row in rows], 0, "largest of N")
     _line(ax, n, [row["median"] for row in rows], 1, "median of N")
-    ax.set(xlabel="N, answers to a request", ylabel="helpfulness reward", xticks=n)
-    ax.legend(fontsize=8)
+    ax.set(xlabel="N, answers to a request", ylabel="reward", xticks=n)
+    if all("truth" in row for row in rows):
+        other = ax.twinx()
+        _line(other, n, [row["truth"] for row in rows], 2, "truth of the largest")
+        other.set_ylabel("truth")
+        _legend(ax, other)
+    else:
+        ax.legend(fontsize=8)
     return _svg(figure)
 
 
@@ -109,6 +114,12 @@ def _figure(n_rows: int, n_columns: int, size: tuple[float, float]) -> tuple[Any
 def _line(ax: Any, x: Sequence[float], y: Sequence[float], n: int, label: str) -> None:
     ax.plot(x, y, "o-", color=_COLOURS[n % len(_COLOURS)], markersize=4, label=label)
     ax.grid(color="#dddddd")
+
+
+def _legend(ax: Any, other: Any) -> None:
+    """One for the lines of both axes."""
+    handles = [line for axes in (ax, other) for line in axes.get_lines()]
+    other.legend(handles, [line.get_label() for line in handles], fontsize=8, loc="center left")
 
 
 def _svg(figure: Any) -> str:

@@ -9,8 +9,10 @@ import numpy as np
 
 from ....compute.array_types import Float, Float32
 from ...ppo.validation import ValidationFiles
+from ...rejection_sampling import best_of_n, read_candidates
+from ...rejection_sampling.round_files import CANDIDATES, PROMPTS, folder_of, read_prompts
 from ...reward import Scorer
-from ...reward.measures import GATE, Share, by_bin, by_strength, calibration, unsafe_at
+from ...reward.measures import GATE, Share, by_bin, by_strength, calibration, unsafe_at, within_prompts
 from ...reward.scorer import pair_scores
 from ...reward.token_pairs import token_pairs
 from ...story_world import Judge
@@ -20,6 +22,8 @@ from ..settings import format_recipe
 from .ppo import validation_prompts
 from .preferences import HELD_OUT, HELPFUL, SAFETY, pairs_of
 from .shared import settings_of
+
+_MOST_PROMPTS = 200  # whose answers are judged for the picture of the best of N
 
 
 def kl_rows(context: Context, judge: Judge) -> list[dict[str, float]]:
@@ -35,6 +39,32 @@ def kl_rows(context: Context, judge: Judge) -> list[dict[str, float]]:
         }
         rows.append({"iteration": float(look.iteration), **told, "truth": float(np.mean(truth))})
     return rows
+
+
+def best_of_n_rows(context: Context, judge: Judge, rounds: int) -> dict[str, dict[str, Any]]:
+    """Of every round of rejection sampling: the largest and the median reward of N, and the truth of the chosen.
+
+    Beside it how well the reward ranks the answers to a request (Spearman), mean over requests. Requests that nobody is hurt in, of those that the round was trained on.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for number in range(1, rounds + 1):
+        here = folder_of(context.of(f"rejection-{number}"), number)
+        prompts = read_prompts(here / PROMPTS)
+        some = [one for one in read_candidates(here / CANDIDATES)[1] if one.round == number]
+        ids = [i for i in dict.fromkeys(one.prompt_id for one in some) if not prompts[i].tagged][:_MOST_PROMPTS]
+        by_id = {i: [one for one in some if one.prompt_id == i] for i in ids}
+        flat = [one for i in ids for one in by_id[i]]
+        judged = judge.judge([prompts[one.prompt_id] for one in flat], [one.text for one in flat])
+        rewards = np.array([one.reward for one in flat]).reshape(len(ids), -1)
+        truth = np.array([one.h for one in judged]).reshape(len(ids), -1)
+        curve, rank = best_of_n(rewards, truth), within_prompts(list(rewards), list(truth))
+        assert curve.truth is not None
+        rows = zip(curve.n.tolist(), curve.maximum.tolist(), curve.median.tolist(), curve.truth.tolist())
+        found[f"round {number}"] = {
+            "rows": [{"n": n, "max": a, "median": b, "truth": c} for n, a, b, c in rows],
+            "rank": {"value": rank.value, "low": rank.interval.low, "high": rank.interval.high, "n": rank.n},
+        }
+    return found
 
 
 def reward_model_rows(context: Context, pairs: str, scorers: Mapping[str, Scorer]) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from ..pipeline import Context
 from ..report import as_html, as_markdown, card_blocks
 from ..report.measuring import rates_of_stage, wins_between
 from .chat import beside
-from .collected import kl_rows, reward_model_rows, seconds_of, settings_text
+from .collected import best_of_n_rows, kl_rows, reward_model_rows, seconds_of, settings_text
 from .retention import adherence
 from .shared import answers_to, base_fluency, scorer, seed_for, settings_of
 from .stage_models import stage_model
@@ -91,6 +91,7 @@ def _card(context: Context, stages: Mapping[str, str], helpful: str, safety: str
             for name, some in ids.items()
         },
         "kl": kl_rows(context, judge),
+        "best_of_n": best_of_n_rows(context, judge, settings_of(context).rejection.rounds),
         "adherence": adherence(context, stages),
         "reward_models": reward_model_rows(context, pairs, scorers),
         "samples": _samples(requests, rows, given.samples),
