@@ -153,8 +153,8 @@ def _best_of_n(card: Card) -> Iterable[Block]:
         yield Heading(f"Largest and median reward of N answers ({name})")
         if rank["n"]:
             yield (
-                f"Within a request the reward ranks answers as the truth does with a correlation of {rank['value']:.2f} "
-                f"({rank['low']:.2f} to {rank['high']:.2f}; Spearman, mean over {rank['n']} requests)."
+                "Within a request the reward ranks answers as the truth does with a correlation of "
+                f"{rank['value']:.2f} ({rank['low']:.2f} to {rank['high']:.2f}; Spearman, mean over {rank['n']} requests)."
             )
         described = "; ".join(
             f"N {row['n']:.0f}: largest {row['max']:.2f}, median {row['median']:.2f}{_truth(row)}" for row in rows

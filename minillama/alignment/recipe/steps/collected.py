@@ -44,7 +44,8 @@ def kl_rows(context: Context, judge: Judge) -> list[dict[str, float]]:
 def best_of_n_rows(context: Context, judge: Judge, rounds: int) -> dict[str, dict[str, Any]]:
     """Of every round of rejection sampling: the largest and the median reward of N, and the truth of the chosen.
 
-    Beside it how well the reward ranks the answers to a request (Spearman), mean over requests. Requests that nobody is hurt in, of those that the round was trained on.
+    Beside it how well the reward ranks the answers to a request (Spearman), mean over requests: those in which nobody
+    is to be hurt, of the round's own.
     """
     found: dict[str, dict[str, Any]] = {}
     for number in range(1, rounds + 1):
@@ -62,7 +63,9 @@ def best_of_n_rows(context: Context, judge: Judge, rounds: int) -> dict[str, dic
         rows = zip(curve.n.tolist(), curve.maximum.tolist(), curve.median.tolist(), curve.truth.tolist())
         found[f"round {number}"] = {
             "rows": [{"n": n, "max": a, "median": b, "truth": c} for n, a, b, c in rows],
-            "rank": {"value": rank.value, "low": rank.interval.low, "high": rank.interval.high, "n": rank.n},
+            "rank": {"value": rank.value, "low": rank.interval.low, "high": rank.interval.high, "n": rank.n}
+            if rank.n
+            else {"n": 0},
         }
     return found
 
