@@ -57,7 +57,9 @@ def test_a_run_and_what_it_says(run, tmp_path):
 
 def test_settings_are_fixed_when_a_run_begins(run, tmp_path):
     folder = tmp_path / "run"
-    assert run("--out", folder, "--preset", "minute", "--until", "first", "--threads", 1)[:2] == (0, f"{folder}\n")
+    code, out, err = run("--out", folder, "--preset", "minute", "--until", "first", "--threads", 1)
+    assert (code, out) == (0, f"{folder}\n")
+    assert f"first is over; continue with: minillama align --out {folder} --preset minute --threads 1 --resume" in err
     code, _, err = run("--out", folder, "--preset", "minute")
     assert code == 1
     assert f"{folder} already holds a run: continue it with --resume" in err

@@ -79,10 +79,13 @@ def _config_text(preset: str | None, config: Path | None) -> str:
     return format_recipe(found.settings, found.about, found.comments)
 
 
-def _resume_command() -> str:
-    """What was typed, with --resume."""
+def _resume_command(*, to_the_end: bool = False) -> str:
+    """What was typed, with --resume; `to_the_end` without --until."""
     words = [word for word in sys.argv[1:] if word != "--resume"]
-    return shlex.join(["minillama", *words, "--resume"])
+    if to_the_end and "--until" in words:
+        place = words.index("--until")
+        del words[place : place + 2]
+    return shlex.join(["minillama", *(w for w in words if not (to_the_end and w.startswith("--until="))), "--resume"])
 
 
 def _run(
@@ -115,7 +118,7 @@ def _conclude(folder: RecipeFolder, ended: Ended, number: int, command: str, qui
     chat, report = folder.file("chat.gguf"), folder.file("report.html")
     if not chat.exists():
         if not quiet:
-            note(f"{ended.step} is over; continue with: {command}")
+            note(f"{ended.step} is over; continue with: {_resume_command(to_the_end=True)}")
         write(f"{folder.path}\n")
         return
     if not quiet:

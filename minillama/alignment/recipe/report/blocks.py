@@ -154,7 +154,8 @@ def _best_of_n(card: Card) -> Iterable[Block]:
         if rank["n"]:
             yield (
                 "Within a request the reward ranks answers as the truth does with a correlation of "
-                f"{rank['value']:.2f} ({rank['low']:.2f} to {rank['high']:.2f}; Spearman, mean over {rank['n']} requests)."
+                f"{rank['value']:.2f} ({rank['low']:.2f} to {rank['high']:.2f}; Spearman, mean over {rank['n']} "
+                "requests)."
             )
         described = "; ".join(
             f"N {row['n']:.0f}: largest {row['max']:.2f}, median {row['median']:.2f}{_truth(row)}" for row in rows
