@@ -116,6 +116,22 @@ def test_floats_are_the_row_alone_too(threads):
             np.testing.assert_allclose(row.logprobs, [token.logprob for token in tokens], atol=1e-4)
 
 
+def test_without_shared_beginnings_a_row_in_blas_is_the_row_alone(threads):
+    """To the last bit of its log-probabilities, also of a prompt that begins as its neighbour."""
+    params = map_tree(
+        lambda a: 8 * a if a.ndim == 2 else a, init_params(RUNNERS["F32"].config, np.random.default_rng(0))
+    )
+    runner = LayerRunner(params, RUNNERS["F32"].config)
+    assert not runner.rows_alone
+    prompts = [[*SYSTEM, *random_ids(9, 7)], [*SYSTEM, *random_ids(8, 8)], [*SYSTEM, *random_ids(9, 7)]]
+    found = []
+    for shown in (prompts, prompts[:1]):
+        batch = Batch(runner, WARM, max_tokens=1, share_beginnings=False)
+        found.append(batch.add(shown, [1] * len(shown)))
+        run_out(batch)
+    assert found[0][0].logprobs == found[0][2].logprobs == found[1][0].logprobs
+
+
 def test_another_table_of_functions():
     """Layer by layer, with a function of one's own."""
     ops = FAST._replace(rope_forward=lambda *a: FAST.rope_forward(*a))
