@@ -71,7 +71,7 @@ def _figure_cell(one: Mapping[str, float] | None) -> str:
         text = f"{100 * one['value']:.1f} %"
         return f"{text}\n{100 * one['low']:.0f}–{100 * one['high']:.0f}" if "low" in one else text
     text = f"{one['value']:.2f}"
-    return f"{text}\n{one['low']:.2f}–{one['high']:.2f}" if "low" in one else text
+    return f"{text}\n{one['low']:.2f}–{one['high']:.2f}" if one.get("low") != one.get("high") else text
 
 
 def _wins(card: Card) -> Iterable[Block]:
