@@ -3,6 +3,7 @@
 models/             a model that chats, and what it is asked
 conversations/      whose each token is, and what is learned of it: the only source of every mask
 rollouts/           sampled answers
+sft.py              fine-tuning on answers, over a list or over what is drawn anew (example_sources.py)
 story_world/        a small world in which all of it has ground truth
 preferences/        which of two answers somebody prefers
 reward/             which of two answers is better, as a number for each

@@ -5,7 +5,7 @@ import sentencepiece
 import transformers
 from transformers.utils import chat_template_utils
 
-from minillama.inference.chat import ChatML, JinjaChat, Llama2Chat, Message, Zephyr, template_for
+from minillama.inference.chat import ChatML, JinjaChat, Llama2Chat, Message, Zephyr, recorded, template_for
 from minillama.tokenizers import (
     ByteLevelBPE,
     Piece,
@@ -338,3 +338,23 @@ def test_a_model_may_have_several_templates():
         template_for(tokenizer)
     ids = template_for(tokenizer, "rag").encode([{"role": "user", "content": "Hi"}], tokenizer)
     assert tokenizer.decode(ids) == "RAG Hi"
+
+
+def test_written_formats_are_recorded_as_the_published_templates():
+    assert (Llama2Chat.source, Zephyr.source) == (LLAMA2_TEMPLATE, TINYLLAMA_TEMPLATE)
+    assert ChatML().source == SMOLLM2_TEMPLATE
+    tokenizer = byte_level_tokenizer()
+    for default in (None, "Be brief."):
+        chat = ChatML(default)
+        for messages in CONVERSATIONS:
+            assert JinjaChat(chat.source).encode(messages, tokenizer) == chat.encode(messages, tokenizer)
+
+
+def test_a_tokenizer_records_its_chat_format(tmp_path):
+    tokenizer = sentencepiece_tokenizer()
+    chat = recorded(Llama2Chat(), tokenizer)
+    assert tokenizer.chat_template is None
+    assert recorded(Llama2Chat(), chat) is chat
+    save_tokenizer(chat, tmp_path)
+    read = load_tokenizer(tmp_path)
+    assert template_for(read).encode([SYSTEM, HELLO], read) == Llama2Chat().encode([SYSTEM, HELLO], tokenizer)

@@ -70,7 +70,7 @@ class Curriculum:
     seed : int
     """
 
-    steps: int = 4000
+    steps: int = 4500
     settings: FineTuningSettings = SETTINGS
     dense: tuple[float, float] = (0.5, 0.15)
     word_weight: tuple[float, float] = (4.0, 8.0)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from .rules import annotator_rules
 from .sentences import repetition
 
 _POOL = 32  # steps for which examples are drawn at once
+_MOST_OFTEN = 4.0
 _FRESH = 10_000  # passes of the demonstrations that are drawn here: no curriculum comes so far
 
 VERIFIED_MIX = {kind: share for kind, share in EVERYTHING.items() if kind not in ("adversarial", "follow-up")}
@@ -65,16 +67,16 @@ class VerifiedRound:
         The learning rate, which falls to 0.
     """
 
-    requests: int = 2000
+    requests: int = 1500
     k: int = 6
     temperature: float = 0.8
     own: float = 0.7
     dense: float = 0.15
     tokens: int = 2048
     passes: float = 2.0
-    word_weight: float = 4.0
+    word_weight: float = 8.0
     name_weight: float = 4.0
-    peak: float = 3e-4
+    peak: float = 5e-4
     seed: int = 0
 
 
@@ -162,13 +164,14 @@ def round_source(
     own = [weighted(shown, model, *weights) for shown in kept]
     if not own:
         raise ValueError("no answer of the model has all that was asked for: fine-tune it for longer first")
-    n_own = sum(len(example.ids) for example in own)
+    n_own, shares = sum(len(example.ids) for example in own), balanced(kept, plan)
     steps = max(1, round(plan.passes * n_own / plan.own / plan.tokens))
     pool_steps = min(_POOL, steps)
 
     def draw(pool: int) -> list[Example]:
         budget, examples, taken = plan.tokens * pool_steps, list[Example](), 0
-        order = np.random.default_rng([plan.seed, pool]).permutation(len(own))
+        chances = np.random.default_rng([plan.seed, pool]).random(len(own)) ** (1 / shares)
+        order = np.argsort(-chances)  # drawn without return, by shares (Efraimidis & Spirakis 2006)
         while taken < budget * plan.own:
             examples.append(own[order[len(examples) % len(own)]])
             taken += len(examples[-1].ids)
@@ -179,3 +182,16 @@ def round_source(
         return examples
 
     return Drawn(draw, steps=pool_steps, seed=plan.seed), steps
+
+
+def balanced(kept: Sequence[Demonstration], plan: VerifiedRound) -> np.ndarray:
+    """How often each kept answer should come, so that what is hard to answer is as frequent as it was asked for.
+
+    An answer without requested words is verified more easily than one with two. A group of as many words, with or
+    without a count, comes as often as among the requests, but no answer more than four times as often as another.
+    """
+    group = lambda request: (request.kind, len(request.words), request.count is not None)  # noqa: E731
+    asked = Counter(group(request) for request in draw_requests("train", plan.requests, plan.seed, VERIFIED_MIX))
+    found = Counter(group(shown.request) for shown in kept)
+    shares = np.array([max(1, asked[group(shown.request)]) / found[group(shown.request)] for shown in kept])
+    return np.minimum(shares / shares.min(), _MOST_OFTEN)

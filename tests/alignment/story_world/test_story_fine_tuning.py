@@ -182,9 +182,22 @@ def test_a_round_mixes_kept_answers_with_fresh_ones(model, demonstrations, answe
     examples = [e for step in range(steps) for e in source.examples(step + 1)]
     sizes = [len(e.ids) for e in examples if tuple(e.ids.tolist()) in own]
     assert sum(sizes) / sum(len(e.ids) for e in examples) == pytest.approx(0.7, abs=0.05)
-    assert max(e.weights.max() for e in examples) == 4
+    assert max(e.weights.max() for e in examples) == 8
     with pytest.raises(ValueError, match="no answer of the model"):
         round_source([], demonstrations, model, plan)
+
+
+def test_what_is_hard_to_answer_comes_as_often_as_it_was_asked_for():
+    plan = VerifiedRound(requests=200)
+    stories = [r for r in draw_requests("train", 200, plan.seed, verified.VERIFIED_MIX) if r.kind == "story"]
+    easy = [r for r in stories if not r.words and r.count is None]
+    hard = [r for r in stories if len(r.words) == 2 and r.count is not None]
+    kept = [demonstration_of(request, "Yes.") for request in (*easy, *hard[::2], *hard[:1])]
+    shares = verified.balanced(kept, plan)
+    assert shares[: len(easy)] == pytest.approx(1)
+    assert shares[len(easy) :] == pytest.approx(len(hard) / (len(kept) - len(easy)))
+    rare = verified.balanced([*kept[: len(easy)], kept[-1]], plan)
+    assert rare.tolist() == [1] * len(easy) + [4]
 
 
 def test_a_round_keeps_its_answers_on_disk(model, demonstrations, answering, tmp_path, monkeypatch):
