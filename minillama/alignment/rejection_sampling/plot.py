@@ -52,7 +52,7 @@ def draw_best_of_n(
         if curve.truth is not None:
             _draw(axes[1], curve.n, curve.truth, curve.truth_interval, color, label or truth_label, "-")
     axes[0].set(title=title, ylabel=ylabel)
-    axes[0].legend(fontsize=8, ncols=1 + (len(curves) > 2))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", fontsize=8, ncols=4)
     if with_truth:
         axes[1].set_ylabel(truth_label)
     _number_axis(axes[-1], max(int(curve.n[-1]) for curve in curves.values()))
