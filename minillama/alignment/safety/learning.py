@@ -3,7 +3,9 @@
     L = - sum log p(y'_t | x, y'_<t)       over the kept answers y', after x without the pre-prompt
         - the same                         over replayed answers to harmless requests
 
-It is the fine-tuning of section 3.1 again (sft.py); nothing of the pre-prompt is in an example.
+It is the fine-tuning of section 3.1 again (sft.py); nothing of the pre-prompt is in an example. Whether an answer tells
+or turns away is decided by its first tokens, two of some seventy: `first_weight` lets them count more (an extension,
+1 in the paper).
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+
+import numpy as np
 
 from ...training.trainer import Observer, Outcome
 from ..conversations import Example, answers_learned
@@ -38,11 +42,14 @@ class Learning:
         As for `keeping.chosen`.
     shares : mapping of str to float
         Replayed examples of a kind for each kept one.
+    first_weight : float
+        Of the loss of an answer's first tokens, kept or replayed.
     tuning : FineTuningSettings
     """
 
     variant: str = KEPT
     least: float = 0.0
+    first_weight: float = 1.0
     shares: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({"borderline": 1.0, "kind": 0.5}))
     tuning: FineTuningSettings = STORY
 
@@ -81,7 +88,15 @@ def learn_distilled(
             f"none of {len(rows)} distilled answers is kept ({how.variant}): try more prompts, or other pre-prompts"
         )
     examples = mixed(examples_of(kept), replay, how.shares, seed=how.tuning.seed)
-    return fine_tune(model, examples, folder, observer, how.tuning)
+    weighted = [first_weighted(example, how.first_weight) for example in examples]
+    return fine_tune(model, weighted, folder, observer, how.tuning)
+
+
+def first_weighted(example: Example, weight: float, n: int = 2) -> Example:
+    """The same, with another weight of the first `n` tokens that are learned."""
+    weights = example.weights.copy()
+    weights[np.flatnonzero(weights)[:n]] *= np.float32(weight)
+    return example._replace(weights=weights)
 
 
 def own_answers(

@@ -22,6 +22,7 @@ from minillama.alignment.safety import (
     own_answers,
 )
 from minillama.alignment.safety.keeping import ALL_ADVERSARIAL, WITH_BENIGN, parts_of, parts_table
+from minillama.alignment.safety.learning import first_weighted
 from minillama.alignment.sft import FineTuningSettings
 
 PREPROMPT = "You are a kind and gentle story teller."
@@ -229,3 +230,13 @@ def test_learning_what_was_kept(model, sampled, tmp_path):
         assert nats(tuned, example) < 0.8 * nats(model, example)
     with pytest.raises(ValueError, match=r"none of 4 distilled answers is kept \(kept\)"):
         learn_distilled(model, rows, replay, tmp_path / "other", Quiet(), Learning(least=0.99))
+
+
+def test_the_first_tokens_of_an_answer_may_count_more(model, sampled):
+    (example,) = examples_of(chosen(distil(model, PROMPTS, [PREPROMPT], Remembering(model.tokenizer))))
+    found = first_weighted(example, 16.0)
+    start = int(np.flatnonzero(example.weights)[0])
+    assert model.tokenizer.decode(example.ids[start : start + 2].tolist()).strip() == "Bob hugged"
+    np.testing.assert_array_equal(found.weights[start : start + 2], [16, 16])
+    found.weights[start : start + 2] = 1
+    np.testing.assert_array_equal(found.weights, example.weights)
