@@ -159,8 +159,6 @@ def main() -> None:
     n_scenes = 2 if small else args.dialogues
     scenes = draw_scenes(seen, filler_from(FILLERS), n_scenes, seed=0, shape=shape, mixture=MIXTURE)
     stage = SMOLLM2
-    if small:  # whatever a few tokens say is good enough to see that it runs
-        stage = replace(stage, synthesis=replace(stage.synthesis, max_tokens=16))
     outcome = run_ghost_attention(
         model,
         scenes,
@@ -168,7 +166,7 @@ def main() -> None:
         Said("dialogues"),
         stage,
         progress=Said("dialogues"),
-        **({"rule": lambda *_: True, "steps": 1} if small else {}),
+        **({"rule": lambda *_: True, "steps": 1} if small else {}),  # any answer is good enough to see that it runs
     )
     after = ChatModel.load(outcome.checkpoint, chat=None, max_seq_len=args.max_seq_len)
     arms["after"] = measured("after", after)

@@ -80,5 +80,6 @@ def _draw_turns(axes: Any, found: Mapping[str, SystemAttention]) -> None:
         by_turn = each.by_turn()
         axes.plot(np.arange(1, len(by_turn) + 1), by_turn, "o-", color=colour, markersize=4, label=name)
     axes.set(xlabel="turn", ylabel="largest weight", ylim=(0, None))
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(color="#dddddd")
     axes.legend(fontsize=8)

@@ -88,7 +88,7 @@ def test_presets():
         2e-5,
         2,
     )
-    assert (STORY.synthesis.place, STORY.fine_tuning.peak, STORY.fine_tuning.epochs) == ("current", 3e-4, 2)
+    assert (STORY.synthesis.place, STORY.fine_tuning.peak, STORY.fine_tuning.epochs) == ("alone", 4e-4, 2)
     assert SMOLLM2.trained_length == 8192
 
 
