@@ -66,30 +66,47 @@ def run_pipeline(
     check_steps(steps)
     last = last_step(steps, until)
     paths = {step.name: folder.step(n, step.name) for n, step in enumerate(steps, 1)}
+    run = _Run(paths, settings, observer, threads, stop, resume_command)
     with _disk_errors(folder.path, resume_command):
         for number, step in enumerate(steps[: last + 1], 1):
-            path = paths[step.name]
-            if (done := read_done(path)) is not None:
+            if (done := read_done(paths[step.name])) is not None:
                 _check_inputs(step, done, paths)
-                continue
-            if stop():
+            elif stop() or not run.do(number, step):
                 return Ended(step.name, True)
-            observer.begin(number, len(steps), step.name)
-            path.mkdir(exist_ok=True)
-            clear_leftovers(path)
-            clock = StepClock(path)
-            inputs = {name: paths[name] for name in step.inputs}
-            context = Context(path, settings, threads, inputs, observer, clock, stop, resume_command)
-            try:
-                figures = step.run(context)
-            except Stopped:
-                return Ended(step.name, True)
-            finally:
-                clock.close()
-            digests = {name: done_digest(paths[name]) for name in step.inputs}
-            write_done(path, Done(figures, spent := clock.spent(), digests))
-            observer.end(spent, figures)
     return Ended(steps[last].name, False)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the steps of a run have in common; their folders by their names."""
+
+    paths: dict[str, Path]
+    settings: Any
+    observer: Observer
+    threads: int
+    stop: Callable[[], bool]
+    resume_command: str
+
+    def do(self, number: int, step: Step) -> bool:
+        """A step, or what is left of it; False where it was interrupted."""
+        path, inputs = self.paths[step.name], {name: self.paths[name] for name in step.inputs}
+        self.observer.begin(number, len(self.paths), step.name)
+        path.mkdir(exist_ok=True)
+        clear_leftovers(path)
+        clock = StepClock(path)
+        context = Context(
+            path, self.settings, self.threads, inputs, self.observer, clock, self.stop, self.resume_command
+        )
+        try:
+            figures = step.run(context)
+        except Stopped:
+            return False
+        finally:
+            clock.close()
+        spent = clock.spent()
+        write_done(path, Done(figures, spent, {name: done_digest(read) for name, read in inputs.items()}))
+        self.observer.end(spent, figures)
+        return True
 
 
 def last_step(steps: Sequence[Step], until: str | None) -> int:

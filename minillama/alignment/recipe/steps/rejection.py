@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,20 +77,13 @@ def rejection(
         max_tokens=settings.recipe.max_tokens, seed=seed,
     )  # fmt: skip
 
-    def learn(examples: list[Example], _: Path) -> ChatModel:
-        tuning = replace(
-            STORY, peak=given.peak, final_fraction=0.1, epochs=given.epochs, tokens=settings.sft.batch_tokens, seed=seed
-        )
-        context.trained(FineTuning(start, passes_of(examples, tuning), tuning, name="rejection"))
-        return ChatModel.load(context.file("model"), settings.recipe.chat)
-
     outcome = rejection_round(
         context.folder,
         number,
         chat_model(context, policy),
         prompts_for(context, f"rejection {number}", given.requests, MIX),
         _combined(scoring_of(context, helpful, safety, first), settings.ppo.gate),
-        learn,
+        partial(_learned, context, start),
         how,
         validation=prompts_for(context, "rejection", min(_VALIDATION, given.requests), MIX, "validation"),
         replay=drawn(pool, REPLAY, round(given.replay * given.requests), seed),
@@ -97,6 +91,17 @@ def rejection(
         progress=lambda what, done, total: context.progress(done, total, what),
     )
     return {name.replace("_", " "): value for name, value in outcome.figures.items()}
+
+
+def _learned(context: Context, start: ChatModel, examples: list[Example], _: Path) -> ChatModel:
+    """The model that every round starts from, fine-tuned on the best answers and what is replayed."""
+    settings, seed = settings_of(context), seed_for(context, "rejection")
+    given = settings.rejection
+    tuning = replace(
+        STORY, peak=given.peak, final_fraction=0.1, epochs=given.epochs, tokens=settings.sft.batch_tokens, seed=seed
+    )
+    context.trained(FineTuning(start, passes_of(examples, tuning), tuning, name="rejection"))
+    return ChatModel.load(context.file("model"), settings.recipe.chat)
 
 
 def _combined(scoring: Scoring, gate: float) -> Rewards:
