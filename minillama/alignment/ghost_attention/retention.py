@@ -49,7 +49,8 @@ class RetentionSettings:
     max_tokens : int
         Of an answer.
     when_full : "error" or "stop"
-        What happens to a dialogue that the context cannot hold; "stop" leaves its later turns out.
+        What happens to a dialogue that the context cannot hold; "stop" leaves its later turns out, and the table's n
+        says so.
     at_once, seed : int
         See `SynthesisSettings`.
     """

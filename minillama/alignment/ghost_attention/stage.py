@@ -60,7 +60,9 @@ STORY = GhostAttentionSettings(
 "alone", because small talk does not refer back, and so small a model follows an instruction best where it was shown to:
 in 1.3 draws an answer, where "current" takes 1.8 and loses a third of the turns. Some ten dialogues side by side in a
 step, each from position 0 as in use; the rate is a third of SFT's, as the skill is small and everything else is to
-stay.
+stay. Steps and names are what it takes: with rope_theta raised (context.py), 48 steps on 107 dialogues gave 95 % recall
+at turn 2, 72 at 10 and 68 at 20; 37 more on 239 dialogues 100, 88 and 75, and endings 100, 100 and 94 (n = 40 and 17,
+traits of training). Names that no dialogue had stay behind: give it several hundred dialogues.
 """
 
 SMOLLM2 = GhostAttentionSettings(

@@ -27,7 +27,7 @@ class Share:
         if not self.n:
             return "–"
         low, high = wilson(self.successes, self.n)
-        return f"{100 * self.successes / self.n:.0f} [{100 * low:.0f}, {100 * high:.0f}]"
+        return f"{100 * self.successes / self.n:.0f} [{100 * low:.0f}, {100 * high:.0f}] of {self.n}"
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _row(
 
 
 def retention_table(arms: Mapping[str, Sequence[RetentionRow]], *, trained_length: int | None = None) -> str:
-    """The rows of several models or ways as one Markdown table: percent, with 95 % Wilson intervals.
+    """The rows of several models or ways as one table: percent of answers, Wilson intervals, and n.
 
     Parameters
     ----------

@@ -76,7 +76,7 @@ def test_a_model_that_remembers_three_messages(monkeypatch, model):
     assert not any("What do you like?" in prompt.rpartition("[INST]")[0] for prompt in talks.prompts)
     table = retention_table({"model": rows}, trained_length=rows[1].most_tokens)
     assert table.count("*") == 3  # two turns are beyond, and the note
-    assert "| model | seen | 3 | 100 [76, 100] |" in table
+    assert "| model | seen | 3 | 100 [76, 100] of 12 |" in table
 
 
 def test_reminded_at_every_turn(monkeypatch, model):
