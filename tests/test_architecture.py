@@ -56,8 +56,7 @@ MAY_IMPORT = {
     "alignment/models": "config inference inference/chat params tokenizers training trees",
     "alignment/ppo": "alignment alignment/conversations alignment/models alignment/reward alignment/rollouts "
     "compute config files layers model ops params training trees",
-    "alignment/preferences": "alignment/models alignment/rollouts evaluation/common evaluation/preference files "
-    "trees",
+    "alignment/preferences": "alignment/models alignment/rollouts evaluation/common evaluation/preference files trees",
     "alignment/rejection_sampling": "alignment alignment/conversations alignment/models alignment/rollouts compute "
     "evaluation/statistics files training",
     "alignment/reward": "alignment alignment/conversations alignment/preferences checkpoints compute config "
