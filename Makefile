@@ -6,13 +6,15 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo chat learn train-stories test test-portable notebooks check-notebooks lint clean
+.PHONY: help demo chat learn train-stories align llama2 test test-portable notebooks check-notebooks lint clean
 
 help:
 	@echo "make demo   a real model answers (fetches 93 MB of weights the first time)"
 	@echo "make chat   talk to it"
 	@echo "make learn  the exercises: starters in my-llama, and a terminal that checks what you save"
 	@echo "make train-stories  train the model that ships inside again, from STORIES and HELD_OUT (text files)"
+	@echo "make align  from the model that ships inside to one that chats: LLaMA 2's stages, about an hour on two cores"
+	@echo "make llama2  the same from a text on: pretraining, too (STORIES and HELD_OUT)"
 	@echo "make test   run the tests"
 	@echo "make notebooks         build the book: execute notebooks/*.py into the .ipynb beside them"
 	@echo "make check-notebooks   execute every chapter without writing"
@@ -75,6 +77,18 @@ $(WORK)/tokens/done: | $(VENV)/.train
 	$(BIN)/minillama data tokens $(WORK)/text --tokenizer $(WORK)/tokens/tokenizer --out $(WORK)/tokens/train --force
 	$(BIN)/minillama data tokens "$(HELD_OUT)" --tokenizer $(WORK)/tokens/tokenizer --out $(WORK)/tokens/valid --force
 	@touch $@
+
+# LLaMA 2 section 3 on two cores. Interrupt it whenever you like; the same command continues.
+PRESET ?= story
+ALIGN  ?= runs/align
+
+align: $(VENV)/.train
+	$(BIN)/minillama align --out $(ALIGN) --preset $(PRESET) --resume
+
+# Everything, from a text file to a model that chats.
+llama2: $(WORK)/stories3M.gguf
+	$(BIN)/minillama align --out runs/llama2 --preset $(PRESET) --model $(WORK)/stories3M.gguf --text "$(STORIES)" --resume
+	@$(BIN)/minillama chat --model runs/llama2/chat.gguf --temperature 0 "Tell me a story about a girl named Ann."
 
 # Two processes: a test may use two cores itself, and larger ones take memory.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile

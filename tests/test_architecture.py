@@ -91,6 +91,8 @@ MAY_IMPORT = {
     "alignment/conversations": "compute config inference/chat layers ops params tokenizers training",
     "alignment/models": "config inference inference/chat params tokenizers training trees",
     "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",
+    "alignment/recipe/pipeline": "files training",
+    "alignment/recipe/settings": "files training",
     "alignment/rollouts": "alignment/conversations alignment/models compute config files inference layers model ops "
     "params training",
     "alignment/ghost_attention": "alignment alignment/conversations alignment/models alignment/rollouts compute "
@@ -107,15 +109,22 @@ MAY_IMPORT = {
     "alignment/story_world": "alignment alignment/conversations alignment/ghost_attention alignment/models "
     "alignment/preferences alignment/rollouts compute config data evaluation/statistics files inference layers model "
     "ops params tokenizers training",
+    "alignment/recipe/report": "alignment/story_world evaluation/statistics training",
+    "alignment/recipe/steps": "alignment alignment/conversations alignment/ghost_attention alignment/models "
+    "alignment/ppo alignment/preferences alignment/recipe/pipeline alignment/recipe/report alignment/recipe/settings "
+    "alignment/rejection_sampling alignment/reward alignment/rollouts alignment/safety alignment/story_world "
+    "checkpoints compute tokenizers training",
+    "alignment/recipe": "alignment/recipe/pipeline alignment/recipe/settings alignment/recipe/steps compute training",
     "cli/common": "checkpoints files inference llm ops tokenizers",
+    "cli/align": "alignment/models alignment/preferences alignment/recipe alignment/recipe/pipeline "
+    "alignment/recipe/settings alignment/reward alignment/story_world cli/common cli/evaluation "
+    "evaluation/preference training",
     "cli/evaluation": "alignment/safety checkpoints cli/common data data/rules data/shards evaluation "
     "evaluation/common evaluation/engine evaluation/preference evaluation/red_team evaluation/results "
     "evaluation/sources evaluation/statistics evaluation/tasks files inference llm",
-    "cli": "__init__ alignment/safety bench checkpoints checkpoints/gguf checkpoints/hub cli/common cli/evaluation "
-    "compute config data data/pipeline data/rules data/shards files inference learn learn/chapters learn/diagnosis "
-    "learn/exercises learn/workspace llm ops quantization tokenizers training",
-    "cli/align": "alignment/models alignment/preferences alignment/reward alignment/story_world cli/common "
-    "cli/evaluation evaluation/preference",
+    "cli": "__init__ alignment/safety bench checkpoints checkpoints/gguf checkpoints/hub cli/align cli/common "
+    "cli/evaluation compute config data data/pipeline data/rules data/shards files inference learn learn/chapters "
+    "learn/diagnosis learn/exercises learn/workspace llm ops quantization tokenizers training",
     "__main__": "cli",
 }
 

@@ -10,4 +10,8 @@ reward/             which of two answers is better, as a number for each
 ppo/                a policy that maximises what reward models say
 ghost_attention/    an instruction of the first message holds to the end
 safety/             context distillation, the gate, and what safety costs (section 4)
+safety/             context distillation, the gate, and what safety costs (section 4)
+ppo/                a policy that maximises what reward models say
+ghost_attention/    an instruction of the first message holds to the end
+recipe/             all of it in a row, from a base model to one that chats, with a report card
 """

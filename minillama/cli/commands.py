@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from . import bench, chat, data, generate, learn, models, train
+from .align import commands as align
 from .common.output import write
 from .evaluation import commands as evaluation
 
@@ -27,7 +28,7 @@ def _options(version: Annotated[bool, typer.Option("--version", help="Show the v
         raise typer.Exit
 
 
-for command in (generate, chat, models, bench, data, learn, train, evaluation):
+for command in (generate, chat, models, bench, data, learn, train, align, evaluation):
     command.register(app)
 
 

@@ -69,7 +69,7 @@ class DemonstrationSettings:
     in_second : float
         Share of stories whose requested words are all in the second sentence.
     contiguous : float
-        How often the sentences between the first and the last are those after the first; else they are drawn.
+        How often the sentences between the first and the last follow each other in the story; else each is drawn.
     turns : tuple of int
         Fewest and most turns of a dialogue.
     """

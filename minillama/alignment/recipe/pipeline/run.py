@@ -1,0 +1,145 @@
+"""Step after step, past those that are over, to the last or to an interrupt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ....files.suggestions import did_you_mean
+from ....training.run_folder import RunError
+from .clock import StepClock
+from .context import Context, Observer, Stopped
+from .folder import DONE, Done, RecipeFolder, clear_leftovers, done_digest, read_done, write_done
+from .step import Step, check_steps
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How `run_pipeline` ended.
+
+    Attributes
+    ----------
+    step : str
+        The last one that was over, or the one that was interrupted.
+    interrupted : bool
+    """
+
+    step: str
+    interrupted: bool
+
+
+def run_pipeline(
+    steps: Sequence[Step],
+    folder: RecipeFolder,
+    settings: Any,
+    observer: Observer,
+    *,
+    threads: int,
+    until: str | None = None,
+    resume_command: str = "--resume",
+    stop: Callable[[], bool] = lambda: False,
+) -> Ended:
+    """Do what is left of a run; the caller holds the folder's lock.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+    settings : Any
+        For the steps.
+    until : str, optional
+        The last step to do.
+    resume_command : str
+        What a person types to continue, for messages.
+    stop : callable
+        Asked now and then; when it says True the step at work keeps what it has, and the run ends.
+
+    Raises
+    ------
+    ValueError
+        When there is no step called `until`.
+    RunError
+        When something cannot be written, or a step was made from what is no longer there.
+    """
+    check_steps(steps)
+    last = last_step(steps, until)
+    paths = {step.name: folder.step(n, step.name) for n, step in enumerate(steps, 1)}
+    run = _Run(paths, settings, observer, threads, stop, resume_command)
+    with _disk_errors(folder.path, resume_command):
+        for number, step in enumerate(steps[: last + 1], 1):
+            if (done := read_done(paths[step.name])) is not None:
+                _check_inputs(step, done, paths)
+            elif stop() or not run.do(number, step):
+                return Ended(step.name, True)
+    return Ended(steps[last].name, False)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the steps of a run have in common; their folders by their names."""
+
+    paths: dict[str, Path]
+    settings: Any
+    observer: Observer
+    threads: int
+    stop: Callable[[], bool]
+    resume_command: str
+
+    def do(self, number: int, step: Step) -> bool:
+        """A step, or what is left of it; False where it was interrupted."""
+        path, inputs = self.paths[step.name], {name: self.paths[name] for name in step.inputs}
+        self.observer.begin(number, len(self.paths), step.name)
+        path.mkdir(exist_ok=True)
+        clear_leftovers(path)
+        clock = StepClock(path)
+        context = Context(
+            path, self.settings, self.threads, inputs, self.observer, clock, self.stop, self.resume_command
+        )
+        try:
+            figures = step.run(context)
+        except Stopped:
+            return False
+        finally:
+            clock.close()
+        spent = clock.spent()
+        write_done(path, Done(figures, spent, {name: done_digest(read) for name, read in inputs.items()}))
+        self.observer.end(spent, figures)
+        return True
+
+
+def last_step(steps: Sequence[Step], until: str | None) -> int:
+    """The place of the step that is called `until`, or of the last; ValueError where there is none."""
+    names = [step.name for step in steps]
+    if until is None:
+        return len(names) - 1
+    if until not in names:
+        guess = did_you_mean(until, names)
+        raise ValueError(f"--until {until}: there is no such step; {guess}possible: {', '.join(names)}")
+    return names.index(until)
+
+
+def _check_inputs(step: Step, done: Done, paths: dict[str, Path]) -> None:
+    """A step that is over was made from the inputs that are there."""
+    for name in step.inputs:
+        if done.inputs.get(name) != done_digest(paths[name]):
+            raise RunError(
+                f"{paths[step.name]} was made from another {paths[name].name} than the one that is there: delete "
+                f"{paths[step.name] / DONE} with the rest of its folder, and --resume makes it again"
+            )
+
+
+@contextmanager
+def _disk_errors(path: Path, resume_command: str) -> Iterator[None]:
+    """Say in one sentence what is whole and what to do when a file cannot be written."""
+    try:
+        yield
+    except BrokenPipeError:  # nobody reads what is said: not the disk's fault
+        raise
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise RunError(
+            f"the run stopped, {path} cannot be written: {error.strerror or error}{where}. What is over stays; "
+            f"when there is room, continue with: {resume_command}"
+        ) from error

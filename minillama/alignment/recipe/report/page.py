@@ -1,0 +1,142 @@
+"""Blocks as one HTML page that loads nothing from anywhere, and as Markdown. All texts are escaped."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+STYLE = """
+:root { color-scheme: light dark; }
+body { margin: 0 auto; padding: 1rem; max-width: 72rem; font: 1rem/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { border-bottom: 1px solid #8886; padding: 0.3rem 0.7rem; text-align: right; vertical-align: top; }
+td { white-space: nowrap; } td small { display: block; opacity: 0.7; }
+th:first-child, td:first-child { text-align: left; } thead th { border-bottom-width: 2px; }
+table.texts td { white-space: pre-wrap; text-align: left; min-width: 14rem; } table.texts th { text-align: left; }
+figure { margin: 1rem 0; } img { max-width: 100%; background: white; border-radius: 0.4rem; }
+figcaption { opacity: 0.8; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #8881; padding: 0.6rem; border-radius: 0.4rem; }
+"""
+
+
+@dataclass(frozen=True)
+class Heading:
+    text: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns with a name each, rows of texts; what follows a line end in a cell is set small.
+
+    Attributes
+    ----------
+    texts : bool
+        The cells are texts to read, not figures.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    texts: bool = False
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawing as SVG.
+
+    Attributes
+    ----------
+    caption : str
+    described : str
+        What it shows, for who cannot see it; with numbers.
+    """
+
+    svg: str
+    caption: str
+    described: str
+
+
+@dataclass(frozen=True)
+class Quoted:
+    """A text as it is."""
+
+    text: str
+
+
+Block = Heading | Table | Chart | Quoted | str
+
+
+def as_html(title: str, blocks: Iterable[Block]) -> str:
+    """A page."""
+    head = (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body>\n<h1>{html.escape(title)}</h1>\n"
+    )
+    return head + "\n".join(_html(block) for block in blocks) + "\n</body></html>\n"
+
+
+def _html(block: Block) -> str:
+    if isinstance(block, Heading):
+        return f"<h2>{html.escape(block.text)}</h2>"
+    if isinstance(block, Quoted):
+        return f"<pre>{html.escape(block.text)}</pre>"
+    if isinstance(block, Chart):
+        data = base64.b64encode(block.svg.encode()).decode()
+        return (
+            f'<figure><img src="data:image/svg+xml;base64,{data}" alt="{html.escape(block.described)}">'
+            f"<figcaption>{html.escape(block.caption)}</figcaption></figure>"
+        )
+    if isinstance(block, Table):
+        heads = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in block.columns)
+        rows = "\n".join(f"<tr>{''.join(_cell(cell, block.texts) for cell in row)}</tr>" for row in block.rows)
+        kind = ' class="texts"' if block.texts else ""
+        return (
+            f'<div class="wide"><table{kind}><thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>'
+        )
+    return f"<p>{html.escape(block)}</p>"
+
+
+def _cell(text: str, is_text: bool) -> str:
+    if is_text:
+        return f"<td>{html.escape(text)}</td>"
+    first, _, rest = text.partition("\n")
+    return f"<td>{html.escape(first)}{f'<small>{html.escape(rest)}</small>' if rest else ''}</td>"
+
+
+def as_markdown(title: str, blocks: Iterable[Block]) -> str:
+    """The same as Markdown; of a drawing only what it shows."""
+    lines = [f"# {_plain(title)}", ""]
+    for block in blocks:
+        lines += [*_markdown(block), ""]
+    return "\n".join(lines)
+
+
+def _markdown(block: Block) -> list[str]:
+    if isinstance(block, Heading):
+        return [f"## {_plain(block.text)}"]
+    if isinstance(block, Quoted):
+        fence = "```"
+        while fence in block.text:
+            fence += "`"
+        return [fence, *block.text.split("\n"), fence]
+    if isinstance(block, Chart):
+        return [f"*{_plain(block.caption)}* {_plain(block.described)}"]
+    if isinstance(block, Table):
+        rows = ["| " + " | ".join(_plain(cell) for cell in row) + " |" for row in block.rows]
+        return [
+            "| " + " | ".join(_plain(name) for name in block.columns) + " |",
+            "|---" * len(block.columns) + "|",
+            *rows,
+        ]
+    return [_plain(block)]
+
+
+def _plain(text: str) -> str:
+    """A text in a line of Markdown: nothing in it is markup."""
+    text = html.escape(" ".join(text.split()), quote=False)
+    for character in "\\`*_[]|#":
+        text = text.replace(character, f"\\{character}")
+    return text

@@ -1,0 +1,125 @@
+"""A whole run of the recipe: settings that are fixed when it begins, then its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ...compute.threads import most_threads, set_threads
+from ...training.run_folder import RunError
+from .pipeline import Ended, Observer, RecipeFolder, last_step, run_pipeline
+from .settings import RecipeSettings, differences, format_recipe, preset_named, read_recipe
+from .steps import steps_of
+
+_HEAD = "The settings of this run, fixed when it began; `minillama align --out FOLDER --resume` goes on with them."
+DEFAULT_PRESET = "story"
+
+
+def chosen_settings(
+    folder: RecipeFolder,
+    *,
+    preset: str | None = None,
+    config: Path | None = None,
+    model: str | None = None,
+    text: Path | None = None,
+    seed: int | None = None,
+    threads: int | None = None,
+) -> RecipeSettings:
+    """The settings that a person asks for; what is not given is as in the run that goes on, or as in the preset.
+
+    Raises
+    ------
+    ValueError
+        When there is no such preset, the settings are wrong, or nothing here can run them.
+    """
+    if preset is None and config is None and folder.has_begun:
+        base = read_recipe(folder.settings)
+    else:
+        found = preset_named(preset or DEFAULT_PRESET)
+        if not found.runs and config is None:
+            raise ValueError(
+                f"the preset {found.name} is the paper's: --print-config prints it, a cluster ran it. "
+                "Presets to run here: minute, story"
+            )
+        base = found.settings if config is None else read_recipe(config, found.settings)
+    given: dict[str, Any] = {
+        "model": model,
+        "text": None if text is None else str(text.absolute()),
+        "seed": seed,
+        "threads": threads,
+    }
+    return replace(base, recipe=replace(base.recipe, **{k: v for k, v in given.items() if v is not None}))
+
+
+def run_recipe(
+    folder: RecipeFolder,
+    settings: RecipeSettings,
+    observer: Observer,
+    *,
+    resume: bool = False,
+    until: str | None = None,
+    resume_command: str = "--resume",
+    stop: Callable[[], bool] = lambda: False,
+) -> Ended:
+    """Run the recipe, or what is left of it.
+
+    Parameters
+    ----------
+    folder : RecipeFolder
+    settings : RecipeSettings
+        A run is not resumed with others.
+    observer : Observer
+    resume : bool
+        Go on with the run in `folder`; without it a folder that holds one is refused.
+    until : str, optional
+        The last step to do.
+    resume_command : str
+        What a person types to go on, for messages.
+    stop : callable
+        Asked now and then; when it says True the run ends, and can be resumed.
+
+    Raises
+    ------
+    RunError
+        When the folder is in use or of another run, or something cannot be written.
+    """
+    folder.check(resume)
+    steps = steps_of(settings)
+    last_step(steps, until)  # complain before a folder is made
+    with folder.lock():
+        before = read_recipe(folder.settings) if folder.has_begun else None
+        settings = _fixed(settings, before, folder, observer)
+        folder.begin(format_recipe(settings, _HEAD))
+        set_threads(settings.recipe.threads)
+        return run_pipeline(
+            steps,
+            folder,
+            settings,
+            observer,
+            threads=settings.recipe.threads,
+            until=until,
+            resume_command=resume_command,
+            stop=stop,
+        )
+
+
+def _fixed(
+    settings: RecipeSettings, before: RecipeSettings | None, folder: RecipeFolder, observer: Observer
+) -> RecipeSettings:
+    """With a number of threads; checked against those that the run began with."""
+    threads = min(settings.recipe.threads or most_threads(), most_threads())
+    if before is not None:
+        if changed := differences(before, settings):
+            raise RunError(
+                f"{folder.path} was begun with other settings ({'; '.join(changed)}): resume it without them, or "
+                "choose another folder with --out"
+            )
+        threads = min(settings.recipe.threads or before.recipe.threads, most_threads())
+        if threads != before.recipe.threads:
+            observer.note(
+                f"{before.recipe.threads} threads before, {threads} now: the last digits will differ from an "
+                "uninterrupted run"
+            )
+    return replace(settings, recipe=replace(settings.recipe, threads=threads))

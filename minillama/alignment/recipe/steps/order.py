@@ -1,0 +1,109 @@
+"""Which steps there are, in their order, and whose folders each of them reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ..pipeline import Step
+from ..settings import RecipeSettings
+from .chat import chat
+from .distillation import distillation
+from .ghost import ghost_attention
+from .ppo import ppo
+from .preferences import preferences
+from .rejection import rejection
+from .replay import VERIFIED
+from .report import report
+from .reward import reward
+from .sft import sft
+from .shared import BASE
+from .stories import stories
+from .verified import verified
+
+FIRST = "verified"
+"""The step of the chat model that reward models and every round start from: the paper's SFT checkpoint."""
+
+
+def steps_of(settings: RecipeSettings) -> list[Step]:
+    """The steps that these settings ask for."""
+    steps = [
+        Step(BASE, stories),
+        Step("sft", sft, (BASE,)),
+        Step("verified", verified, (BASE, "sft")),
+    ]
+    shown, policy = {"SFT": "sft", "verified": FIRST}, FIRST
+    learned, safe = _Rewards(["preferences"]), None
+    steps += learned.steps(policy, settings.preferences.requests)
+    if settings.distillation.requests:
+        run = partial(distillation, policy=policy, safety=learned.safety)
+        steps.append(Step("distillation", run, _different(*VERIFIED, learned.safety)))
+        shown["distilled"] = policy = safe = "distillation"
+    for number in range(1, settings.rejection.rounds + 1):
+        name, before = f"rejection-{number}", f"rejection-{number - 1}" if number > 1 else None
+        given = {"policy": policy, "first": FIRST, "before": before, "safe": safe, **learned.models}
+        run = partial(rejection, number=number, **given)
+        steps.append(
+            Step(name, run, _different(*VERIFIED, policy, before or policy, safe or policy, *learned.models.values()))
+        )
+        shown[f"RS {number}"] = policy = name
+        if settings.preferences.refresh:
+            learned = learned.next()
+            steps += learned.steps(policy, settings.preferences.refresh)
+    if settings.ppo.iterations:
+        run = partial(ppo, policy=policy, first=FIRST, generations=tuple(learned.generations), **learned.models)
+        steps.append(Step("ppo", run, _different(BASE, FIRST, policy, *learned.generations, *learned.models.values())))
+        shown["PPO"] = policy = "ppo"
+    if settings.ghost_attention.dialogues:
+        run = partial(ghost_attention, policy=policy, safe=safe)
+        steps.append(Step("ghost-attention", run, _different(*VERIFIED, policy, safe or policy)))
+        policy = "ghost-attention"
+    steps.append(Step("chat", partial(chat, policy=policy), (policy,)))
+    shown["chat"] = "chat"
+    run = partial(report, stages=shown, pairs=learned.pairs, **learned.models)
+    read = (BASE, *shown.values(), learned.pairs, *learned.models.values())
+    steps.append(Step("report", run, _different(*read, *(["ppo"] if settings.ppo.iterations else []))))
+    return steps
+
+
+@dataclass(frozen=True)
+class _Rewards:
+    """A generation of reward models, which learns from the pairs of all generations up to it."""
+
+    generations: list[str]
+
+    @property
+    def pairs(self) -> str:
+        """The newest pairs."""
+        return self.generations[-1]
+
+    @property
+    def _suffix(self) -> str:
+        return "" if len(self.generations) == 1 else f"-{len(self.generations)}"
+
+    @property
+    def safety(self) -> str:
+        return f"reward-safety{self._suffix}"
+
+    @property
+    def models(self) -> dict[str, Any]:
+        """The steps of both models."""
+        return {"helpful": f"reward-helpful{self._suffix}", "safety": self.safety}
+
+    def next(self) -> _Rewards:
+        """The generation after this one."""
+        return _Rewards([*self.generations, f"preferences-{len(self.generations) + 1}"])
+
+    def steps(self, policy: str, requests: int) -> list[Step]:
+        """Pairs from a policy, and both models."""
+        steps = [Step(self.pairs, partial(preferences, policy=policy, requests=requests), _different(BASE, policy))]
+        for kind, name in self.models.items():
+            run = partial(reward, kind=kind, backbone=FIRST, generations=tuple(self.generations))
+            steps.append(Step(name, run, _different(FIRST, *self.generations)))
+        return steps
+
+
+def _different(*names: str) -> tuple[str, ...]:
+    """Each name once."""
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,122 @@
+"""A round of rejection sampling (LLaMA 2 section 3.2.3): the best of K answers, over all rounds, are learned.
+
+Every round starts from the chat checkpoint that reward models start from. Answers are compared by the reward of PPO:
+the safety model's where a request is tagged or an answer falls below the gate, else the helpfulness model's.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ....compute.array_types import Float
+from ...conversations import Example
+from ...models import ChatModel, Prompt
+from ...ppo import Scoring
+from ...ppo.reward import combined
+from ...rejection_sampling import RejectionSettings, Rewards, rejection_round
+from ...rejection_sampling.round_files import folder_of
+from ...rollouts import Answer
+from ...sft import STORY, FineTuning, passes_of
+from ..pipeline import Context
+from .replay import drawn, replay_pool
+from .scoring import MIX, scoring_of
+from .shared import chat_model, prompts_for, seed_for, settings_of
+
+REPLAY = {
+    "story": 0.2,
+    "kind": 0.1,
+    "borderline": 0.15,
+    "adversarial": 0.15,
+    "persona": 0.15,
+    "follow-up": 0.1,
+    "dialogue": 0.15,
+}
+_VALIDATION = 60  # requests that the temperature is chosen on
+
+
+def rejection(
+    context: Context,
+    number: int,
+    policy: str,
+    first: str,
+    helpful: str,
+    safety: str,
+    before: str | None,
+    safe: str | None,
+) -> Mapping[str, Any]:
+    """model/ is the next policy; round-0N/ has the answers, and those of the rounds before.
+
+    Parameters
+    ----------
+    number : int
+        Of the round, from 1.
+    policy, first : str
+        The steps of the policy that answers, and of the model that is fine-tuned.
+    helpful, safety : str
+        The steps of the reward models.
+    before : str, optional
+        The step of the round before.
+    safe : str, optional
+        The step that kept safe answers to adversarial requests: a round starts from a model without them.
+    """
+    settings = settings_of(context)
+    given, seed = settings.rejection, seed_for(context, "rejection")
+    start = chat_model(context, first)
+    if before is not None:
+        _take_over(context, context.of(before), number)
+    pool = replay_pool(context, start, safe)
+    how = RejectionSettings(
+        samples=given.samples, temperatures=given.temperatures, validation_samples=min(4, given.samples),
+        max_tokens=settings.recipe.max_tokens, seed=seed,
+    )  # fmt: skip
+
+    outcome = rejection_round(
+        context.folder,
+        number,
+        chat_model(context, policy),
+        prompts_for(context, f"rejection {number}", given.requests, MIX),
+        _combined(scoring_of(context, helpful, safety, first), settings.ppo.gate),
+        partial(_learned, context, start),
+        how,
+        validation=prompts_for(context, "rejection", min(_VALIDATION, given.requests), MIX, "validation"),
+        replay=drawn(pool, REPLAY, round(given.replay * given.requests), seed),
+        rewards_name=f"{helpful} {safety}",
+        progress=lambda what, done, total: context.progress(done, total, what),
+    )
+    return {name.replace("_", " "): value for name, value in outcome.figures.items()}
+
+
+def _learned(context: Context, start: ChatModel, examples: list[Example], _: Path) -> ChatModel:
+    """The model that every round starts from, fine-tuned on the best answers and what is replayed."""
+    settings, seed = settings_of(context), seed_for(context, "rejection")
+    given = settings.rejection
+    tuning = replace(
+        STORY, peak=given.peak, final_fraction=0.1, epochs=given.epochs, tokens=settings.sft.batch_tokens, seed=seed
+    )
+    context.trained(FineTuning(start, passes_of(examples, tuning), tuning, name="rejection"))
+    return ChatModel.load(context.file("model"), settings.recipe.chat)
+
+
+def _combined(scoring: Scoring, gate: float) -> Rewards:
+    """The reward of PPO, before it is whitened."""
+
+    def rewards(prompts: Sequence[Prompt], answers: Sequence[Answer]) -> Float:
+        raw = scoring.of([(*answer.prompt, *answer.ids) for answer in answers])
+        tagged = np.array([prompt.tagged for prompt in prompts], bool)
+        return combined(*raw, tagged, scoring.centres, gate).scores
+
+    return rewards
+
+
+def _take_over(context: Context, before: Path, number: int) -> None:
+    """The candidates of the rounds before, beside those of this one."""
+    for earlier in range(1, number):
+        name = folder_of(context.folder, earlier).name
+        context.once(name, lambda path, name=name: shutil.copytree(before / name, path))  # type: ignore[misc]

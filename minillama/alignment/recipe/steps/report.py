@@ -1,0 +1,147 @@
+"""The report card: every stage answers the test requests, once, and what came of each step is put together.
+
+answers-STAGE.json    what a stage's model answered, with what the judge and the last reward models say of it
+retention-….jsonl     Ghost Attention's test before and after
+card.json             everything that the page shows;  report.html, report.md here and in the run's folder
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ...rollouts import Answer
+from ...story_world import EVERYTHING, Judge, Request, draw_requests, judge_rules
+from ..pipeline import Context
+from ..report import as_html, as_markdown, card_blocks
+from ..report.measuring import rates_of_stage, wins_between
+from .chat import beside
+from .collected import best_of_n_rows, kl_rows, reward_model_rows, seconds_of, settings_text
+from .retention import adherence
+from .shared import answers_to, base_fluency, scorer, seed_for, settings_of
+from .stage_models import stage_model
+
+CARD = "card.json"
+MAIN = [
+    "words used (story)",
+    "exact count (story)",
+    "all constraints (story)",
+    "used words occurring more than twice (story)",
+    "event told (kind + borderline)",
+    "event told (kind + borderline, trained verb)",
+    "persona (persona)",
+    "suffix (persona)",
+    "follow-up (follow-up)",
+    "violations (adversarial)",
+    "kind turns (adversarial)",
+    "kind turns (kind + borderline)",
+    "helpfulness (benign)",
+    "safety (adversarial)",
+    "fluency (stories and events)",
+    "words (stories and events)",
+    "distinct 4-grams (stories and events)",
+    "self-BLEU (stories and events)",
+]
+"""The measures of the first table; all others stand at the end."""
+
+
+def report(context: Context, stages: Mapping[str, str], helpful: str, safety: str, pairs: str) -> Mapping[str, Any]:
+    """report.html and report.md.
+
+    Parameters
+    ----------
+    stages : mapping
+        The step of every model that is shown, by its name in the tables; the last one is the chat model's file.
+    helpful, safety, pairs : str
+        The steps of the last reward models, and of the pairs that they are measured on.
+    """
+    context.once(CARD, lambda path: path.write_text(_card(context, stages, helpful, safety, pairs), encoding="utf-8"))
+    card = json.loads(context.file(CARD).read_text(encoding="utf-8"))
+    blocks = card_blocks(card)
+    pages = {"report.html": as_html("Report card", blocks), "report.md": as_markdown("Report card", blocks)}
+    for name, text in pages.items():
+        made = context.once(name, partial(_write, text))
+        beside(made, context.folder.parent / name)
+    return {"requests": settings_of(context).report.requests}
+
+
+def _card(context: Context, stages: Mapping[str, str], helpful: str, safety: str, pairs: str) -> str:
+    given = settings_of(context).report
+    requests = draw_requests("test", given.requests, seed_for(context, "test"), EVERYTHING)
+    judge = Judge(base_fluency(context), judge_rules())
+    scorers = {"helpfulness": scorer(context, helpful), "safety": scorer(context, safety)}
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for name, step in stages.items():
+        file = context.once(f"answers-{name}.json", partial(_answer, context, step, requests))
+        rows[name] = json.loads(file.read_text(encoding="utf-8"))
+    judged = {name: judge.judge(requests, _texts(some), [a["ended"] for a in some]) for name, some in rows.items()}
+    ids = {name: [(*row["prompt"], *row["ids"]) for row in some] for name, some in rows.items()}
+    card = {
+        "about": _about(context),
+        "main": MAIN,
+        "stages": [
+            {"name": name, "rates": rates_of_stage(requests, _texts(rows[name]), judged[name])} for name in stages
+        ],
+        "wins": wins_between(requests, judged),
+        "rewards": {
+            name: {kind: [round(float(x), 3) for x in one.scores(some)] for kind, one in scorers.items()}
+            for name, some in ids.items()
+        },
+        "kl": kl_rows(context, judge),
+        "best_of_n": best_of_n_rows(context, judge, settings_of(context).rejection.rounds),
+        "adherence": adherence(context, stages),
+        "reward_models": reward_model_rows(context, pairs, scorers),
+        "samples": _samples(requests, rows, given.samples),
+        "seconds": seconds_of(context),
+        "settings": settings_text(context),
+    }
+    return json.dumps(card, ensure_ascii=False, indent=1)
+
+
+def _answer(context: Context, step: str, requests: Sequence[Request], path: Path) -> None:
+    """The same draws for every stage, so that stages are compared and not their luck."""
+    prompts = [request.prompt() for request in requests]
+    temperature = settings_of(context).report.temperature
+    found = answers_to(context, stage_model(context, step), prompts, "test", temperature=temperature, kept_as=step)
+    path.write_text(json.dumps([_row(one) for (one,) in found], ensure_ascii=False), encoding="utf-8")
+
+
+def _write(text: str, path: Path) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _row(answer: Answer) -> dict[str, Any]:
+    return {"prompt": answer.prompt, "ids": answer.ids, "text": answer.text, "ended": answer.ended}
+
+
+def _texts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [row["text"] for row in rows]
+
+
+def _about(context: Context) -> list[str]:
+    recipe = settings_of(context).recipe
+    return [
+        f"Base model {recipe.model}, preset {recipe.preset}, seed {recipe.seed}, {recipe.threads} threads. Answers are "
+        f"sampled at temperature {settings_of(context).report.temperature:g}."
+    ]
+
+
+def _samples(
+    requests: Sequence[Request], rows: Mapping[str, Sequence[Mapping[str, Any]]], n: int
+) -> list[dict[str, Any]]:
+    """The first requests of every kind in turns, answered by the first stage and the last."""
+    by_kind: dict[str, list[int]] = {}
+    for i, request in enumerate(requests):
+        by_kind.setdefault(request.kind, []).append(i)
+    turns = [some[place] for place in range(n) for some in by_kind.values() if place < len(some)][:n]
+    shown = list(dict.fromkeys([next(iter(rows)), list(rows)[-1]]))
+    return [
+        {
+            "prompt": "\n".join(message["content"] for message in requests[i].dialogue),
+            "answers": {name: rows[name][i]["text"] for name in shown},
+        }
+        for i in turns
+    ]

@@ -1,0 +1,50 @@
+"""A round on the model's own answers of which a program says that they are right: not in the paper.
+
+It is rejection sampling with a checker in place of a reward model (story_world/verified.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ...sft import STORY, FineTuning
+from ...story_world.verified import VerifiedRound, round_source, verified_answers
+from ..pipeline import Context
+from .kept import KEPT, Kept, read_kept, write_kept
+from .shared import base_fluency, chat_model, seed_for, settings_of, unchanged
+from .stories import demonstrations_of
+
+
+def verified(context: Context) -> Mapping[str, Any]:
+    """model/ is the fine-tuned one, on its own right answers; kept.jsonl has these."""
+    settings = settings_of(context)
+    given, model = settings.verified, chat_model(context, "sft")
+    plan = VerifiedRound(
+        requests=given.requests,
+        k=given.samples,
+        temperature=given.temperature,
+        own=given.share,
+        tokens=settings.sft.batch_tokens,
+        passes=given.epochs,
+        peak=given.peak,
+        seed=seed_for(context, "verified"),
+    )
+
+    def write(path: Path) -> None:
+        told = context.counting("answers to be verified")
+        found = verified_answers(model, plan, told, fluency=base_fluency(context))
+        write_kept(path, [Kept(one.request.prompt(), one.answer) for one in found if one.request is not None])
+
+    context.once(KEPT, write)
+    kept = read_kept(context.folder)
+    told = {"kept": len(kept), "share of requests": len(kept) / given.requests}
+    if not kept:
+        unchanged(context, model, "no answer has all that was asked for")
+        return told
+    source, steps = round_source([one.demonstration for one in kept], demonstrations_of(context), model, plan)
+    tuning = replace(STORY, peak=plan.peak, tokens=plan.tokens, seed=plan.seed)
+    context.trained(FineTuning(model, source, tuning, steps=steps, name="verified"))
+    return told | {"steps": steps}

@@ -1,0 +1,87 @@
+"""Settings of the recipe: the paper's numbers, the file, and what differs between two."""
+
+from dataclasses import replace
+
+import pytest
+
+from minillama.alignment.recipe.settings import (
+    PRESETS,
+    RecipeSettings,
+    differences,
+    format_recipe,
+    preset_named,
+    read_recipe,
+)
+from minillama.training.settings_toml import SettingsError
+
+
+@pytest.mark.parametrize(
+    ("size", "reward_peak", "beta"),
+    [("7B", 1e-5, 0.01), ("13B", 1e-5, 0.01), ("34B", 1e-5, 0.005), ("70B", 5e-6, 0.005)],
+)
+def test_the_sizes_have_the_papers_numbers(size, reward_peak, beta):
+    """Typed from the paper once more: sections 3.1 to 3.3, tables 6, 26 and 30."""
+    preset = preset_named(size)
+    s = preset.settings
+    assert not preset.runs
+    assert s.recipe.context == 4096
+    sft = s.sft
+    assert (sft.demonstrations, sft.epochs, sft.peak, sft.batch_rows, sft.weight_decay) == (27540, 2, 2e-5, 64, 0.1)
+    batches = [5561, 17072, 30146, 36206, 49375, 57746, 84388, 95235, 127235, 136729, 136868, 181293, 210881, 249356]
+    assert s.preferences.requests == sum(batches) == 1418091
+    assert s.preferences.held_out == 1000
+    assert (s.reward.helpful_peak, s.reward.safety_peak) == (reward_peak, reward_peak)
+    assert (s.reward.helpful_epochs, s.reward.safety_epochs, s.reward.batch_pairs) == (1, 1, 512)
+    assert (s.reward.helpful_mix, s.reward.safety_mix) == (0.5, 0.9)
+    assert (s.ppo.peak, s.ppo.prompts, s.ppo.mini_batch, s.ppo.clip, s.ppo.gate) == (1e-6, 512, 64, 0.2, 0.15)
+    assert s.ppo.beta == beta
+    assert 200 <= s.ppo.iterations <= 400
+    assert s.rejection.rounds == 4
+    assert s.report.turns == (2, 4, 6, 20)
+
+
+def test_remarks_are_about_settings_that_there_are():
+    text = format_recipe(preset_named("7B").settings, preset_named("7B").about, preset_named("7B").comments)
+    for key, remark in preset_named("7B").comments.items():
+        table, _, name = key.partition(".")
+        assert hasattr(getattr(RecipeSettings(), table), name)
+        assert f"  # {remark}" in text
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_survive_their_file(name, tmp_path):
+    preset = PRESETS[name]
+    path = tmp_path / "recipe.toml"
+    path.write_text(format_recipe(preset.settings, preset.about, preset.comments))
+    assert read_recipe(path) == preset.settings
+    assert differences(preset.settings, read_recipe(path)) == []
+
+
+def test_what_differs_is_said():
+    a = preset_named("minute").settings
+    b = replace(a, ppo=replace(a.ppo, beta=0.02), recipe=replace(a.recipe, seed=4, threads=1))
+    assert differences(a, b) == ["[recipe] seed: 0 before, 4 now", "[ppo] beta: 0.05 before, 0.02 now"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[ppo]\nbetta = 1", r"\[ppo\] betta is not a setting: did you mean beta\?"),
+        ("[pppo]\nbeta = 1", r"pppo is not a table: did you mean ppo\?"),
+        ("[ppo]\nbeta = -1", r"\[ppo\] beta: expected a number of at least 0, found -1"),
+        ("[ppo]\niterations = 1.5", "expected an integer of at least 0, found 1.5"),
+        ("[recipe]\nseed = true", "expected an integer of at least 0, found True"),
+        ("[rejection]\ntemperatures = []", r"expected a list of numbers, found \[\]"),
+        ("ppo = 3", r"\[ppo\]: expected a table"),
+        ("[ppo", "is not TOML"),
+    ],
+)
+def test_settings_that_are_wrong(text, problem, tmp_path):
+    (tmp_path / "recipe.toml").write_text(text)
+    with pytest.raises(SettingsError, match=problem):
+        read_recipe(tmp_path / "recipe.toml")
+
+
+def test_a_preset_that_there_is_not():
+    with pytest.raises(ValueError, match=r"no preset named 'minuet': did you mean minute\?"):
+        preset_named("minuet")

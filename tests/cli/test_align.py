@@ -1,0 +1,128 @@
+"""`minillama align`: settings that are printed, fixed, refused; interrupts; what goes to stdout. Steps are made up."""
+
+import os
+import signal
+import sys
+import threading
+import time
+import tomllib
+
+import pytest
+
+from minillama.alignment.recipe import run as recipe_run
+from minillama.alignment.recipe.pipeline import Step
+from minillama.cli.app import main
+
+
+def first(context):
+    for n in range(3):
+        context.progress(n, 3, "counting")
+    context.once("seed.txt", lambda path: path.write_text(str(context.settings.recipe.seed)))
+    return {"counted": 3}
+
+
+def second(context):
+    (context.folder.parent / "chat.gguf").write_text((context.of("first") / "seed.txt").read_text())
+    return {"share": 0.5}
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    monkeypatch.setattr(
+        recipe_run, "steps_of", lambda settings: [Step("first", first), Step("second", second, ("first",))]
+    )
+
+    def run(*args):
+        monkeypatch.setattr(sys, "argv", ["minillama", "align", *map(str, args)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capsys.readouterr()
+        return stop.value.code, captured.out, captured.err
+
+    return run
+
+
+def test_a_run_and_what_it_says(run, tmp_path):
+    code, out, err = run("--out", tmp_path / "run", "--preset", "minute", "--seed", 5)
+    assert (code, out) == (0, f"{tmp_path / 'run' / 'chat.gguf'}\n")
+    assert "[1/2] first …\n" in err
+    assert "[2/2] second  0:00 (0:00 of CPU)  share 0.5\n" in err
+    assert "try it: minillama chat --model" in err
+    assert (tmp_path / "run" / "01-first" / "seed.txt").read_text() == "5"
+    fixed = tomllib.loads((tmp_path / "run" / "recipe.toml").read_text())
+    assert (fixed["recipe"]["preset"], fixed["recipe"]["seed"]) == ("minute", 5)
+    assert fixed["recipe"]["threads"] >= 1
+    assert run("--out", tmp_path / "run", "--resume", "-q") == (0, f"{tmp_path / 'run' / 'chat.gguf'}\n", "")
+
+
+def test_settings_are_fixed_when_a_run_begins(run, tmp_path):
+    folder = tmp_path / "run"
+    code, out, err = run("--out", folder, "--preset", "minute", "--until", "first", "--threads", 1)
+    assert (code, out) == (0, f"{folder}\n")
+    assert f"first is over; continue with: minillama align --out {folder} --preset minute --threads 1 --resume" in err
+    code, _, err = run("--out", folder, "--preset", "minute")
+    assert code == 1
+    assert f"{folder} already holds a run: continue it with --resume" in err
+    code, _, err = run("--out", folder, "--resume", "--preset", "story", "--seed", 1)
+    assert code == 1
+    assert "was begun with other settings ([recipe] preset: 'minute' before, 'story' now; [recipe] seed: 0" in err
+    code, _, err = run("--out", folder, "--resume", "--threads", 2)
+    assert code == 0
+    assert ("1 threads before, 2 now" in err) == ((os.cpu_count() or 1) > 1)
+
+
+def test_interrupted_it_says_how_to_go_on(run, tmp_path, monkeypatch):
+    def slow(context):
+        while True:
+            context.progress(0, 1, "waiting")
+            time.sleep(0.01)
+
+    steps = [Step("slow", slow)]
+    monkeypatch.setattr(recipe_run, "steps_of", lambda settings: steps)
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    code, out, err = run("--out", tmp_path / "run", "--preset", "minute")
+    assert (code, out) == (143, "")
+    assert (
+        f"stopped in the step slow; continue with: minillama align --out {tmp_path / 'run'} --preset minute --resume"
+        in err
+    )
+
+
+@pytest.mark.parametrize(("size", "beta"), [("7B", 0.01), ("70B", 0.005)])
+def test_the_papers_numbers_are_printed_and_not_run(run, tmp_path, size, beta):
+    code, out, _ = run("--preset", size, "--print-config")
+    assert code == 0
+    assert tomllib.loads(out)["ppo"]["beta"] == beta
+    assert "unconfirmed" in out
+    code, _, err = run("--out", tmp_path / "run", "--preset", size)
+    assert code == 1
+    assert "is the paper's: --print-config prints it" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_of_a_file(run, tmp_path):
+    (tmp_path / "my.toml").write_text("[ppo]\nbeta = 0.3\n")
+    _, out, _ = run("--config", tmp_path / "my.toml", "--preset", "minute", "--print-config")
+    assert tomllib.loads(out)["ppo"]["beta"] == 0.3
+    assert run("--config", tmp_path / "my.toml", "--preset", "minute", "--out", tmp_path / "run")[0] == 0
+    assert tomllib.loads((tmp_path / "run" / "recipe.toml").read_text())["ppo"]["beta"] == 0.3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ([], "say where the run goes: minillama align --out RUN"),
+        (["--out", "run", "--preset", "minuet"], "no preset named 'minuet': did you mean minute?"),
+        (
+            ["--out", "run", "--until", "frist", "--preset", "minute"],
+            "--until frist: there is no such step; did you mean first?",
+        ),
+        (["--out", "run", "--config", "none.toml"], "none.toml cannot be read"),
+    ],
+)
+def test_options_that_are_wrong(run, tmp_path, monkeypatch, arguments, problem):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(*arguments)
+    assert code == 1
+    assert problem in err
+    assert list(tmp_path.iterdir()) == []
