@@ -3,7 +3,6 @@
     7B 13B 34B 70B    the paper's numbers (paper.py); `--print-config` prints them, nothing here could run them
     story             from the model inside this package to one that chats: an hour on two cores
     minute            the same steps with counts so small that all of them take two minutes: nothing is learned well
-    smollm2           SmolLM2-135M-Instruct, with pairs and requests that people wrote
 
 The small ones keep the paper's optimizer, schedule, losses, gate and order. Their learning rates are those of a model
 of 3M parameters (a narrow model bears higher ones), their batches are small, so that some hundred updates are left;
@@ -64,7 +63,7 @@ def _story() -> RecipeSettings:
         reward=RewardTable(
             helpful_epochs=1, safety_epochs=2, helpful_peak=4e-4, safety_peak=5e-4, batch_pairs=32, margin="small"
         ),
-        distillation=DistillationTable(requests=600, epochs=2, peak=3e-4),
+        distillation=DistillationTable(requests=600, epochs=3, peak=1e-3, first_weight=16.0),
         rejection=RejectionTable(rounds=2, requests=800, samples=8, temperatures=(0.9, 1.0), epochs=2, peak=5e-4),
         ppo=PPOTable(
             iterations=60,
@@ -78,7 +77,7 @@ def _story() -> RecipeSettings:
             validate_every=5,
             validation=300,
         ),
-        ghost_attention=GhostTable(dialogues=600, epochs=2, peak=3e-4, temperature=0.3),
+        ghost_attention=GhostTable(dialogues=600, epochs=3, peak=4e-4, temperature=0.6),
         report=ReportTable(requests=1200, dialogues=40, turns=(2, 4, 6, 10, 20)),
     )
 
@@ -93,7 +92,7 @@ def _minute() -> RecipeSettings:
         reward=RewardTable(
             helpful_epochs=1, safety_epochs=2, helpful_peak=4e-4, safety_peak=5e-4, batch_pairs=8, margin="small"
         ),
-        distillation=DistillationTable(requests=12, epochs=1, peak=3e-4),
+        distillation=DistillationTable(requests=12, epochs=1, peak=1e-3, first_weight=16.0),
         rejection=RejectionTable(rounds=2, requests=12, samples=3, temperatures=(0.9, 1.0), epochs=1, peak=5e-4),
         ppo=PPOTable(
             iterations=2,
@@ -108,7 +107,7 @@ def _minute() -> RecipeSettings:
             validation=8,
             gate=0.9,
         ),
-        ghost_attention=GhostTable(dialogues=12, most_turns=4, epochs=1, peak=3e-4, temperature=0.3),
+        ghost_attention=GhostTable(dialogues=12, most_turns=4, epochs=1, peak=4e-4, temperature=0.6),
         report=ReportTable(requests=24, dialogues=2, turns=(2, 4), samples=3),
     )
 

@@ -147,13 +147,17 @@ class RewardTable:
 
 @dataclass(frozen=True, kw_only=True)
 class DistillationTable:
-    """Context distillation of safety (section 4.2.4): adversarial requests behind a preprompt."""
+    """Context distillation of safety (section 4.2.4): adversarial requests behind a preprompt.
+
+    `first_weight` is that of the loss of an answer's first tokens, which decide whether it turns away.
+    """
 
     requests: int = 2000
     epochs: int = 1
     peak: float = 1e-5
     replay: float = 1.0
     temperature: float = 0.7
+    first_weight: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

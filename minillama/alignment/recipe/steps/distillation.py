@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from ...safety import DistillationSettings, chosen, distil, mixed
-from ...safety.preprompts import STORY_ADJECTIVES, STORY_TEMPLATES, general
+from ...safety.learning import first_weighted
 from ...sft import STORY, FineTuning, passes_of
+from ...story_world import PREPROMPTS
 from ..pipeline import Context
 from .kept import KEPT, Kept, read_kept, replayed, write_kept
 from .replay import replay_pool, there
 from .shared import chat_model, prompts_for, scorer, seed_for, settings_of, unchanged
 
-REPLAY = {"borderline": 1.0, "kind": 0.4, "story": 0.8, "persona": 0.3, "follow-up": 0.2, "dialogue": 0.2}
+REPLAY = {"borderline": 1.0, "kind": 0.4, "story": 0.3, "persona": 0.2, "follow-up": 0.1, "dialogue": 0.1}
 """Replayed examples for each kept one, where [distillation] replay is 1."""
 
 
@@ -37,10 +38,9 @@ def distillation(context: Context, policy: str, safety: str) -> Mapping[str, Any
 
     def write(path: Path) -> None:
         sampling = DistillationSettings(temperature=given.temperature, max_tokens=settings.recipe.max_tokens, seed=seed)
-        preprompts = general(STORY_TEMPLATES, STORY_ADJECTIVES, seed=seed)
         told = context.counting("answers behind pre-prompts")
         rows = distil(
-            model, prompts, preprompts, scorer(context, safety), sampling, folder=context.folder, progress=told
+            model, prompts, PREPROMPTS, scorer(context, safety), sampling, folder=context.folder, progress=told
         )
         write_kept(path, [Kept(row.prompt, row.distilled) for row in chosen(rows)])
 
@@ -51,6 +51,7 @@ def distillation(context: Context, policy: str, safety: str) -> Mapping[str, Any
         return {"requests": len(prompts), "kept": 0}
     pool = replay_pool(context, model)
     examples = mixed(kept, pool, there(REPLAY, pool, given.replay), seed=seed)
+    examples = [first_weighted(example, given.first_weight) for example in examples]
     tuning = replace(
         STORY, peak=given.peak, final_fraction=0.1, epochs=given.epochs, tokens=settings.sft.batch_tokens, seed=seed
     )

@@ -11,7 +11,6 @@ from ...ghost_attention import (
     GhostAttention,
     GhostAttentionSettings,
     SceneShape,
-    SynthesisSettings,
     draw_scenes,
     synthesise,
 )
@@ -38,7 +37,7 @@ def ghost_attention(context: Context, policy: str, safe: str | None) -> Mapping[
     given, model, seed = settings.ghost_attention, chat_model(context, policy), seed_for(context, "ghost attention")
     shape = SceneShape(shortest=given.least_turns, longest=given.most_turns)
     scenes = draw_scenes(world_pools("train"), small_talk("train"), given.dialogues, seed=seed, shape=shape)
-    synthesis = SynthesisSettings(place="current", temperature=given.temperature, max_tokens=_MOST_TOKENS, seed=seed)
+    synthesis = replace(STORY.synthesis, temperature=given.temperature, max_tokens=_MOST_TOKENS, seed=seed)
     told = context.counting("dialogues with an instruction")
     ghosts = synthesise(model, scenes, synthesis, journal=context.file("dialogues.jsonl"), progress=told)
     if not ghosts:

@@ -10,6 +10,7 @@ from pathlib import Path
 from ....tokenizers import save_tokenizer
 from ....training.checkpoint import write_model
 from ....training.metrics import read_metrics
+from ...ghost_attention import with_larger_theta
 from ...models import ChatModel, Prompt
 from ...reward import Scorer, read_scorer
 from ...rollouts import Answer, sample_answers
@@ -28,8 +29,11 @@ def chat_model(context: Context, step: str, name: str = "model") -> ChatModel:
 
 
 def base_model(context: Context, max_seq_len: int | None = None) -> ChatModel:
-    """The base model, with its own context or a longer one."""
-    return ChatModel.load(context.of(BASE) / BASE_MODEL, settings_of(context).recipe.chat, max_seq_len=max_seq_len)
+    """The base model, with its own context or a longer one: then with a larger rope_theta, which such texts need."""
+    model = ChatModel.load(context.of(BASE) / BASE_MODEL, settings_of(context).recipe.chat)
+    if max_seq_len is None or max_seq_len <= model.config.max_seq_len:
+        return model
+    return with_larger_theta(model, max_seq_len)
 
 
 def scorer(context: Context, step: str) -> Scorer:
