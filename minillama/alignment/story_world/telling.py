@@ -135,6 +135,6 @@ def sentences_about(stories: Sequence[Story], rules: Rules) -> dict[str, list[st
             heard = words(part)
             if '"' in part or not 3 <= len(heard) <= 16 or rules.violations(part):
                 continue
-            for noun in {forms[word] for word in heard if word in forms}:
+            for noun in dict.fromkeys(forms[word] for word in heard if word in forms):  # a set has no order
                 found.setdefault(noun, []).append(part)
     return found

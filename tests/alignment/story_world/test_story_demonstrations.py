@@ -1,5 +1,8 @@
 """Stories taken apart, demonstrations that keep what they say, and weights on the tokens that they are meant for."""
 
+import os
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
@@ -179,6 +182,29 @@ def test_a_demonstration_is_a_function_of_seed_pass_and_index(demonstrations, st
     assert demonstrations.draw(2, 7) != Demonstrations(stories, seed=6).draw(2, 7)
     answers = {demonstrations.draw(pass_, i).answer for pass_ in range(3) for i in range(100)}
     assert len(answers) > 285
+
+
+DRAWS = """
+import hashlib
+from minillama.alignment.story_world import Demonstrations, draw_requests, parse_stories
+from minillama.alignment.story_world.told import told_stories
+
+names = {"she": "Lily", "he": "Tim"}
+stories = parse_stories(text.replace("@", names[gender]) for gender, _, text in told_stories())
+demonstrations = Demonstrations(stories, seed=5)
+drawn = [demonstrations.about, *(demonstrations.draw(0, i) for i in range(300)), *draw_requests("test", 200, 3)]
+print(hashlib.sha256(repr(drawn).encode()).hexdigest())
+"""
+
+
+def test_draws_are_the_same_in_every_process():
+    def drawn(hash_seed):  # the order of a set of texts depends on it
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        return subprocess.run(
+            [sys.executable, "-c", DRAWS], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    assert len({drawn("1"), drawn("2"), drawn("4")}) == 1
 
 
 def test_settings_change_shares(stories):
