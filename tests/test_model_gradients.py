@@ -18,7 +18,7 @@ from minillama.ops import FAST, REFERENCE
 from minillama.params import count_parameters, init_params
 from minillama.training.gradients import (
     IGNORED,
-    _chunks,
+    row_chunks,
     add_sums,
     divided,
     gradients_of,
@@ -98,7 +98,7 @@ def test_chunks_of_the_head_are_the_head(rng, monkeypatch):
     expected = whole(params, UNTIED_MQA, tokens, targets, FAST)
     monkeypatch.setattr("minillama.training.gradients._CHUNK_SIZE", 50 * UNTIED_MQA.vocab_size)
     monkeypatch.setattr("minillama.training.gradients._LEAST_ROWS", 1)
-    assert len(_chunks(tokens.size, UNTIED_MQA.vocab_size)) == 5
+    assert len(row_chunks(tokens.size, UNTIED_MQA.vocab_size)) == 5
     loss, gradients = loss_and_gradients(params, UNTIED_MQA, tokens, targets)
     np.testing.assert_allclose(loss, expected[0], rtol=1e-12)
     assert largest_error(gradients, expected[1]) < 1e-12
@@ -119,9 +119,9 @@ def test_chunks_added_in_place_are_the_whole_in_float32(config, rng, monkeypatch
 
 def test_chunks_of_a_large_vocabulary():
     """Enough rows that the head is not read for each few of them, and never more than 128 MB of logits."""
-    assert [rows.stop - rows.start for rows in _chunks(2048, 2048)] == [1024, 1024]
-    assert [rows.stop - rows.start for rows in _chunks(610, 49_152)] == [610]
-    rows = _chunks(2048, 128_256)
+    assert [rows.stop - rows.start for rows in row_chunks(2048, 2048)] == [1024, 1024]
+    assert [rows.stop - rows.start for rows in row_chunks(610, 49_152)] == [610]
+    rows = row_chunks(2048, 128_256)
     assert (rows[0].start, rows[-1].stop) == (0, 2048)
     assert all(4 * 128_256 * (part.stop - part.start) <= 128 << 20 for part in rows)
 
