@@ -18,13 +18,13 @@ from minillama.ops import FAST, REFERENCE
 from minillama.params import count_parameters, init_params
 from minillama.training.gradients import (
     IGNORED,
-    row_chunks,
     add_sums,
     divided,
     gradients_of,
     loss_and_gradients,
     means,
     next_token_sums,
+    row_chunks,
 )
 from minillama.training.memory import gradient_copies
 from minillama.training.objectives import NextToken, Rows
