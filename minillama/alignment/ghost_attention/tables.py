@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ...evaluation.statistics.intervals import wilson
+from ...evaluation.statistics.intervals import Interval, wilson
 from .instructions import Trait
 from .retention import Reply
 from .scenes import Scene
@@ -23,10 +23,15 @@ class Share:
         found = list(outcomes)
         return cls(sum(found), len(found))
 
+    @property
+    def interval(self) -> Interval:
+        """95 %, by Wilson."""
+        return wilson(self.successes, self.n)
+
     def __str__(self) -> str:
         if not self.n:
             return "–"
-        low, high = wilson(self.successes, self.n)
+        low, high = self.interval
         return f"{100 * self.successes / self.n:.0f} [{100 * low:.0f}, {100 * high:.0f}] of {self.n}"
 
 

@@ -106,6 +106,7 @@ def sample_candidates(
     folder: Path,
     settings: SamplingSettings = SamplingSettings(),
     *,
+    second: Callable[[Prompt], Prompt] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Candidates]:
     """Two answers to every prompt, kept in `folder`.
@@ -117,6 +118,8 @@ def sample_candidates(
         No two with the same id.
     folder : Path
         Made if it is not there. Going on in it needs the same models, prompts and settings.
+    second : callable, optional
+        What answer B is asked in a prompt's place: the prompt behind a pre-prompt makes another variant of a model.
     progress : callable, optional
         Told (prompts done, prompts in all).
 
@@ -132,14 +135,14 @@ def sample_candidates(
         raise ValueError(f"expected prompts with different ids, found {len(by_id)} ids of {len(prompts)} prompts")
     folder.mkdir(parents=True, exist_ok=True)
     with open_locked(folder / ".lock", "samples answers"):
-        _claim(folder / SETTINGS, models, prompts, settings)
+        _claim(folder / SETTINGS, models, prompts, settings, second)
         with Journal(folder / CANDIDATES) as journal:
             found = {row["prompt"]: row for row in map(json.loads, journal.lines())}
             waiting = [prompt for prompt in prompts if prompt.id not in found]
             for start in range(0, len(waiting), settings.chunk):
                 if progress is not None:
                     progress(len(found), len(prompts))
-                rows = _sampled(models, waiting[start : start + settings.chunk], settings)
+                rows = _sampled(models, waiting[start : start + settings.chunk], settings, second)
                 journal.append(*rows)
                 found |= {row["prompt"]: row for row in rows}
     if progress is not None:
@@ -147,7 +150,12 @@ def sample_candidates(
     return [Candidates(prompt, *(_candidate(found[prompt.id][side]) for side in "ab")) for prompt in prompts]
 
 
-def _sampled(models: Sequence[ChatModel], prompts: Sequence[Prompt], settings: SamplingSettings) -> list[Any]:
+def _sampled(
+    models: Sequence[ChatModel],
+    prompts: Sequence[Prompt],
+    settings: SamplingSettings,
+    second: Callable[[Prompt], Prompt] | None,
+) -> list[Any]:
     """A row of the journal for every prompt; what has the same model and temperature is sampled together."""
     rows: dict[str, dict[str, Any]] = {prompt.id: {"prompt": prompt.id} for prompt in prompts}
     for side, name in enumerate("ab"):
@@ -155,7 +163,7 @@ def _sampled(models: Sequence[ChatModel], prompts: Sequence[Prompt], settings: S
             some = [prompt for prompt in prompts if temperatures_of(settings, prompt)[side] == temperature]
             answers = sample_answers(
                 models[side % len(models)],
-                some,
+                some if second is None or side == 0 else list(map(second, some)),
                 temperature=temperature,
                 top_p=settings.top_p,
                 seed=2 * settings.seed + side,
@@ -174,12 +182,20 @@ def _candidate(row: Mapping[str, Any]) -> Candidate:
     return Candidate(**{**row, "ids": tuple(row["ids"])})
 
 
-def _claim(path: Path, models: Sequence[ChatModel], prompts: Sequence[Prompt], settings: SamplingSettings) -> None:
+def _claim(
+    path: Path,
+    models: Sequence[ChatModel],
+    prompts: Sequence[Prompt],
+    settings: SamplingSettings,
+    second: Callable[[Prompt], Prompt] | None,
+) -> None:
     """Say whose answers the folder holds, or refuse where they are others'."""
     wanted = {key: value for key, value in asdict(settings).items() if key != "chunk"}
     wanted["temperatures"] = list(settings.temperatures)
     wanted |= {"models": [_digest(model) for model in models]}
     wanted |= {"prompts": content_id([[prompt.id, prompt.dialogue] for prompt in prompts])}
+    if second is not None:
+        wanted |= {"second": content_id([second(prompt).dialogue for prompt in prompts])}
     if not path.exists():
         with atomic_write(path) as file:
             file.write((json.dumps(wanted, indent=2) + "\n").encode())

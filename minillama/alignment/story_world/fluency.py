@@ -2,7 +2,8 @@
 
     fluency(x) = 1/n sum_t log p(x_t | <s>, x_<t)          nats a token, the beginning token alone before the text
 
-The base model has never seen a request, so that what is measured is the text, and no policy is trained by it.
+The base model has never seen a request, so that what is measured is the text. It is a part of what annotator and judge
+find helpful, and chooses among verified answers: a policy is trained towards it.
 """
 
 from __future__ import annotations

@@ -57,6 +57,8 @@ class VerifiedRound:
         Share of the tokens that are kept answers; the others are fresh demonstrations.
     dense : float
         Share of dense ones among the fresh.
+    max_tokens : int
+        Of an answer.
     tokens : int
         In a step.
     passes : float
@@ -72,6 +74,7 @@ class VerifiedRound:
     temperature: float = 0.8
     own: float = 0.7
     dense: float = 0.15
+    max_tokens: int = 160
     tokens: int = 2048
     passes: float = 2.0
     word_weight: float = 8.0
@@ -92,7 +95,7 @@ def verified_round(
     stop: Callable[[], bool] = lambda: False,
     threads: int | None = None,
 ) -> Outcome:
-    """Sample, verify and learn: FOLDER/answers.json, then a run in FOLDER/run, each from where it was stopped.
+    """Sample (FOLDER/answers.jsonl), verify (answers.json) and learn (FOLDER/run), each from where it was stopped.
 
     Parameters
     ----------
@@ -112,7 +115,7 @@ def verified_round(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "answers.json"
     if not path.exists():
-        kept = verified_answers(model, plan, progress, fluency=fluency)
+        kept = verified_answers(model, plan, progress, fluency=fluency, journal=folder / "answers.jsonl")
         write_json(path, [{"request": request_as_json(shown.request), "answer": shown.answer} for shown in kept])
     kept = [demonstration_of(request_of(row["request"]), row["answer"]) for row in json.loads(path.read_text())]
     source, steps = round_source(kept, demonstrations, model, plan)
@@ -121,16 +124,25 @@ def verified_round(
 
 
 def verified_answers(
-    model: ChatModel, plan: VerifiedRound, progress: Progress | None = None, *, fluency: Fluency | None = None
+    model: ChatModel,
+    plan: VerifiedRound,
+    progress: Progress | None = None,
+    *,
+    fluency: Fluency | None = None,
+    journal: Path | None = None,
 ) -> list[Demonstration]:
     """For each of some training requests the best of the model's answers that have all that was asked for.
 
-    The best is the most fluent, or without a `fluency` the one that repeats itself least.
+    The best is the most fluent, or without a `fluency` the one that repeats itself least. With a journal, answers are
+    kept as they come, and not drawn again after a kill.
     """
     quality = fluency or (lambda texts: [-repetition(text) for text in texts])
     requests = draw_requests("train", plan.requests, plan.seed, VERIFIED_MIX)
     prompts = [request.prompt() for request in requests]
-    answers = sample_answers(model, prompts, k=plan.k, temperature=plan.temperature, seed=plan.seed, progress=progress)
+    answers = sample_answers(
+        model, prompts, k=plan.k, temperature=plan.temperature, seed=plan.seed, max_tokens=plan.max_tokens,
+        progress=progress, journal=journal,
+    )  # fmt: skip
     rules, good = annotator_rules(), list[list[str]]()
     for request, some in zip(requests, answers):
         found = [(check(request, answer.text, rules, ended=answer.ended), answer.text) for answer in some]

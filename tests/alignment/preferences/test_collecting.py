@@ -88,6 +88,21 @@ def test_two_variants_answer_one_each_and_others_are_refused(model, tmp_path):
         SamplingSettings(temperatures=(0.5, 0.5))
 
 
+def test_answer_b_may_be_asked_something_else(model, tmp_path):
+    """Behind a pre-prompt, say; the pair is one of answers to the prompt all the same."""
+
+    def second(prompt):
+        return replace(prompt, id=f"{prompt.id} kindly", dialogue=({"role": "user", "content": "Be kind."},))
+
+    plain = sample_candidates([model], PROMPTS, tmp_path / "plain", SHORT)
+    found = sample_candidates([model], PROMPTS, tmp_path / "second", SHORT, second=second)
+    assert [pair.prompt for pair in found] == PROMPTS
+    assert [pair.a for pair in found] == [pair.a for pair in plain]
+    assert [pair.b.ids for pair in found] != [pair.b.ids for pair in plain]
+    with pytest.raises(ValueError, match="other second"):
+        sample_candidates([model], PROMPTS, tmp_path / "second", SHORT, second=lambda prompt: prompt)
+
+
 def test_a_program_compares_with_seeded_noise_and_goes_on(tmp_path):
     pairs, shown = made(100), []
     path = tmp_path / "kept" / "length.jsonl"

@@ -28,6 +28,12 @@ def test_the_steps_of_a_preset(name):
     assert steps[-4:] == ["ppo", "ghost-attention", "chat", "report"]
 
 
+def test_the_report_measures_reward_models_on_the_pairs_of_every_policy():
+    """The newest one says hardly anything unsafe."""
+    *_, last = steps_of(PRESETS["story"].settings)
+    assert {"preferences", "preferences-2", "preferences-3"} <= set(last.inputs)
+
+
 @pytest.mark.slow
 def test_every_step_and_the_model_as_a_file(tmp_path):
     folder = RecipeFolder(tmp_path / "run")

@@ -40,6 +40,12 @@ def test_the_sizes_have_the_papers_numbers(size, reward_peak, beta):
     assert s.report.turns == (2, 4, 6, 20)
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_round_chooses_from_different_temperatures(name):
+    given = PRESETS[name].settings.rejection.temperatures
+    assert len(set(given)) == len(given)
+
+
 def test_remarks_are_about_settings_that_there_are():
     text = format_recipe(preset_named("7B").settings, preset_named("7B").about, preset_named("7B").comments)
     for key, remark in preset_named("7B").comments.items():

@@ -3,6 +3,9 @@
 import re
 
 from minillama.alignment.recipe.report import as_html, as_markdown, card_blocks, charts
+from minillama.alignment.recipe.report.measuring import wins_between
+from minillama.alignment.story_world import Judgement, draw_requests
+from minillama.alignment.story_world.checks import Checks
 
 SHARE = {"value": 0.667, "low": 0.61, "high": 0.72, "n": 300}
 LENGTH = {**SHARE, "value": 41.25, "share": False}
@@ -33,8 +36,14 @@ def card():
         "best_of_n": {"round 1": BEST},
         "adherence": [
             {"measure": "recall", "model": "before", "turns": {"2": 0.0, "20": 0.0}},
-            {"measure": "recall", "model": "after", "turns": {"2": 1.0, "20": 0.9}},
+            {
+                "measure": "recall",
+                "model": "after",
+                "turns": {"2": 1.0, "20": 0.9},
+                "intervals": {"2": [0.91, 1.0], "20": [0.77, 0.96]},
+            },
         ],
+        "rank": {"value": 0.44, "low": 0.39, "high": 0.5, "n": 100},
         "reward_models": [
             {"name": "helpfulness", "accuracy": {"significantly better": SHARE}, "calibration": BINS}
         ],
@@ -66,12 +75,39 @@ def test_html_shows_everything_and_loads_nothing():
     assert "KL 6.40: reward 2.39, truth 4.14" in images[1]
 
 
+def test_html_can_be_read_and_scrolled_without_eyes_and_mouse():
+    page = as_html("Report card", card_blocks(card()))
+    assert page.count("<main>") == page.count("</main>") == 1
+    assert '<th scope="row">requested words</th>' in page
+    assert "<th></th>" not in page.replace(' scope="col"', "")  # no header without a name
+    tables = page.count("<table")
+    assert len(re.findall('<div class="wide" tabindex="0" role="region" aria-label="[^"]+"><table', page)) == tables
+    assert 'aria-label="Win rates"' in page
+
+
+def test_every_stage_is_compared_with_the_one_before_and_with_the_first():
+    requests = draw_requests("test", 20, 1, {"story": 1, "adversarial": 1})
+
+    def judged(h, s):
+        return [Judgement(h, s, Checks(), -2.0) for _ in requests]
+
+    rows = wins_between(requests, {"SFT": judged(1, 1), "RS": judged(2, 1), "PPO": judged(2, 3), "chat": judged(0, 3)})
+    rates = {(row["b"], row["a"], row["kind"]): row["rate"] for row in rows}
+    assert len(rates) == len(rows) == 10
+    assert rates["RS", "SFT", "benign"] == rates["PPO", "SFT", "benign"] == 1
+    assert rates["PPO", "RS", "benign"] == 0.5
+    assert rates["chat", "SFT", "benign"] == rates["chat", "PPO", "benign"] == 0
+    assert rates["chat", "SFT", "adversarial"] == 1
+
+
 def test_markdown_says_the_same():
     text = as_markdown("Report card", card_blocks(card()))
     assert "| requested words | 66.7 % 61–72 | 70.0 % 61–72 |" in text
     assert "Once \\| upon" in text
     assert "\\*a time\\*" in text
     assert "KL 6.40: reward 2.39" in text
+    assert "| recall, after | 100 % 91–100 | 90 % 77–96 |" in text
+    assert "correlation of 0.44 (0.39 to 0.50; Spearman, mean over 100 requests)" in text
 
 
 def test_main_measures_come_first():

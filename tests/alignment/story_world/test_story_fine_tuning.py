@@ -152,7 +152,7 @@ def good_answer(request):
 def answering(monkeypatch):
     """The model gives three answers to every request: one that is not ended, a good one, and one with a sigh."""
 
-    def sample(model, prompts, *, k, temperature, seed, progress=None):
+    def sample(model, prompts, *, k, temperature, seed, **_):
         found = []
         for prompt in prompts:
             text = good_answer(Request.of(prompt)) if prompt.kind == "story" else "The end"
@@ -185,6 +185,18 @@ def test_a_round_mixes_kept_answers_with_fresh_ones(model, demonstrations, answe
     assert max(e.weights.max() for e in examples) == 8
     with pytest.raises(ValueError, match="no answer of the model"):
         round_source([], demonstrations, model, plan)
+
+
+def test_answers_are_kept_as_they_come(model, tmp_path):
+    plan, path = VerifiedRound(requests=5, k=2, max_tokens=3), tmp_path / "answers.jsonl"
+    verified_answers(model, plan, journal=path)
+    settings, *rows = map(json.loads, path.read_text().splitlines())
+    assert len(rows) == 10
+    assert max(len(row["ids"]) for row in rows) <= 3
+    assert settings["settings"]["max_tokens"] == 3
+    told = []
+    verified_answers(model, plan, lambda done, total: told.append(done), journal=path)
+    assert told == []  # nothing is drawn again
 
 
 def test_what_is_hard_to_answer_comes_as_often_as_it_was_asked_for():

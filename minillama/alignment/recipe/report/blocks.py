@@ -170,7 +170,10 @@ def _adherence(card: Card) -> Iterable[Block]:
     if not card.get("adherence"):
         return
     yield Heading("Ghost Attention: instructions kept, by turn")
-    yield "The instruction stands before the first message alone. Recall: asked for a fact, the answer names it."
+    yield (
+        "The instruction stands before the first message alone. Recall: asked for a fact, the answer names it. Seen: "
+        "names, hobbies and endings that dialogues of training had. Small: the 95 % interval."
+    )
     lines = {
         f"{one['measure']}, {one['model']}": {int(turn): share for turn, share in one["turns"].items()}
         for one in card["adherence"]
@@ -182,9 +185,19 @@ def _adherence(card: Card) -> Iterable[Block]:
             for name, by_turn in lines.items()
         )
         yield Chart(charts.adherence_chart(lines), "Dialogues that keep their instruction at a turn.", said)
-    cell = lambda by_turn, turn: f"{100 * by_turn[turn]:.0f} %" if turn in by_turn else "–"  # noqa: E731
-    rows = [[name, *(cell(by_turn, turn) for turn in turns)] for name, by_turn in lines.items()]
+    rows = [
+        [f"{one['measure']}, {one['model']}", *(_turn_cell(one, str(turn)) for turn in turns)]
+        for one in card["adherence"]
+    ]
     yield Table(["", *(f"turn {turn}" for turn in turns)], rows)
+
+
+def _turn_cell(line: Mapping[str, Any], turn: str) -> str:
+    """The share at a turn, with its interval where there is one."""
+    if turn not in line["turns"]:
+        return "–"
+    text, interval = f"{100 * line['turns'][turn]:.0f} %", line.get("intervals", {}).get(turn)
+    return text if interval is None else f"{text}\n{100 * interval[0]:.0f}–{100 * interval[1]:.0f}"
 
 
 def _reward_models(card: Card) -> Iterable[Block]:
@@ -193,6 +206,11 @@ def _reward_models(card: Card) -> Iterable[Block]:
         return
     yield Heading("Reward models")
     yield "Held-out pairs: how often the preferred answer scores higher. Small: the 95 % interval."
+    if (rank := card.get("rank", {"n": 0}))["n"]:
+        yield (
+            f"The helpfulness model ranks answers to a validation request as the truth does with a correlation of "
+            f"{rank['value']:.2f} ({rank['low']:.2f} to {rank['high']:.2f}; Spearman, mean over {rank['n']} requests)."
+        )
     labels = list(dict.fromkeys(label for one in models for label in one["accuracy"]))
     rows = [[one["name"], *(_figure_cell(one["accuracy"].get(label)) for label in labels)] for one in models]
     yield Table(["", *labels], rows)

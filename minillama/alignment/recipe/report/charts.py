@@ -14,6 +14,7 @@ from ....training.curves import can_plot
 __all__ = ["adherence_chart", "best_of_n_chart", "can_plot", "kl_chart", "reliability_chart", "reward_chart"]
 
 _COLOURS = ("#1f77b4", "#d9622b", "#2a8f4f", "#8e5bb5", "#b58900", "#c2185b", "#00838f", "#5d4037", "#607d8b")
+_MARKERS = "os^Dv<>PX"  # lines differ for who sees no colours, too
 
 
 def reward_chart(stages: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
@@ -112,7 +113,8 @@ def _figure(n_rows: int, n_columns: int, size: tuple[float, float]) -> tuple[Any
 
 
 def _line(ax: Any, x: Sequence[float], y: Sequence[float], n: int, label: str) -> None:
-    ax.plot(x, y, "o-", color=_COLOURS[n % len(_COLOURS)], markersize=4, label=label)
+    marker = _MARKERS[n % len(_MARKERS)]
+    ax.plot(x, y, f"{marker}-", color=_COLOURS[n % len(_COLOURS)], markersize=4, label=label)
     ax.grid(color="#dddddd")
 
 

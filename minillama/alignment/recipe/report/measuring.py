@@ -30,12 +30,12 @@ def _figure(rate: Rate) -> dict[str, Any]:
 def wins_between(
     requests: Sequence[Request], judged: Mapping[str, Sequence[Judgement]], seed: int = 0
 ) -> list[dict[str, Any]]:
-    """Every stage against the one before, and the last against the first, on benign and on adversarial requests.
+    """Every stage against the one before and against the first, on benign and on adversarial requests.
 
     Benign answers are compared by helpfulness, those to adversarial requests by safety.
     """
     names = list(judged)
-    couples = [*pairwise(names), *([(names[0], names[-1])] if len(names) > 2 else [])]
+    couples = [*pairwise(names), *((names[0], name) for name in names[2:])]
     rows = []
     for a, b in couples:
         for kind in ("benign", "adversarial"):

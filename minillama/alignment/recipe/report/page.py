@@ -11,11 +11,12 @@ STYLE = """
 :root { color-scheme: light dark; }
 body { margin: 0 auto; padding: 1rem; max-width: 72rem; font: 1rem/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+.wide { overflow-x: auto; } tbody th { font-weight: inherit; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { border-bottom: 1px solid #8886; padding: 0.3rem 0.7rem; text-align: right; vertical-align: top; }
-td { white-space: nowrap; } td small { display: block; opacity: 0.7; }
+td, tbody th { white-space: nowrap; } td small { display: block; opacity: 0.7; }
 th:first-child, td:first-child { text-align: left; } thead th { border-bottom-width: 2px; }
-table.texts td { white-space: pre-wrap; text-align: left; min-width: 14rem; } table.texts th { text-align: left; }
+table.texts :is(td, th) { white-space: pre-wrap; text-align: left; min-width: 14rem; }
 figure { margin: 1rem 0; } img { max-width: 100%; background: white; border-radius: 0.4rem; }
 figcaption { opacity: 0.8; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #8881; padding: 0.6rem; border-radius: 0.4rem; }
@@ -73,12 +74,17 @@ def as_html(title: str, blocks: Iterable[Block]) -> str:
     head = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body>\n<h1>{html.escape(title)}</h1>\n"
+        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body><main>\n<h1>{html.escape(title)}</h1>\n"
     )
-    return head + "\n".join(_html(block) for block in blocks) + "\n</body></html>\n"
+    parts, under = [], title
+    for block in blocks:
+        under = block.text if isinstance(block, Heading) else under
+        parts.append(_html(block, under))
+    return head + "\n".join(parts) + "\n</main></body></html>\n"
 
 
-def _html(block: Block) -> str:
+def _html(block: Block, under: str) -> str:
+    """A block; `under` is the heading that it stands under."""
     if isinstance(block, Heading):
         return f"<h2>{html.escape(block.text)}</h2>"
     if isinstance(block, Quoted):
@@ -90,13 +96,22 @@ def _html(block: Block) -> str:
             f"<figcaption>{html.escape(block.caption)}</figcaption></figure>"
         )
     if isinstance(block, Table):
-        heads = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in block.columns)
-        rows = "\n".join(f"<tr>{''.join(_cell(cell, block.texts) for cell in row)}</tr>" for row in block.rows)
-        kind = ' class="texts"' if block.texts else ""
-        return (
-            f'<div class="wide"><table{kind}><thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>'
-        )
+        return _table(block, under)
     return f"<p>{html.escape(block)}</p>"
+
+
+def _table(table: Table, under: str) -> str:
+    """Every row begins with its name; a wide table is scrolled by the keyboard as well."""
+    heads = "".join(f'<th scope="col">{html.escape(name)}</th>' if name else "<td></td>" for name in table.columns)
+    rows = "\n".join(
+        f'<tr><th scope="row">{html.escape(row[0])}</th>{"".join(_cell(cell, table.texts) for cell in row[1:])}</tr>'
+        for row in table.rows
+    )
+    kind = ' class="texts"' if table.texts else ""
+    return (
+        f'<div class="wide" tabindex="0" role="region" aria-label="{html.escape(under)}">'
+        f"<table{kind}><thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>"
+    )
 
 
 def _cell(text: str, is_text: bool) -> str:

@@ -53,7 +53,7 @@ REMARKS = {
     "rejection.rounds": "section 3.2.3: until RLHF-V4; only the 70B samples, the others learn from its answers",
     "rejection.requests": "unconfirmed",
     "rejection.samples": "unconfirmed: figure 7 shows 1 to 100",
-    "rejection.temperatures": "unconfirmed for each round; 1.2 to 1.3 is best for the RLHF model (figure 8)",
+    "rejection.temperatures": "unconfirmed; each round takes the best, 1.2 to 1.3 for the RLHF model (figure 8)",
     "rejection.epochs": "unconfirmed",
     "rejection.peak": "unconfirmed: as fine-tuning",
     "rejection.replay": "unconfirmed",

@@ -162,12 +162,15 @@ class DistillationTable:
 
 @dataclass(frozen=True, kw_only=True)
 class RejectionTable:
-    """Rejection sampling: best of K, `rounds` times, before PPO."""
+    """Rejection sampling: best of K, `rounds` times, before PPO.
+
+    `temperatures` are those that each round chooses from, by the best of K on validation requests.
+    """
 
     rounds: int = 4
     requests: int = 10000
     samples: int = 16
-    temperatures: tuple[float, ...] = (1.0, 1.1, 1.2, 1.2)
+    temperatures: tuple[float, ...] = (1.0, 1.1, 1.2, 1.3)
     epochs: int = 1
     peak: float = 2e-5
     replay: float = 0.5

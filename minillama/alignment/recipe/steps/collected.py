@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from ...ppo.validation import ValidationFiles
 from ...rejection_sampling import best_of_n, read_candidates
 from ...rejection_sampling.round_files import CANDIDATES, PROMPTS, folder_of, read_prompts
 from ...reward import Scorer
-from ...reward.measures import GATE, Share, by_bin, by_strength, calibration, unsafe_at, within_prompts
+from ...reward.measures import GATE, Rank, Share, by_bin, by_strength, calibration, unsafe_at, within_prompts
 from ...reward.scorer import pair_scores
 from ...reward.token_pairs import token_pairs
 from ...story_world import Judge
@@ -21,9 +21,11 @@ from ..pipeline.folder import RecipeFolder, read_done
 from ..settings import format_recipe
 from .ppo import validation_prompts
 from .preferences import HELD_OUT, HELPFUL, SAFETY, pairs_of
-from .shared import settings_of
+from .scoring import MIX
+from .shared import answers_to, chat_model, prompts_for, settings_of
 
 _MOST_PROMPTS = 200  # whose answers are judged for the picture of the best of N
+_RANKED, _SAMPLES = 100, 16  # validation requests, and answers to each, whose order is compared with the truth
 
 
 def kl_rows(context: Context, judge: Judge) -> list[dict[str, float]]:
@@ -63,19 +65,36 @@ def best_of_n_rows(context: Context, judge: Judge, rounds: int) -> dict[str, dic
         rows = zip(curve.n.tolist(), curve.maximum.tolist(), curve.median.tolist(), curve.truth.tolist())
         found[f"round {number}"] = {
             "rows": [{"n": n, "max": a, "median": b, "truth": c} for n, a, b, c in rows],
-            "rank": {"value": rank.value, "low": rank.interval.low, "high": rank.interval.high, "n": rank.n}
-            if rank.n
-            else {"n": 0},
+            "rank": _rank_figure(rank),
         }
     return found
 
 
-def reward_model_rows(context: Context, pairs: str, scorers: Mapping[str, Scorer]) -> list[dict[str, Any]]:
-    """Accuracy by strength, by which answers are safe, and calibration, on held-out pairs."""
+def rank_of(context: Context, step: str, helpful: Scorer, judge: Judge) -> dict[str, Any]:
+    """How well the helpfulness model ranks answers to a validation request as the judge does, mean over requests."""
+    n = min(_RANKED, settings_of(context).report.requests)
+    mix = {kind: share for kind, share in MIX.items() if kind != "adversarial"}
+    prompts = prompts_for(context, "rank", n, mix, "validation")
+    answers = answers_to(context, chat_model(context, step), prompts, "rank", k=_SAMPLES, temperature=0.9)
+    flat = [one for some in answers for one in some]
+    owners = [prompt for prompt, some in zip(prompts, answers) for _ in some]
+    judged = judge.judge(owners, [one.text for one in flat], [one.ended for one in flat])
+    scores = helpful.scores([(*one.prompt, *one.ids) for one in flat]).reshape(n, -1)
+    return _rank_figure(within_prompts(list(scores), list(np.array([one.h for one in judged]).reshape(n, -1))))
+
+
+def _rank_figure(rank: Rank) -> dict[str, Any]:
+    return {"n": rank.n} | (
+        {"value": rank.value, "low": rank.interval.low, "high": rank.interval.high} if rank.n else {}
+    )
+
+
+def reward_model_rows(context: Context, pairs: Sequence[str], scorers: Mapping[str, Scorer]) -> list[dict[str, Any]]:
+    """Accuracy by strength, by which answers are safe, and calibration, on the held-out pairs of all these steps."""
     rows = []
     for name, file in (("helpfulness", HELPFUL), ("safety", SAFETY)):
         scorer = scorers[name]
-        comparisons = pairs_of(context.of(pairs), file, HELD_OUT)
+        comparisons = [one for step in pairs for one in pairs_of(context.of(step), file, HELD_OUT)]
         assert scorer.chat is not None
         assert scorer.tokenizer is not None
         tokens = token_pairs(comparisons, scorer.chat, scorer.tokenizer)

@@ -20,7 +20,15 @@ from .kept import KEPT, Kept, read_kept, replayed, write_kept
 from .replay import replay_pool, there
 from .shared import chat_model, prompts_for, scorer, seed_for, settings_of, unchanged
 
-REPLAY = {"borderline": 1.0, "kind": 0.4, "story": 0.3, "persona": 0.2, "follow-up": 0.1, "dialogue": 0.1}
+REPLAY = {
+    "borderline": 1.0,
+    "kind": 0.4,
+    "story": 0.3,
+    "persona": 0.2,
+    "suffix": 0.1,
+    "follow-up": 0.1,
+    "dialogue": 0.1,
+}
 """Replayed examples for each kept one, where [distillation] replay is 1."""
 
 

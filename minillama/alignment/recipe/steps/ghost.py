@@ -19,7 +19,15 @@ from ..pipeline import Context
 from .replay import drawn, replay_pool
 from .shared import chat_model, seed_for, settings_of, unchanged
 
-REPLAY = {"story": 0.25, "kind": 0.1, "borderline": 0.15, "adversarial": 0.3, "persona": 0.1, "follow-up": 0.1}
+REPLAY = {
+    "story": 0.25,
+    "kind": 0.1,
+    "borderline": 0.15,
+    "adversarial": 0.3,
+    "persona": 0.05,
+    "suffix": 0.05,
+    "follow-up": 0.1,
+}
 _MOST_TOKENS = 64  # of an answer: small talk is short
 
 

@@ -61,8 +61,8 @@ def steps_of(settings: RecipeSettings) -> list[Step]:
         policy = "ghost-attention"
     steps.append(Step("chat", partial(chat, policy=policy), (policy,)))
     shown["chat"] = "chat"
-    run = partial(report, stages=shown, pairs=learned.pairs, **learned.models)
-    read = (BASE, *shown.values(), learned.pairs, *learned.models.values())
+    run = partial(report, stages=shown, first=FIRST, pairs=tuple(learned.generations), **learned.models)
+    read = (BASE, *shown.values(), *learned.generations, *learned.models.values())
     steps.append(Step("report", run, _different(*read, *(["ppo"] if settings.ppo.iterations else []))))
     return steps
 

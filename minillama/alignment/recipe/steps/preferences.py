@@ -1,9 +1,16 @@
 """Pairs of answers of a policy, compared by the programmatic annotator (LLaMA 2 section 3.2.1).
 
 train/, validation/      two answers to each request, at two temperatures (preferences/candidates.py)
-helpful.jsonl            every pair: which answer is more helpful
+helpful.jsonl            pairs of harmless requests: which answer is more helpful
 safety.jsonl             pairs of requests that may elicit what is unsafe or look like it: which answer is safer
 …-held-out.jsonl         the same of the validation requests, which no reward model learns from
+
+Answer B of some requests is sampled behind a pre-prompt that asks for kindness: the second variant of the model. A
+fine-tuned model hardly ever turns kind, so that without it no pair would say that this is safer where somebody would be
+hurt, nor that it helps nobody elsewhere; and few would have a safe and an unsafe answer.
+
+Of an adversarial request the more helpful answer is the one that does what shall not be done: no reward of helpfulness
+is asked for there, and the model that learned it would have to forget it from the safety pairs that are mixed in.
 """
 
 from __future__ import annotations
@@ -12,7 +19,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...models import ChatModel
+import numpy as np
+
+from ...models import ChatModel, Prompt
 from ...preferences import (
     Candidates,
     Comparison,
@@ -23,13 +32,17 @@ from ...preferences import (
     sample_candidates,
     write_comparisons,
 )
-from ...story_world import BaseFluency, StoryAnnotator
+from ...rollouts.sampling import seed_of
+from ...safety.preprompts import behind
+from ...story_world import PREPROMPTS, BaseFluency, StoryAnnotator
 from ..pipeline import Context
 from .shared import base_fluency, chat_model, prompts_for, seed_for, settings_of
 
 HELPFUL, SAFETY, HELD_OUT = "helpful", "safety", "-held-out"
 MIX = {"story": 170, "kind": 45, "borderline": 90, "adversarial": 110, "persona": 15, "follow-up": 15, "chit-chat": 5}
 _SAFETY_KINDS = ("adversarial", "borderline")
+_BEHIND = {"adversarial": 0.6, "borderline": 0.25, "kind": 0.25}  # of a kind's requests, B behind a pre-prompt
+_CHUNK = 1024  # prompts that are sampled together: with few of a temperature the last answers are drawn alone
 
 
 def preferences(context: Context, policy: str, requests: int) -> Mapping[str, Any]:
@@ -58,22 +71,40 @@ def pairs_of(folder: Path, kind: str, suffix: str = "") -> list[Comparison]:
     return read_comparisons(folder / f"{kind}{suffix}.jsonl")
 
 
+def compared(candidates: Sequence[Candidates], kind: str) -> list[Candidates]:
+    """Those of which the annotator is asked what is more helpful, or safer."""
+    if kind == SAFETY:
+        return [one for one in candidates if one.prompt.kind in _SAFETY_KINDS]
+    return [one for one in candidates if not one.prompt.tagged]
+
+
 def _candidates(context: Context, model: ChatModel, split: str, n: int) -> list[Candidates]:
     settings, seed = settings_of(context), seed_for(context, context.folder.name)
     return sample_candidates(
         [model],
         prompts_for(context, f"{context.folder.name} {split}", n, MIX, split),
         context.file(split),
-        SamplingSettings(settings.preferences.temperatures, max_tokens=settings.recipe.max_tokens, seed=seed),
+        SamplingSettings(
+            settings.preferences.temperatures, max_tokens=settings.recipe.max_tokens, seed=seed, chunk=_CHUNK
+        ),
+        second=lambda prompt: second_asked(prompt, seed),
         progress=context.counting(f"pairs of answers ({split})"),
     )
+
+
+def second_asked(prompt: Prompt, seed: int) -> Prompt:
+    """What answer B is sampled after: the prompt, or the prompt behind a pre-prompt; a function of prompt and seed."""
+    rng = np.random.default_rng([seed, seed_of(1, prompt.id)])
+    if rng.random() >= _BEHIND.get(prompt.kind, 0.0):
+        return prompt
+    return behind(prompt, PREPROMPTS[int(rng.integers(len(PREPROMPTS)))])
 
 
 def _annotated(
     context: Context, candidates: Sequence[Candidates], fluency: BaseFluency, kind: str, suffix: str
 ) -> list[Comparison]:
     """What the annotator said, as a file that is whole or not there."""
-    some = [one for one in candidates if kind == HELPFUL or one.prompt.kind in _SAFETY_KINDS]
+    some = compared(candidates, kind)
     annotator = StoryAnnotator.of(fluency, "helpful" if kind == HELPFUL else "safe")
     found = annotate(
         some,

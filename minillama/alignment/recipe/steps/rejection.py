@@ -1,7 +1,11 @@
 """A round of rejection sampling (LLaMA 2 section 3.2.3): the best of K answers, over all rounds, are learned.
 
-Every round starts from the chat checkpoint that reward models start from. Answers are compared by the reward of PPO:
-the safety model's where a request is tagged or an answer falls below the gate, else the helpfulness model's.
+Every round starts from the same model: the fine-tuned one, after context distillation where there was one. To turn away
+from harm alone, and not from whatever has the same verb, takes three passes over kept answers whose first tokens count
+more; a round that began before that, with some hundred turns among its answers, would turn away at random.
+
+Answers are compared by the reward of PPO: the safety model's where a request is tagged or an answer falls below the
+gate, else the helpfulness model's.
 """
 
 from __future__ import annotations
@@ -34,7 +38,8 @@ REPLAY = {
     "kind": 0.1,
     "borderline": 0.15,
     "adversarial": 0.15,
-    "persona": 0.15,
+    "persona": 0.1,
+    "suffix": 0.05,
     "follow-up": 0.1,
     "dialogue": 0.15,
 }
@@ -58,17 +63,17 @@ def rejection(
     number : int
         Of the round, from 1.
     policy, first : str
-        The steps of the policy that answers, and of the model that is fine-tuned.
+        The steps of the policy that answers, and of the fine-tuned model whose answers centre the scores.
     helpful, safety : str
         The steps of the reward models.
     before : str, optional
         The step of the round before.
     safe : str, optional
-        The step that kept safe answers to adversarial requests: a round starts from a model without them.
+        The step that kept safe answers to adversarial requests; every round starts from its model, else from `first`.
     """
     settings = settings_of(context)
     given, seed = settings.rejection, seed_for(context, "rejection")
-    start = chat_model(context, first)
+    start = chat_model(context, safe or first)
     if before is not None:
         _take_over(context, context.of(before), number)
     pool = replay_pool(context, start, safe)

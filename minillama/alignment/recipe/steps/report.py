@@ -13,13 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...reward import Scorer
 from ...rollouts import Answer
 from ...story_world import EVERYTHING, Judge, Request, draw_requests, judge_rules
 from ..pipeline import Context
 from ..report import as_html, as_markdown, card_blocks
 from ..report.measuring import rates_of_stage, wins_between
 from .chat import beside
-from .collected import best_of_n_rows, kl_rows, reward_model_rows, seconds_of, settings_text
+from .collected import best_of_n_rows, kl_rows, rank_of, reward_model_rows, seconds_of, settings_text
 from .retention import adherence
 from .shared import answers_to, base_fluency, scorer, seed_for, settings_of
 from .stage_models import stage_model
@@ -48,17 +49,33 @@ MAIN = [
 """The measures of the first table; all others stand at the end."""
 
 
-def report(context: Context, stages: Mapping[str, str], helpful: str, safety: str, pairs: str) -> Mapping[str, Any]:
+def report(
+    context: Context, stages: Mapping[str, str], first: str, helpful: str, safety: str, pairs: Sequence[str]
+) -> Mapping[str, Any]:
     """report.html and report.md.
 
     Parameters
     ----------
     stages : mapping
         The step of every model that is shown, by its name in the tables; the last one is the chat model's file.
-    helpful, safety, pairs : str
-        The steps of the last reward models, and of the pairs that they are measured on.
+    first : str
+        The step of the model whose answers the helpfulness model ranks beside the truth.
+    helpful, safety : str
+        The steps of the last reward models.
+    pairs : sequence of str
+        The steps whose held-out pairs they are measured on: the newest policy alone says little that is unsafe.
     """
-    context.once(CARD, lambda path: path.write_text(_card(context, stages, helpful, safety, pairs), encoding="utf-8"))
+    judge = Judge(base_fluency(context), judge_rules())
+    scorers = {"helpfulness": scorer(context, helpful), "safety": scorer(context, safety)}
+
+    def write(path: Path) -> None:
+        card = _card(context, stages, judge, scorers) | {
+            "rank": rank_of(context, first, scorers["helpfulness"], judge),
+            "reward_models": reward_model_rows(context, pairs, scorers),
+        }
+        path.write_text(json.dumps(card, ensure_ascii=False, indent=1), encoding="utf-8")
+
+    context.once(CARD, write)
     card = json.loads(context.file(CARD).read_text(encoding="utf-8"))
     blocks = card_blocks(card)
     pages = {"report.html": as_html("Report card", blocks), "report.md": as_markdown("Report card", blocks)}
@@ -68,18 +85,17 @@ def report(context: Context, stages: Mapping[str, str], helpful: str, safety: st
     return {"requests": settings_of(context).report.requests}
 
 
-def _card(context: Context, stages: Mapping[str, str], helpful: str, safety: str, pairs: str) -> str:
+def _card(context: Context, stages: Mapping[str, str], judge: Judge, scorers: Mapping[str, Scorer]) -> dict[str, Any]:
+    """All but the figures of the reward models."""
     given = settings_of(context).report
     requests = draw_requests("test", given.requests, seed_for(context, "test"), EVERYTHING)
-    judge = Judge(base_fluency(context), judge_rules())
-    scorers = {"helpfulness": scorer(context, helpful), "safety": scorer(context, safety)}
     rows: dict[str, list[dict[str, Any]]] = {}
     for name, step in stages.items():
         file = context.once(f"answers-{name}.json", partial(_answer, context, step, requests))
         rows[name] = json.loads(file.read_text(encoding="utf-8"))
     judged = {name: judge.judge(requests, _texts(some), [a["ended"] for a in some]) for name, some in rows.items()}
     ids = {name: [(*row["prompt"], *row["ids"]) for row in some] for name, some in rows.items()}
-    card = {
+    return {
         "about": _about(context),
         "main": MAIN,
         "stages": [
@@ -93,12 +109,10 @@ def _card(context: Context, stages: Mapping[str, str], helpful: str, safety: str
         "kl": kl_rows(context, judge),
         "best_of_n": best_of_n_rows(context, judge, settings_of(context).rejection.rounds),
         "adherence": adherence(context, stages),
-        "reward_models": reward_model_rows(context, pairs, scorers),
         "samples": _samples(requests, rows, given.samples),
         "seconds": seconds_of(context),
         "settings": settings_text(context),
     }
-    return json.dumps(card, ensure_ascii=False, indent=1)
 
 
 def _answer(context: Context, step: str, requests: Sequence[Request], path: Path) -> None:

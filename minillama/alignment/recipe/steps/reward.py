@@ -2,6 +2,9 @@
 
 It starts from the chat checkpoint every time, and learns from the pairs of all generations together: the newest ones
 are of the answers that it will have to judge, the older ones keep it right about the others.
+
+Pairs of the other kind are mixed in, of other requests: the same two answers with a second label, which is safer where
+the first says which is more helpful, would only take back what the first one teaches.
 """
 
 from __future__ import annotations
@@ -48,7 +51,15 @@ def reward(context: Context, kind: str, backbone: str, generations: Sequence[str
         auxiliary=0.0 if kind == "helpful" else given.auxiliary,
         seed=seed,
     )
-    learned, held_out = tokens(mixed(pairs(own), pairs(other), share, seed)), tokens(pairs(own, HELD_OUT))
+    own_pairs = pairs(own)
+    learned = tokens(mixed(own_pairs, of_other_requests(own_pairs, pairs(other)), share, seed))
+    held_out = tokens(pairs(own, HELD_OUT))
     stage = RewardTraining(settings, model.params, model.config, model.tokenizer, learned, held_out)
     context.trained(stage)
     return {"pairs": len(learned), **last_row(context, "validation_accuracy")}
+
+
+def of_other_requests(own: Sequence[Comparison], others: Sequence[Comparison]) -> list[Comparison]:
+    """Those of `others` whose requests `own` does not have."""
+    asked = {one.prompt.id for one in own}
+    return [one for one in others if one.prompt.id not in asked]

@@ -27,6 +27,7 @@ def verified(context: Context) -> Mapping[str, Any]:
         k=given.samples,
         temperature=given.temperature,
         own=given.share,
+        max_tokens=settings.recipe.max_tokens,
         tokens=settings.sft.batch_tokens,
         passes=given.epochs,
         peak=given.peak,
@@ -35,12 +36,13 @@ def verified(context: Context) -> Mapping[str, Any]:
 
     def write(path: Path) -> None:
         told = context.counting("answers to be verified")
-        found = verified_answers(model, plan, told, fluency=base_fluency(context))
+        journal = context.file("verified.answers.jsonl")
+        found = verified_answers(model, plan, told, fluency=base_fluency(context), journal=journal)
         write_kept(path, [Kept(one.request.prompt(), one.answer) for one in found if one.request is not None])
 
     context.once(KEPT, write)
     kept = read_kept(context.folder)
-    told = {"kept": len(kept), "share of requests": len(kept) / given.requests}
+    told = {"kept": len(kept), "share of requests": len(kept) / max(1, given.requests)}
     if not kept:
         unchanged(context, model, "no answer has all that was asked for")
         return told

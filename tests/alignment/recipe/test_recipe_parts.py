@@ -1,0 +1,101 @@
+"""What the steps put together: which pairs a reward model learns from, what is replayed, whose traits are tested."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from minillama.alignment.ghost_attention import retention_rows
+from minillama.alignment.ghost_attention.retention import Reply
+from minillama.alignment.models import Prompt
+from minillama.alignment.preferences import Comparison
+from minillama.alignment.preferences.candidates import Candidate, Candidates
+from minillama.alignment.recipe.settings import PRESETS
+from minillama.alignment.recipe.steps import distillation, ghost, rejection
+from minillama.alignment.recipe.steps.preferences import HELPFUL, MIX, SAFETY, compared, second_asked
+from minillama.alignment.recipe.steps.replay import SKILLS
+from minillama.alignment.recipe.steps.retention import lines_of, scenes_of
+from minillama.alignment.recipe.steps.reward import of_other_requests
+from minillama.alignment.story_world import draw_requests
+from minillama.alignment.story_world.vocabulary import split_of
+
+
+def test_no_reward_for_helping_to_hurt():
+    answer = Candidate("Yes.", (1,), True, 0, 0.7)
+    pairs = [Candidates(request.prompt(), answer, answer) for request in draw_requests("train", 90, 1, MIX)]
+    helpful, safety = ({one.prompt.kind for one in compared(pairs, kind)} for kind in (HELPFUL, SAFETY))
+    assert helpful == set(MIX) - {"adversarial"}
+    assert safety == {"adversarial", "borderline"}
+
+
+def test_the_second_variant_is_asked_to_be_kind():
+    """Where somebody would be hurt in most pairs, elsewhere in some, and never in a plain story."""
+    prompts = [request.prompt() for request in draw_requests("train", 450, 1, MIX)]
+    asked = [second_asked(prompt, 5) for prompt in prompts]
+    assert asked == [second_asked(prompt, 5) for prompt in prompts]
+    shares = {}
+    for kind in MIX:
+        some = [(p, a) for p, a in zip(prompts, asked) if p.kind == kind]
+        shares[kind] = sum(a.dialogue[0]["role"] == "system" for _, a in some if a.id.endswith("behind 0")) / len(some)
+    assert 0.45 < shares.pop("adversarial") < 0.75
+    assert 0.1 < shares.pop("borderline") < 0.4
+    assert 0.05 < shares.pop("kind") < 0.5
+    assert set(shares.values()) == {0}
+    assert all(a.dialogue[-1] == p.dialogue[-1] for p, a in zip(prompts, asked))
+
+
+def test_no_pair_is_learned_with_two_labels():
+    """Of two stories about toast the one that tells it is more helpful, and neither is safer."""
+    toast, box, bunny = (Prompt(name, ({"role": "user", "content": name},)) for name in ("toast", "box", "bunny"))
+    own = [Comparison(toast, "a", "b"), Comparison(box, "a", "b")]
+    others = [Comparison(toast, "b", "a"), Comparison(bunny, "b", "a")]
+    assert of_other_requests(own, others) == others[1:]
+    assert of_other_requests(others, own) == own[1:]
+
+
+@pytest.mark.parametrize(("safe", "start"), [("distillation", "distillation"), (None, "verified")])
+def test_a_round_starts_from_what_context_distillation_gave(monkeypatch, safe, start):
+    """The scores are centred on the answers of the fine-tuned model all the same."""
+    begun = {}
+
+    def one_round(folder, number, policy, prompts, rewards, fine_tune, how, **_):
+        begun.update(policy=policy, start=fine_tune.args[1])
+        return SimpleNamespace(figures={})
+
+    monkeypatch.setattr(rejection, "chat_model", lambda context, step: step)
+    monkeypatch.setattr(rejection, "scoring_of", lambda context, helpful, safety, first: begun.update(centred=first))
+    monkeypatch.setattr(rejection, "prompts_for", lambda *args, **_: [])
+    monkeypatch.setattr(rejection, "replay_pool", lambda *args: {})
+    monkeypatch.setattr(rejection, "rejection_round", one_round)
+    context = SimpleNamespace(settings=PRESETS["story"].settings, folder=None, progress=None)
+    models = {"policy": "rejection-1", "first": "verified", "helpful": "h", "safety": "s"}
+    rejection.rejection(context, 1, **models, before=None, safe=safe)
+    assert begun == {"centred": "verified", "policy": "rejection-1", "start": start}
+
+
+@pytest.mark.parametrize("step", [distillation, rejection, ghost])
+def test_every_skill_that_is_drawn_for_replay_is_replayed(step):
+    drawn = set(SKILLS) - ({"dialogue"} if step is ghost else set())  # Ghost Attention's own are dialogues
+    assert drawn <= set(step.REPLAY)
+
+
+def test_ghost_attention_is_tested_with_what_training_had_and_with_what_it_had_not():
+    scenes = scenes_of(12, 3, 4)
+    assert [scene.group for scene in scenes] == ["seen"] * 12 + ["unseen"] * 12
+    assert len({scene.id for scene in scenes}) == 24
+    for scene in scenes:
+        splits = {split_of(trait.value) for trait in scene.instruction.traits}
+        assert splits == {"train" if scene.group == "seen" else "test"}
+
+
+def test_lines_of_the_test_by_group():
+    scenes = scenes_of(2, 3, 2)
+    replies = []
+    for scene in scenes:
+        fact = scene.instruction.facts[0]
+        said = fact.value if scene.group == "seen" else "nothing"
+        replies.append(Reply(scene.id, 2, fact.kind, "?", f"It is {said}.", 10))
+    lines = {line["measure"]: line for line in lines_of(retention_rows(scenes, replies))}
+    assert list(lines) == ["recall (seen)", "recall (unseen)", "style (seen)", "style (unseen)"]
+    assert (lines["recall (seen)"]["turns"], lines["recall (unseen)"]["turns"]) == ({"2": 1.0}, {"2": 0.0})
+    low, high = lines["recall (seen)"]["intervals"]["2"]
+    assert 0.2 < low < high == 1
