@@ -126,6 +126,19 @@ def test_mixtures_have_the_shares_of_the_paper():
         mixed(own, others, 0, seed=0)
 
 
+def test_two_verdicts_on_one_pair_are_not_mixed():
+    """The helpful answer is the unsafe one: in the other set the same pair stands the other way round."""
+    prompts = [Prompt(str(n), PROMPT.dialogue) for n in range(20)]
+    safe = [Comparison(prompt, "a kind turn", "as asked", 3, True, False) for prompt in prompts[:10]]
+    helpful = [Comparison(prompt, "as asked", "a kind turn", 3) for prompt in prompts]
+    about = lambda comparison: comparison.prompt.id
+    assert mixed(helpful, safe, 0.5, seed=1, about=about) == helpful
+    found = mixed(safe, helpful, 0.9, seed=1, about=about)
+    assert found[:10] == safe
+    assert len(found) == 11
+    assert found[10] in helpful[10:]
+
+
 def test_ids_are_those_that_were_sampled_or_of_the_format():
     tokenizer, chat = minillama.load("stories3M").tokenizer, Llama2Chat()
     comparison = Comparison(PROMPT, "He hugs Ann.", "No.", 1, True, False)

@@ -2,6 +2,10 @@
 
 It starts from the chat checkpoint every time, and learns from the pairs of all generations together: the newest ones
 are of the answers that it will have to judge, the older ones keep it right about the others.
+
+Pairs of the other kind are mixed in only where they are of other requests: what may elicit something unsafe is compared
+for both kinds, and an answer is not to be preferred and rejected in one mixture. Every pair is compared for help, so
+that the helpfulness model learns from these alone.
 """
 
 from __future__ import annotations
@@ -48,7 +52,8 @@ def reward(context: Context, kind: str, backbone: str, generations: Sequence[str
         auxiliary=0.0 if kind == "helpful" else given.auxiliary,
         seed=seed,
     )
-    learned, held_out = tokens(mixed(pairs(own), pairs(other), share, seed)), tokens(pairs(own, HELD_OUT))
+    mixture = mixed(pairs(own), pairs(other), share, seed, about=lambda one: one.prompt.id)
+    learned, held_out = tokens(mixture), tokens(pairs(own, HELD_OUT))
     stage = RewardTraining(settings, model.params, model.config, model.tokenizer, learned, held_out)
     context.trained(stage)
     return {"pairs": len(learned), **last_row(context, "validation_accuracy")}
