@@ -21,7 +21,7 @@ from minillama.alignment.preferences import (
     write_comparisons,
 )
 from minillama.alignment.reward import batch_of, token_pairs
-from minillama.inference.chat import Llama2Chat
+from minillama.inference.chat import Llama2Chat, Zephyr
 
 PROMPT = Prompt(
     "p-1", ({"role": "user", "content": "How does Bob hug?"},), "kind", True, {"name": "Bob", "words": ["run"]}
@@ -155,6 +155,9 @@ def test_ids_are_those_that_were_sampled_or_of_the_format():
     batch = batch_of([pair, sampled], "large")
     assert batch.margins.tolist() == [1, 3]
     np.testing.assert_array_equal(batch.safe, [[1, 0], [1, 0]])
+
+    (ended,) = token_pairs([comparison], Zephyr(), tokenizer)  # which sets a line break behind the end
+    assert ended.chosen[-1] == ended.rejected[-1] == tokenizer.eos_id  # where the score of a sampled one is read
 
     left = []
     assert token_pairs([comparison, WHOLE], chat, tokenizer, max_tokens=len(prompt) + 3, left_out=left.append)
