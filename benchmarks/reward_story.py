@@ -111,7 +111,10 @@ def results(
     """Train, measure, print the tables."""
     seed, work = options.seed, options.work
     other = {"helpful": "safe", "safe": "helpful"}
-    data = {kind: mixed(train[kind], train[other[kind]], SHARES[name], seed) for kind, name in KINDS.items()}
+    both = lambda pair: frozenset((pair.chosen.tobytes(), pair.rejected.tobytes()))  # noqa: E731
+    data = {
+        kind: mixed(train[kind], train[other[kind]], SHARES[name], seed, about=both) for kind, name in KINDS.items()
+    }
 
     def stage(kind: str, settings: RewardSettings) -> RewardTraining:
         return RewardTraining(settings, model.params, model.config, model.tokenizer, data[kind])

@@ -3,7 +3,7 @@
     weights[t] = how much the loss of predicting ids[t] counts: 1 in answers, 0 in prompts   (LLaMA 2 section 3.1)
 
 Rows are padded at the right. Attention is causal, so that no token sees the padding after it. Threads that share a
-batch get rows of like length each, and a part is no longer than its own longest row.
+batch get short rows and long ones each, and a part is no longer than its own longest row.
 """
 
 from __future__ import annotations

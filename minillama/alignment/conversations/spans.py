@@ -4,9 +4,10 @@
     |--format--------|---- system -----|-format-|-user-|-format|assist.|--format--|
 
 A chat model conditions on all of it and writes the answers alone. The ids up to an answer are those that the format
-gives for the messages before it, with its generation prompt; the answer is what the format adds for it, its end
-included. Formats for which the first is not a beginning of the second are refused: a mask would be off by some
-tokens, silently.
+gives for the messages before it, with its generation prompt; the answer is what the format adds for it up to the token
+that ends it, as a model samples it. What a format sets behind that token, ChatML a line break, belongs to the next
+prompt; after the last answer it is left out. Formats for which the first is not a beginning of the second are refused:
+a mask would be off by some tokens, silently.
 
 Inside a prompt the tokens of a message are those that change when another text stands in its place: what is the
 same at both sides, a space that is a token of its own included, is the format's.
@@ -14,7 +15,7 @@ same at both sides, a space that is a token of its own included, is the format's
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple, cast, get_args
 
 import numpy as np
@@ -92,12 +93,12 @@ def conversation_of(dialogue: Dialogue, chat: ChatTemplate, tokenizer: Tokenizer
         raise ValueError("a conversation to learn from ends with an answer: its last message is to be the assistant's")
     spans: list[Span] = []
     ids: list[int] = []
-    first = 0
+    first, stop_ids = 0, chat.stop_ids(tokenizer)
     for n, message in enumerate(dialogue):
         if message["role"] != "assistant":
             continue
         before = chat.encode(dialogue[:n], tokenizer)
-        whole = chat.encode(dialogue[: n + 1], tokenizer, generation_prompt=False)
+        whole = up_to_end(chat.encode(dialogue[: n + 1], tokenizer, generation_prompt=False), len(before), stop_ids)
         if before[: len(ids)] != ids or whole[: len(before)] != before:
             raise ValueError(
                 f"the chat format {getattr(chat, 'name', type(chat).__name__)} encodes the conversation up to message "
@@ -107,6 +108,12 @@ def conversation_of(dialogue: Dialogue, chat: ChatTemplate, tokenizer: Tokenizer
         spans.append(Span(len(before), len(whole), "assistant"))
         ids, first = whole, n + 1
     return Conversation(np.array(ids, np.int64), tuple(spans))
+
+
+def up_to_end(ids: list[int], start: int, stop_ids: Collection[int]) -> list[int]:
+    """Ids up to the token that ends the answer from `start` on; all of them where nothing does."""
+    last = next((i for i in range(len(ids) - 1, start - 1, -1) if ids[i] in stop_ids), len(ids) - 1)
+    return ids[: last + 1]
 
 
 # --- inside a prompt ----------------------------------------------------------------------

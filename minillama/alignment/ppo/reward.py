@@ -7,12 +7,15 @@ A reward model scores in logits: logit(sigma(r)) is r, held within logit(1e-6) o
 the variance of a batch. The switch is hard: of an answer below 0.15 the helpfulness model has no say, however much it
 likes it.
 
-Two choices that the paper leaves open:
+Three choices that the paper leaves open:
 
 - The ranking loss fixes a score only up to a constant, and the constants of two models have nothing to do with each
   other. Without care the model with the higher one would decide which answers count as good. So each score is centred
   by its own model's mean over samples of the fine-tuned model, best over those that it decides about (`centres_of`),
   and then all are whitened together. The gate reads the safety score before that: 0.15 is a probability.
+- What the gate catches keeps its safety score as it is: at most logit(0.15) = -1.73, where an average helpful answer
+  has 0. The safety model's centre is that of tagged prompts, to which a fine-tuned model gives unsafe answers more
+  often than not: with -2.5 taken away, an unsafe answer to a harmless prompt would count for more than an average one.
 - Whitening takes mean and unbiased variance of the iteration's batch (unconfirmed: population, running or batch).
 
 KL is paid token by token, -beta (log pi - log pi_0), and the score comes with the last token of the answer.
@@ -85,7 +88,7 @@ class Combined(NamedTuple):
     Attributes
     ----------
     scores : ndarray of shape (n,), float64
-        Centred logits of R_c.
+        Logits of R_c, centred but for those below the gate.
     by_safety : bool ndarray of shape (n,)
         Whose score is the safety model's.
     gated : bool ndarray of shape (n,)
@@ -131,8 +134,9 @@ def combined(
         nobody = np.zeros(len(helpful), bool)
         return Combined(helpful, nobody, nobody)
     gated = ~tagged & (sigmoid(safety) < gate)
+    safe = logits_of(safety) - np.where(gated, 0.0, centres.safety)
     by_safety = tagged | gated
-    return Combined(np.where(by_safety, logits_of(safety) - centres.safety, helpful), by_safety, gated)
+    return Combined(np.where(by_safety, safe, helpful), by_safety, gated)
 
 
 def centres_of(helpfulness: Float, safety: Float | None, tagged: Sequence[bool] | None = None) -> Centres:

@@ -10,7 +10,7 @@ of `minillama eval rate`, with this scale in place of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,12 +69,18 @@ def annotate(
     -------
     list of Comparison
         In the order of `candidates`, without those that are the same text twice.
+
+    Raises
+    ------
+    ValueError
+        When the file has what was said of other answers to one of the prompts.
     """
     asked = [pair for pair in candidates if not pair.are_same]
     path.parent.mkdir(parents=True, exist_ok=True)
     with open_locked(path.with_suffix(".lock"), "asks an annotator"), Journal(path) as journal:
         kept = rows_of_lines(b"".join(journal.lines()).decode("utf-8", "replace"), path)
         found = {comparison.prompt.id: comparison for comparison in map(from_row, kept)}
+        _check(asked, found, path)
         waiting = [pair for pair in asked if pair.prompt.id not in found]
         prepare = getattr(annotator, "prepare", None)
         for start in range(0, len(waiting), _TOGETHER):
@@ -87,6 +93,16 @@ def annotate(
             if progress is not None:
                 progress(len(found), len(asked))
     return [found[pair.prompt.id] for pair in asked]
+
+
+def _check(asked: Sequence[Candidates], found: Mapping[str, Comparison], path: Path) -> None:
+    """What was said before counts for the answers that it was said of, and for no others."""
+    for pair in asked:
+        said = found.get(pair.prompt.id)
+        if said is not None and {said.chosen, said.rejected} != {pair.a.text, pair.b.text}:
+            raise ValueError(
+                f"{path} has what was said of other answers to the prompt {pair.prompt.id}: take another file"
+            )
 
 
 def _asked(pair: Candidates, annotator: Annotator, source: str, seed: int) -> Comparison:

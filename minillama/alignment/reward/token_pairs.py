@@ -2,7 +2,8 @@
 
     chosen   = dialogue + preferred answer + its end        rejected = the same dialogue + the other answer + its end
 
-Answers that a model sampled keep the ids that it sampled; others get those that the chat format gives for their text.
+Answers that a model sampled keep the ids that it sampled; others get those that the chat format gives for their text,
+up to the token that ends an answer: that is where the score is read, of the ones and of the others.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from ...compute.array_types import Float, Ints
 from ...inference.chat import ChatTemplate
 from ...tokenizers import Tokenizer
-from ..conversations.spans import answered
+from ..conversations.spans import answered, up_to_end
 from ..preferences.comparisons import Comparison
 from .beginnings import n_common
 from .objective import MARGINS, Pairs
@@ -100,7 +101,7 @@ def token_pair(comparison: Comparison, chat: ChatTemplate, tokenizer: Tokenizer)
                 f"the chat format {getattr(chat, 'name', type(chat).__name__)} encodes the prompt "
                 f"{comparison.prompt.id} in another way once it has an answer: what the answers share cannot be said"
             )
-        return np.array(whole, np.int64)
+        return np.array(up_to_end(whole, len(prompt), chat.stop_ids(tokenizer)), np.int64)
 
     safe = [np.nan if flag is None else float(flag) for flag in (comparison.chosen_safe, comparison.rejected_safe)]
     return TokenPair(

@@ -115,6 +115,23 @@ def test_spans_of_a_models_own_template_are_those_of_the_written_format(stories)
     )
 
 
+def test_an_answer_ends_with_the_token_that_ends_it(stories):
+    """Zephyr sets a line break behind it: of the next prompt, not of an answer, and nothing a model is sampled for."""
+    tokenizer, chat = stories.tokenizer, Zephyr()
+    conversation = conversation_of(DIALOGUE, chat, tokenizer)
+    whole = chat.encode(DIALOGUE, tokenizer, generation_prompt=False)
+    assert conversation.ids.tolist() == whole[: len(conversation.ids)]
+    assert tokenizer.decode(whole[len(conversation.ids) :]).strip() == ""
+    assert len(whole) > len(conversation.ids)
+    assert [conversation.ids[span.stop - 1] for span in conversation.answers] == [tokenizer.eos_id] * 2
+    first, second = conversation.answers
+    ids = conversation.ids.tolist()
+    sampled = answered(ids[: first.start], ids[first.start : first.stop])
+    sampled = sampled.extended(ids[first.stop : second.start], ids[second.start : second.stop])
+    assert sampled.ids.tolist() == ids
+    assert ids[: second.start] == chat.encode(DIALOGUE[:-1], tokenizer)
+
+
 def test_sampled_answers_keep_their_ids():
     conversation = answered([1, 2], [3, 4]).extended([5], [6, 7, 8])
     assert conversation.ids.tolist() == [1, 2, 3, 4, 5, 6, 7, 8]

@@ -31,7 +31,7 @@ def test_the_paper_s_examples():
 def test_scores_are_centred_each_by_its_own_model():
     """The gate is a probability: it does not move with the centre."""
     found = combined(np.array([5.0, 6.0]), np.array([-2.0, -1.0]), np.zeros(2, bool), Centres(5.0, -1.5))
-    np.testing.assert_allclose(found.scores, [-0.5, 1.0])
+    np.testing.assert_allclose(found.scores, [-2.0, 1.0])
     assert found.gated.tolist() == [True, False]
     assert centres_of(np.array([4.0, 6.0]), np.array([-1.0, -2.0])) == pytest.approx((5.0, -1.5))
     scores = np.array([4.0, 6.0, 9.0]), np.array([1.0, 2.0, -3.0])
@@ -47,6 +47,16 @@ def test_scores_are_centred_each_by_its_own_model():
             return np.array([len(row) for row in rows], np.float32)
 
     assert Scoring(Lengths()).centred([[1], [1, 2, 3]]).centres == pytest.approx((2.0, 0.0))
+
+
+def test_what_the_gate_catches_is_never_better_than_an_average_answer():
+    """Where the fine-tuned model is mostly unsafe on tagged prompts: -2.5 on average, also below the gate."""
+    centres = centres_of(np.zeros(6), np.array([-3.0, -2.0, -2.5, 3.0, 3.0, 3.0]), [True] * 3 + [False] * 3)
+    assert centres == pytest.approx((0, -2.5))
+    safety, tagged = np.array([LOGIT[0.14], -4.0, 3.0, -2.5]), np.array([False, False, False, True])
+    found = combined(np.array([0.0, 5.0, 0.0, 0.0]), safety, tagged, centres)
+    assert found.gated.tolist() == [True, True, False, False]
+    np.testing.assert_allclose(found.scores, [LOGIT[0.14], -4.0, 0.0, 0.0], rtol=1e-9, atol=1e-9)
 
 
 def test_rewards_of_tokens():

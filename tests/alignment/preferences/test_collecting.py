@@ -134,6 +134,9 @@ def test_a_program_compares_with_seeded_noise_and_goes_on(tmp_path):
     assert annotate(pairs, Watched(Length(), noise=0), path, source="length") == found
     assert path.read_bytes() == whole
     assert n < len(shown) < 2 * n
+    other = replace(pairs[3], b=replace(pairs[3].b, text="another answer"))
+    with pytest.raises(ValueError, match="what was said of other answers to the prompt q3: take another file"):
+        annotate([*pairs[:3], other], Watched(Length(), noise=0), path, source="length")
     noisy = [annotate(pairs, NoisyAnnotator(Length()), tmp_path / f"{i}.jsonl", seed=i // 2) for i in range(3)]
     assert noisy[0] == noisy[1] != noisy[2]
     agreed = np.mean([len(one.chosen) > len(one.rejected) for one in noisy[0]])

@@ -21,7 +21,7 @@ from minillama.alignment.preferences import (
     write_comparisons,
 )
 from minillama.alignment.reward import batch_of, token_pairs
-from minillama.inference.chat import Llama2Chat
+from minillama.inference.chat import Llama2Chat, Zephyr
 
 PROMPT = Prompt(
     "p-1", ({"role": "user", "content": "How does Bob hug?"},), "kind", True, {"name": "Bob", "words": ["run"]}
@@ -126,6 +126,19 @@ def test_mixtures_have_the_shares_of_the_paper():
         mixed(own, others, 0, seed=0)
 
 
+def test_two_verdicts_on_one_pair_are_not_mixed():
+    """The helpful answer is the unsafe one: in the other set the same pair stands the other way round."""
+    prompts = [Prompt(str(n), PROMPT.dialogue) for n in range(20)]
+    safe = [Comparison(prompt, "a kind turn", "as asked", 3, True, False) for prompt in prompts[:10]]
+    helpful = [Comparison(prompt, "as asked", "a kind turn", 3) for prompt in prompts]
+    about = lambda comparison: comparison.prompt.id
+    assert mixed(helpful, safe, 0.5, seed=1, about=about) == helpful
+    found = mixed(safe, helpful, 0.9, seed=1, about=about)
+    assert found[:10] == safe
+    assert len(found) == 11
+    assert found[10] in helpful[10:]
+
+
 def test_ids_are_those_that_were_sampled_or_of_the_format():
     tokenizer, chat = minillama.load("stories3M").tokenizer, Llama2Chat()
     comparison = Comparison(PROMPT, "He hugs Ann.", "No.", 1, True, False)
@@ -142,6 +155,9 @@ def test_ids_are_those_that_were_sampled_or_of_the_format():
     batch = batch_of([pair, sampled], "large")
     assert batch.margins.tolist() == [1, 3]
     np.testing.assert_array_equal(batch.safe, [[1, 0], [1, 0]])
+
+    (ended,) = token_pairs([comparison], Zephyr(), tokenizer)  # which sets a line break behind the end
+    assert ended.chosen[-1] == ended.rejected[-1] == tokenizer.eos_id  # where the score of a sampled one is read
 
     left = []
     assert token_pairs([comparison, WHOLE], chat, tokenizer, max_tokens=len(prompt) + 3, left_out=left.append)

@@ -6,15 +6,12 @@ import pytest
 
 from minillama.alignment.ghost_attention import retention_rows
 from minillama.alignment.ghost_attention.retention import Reply
-from minillama.alignment.models import Prompt
-from minillama.alignment.preferences import Comparison
 from minillama.alignment.preferences.candidates import Candidate, Candidates
 from minillama.alignment.recipe.settings import PRESETS
 from minillama.alignment.recipe.steps import distillation, ghost, rejection
 from minillama.alignment.recipe.steps.preferences import HELPFUL, MIX, SAFETY, compared, second_asked
 from minillama.alignment.recipe.steps.replay import SKILLS
 from minillama.alignment.recipe.steps.retention import lines_of, scenes_of
-from minillama.alignment.recipe.steps.reward import of_other_requests
 from minillama.alignment.story_world import draw_requests
 from minillama.alignment.story_world.vocabulary import split_of
 
@@ -41,15 +38,6 @@ def test_the_second_variant_is_asked_to_be_kind():
     assert 0.05 < shares.pop("kind") < 0.5
     assert set(shares.values()) == {0}
     assert all(a.dialogue[-1] == p.dialogue[-1] for p, a in zip(prompts, asked))
-
-
-def test_no_pair_is_learned_with_two_labels():
-    """Of two stories about toast the one that tells it is more helpful, and neither is safer."""
-    toast, box, bunny = (Prompt(name, ({"role": "user", "content": name},)) for name in ("toast", "box", "bunny"))
-    own = [Comparison(toast, "a", "b"), Comparison(box, "a", "b")]
-    others = [Comparison(toast, "b", "a"), Comparison(bunny, "b", "a")]
-    assert of_other_requests(own, others) == others[1:]
-    assert of_other_requests(others, own) == own[1:]
 
 
 @pytest.mark.parametrize(("safe", "start"), [("distillation", "distillation"), (None, "verified")])

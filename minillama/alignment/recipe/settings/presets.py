@@ -57,13 +57,13 @@ def _story() -> RecipeSettings:
     return RecipeSettings(
         recipe=RecipeTable(preset="story", model="stories3M", context=1024, max_tokens=160),
         stories=StoriesTable(count=3000),
-        sft=FineTuningTable(demonstrations=0, epochs=0, steps=4000, peak=1.2e-3, batch_rows=0, batch_tokens=1536),
-        verified=VerifiedTable(requests=2000, samples=6, epochs=2, peak=3e-4),
-        preferences=PreferencesTable(requests=6000, refresh=1500, held_out=600),
+        sft=FineTuningTable(demonstrations=0, epochs=0, steps=6000, peak=1.2e-3, batch_rows=0, batch_tokens=1536),
+        verified=VerifiedTable(requests=2000, samples=6, epochs=2, peak=5e-4),
+        preferences=PreferencesTable(requests=6000, refresh=1000, held_out=400),
         reward=RewardTable(
-            helpful_epochs=1, safety_epochs=2, helpful_peak=4e-4, safety_peak=5e-4, batch_pairs=32, margin="small"
+            helpful_epochs=1, safety_epochs=3, helpful_peak=4e-4, safety_peak=5e-4, batch_pairs=32, margin="small"
         ),
-        distillation=DistillationTable(requests=600, epochs=3, peak=1e-3, first_weight=16.0),
+        distillation=DistillationTable(requests=800, epochs=3, peak=1e-3, first_weight=16.0),
         rejection=RejectionTable(rounds=2, requests=800, samples=8, temperatures=(0.9, 1.0), epochs=2, peak=5e-4),
         ppo=PPOTable(
             iterations=60,

@@ -51,15 +51,8 @@ def reward(context: Context, kind: str, backbone: str, generations: Sequence[str
         auxiliary=0.0 if kind == "helpful" else given.auxiliary,
         seed=seed,
     )
-    own_pairs = pairs(own)
-    learned = tokens(mixed(own_pairs, of_other_requests(own_pairs, pairs(other)), share, seed))
-    held_out = tokens(pairs(own, HELD_OUT))
+    mixture = mixed(pairs(own), pairs(other), share, seed, about=lambda one: one.prompt.id)
+    learned, held_out = tokens(mixture), tokens(pairs(own, HELD_OUT))
     stage = RewardTraining(settings, model.params, model.config, model.tokenizer, learned, held_out)
     context.trained(stage)
     return {"pairs": len(learned), **last_row(context, "validation_accuracy")}
-
-
-def of_other_requests(own: Sequence[Comparison], others: Sequence[Comparison]) -> list[Comparison]:
-    """Those of `others` whose requests `own` does not have."""
-    asked = {one.prompt.id for one in own}
-    return [one for one in others if one.prompt.id not in asked]
