@@ -103,10 +103,14 @@ def gate_range_float32(gate, up, y, start, stop):
 def _backward_range(dy, gate, up, dgate, dup, start, stop):
     one = gate.dtype.type(1)
     for i in range(start, stop):
-        small = np.exp(-abs(gate[i]))
-        sigmoid = (one if gate[i] >= 0 else small) / (one + small)
-        dup[i] = dy[i] * gate[i] * sigmoid
-        dgate[i] = dy[i] * up[i] * sigmoid * (one + gate[i] * (one - sigmoid))
+        # All are read before any is written: else LLVM compiles the loop twice, for arrays far apart and for others,
+        # rounds differently in the two, and the same numbers elsewhere in memory have another gradient.
+        d, g, u = dy[i], gate[i], up[i]
+        small = np.exp(-abs(g))
+        sigmoid = (one if g >= 0 else small) / (one + small)
+        silu = g * sigmoid
+        dup[i] = d * silu
+        dgate[i] = d * u * (sigmoid + silu * (one - sigmoid))
 
 
 @helper
