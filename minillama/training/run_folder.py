@@ -51,6 +51,31 @@ class Saved:
     validation_loss: float | None
 
 
+def check_folder(path: Path, *, has_begun: bool, resume: bool, is_own: Callable[[str], bool]) -> None:
+    """Raise RunError where a new run would meet an older one, or files whose names are not its own."""
+    if has_begun:
+        if resume:
+            return
+        raise RunError(f"{path} already holds a run: continue it with --resume, or choose another folder with --out")
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} is a file; a run needs a folder (--out)")
+    others = sorted(p.name for p in path.iterdir() if not is_own(p.name)) if path.is_dir() else []
+    if others:
+        raise RunError(f"{path} holds other files ({', '.join(others[:3])}): choose an empty folder")
+
+
+@contextmanager
+def locked_folder(path: Path, lock: str, doing: str) -> Iterator[None]:
+    """Make a folder and keep other processes out while the block runs; RunError where one is there already."""
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        file = open_locked(path / lock, doing)
+    except LockedError as error:
+        raise RunError(str(error)) from None
+    with file:
+        yield
+
+
 class RunFolder:
     """Paths, lock and checkpoints of a run.
 
@@ -74,17 +99,7 @@ class RunFolder:
 
     def check(self, resume: bool) -> None:
         """Raise RunError where a new run would meet an older one, or files that do not belong to it."""
-        if self.has_begun:
-            if resume:
-                return
-            raise RunError(
-                f"{self.path} already holds a run: continue it with --resume, or choose another folder with --out"
-            )
-        if self.path.exists() and not self.path.is_dir():
-            raise RunError(f"{self.path} is a file; a run needs a folder (--out)")
-        others = [] if not self.path.is_dir() else [p.name for p in self.path.iterdir() if not _own(p.name)]
-        if others:
-            raise RunError(f"{self.path} holds other files ({', '.join(sorted(others)[:3])}): choose an empty folder")
+        check_folder(self.path, has_begun=self.has_begun, resume=resume, is_own=_own)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -95,12 +110,7 @@ class RunFolder:
         RunError
             When another process trains here.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        try:
-            file = open_locked(self.path / _LOCK, "is training")
-        except LockedError as error:
-            raise RunError(str(error)) from None
-        with file:
+        with locked_folder(self.path, _LOCK, "is training"):
             self._clear()
             yield
 

@@ -15,9 +15,8 @@ from typing import Any
 
 from ....files.errors import CheckpointError
 from ....files.json_object import Fields, read_object
-from ....files.lock import LockedError, open_locked
 from ....training.metrics import replace_text
-from ....training.run_folder import RunError
+from ....training.run_folder import check_folder, locked_folder
 from .clock import Spent
 
 SETTINGS, LOCK, DONE = "recipe.toml", ".lock", "done.json"
@@ -61,17 +60,7 @@ class RecipeFolder:
 
     def check(self, resume: bool) -> None:
         """Raise RunError where a new run would meet an older one, or files that do not belong to it."""
-        if self.has_begun:
-            if resume:
-                return
-            raise RunError(
-                f"{self.path} already holds a run: continue it with --resume, or choose another folder with --out"
-            )
-        if self.path.exists() and not self.path.is_dir():
-            raise RunError(f"{self.path} is a file; a run needs a folder (--out)")
-        others = sorted(p.name for p in self.path.iterdir() if not _own(p.name)) if self.path.is_dir() else []
-        if others:
-            raise RunError(f"{self.path} holds other files ({', '.join(others[:3])}): choose an empty folder")
+        check_folder(self.path, has_begun=self.has_begun, resume=resume, is_own=_own)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -82,12 +71,7 @@ class RecipeFolder:
         RunError
             When another process works here.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        try:
-            file = open_locked(self.path / LOCK, "is at work")
-        except LockedError as error:
-            raise RunError(str(error)) from None
-        with file:
+        with locked_folder(self.path, LOCK, "is at work"):
             clear_leftovers(self.path)
             yield
 
