@@ -13,7 +13,7 @@ help:
 	@echo "make chat   talk to it"
 	@echo "make learn  the exercises: starters in my-llama, and a terminal that checks what you save"
 	@echo "make train-stories  train the model that ships inside again, from STORIES and HELD_OUT (text files)"
-	@echo "make align  from the model that ships inside to one that chats: LLaMA 2's stages, about an hour on two cores"
+	@echo "make align  from the model that ships inside to one that chats: LLaMA 2's stages, meant for an hour on two cores"
 	@echo "make llama2  the same from a text on: pretraining, too (STORIES and HELD_OUT)"
 	@echo "make test   run the tests"
 	@echo "make notebooks         build the book: execute notebooks/*.py into the .ipynb beside them"

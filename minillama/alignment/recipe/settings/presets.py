@@ -1,7 +1,7 @@
 """Settings to begin with: LLaMA 2-Chat's for its four sizes, and those that a laptop runs.
 
     7B 13B 34B 70B    the paper's numbers (paper.py); `--print-config` prints them, nothing here could run them
-    story             from the model inside this package to one that chats: an hour on two cores
+    story             from the model inside this package to one that chats: meant for an hour on two cores
     minute            the same steps with counts so small that all of them take two minutes: nothing is learned well
 
 The small ones keep the paper's optimizer, schedule, losses, gate and order. Their learning rates are those of a model
@@ -116,7 +116,7 @@ PRESETS: dict[str, RecipePreset] = {
     preset.name: preset
     for preset in (
         RecipePreset("minute", "All steps in two minutes, to see that they work: nothing is learned well.", _minute()),
-        RecipePreset("story", "From the model inside this package to one that chats: an hour on two cores.", _story()),
+        RecipePreset("story", "From the model inside this package to one that chats: meant for an hour on two cores.", _story()),
         *(
             RecipePreset(size, PAPER_ABOUT.format(size=size), paper_settings(size), REMARKS, runs=False)
             for size in ("7B", "13B", "34B", "70B")
