@@ -116,7 +116,9 @@ PRESETS: dict[str, RecipePreset] = {
     preset.name: preset
     for preset in (
         RecipePreset("minute", "All steps in two minutes, to see that they work: nothing is learned well.", _minute()),
-        RecipePreset("story", "From the model inside this package to one that chats: meant for an hour on two cores.", _story()),
+        RecipePreset(
+            "story", "From the model inside this package to one that chats: meant for an hour on two cores.", _story()
+        ),
         *(
             RecipePreset(size, PAPER_ABOUT.format(size=size), paper_settings(size), REMARKS, runs=False)
             for size in ("7B", "13B", "34B", "70B")
