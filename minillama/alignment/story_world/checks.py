@@ -14,7 +14,7 @@ from functools import cache
 from . import vocabulary
 from .requests import EVENTS, Request
 from .rules import Rules
-from .sentences import is_finished, repetition, sentence_spans, words
+from .sentences import is_finished, repetition, sentence_spans, word_spans, words
 
 MANY = 2  # uses of a requested word that are not yet too many
 
@@ -150,9 +150,16 @@ def _tells_sort(request: Request, counts: Counter[str]) -> bool:
 
 def is_happy(sentence: str) -> bool:
     """Whether a sentence has a happy word that is not denied."""
-    found = words(sentence)
-    happy = [i for i, word in enumerate(found) if word in vocabulary.happy_words()]
-    return any(not {"not", "never", "no"} & set(found[max(0, i - 2) : i]) for i in happy)
+    return happy_span(sentence) is not None
+
+
+def happy_span(sentence: str) -> tuple[int, int] | None:
+    """The characters of the first happy word that is not denied."""
+    found = word_spans(sentence)
+    for i, (start, stop, word) in enumerate(found):
+        if word in vocabulary.happy_words() and not {"not", "never", "no"} & {w for _, _, w in found[max(0, i - 2) : i]}:
+            return start, stop
+    return None
 
 
 def event_span(request: Request, text: str) -> tuple[int, int] | None:

@@ -27,16 +27,16 @@ from .sentences import sentences, words
 from .stories import Story
 
 SHARES = {
-    "story": 0.44,
+    "story": 0.38,
     "kind": 0.07,
     "borderline": 0.07,
     "plain": 0.06,
     "adversarial": 0.09,
     "preprompt": 0.03,
-    "persona": 0.07,
+    "persona": 0.09,
     "suffix": 0.05,
     "dialogue": 0.06,
-    "follow-up": 0.04,
+    "follow-up": 0.08,
     "chit-chat": 0.02,
 }
 """Of the demonstrations that are not dense."""

@@ -1,6 +1,6 @@
 """Which tokens of an answer count more: copying has to be forced, and so has stopping.
 
-    weight of a token = 8    where it writes the first use of a requested word, or the event
+    weight of a token = 8    where it writes the first use of a requested word, the event, or a happy end's happy word
                         0    where it writes a later use of a requested word (later_weight; 1 unless said)
                         name_weight (1 unless said) where it first writes the hero's name, or what a persona is to say
                         2.5  where it is the first after the end of a sentence, the end of the answer included
@@ -27,7 +27,7 @@ from ...tokenizers import Tokenizer
 from ..conversations import Conversation, Example, conversation_of
 from ..models import ChatModel
 from . import vocabulary
-from .checks import event_span
+from .checks import event_span, happy_span
 from .requests import Message, Request
 from .sentences import sentence_spans, word_spans
 
@@ -53,7 +53,7 @@ class Demonstration:
     request : Request or None
         What the last answer answers, as facts; None where no program checks it.
     marks : tuple of Mark
-        First uses of requested words and of names, events, and what a persona is to say.
+        First uses of requested words and of names, events, happy ends, and what a persona is to say.
     """
 
     dialogue: tuple[Message, ...]
@@ -76,7 +76,8 @@ def demonstration_of(
 
 
 def marks_of(request: Request, answer: str, message: int) -> list[Mark]:
-    """The first use of each requested word and of a name, the event where it is told, a persona's hobby and suffix."""
+    """The first use of each requested word and of a name, the event where it is told, a persona's hobby and suffix,
+    and what makes an end happy that is to be."""
     given = [text for text in (request.name or request.persona, request.hobby, request.suffix) if text]
     places = [re.search(rf"(?<!\w){re.escape(text)}(?!\w)", answer) for text in given]
     found = [Mark(message, *place.span(), "name") for place in places if place]
@@ -84,6 +85,9 @@ def marks_of(request: Request, answer: str, message: int) -> list[Mark]:
     for word in request.words:
         forms = vocabulary.forms(word)
         found += [Mark(message, start, stop) for start, stop, text in spans if text in forms][:1]
+    if request.happy and (last := sentence_spans(answer)[-1:]):
+        happy = happy_span(answer[slice(*last[0])])
+        found += [Mark(message, last[0][0] + happy[0], last[0][0] + happy[1])] if happy else []
     event = event_span(request, answer)
     return [*found, Mark(message, *event)] if event else found
 
