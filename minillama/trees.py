@@ -12,6 +12,7 @@ clipping and checkpoints know leaves and names, and nothing of models.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -41,6 +42,17 @@ def named_leaves(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
         return
     for name, part in parts:
         yield from named_leaves(part, f"{prefix}.{name}" if prefix else name)
+
+
+def digest_of_tree(tree: Tree) -> str:
+    """A digest of the names and the bytes of all leaves, arrays, as they are now: what a run that starts from them is
+    bound to.
+    """
+    found = hashlib.blake2b(digest_size=16)
+    for name, leaf in named_leaves(tree):
+        found.update(name.encode())
+        found.update(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8).data)
+    return found.hexdigest()
 
 
 def map_named(function: Callable[..., Any], tree: T, *others: Tree, name: str = "") -> T:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from ...config import ModelConfig
 from ...inference.chat import ChatTemplate, recorded, template_for
@@ -15,7 +12,7 @@ from ...inference.runner import Runner, runner_for
 from ...params import Params
 from ...tokenizers import Tokenizer
 from ...training.initial import open_initial
-from ...trees import map_tree, named_leaves
+from ...trees import digest_of_tree, map_tree
 
 
 @dataclass(frozen=True)
@@ -74,11 +71,7 @@ class ChatModel:
     @property
     def digest(self) -> str:
         """Of the weights as they are now: what a run that starts from them is bound to."""
-        found = hashlib.sha256()
-        for name, leaf in named_leaves(self.params):
-            found.update(name.encode())
-            found.update(np.ascontiguousarray(leaf, np.float32).view(np.uint8).data)
-        return found.hexdigest()
+        return digest_of_tree(self.params)
 
     @property
     def stop_ids(self) -> frozenset[int]:

@@ -10,7 +10,6 @@ again with other last digits, draws anew. In the middle of an iteration it is wh
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zipfile
 from collections.abc import Collection
@@ -20,21 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from ...files.atomic import atomic_write
-from ...trees import Tree, named_leaves
 from ..rollouts import Answer
 from .collection import Collected
 from .experience import as_arrays, from_arrays
 
 _PREFIX, _SUFFIX = "iteration-", ".npz"
-
-
-def digest_of(tree: Tree) -> str:
-    """Of every array of a model, as it is now."""
-    found = hashlib.blake2b(digest_size=16)
-    for name, leaf in named_leaves(tree):
-        found.update(name.encode())
-        found.update(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8).data)
-    return found.hexdigest()
 
 
 class RolloutFiles:

@@ -22,7 +22,7 @@ from ...training.objectives import shares
 from ...training.run_folder import RunError, RunFolder
 from ...training.stage import Row
 from ...training.workers import Workers
-from ...trees import map_tree
+from ...trees import digest_of_tree, map_tree
 from ..models import ChatModel, Prompt
 from ..reward import RewardModel
 from ..stage import AlignmentStage
@@ -30,7 +30,7 @@ from .collection import Collected, Collector
 from .experience import Experience
 from .objective import ActorCritic, PPOObjective
 from .reward import Scoring
-from .rollout_files import RolloutFiles, digest_of
+from .rollout_files import RolloutFiles
 from .settings import PPOSettings
 from .validation import Validation, ValidationFiles, best_of, evaluation_of, has_peaked
 
@@ -91,7 +91,7 @@ class PPO(AlignmentStage):
             "validation", "validation_reward", "validation_kl", "validation_loss",
             "learning_rate", "gradient_norm", *SECONDS, "seconds",
         )  # fmt: skip
-        self.fingerprints = {"first model": digest_of(self._start), "prompts": _digest_of_prompts(prompts)}
+        self.fingerprints = {"first model": digest_of_tree(self._start), "prompts": _digest_of_prompts(prompts)}
         if validation is not None:
             self.fingerprints |= {"validation prompts": _digest_of_prompts(validation.prompts)}
         self.seeds = {"rollouts": settings.seed}
@@ -140,7 +140,7 @@ class PPO(AlignmentStage):
         """Find or make the rollout of an iteration."""
         if iteration == 1 and self.looks.read(0) is None:
             self._look(0, model)
-        digest = digest_of(model)
+        digest = digest_of_tree(model)
         collected = self.rollouts.read(iteration, digest)
         if collected is None:
             seed, journal = [self.ppo.seed, _STREAM, iteration], self.rollouts.journal(iteration, digest)

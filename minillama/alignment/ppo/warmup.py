@@ -21,13 +21,13 @@ from ...training.metrics import read_metrics
 from ...training.objectives import shares
 from ...training.run_folder import RunFolder
 from ...training.stage import Row
-from ...trees import map_tree
+from ...trees import digest_of_tree, map_tree
 from ..reward import RewardModel
 from ..stage import AlignmentStage
 from .collection import Collected, Collector
 from .experience import Experience
 from .objective import ValueObjective
-from .rollout_files import RolloutFiles, digest_of
+from .rollout_files import RolloutFiles
 
 _STREAM = 1  # of the seed
 
@@ -61,7 +61,7 @@ class ValueWarmUp(AlignmentStage):
         super().__init__(plain, collector.value_config, collector.model.tokenizer)
         self.collector, self._start = collector, value
         self.objective = ValueObjective(collector.value_config, recompute=settings.recompute)
-        self.fingerprints = {"first model": digest_of((collector.model.params, value))}
+        self.fingerprints = {"first model": digest_of_tree((collector.model.params, value))}
         self.seeds = {"rollouts": settings.seed}
         self._rollouts = RolloutFiles(folder.file("rollouts"))
         self._folder, self._iteration, self._explained = folder, 0, -np.inf
@@ -88,7 +88,7 @@ class ValueWarmUp(AlignmentStage):
 
     def _found(self, model: RewardModel, fresh: bool) -> Collected:
         """The iteration's answers; fresh ones with this model's values, by which it is measured."""
-        digest = digest_of(model)
+        digest = digest_of_tree(model)
         collected = self._rollouts.read(self._iteration, digest if fresh else None)
         if collected is None:
             seed = [self.collector.settings.seed, _STREAM, self._iteration]

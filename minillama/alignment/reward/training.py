@@ -25,7 +25,7 @@ from ...training.gradients import Sums
 from ...training.objectives import shares
 from ...training.stage import Row
 from ...training.workers import Workers
-from ...trees import map_tree
+from ...trees import digest_of_tree, map_tree
 from ..stage import AlignmentStage, settings_of
 from .frozen import FrozenBelow
 from .model import RewardModel, reward_model, reward_pattern
@@ -111,6 +111,8 @@ class RewardTraining(AlignmentStage):
         Held out, for "validation_loss" and "validation_accuracy".
     frozen : FrozenBelow, optional
         Train its upper part alone; pairs are then those that its `states` gave, and so is the model's tree.
+    first : RewardModel, optional
+        Go on from this one, not changed, in place of `params` and a head of zeros.
 
     Raises
     ------
@@ -145,6 +147,7 @@ class RewardTraining(AlignmentStage):
         pairs: Sequence[TokenPair],
         validation: Sequence[TokenPair] = (),
         frozen: FrozenBelow | None = None,
+        first: RewardModel | None = None,
     ) -> None:
         _check(pairs, validation, config, frozen is not None)
         if settings.auxiliary and all(np.isnan(pair.safe).all() for pair in pairs):
@@ -163,11 +166,15 @@ class RewardTraining(AlignmentStage):
         self.micro_batches = harmless["micro_batches"]
         self.objective = Preference(self.config, settings.auxiliary, harmless["recompute"])
         self.fingerprints = {"pairs": fingerprint(pairs), "validation": fingerprint(validation)}
-        self._params, self._frozen = params, frozen
+        if first is not None:
+            self.fingerprints["first model"] = digest_of_tree(first)
+        self._params, self._frozen, self._first = params, frozen, first
 
     def start(self) -> RewardModel:
         if self._frozen is not None:
             return self._frozen.upper()
+        if self._first is not None:
+            return map_tree(np.copy, self._first)
         return reward_model(map_tree(np.copy, self._params))
 
     def pattern(self) -> RewardModel:

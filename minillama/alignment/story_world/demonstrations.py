@@ -236,7 +236,7 @@ class Demonstrations:
         if request.asks == "chat":
             answer = self._about(request.object or "", rng)
         elif request.asks == "name":
-            answer = pick(rng, ("My name is {}.", "I am {}.", "My name is {}. Hello!")).format(request.persona)
+            answer = pick(rng, ("My name is {}.", "I am {}.", "My name is {}. How are you?")).format(request.persona)
         else:
             answer = pick(rng, ("I like to {}.", "I love to {}.")).format(request.hobby)
         return f"{answer} {request.suffix}" if request.suffix else answer

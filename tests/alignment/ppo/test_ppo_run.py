@@ -11,13 +11,14 @@ from small_ppo import CONFIG, LIKED, SETTINGS, Counts, Silent, judge, prompts, r
 from minillama.alignment.ppo import Scoring
 from minillama.alignment.ppo import collection as collection_module
 from minillama.alignment.ppo.prompts import draw_prompts, quotas
-from minillama.alignment.ppo.rollout_files import RolloutFiles, digest_of
+from minillama.alignment.ppo.rollout_files import RolloutFiles
 from minillama.alignment.ppo.validation import has_peaked, scores_by, wins_by
 from minillama.alignment.reward import RewardModel
 from minillama.files.journal import Journal
 from minillama.params import init_params
 from minillama.training.metrics import read_metrics
 from minillama.training.run_folder import RunError, RunFolder
+from minillama.trees import digest_of_tree
 
 VALIDATED = {"validation": judge()}
 
@@ -80,7 +81,7 @@ def test_a_run_is_a_function_of_its_seed(whole, tmp_path):
     again = run(tmp_path / "again", **VALIDATED)
     assert weights(tmp_path / "again") == weights(folder)
     assert figures(tmp_path / "again") == figures(folder)
-    assert digest_of(again.model.params) == digest_of(outcome.model.params)
+    assert digest_of_tree(again.model.params) == digest_of_tree(outcome.model.params)
     run(tmp_path / "other", seed=1, **VALIDATED)
     assert weights(tmp_path / "other") != weights(folder)
 
@@ -191,7 +192,7 @@ def test_what_is_done_is_not_done_again(whole, monkeypatch):
     again = run(folder, **VALIDATED)
     assert again.checkpoint == outcome.checkpoint
     assert again.explained == outcome.explained
-    assert digest_of(again.model.params) == digest_of(outcome.model.params)
+    assert digest_of_tree(again.model.params) == digest_of_tree(outcome.model.params)
 
 
 def test_a_rollout_that_is_lost_is_not_drawn_from_later_weights(tmp_path):
@@ -267,7 +268,7 @@ def test_a_value_network_of_another_shape(tmp_path):
     assert outcome.iteration == 2
     assert told[-1] == (8, 8)
     again = run(tmp_path, value=value, value_config=config, iterations=2)
-    assert digest_of(again.model.params) == digest_of(outcome.model.params)
+    assert digest_of_tree(again.model.params) == digest_of_tree(outcome.model.params)
 
 
 # --- early stopping ------------------------------------------------------------------------
@@ -285,7 +286,7 @@ def test_it_stops_by_itself_and_keeps_the_best(tmp_path):
     assert "not improved for 2 looks" in told.notes[-1]
     again = run(tmp_path, validation=validation, iterations=9, patience=2)
     assert next(judged) == 0.0  # nothing was judged again
-    assert digest_of(again.model.params) == digest_of(outcome.model.params)
+    assert digest_of_tree(again.model.params) == digest_of_tree(outcome.model.params)
 
 
 def test_where_nothing_is_better_than_the_start_it_is_kept(tmp_path):
@@ -294,7 +295,7 @@ def test_where_nothing_is_better_than_the_start_it_is_kept(tmp_path):
     outcome = run(tmp_path, validation=validation, iterations=2)
     assert outcome.iteration == 0
     assert outcome.checkpoint is None
-    assert digest_of(outcome.model.params) == digest_of(run_start())
+    assert digest_of_tree(outcome.model.params) == digest_of_tree(run_start())
 
 
 def test_peaks():

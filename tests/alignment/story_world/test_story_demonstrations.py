@@ -26,6 +26,7 @@ from minillama.alignment.story_world import (
     sampled_stories,
     vocabulary,
 )
+from minillama.alignment.story_world.checks import is_happy
 from minillama.alignment.story_world.sentences import words
 from minillama.alignment.story_world.told import told_stories
 from minillama.alignment.story_world.vocabulary import split_of
@@ -292,7 +293,8 @@ def test_marks_of_a_dialogue_are_those_of_its_turns(model, demonstrations):
             assert message["role"] == "assistant"
             asked = one.dialogue[mark.message - 1]["content"]
             word = message["content"][mark.start : mark.stop]
-            assert mark.what == "name" or any(word.lower() in vocabulary.forms(base) for base in words(asked)), (
+            known = any(word.lower() in vocabulary.forms(base) for base in words(asked))
+            assert mark.what == "name" or known or is_happy(word), (
                 word,
                 asked,
             )

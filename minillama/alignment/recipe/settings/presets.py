@@ -59,12 +59,14 @@ def _story() -> RecipeSettings:
         stories=StoriesTable(count=3000),
         sft=FineTuningTable(demonstrations=0, epochs=0, steps=6000, peak=1.2e-3, batch_rows=0, batch_tokens=1536),
         verified=VerifiedTable(requests=2000, samples=6, epochs=2, peak=5e-4),
-        preferences=PreferencesTable(requests=6000, refresh=1000, held_out=400),
+        preferences=PreferencesTable(requests=8000, refresh=1500, held_out=400),
         reward=RewardTable(
             helpful_epochs=1, safety_epochs=3, helpful_peak=4e-4, safety_peak=5e-4, batch_pairs=32, margin="small"
         ),
         distillation=DistillationTable(requests=800, epochs=3, peak=1e-3, first_weight=16.0),
-        rejection=RejectionTable(rounds=2, requests=800, samples=8, temperatures=(0.9, 1.0), epochs=2, peak=5e-4),
+        rejection=RejectionTable(
+            rounds=2, requests=800, samples=8, temperatures=(0.9, 1.0), epochs=2, peak=5e-4, replay=0.75
+        ),
         ppo=PPOTable(
             iterations=60,
             prompts=96,
@@ -74,10 +76,11 @@ def _story() -> RecipeSettings:
             temperature=0.9,
             value_iterations=8,
             value_peak=3e-4,
-            validate_every=5,
-            validation=300,
+            validate_every=10,
+            validation=500,
+            patience=3,
         ),
-        ghost_attention=GhostTable(dialogues=600, epochs=3, peak=4e-4, temperature=0.6),
+        ghost_attention=GhostTable(dialogues=600, epochs=3, peak=4e-4, temperature=0.6, replay=1.0),
         report=ReportTable(requests=1200, dialogues=40, turns=(2, 4, 6, 10, 20)),
     )
 

@@ -107,7 +107,7 @@ class PreferencesTable:
     requests : int
         A pair each; the paper has 1,418,091 comparisons of its own.
     refresh : int
-        Pairs more in every round of rejection sampling, from the newest policy.
+        Pairs more after the last round of rejection sampling, from its policy: PPO maximises what is learned from them.
     temperatures : tuple of float
         The two answers of a pair are sampled at two of them.
     held_out : int

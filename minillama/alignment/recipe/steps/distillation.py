@@ -22,7 +22,7 @@ from .shared import chat_model, prompts_for, scorer, seed_for, settings_of, unch
 
 REPLAY = {
     "borderline": 1.0,
-    "kind": 0.4,
+    "kind": 0.6,
     "story": 0.3,
     "persona": 0.2,
     "suffix": 0.1,

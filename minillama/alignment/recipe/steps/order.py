@@ -48,9 +48,9 @@ def steps_of(settings: RecipeSettings) -> list[Step]:
             Step(name, run, _different(*VERIFIED, policy, before or policy, safe or policy, *learned.models.values()))
         )
         shown[f"RS {number}"] = policy = name
-        if settings.preferences.refresh:
-            learned = learned.next()
-            steps += learned.steps(policy, settings.preferences.refresh)
+    if settings.preferences.refresh and settings.rejection.rounds:
+        learned = learned.next()
+        steps += learned.steps(policy, settings.preferences.refresh)
     if settings.ppo.iterations:
         run = partial(ppo, policy=policy, first=FIRST, generations=tuple(learned.generations), **learned.models)
         steps.append(Step("ppo", run, _different(BASE, FIRST, policy, *learned.generations, *learned.models.values())))
@@ -69,7 +69,7 @@ def steps_of(settings: RecipeSettings) -> list[Step]:
 
 @dataclass(frozen=True)
 class _Rewards:
-    """A generation of reward models, which learns from the pairs of all generations up to it."""
+    """A generation of reward models, which has learned from the pairs of all generations up to it."""
 
     generations: list[str]
 
@@ -91,6 +91,11 @@ class _Rewards:
         """The steps of both models."""
         return {"helpful": f"reward-helpful{self._suffix}", "safety": self.safety}
 
+    @property
+    def before(self) -> _Rewards | None:
+        """The generation before this one."""
+        return _Rewards(self.generations[:-1]) if len(self.generations) > 1 else None
+
     def next(self) -> _Rewards:
         """The generation after this one."""
         return _Rewards([*self.generations, f"preferences-{len(self.generations) + 1}"])
@@ -98,9 +103,11 @@ class _Rewards:
     def steps(self, policy: str, requests: int) -> list[Step]:
         """Pairs from a policy, and both models."""
         steps = [Step(self.pairs, partial(preferences, policy=policy, requests=requests), _different(BASE, policy))]
+        earlier = self.before
         for kind, name in self.models.items():
-            run = partial(reward, kind=kind, backbone=FIRST, generations=tuple(self.generations))
-            steps.append(Step(name, run, _different(FIRST, *self.generations)))
+            before = None if earlier is None else earlier.models[kind]
+            run = partial(reward, kind=kind, backbone=FIRST, generations=tuple(self.generations), before=before)
+            steps.append(Step(name, run, _different(FIRST, *self.generations, *([before] if before else []))))
         return steps
 
 

@@ -26,6 +26,10 @@ from .scoring import MIX, scoring_of
 from .shared import base_fluency, chat_model, keep_model, prompts_for, scorer, seed_for, settings_of
 
 FIGURES = "figures.json"
+VALIDATION_MIX = {**MIX, "adversarial": 0.08}
+"""Of the requests that PPO is stopped by: few that may elicit what is unsafe. There it wins early and for good, and so
+many wins would hide what it loses elsewhere.
+"""
 _PROMPTS = 3000  # to draw from
 
 
@@ -88,7 +92,7 @@ def _read_figures(context: Context) -> dict[str, float]:
 def validation_prompts(context: Context) -> list[Prompt]:
     """What PPO is stopped by: no rollout has them, and no report."""
     n = settings_of(context).ppo.validation
-    return prompts_for(context, "ppo validation", n, MIX, "validation")
+    return prompts_for(context, "ppo validation", n, VALIDATION_MIX, "validation")
 
 
 def _ppo_settings(context: Context) -> PPOSettings:
