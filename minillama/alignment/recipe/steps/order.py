@@ -14,54 +14,52 @@ from .ghost import ghost_attention
 from .ppo import ppo
 from .preferences import preferences
 from .rejection import rejection
-from .replay import VERIFIED
 from .report import report
 from .reward import reward
 from .sft import sft
-from .shared import BASE
+from .shared import BASE, verified_steps
 from .stories import stories
 from .verified import verified
-
-FIRST = "verified"
-"""The step of the chat model that reward models and every round start from: the paper's SFT checkpoint."""
 
 
 def steps_of(settings: RecipeSettings) -> list[Step]:
     """The steps that these settings ask for."""
-    steps = [
-        Step(BASE, stories),
-        Step("sft", sft, (BASE,)),
-        Step("verified", verified, (BASE, "sft")),
-    ]
-    shown, policy = {"SFT": "sft", "verified": FIRST}, FIRST
-    learned, safe = _Rewards(["preferences"]), None
+    steps = [Step(BASE, stories), Step("sft", sft, (BASE,))]
+    policy = "sft"
+    for number, name in enumerate(verified_steps(settings), 1):
+        run = partial(verified, number=number, policy=policy)
+        steps.append(Step(name, run, (BASE, policy)))
+        policy = name
+    first, shown = policy, {"SFT": "sft", "verified": policy}
+    replayed = (BASE, first)
+    learned, safe = _Rewards(["preferences"], first), None
     steps += learned.steps(policy, settings.preferences.requests)
     if settings.distillation.requests:
         run = partial(distillation, policy=policy, safety=learned.safety)
-        steps.append(Step("distillation", run, _different(*VERIFIED, learned.safety)))
+        steps.append(Step("distillation", run, _different(*replayed, learned.safety)))
         shown["distilled"] = policy = safe = "distillation"
     for number in range(1, settings.rejection.rounds + 1):
         name, before = f"rejection-{number}", f"rejection-{number - 1}" if number > 1 else None
-        given = {"policy": policy, "first": FIRST, "before": before, "safe": safe, **learned.models}
+        given = {"policy": policy, "first": first, "before": before, "safe": safe, **learned.models}
         run = partial(rejection, number=number, **given)
         steps.append(
-            Step(name, run, _different(*VERIFIED, policy, before or policy, safe or policy, *learned.models.values()))
+            Step(name, run, _different(*replayed, policy, before or policy, safe or policy, *learned.models.values()))
         )
         shown[f"RS {number}"] = policy = name
     if settings.preferences.refresh and settings.rejection.rounds:
         learned = learned.next()
         steps += learned.steps(policy, settings.preferences.refresh)
     if settings.ppo.iterations:
-        run = partial(ppo, policy=policy, first=FIRST, generations=tuple(learned.generations), **learned.models)
-        steps.append(Step("ppo", run, _different(BASE, FIRST, policy, *learned.generations, *learned.models.values())))
+        run = partial(ppo, policy=policy, first=first, generations=tuple(learned.generations), **learned.models)
+        steps.append(Step("ppo", run, _different(BASE, first, policy, *learned.generations, *learned.models.values())))
         shown["PPO"] = policy = "ppo"
     if settings.ghost_attention.dialogues:
         run = partial(ghost_attention, policy=policy, safe=safe)
-        steps.append(Step("ghost-attention", run, _different(*VERIFIED, policy, safe or policy)))
+        steps.append(Step("ghost-attention", run, _different(*replayed, policy, safe or policy)))
         policy = "ghost-attention"
     steps.append(Step("chat", partial(chat, policy=policy), (policy,)))
     shown["chat"] = "chat"
-    run = partial(report, stages=shown, first=FIRST, pairs=tuple(learned.generations), **learned.models)
+    run = partial(report, stages=shown, first=first, pairs=tuple(learned.generations), **learned.models)
     read = (BASE, *shown.values(), *learned.generations, *learned.models.values())
     steps.append(Step("report", run, _different(*read, *(["ppo"] if settings.ppo.iterations else []))))
     return steps
@@ -69,9 +67,18 @@ def steps_of(settings: RecipeSettings) -> list[Step]:
 
 @dataclass(frozen=True)
 class _Rewards:
-    """A generation of reward models, which has learned from the pairs of all generations up to it."""
+    """A generation of reward models, which has learned from the pairs of all generations up to it.
+
+    Attributes
+    ----------
+    generations : list of str
+        The steps with pairs.
+    first : str
+        The step of the chat model that reward models and every round start from: the paper's SFT checkpoint.
+    """
 
     generations: list[str]
+    first: str
 
     @property
     def pairs(self) -> str:
@@ -94,11 +101,11 @@ class _Rewards:
     @property
     def before(self) -> _Rewards | None:
         """The generation before this one."""
-        return _Rewards(self.generations[:-1]) if len(self.generations) > 1 else None
+        return _Rewards(self.generations[:-1], self.first) if len(self.generations) > 1 else None
 
     def next(self) -> _Rewards:
         """The generation after this one."""
-        return _Rewards([*self.generations, f"preferences-{len(self.generations) + 1}"])
+        return _Rewards([*self.generations, f"preferences-{len(self.generations) + 1}"], self.first)
 
     def steps(self, policy: str, requests: int) -> list[Step]:
         """Pairs from a policy, and both models."""
@@ -106,8 +113,8 @@ class _Rewards:
         earlier = self.before
         for kind, name in self.models.items():
             before = None if earlier is None else earlier.models[kind]
-            run = partial(reward, kind=kind, backbone=FIRST, generations=tuple(self.generations), before=before)
-            steps.append(Step(name, run, _different(FIRST, *self.generations, *([before] if before else []))))
+            run = partial(reward, kind=kind, backbone=self.first, generations=tuple(self.generations), before=before)
+            steps.append(Step(name, run, _different(self.first, *self.generations, *([before] if before else []))))
         return steps
 
 
