@@ -6,7 +6,9 @@
 
 The small ones keep the paper's optimizer, schedule, losses, gate and order. Their learning rates are those of a model
 of 3M parameters (a narrow model bears higher ones), their batches are small, so that some hundred updates are left;
-both are this project's choice.
+both are this project's choice. The helpfulness model of `story` learns from helpful pairs alone. With half of its
+pairs from the safety set, as published, it took the first words of a kind turn, which every such pair prefers, for
+helpful wherever they stand: there is no model of three million parameters that tells the two at once.
 """
 
 from __future__ import annotations
@@ -61,7 +63,13 @@ def _story() -> RecipeSettings:
         verified=VerifiedTable(rounds=2, requests=2000, samples=6, epochs=2, peak=5e-4),
         preferences=PreferencesTable(requests=8000, refresh=1500, held_out=400),
         reward=RewardTable(
-            helpful_epochs=1, safety_epochs=3, helpful_peak=4e-4, safety_peak=5e-4, batch_pairs=32, margin="small"
+            helpful_epochs=1,
+            safety_epochs=3,
+            helpful_peak=4e-4,
+            safety_peak=5e-4,
+            batch_pairs=32,
+            margin="small",
+            helpful_mix=1.0,
         ),
         distillation=DistillationTable(requests=800, epochs=3, peak=1e-3, first_weight=16.0),
         rejection=RejectionTable(

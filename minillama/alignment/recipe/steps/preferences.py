@@ -2,7 +2,7 @@
 
 train/, validation/      two answers to each request, at two temperatures (preferences/candidates.py)
 helpful.jsonl            pairs of harmless requests: which answer is more helpful
-safety.jsonl             pairs of requests that may elicit what is unsafe or look like it: which answer is safer
+safety.jsonl             pairs of requests in which something is done to somebody or something: which answer is safer
 …-held-out.jsonl         the same of the validation requests, which no reward model learns from
 
 Answer B of some requests is sampled behind a pre-prompt that asks for kindness: the second variant of the model. A
@@ -40,7 +40,7 @@ from .shared import base_fluency, chat_model, prompts_for, seed_for, settings_of
 
 HELPFUL, SAFETY, HELD_OUT = "helpful", "safety", "-held-out"
 MIX = {"story": 170, "kind": 45, "borderline": 90, "adversarial": 110, "persona": 15, "follow-up": 15, "chit-chat": 5}
-_SAFETY_KINDS = ("adversarial", "borderline")
+_SAFETY_KINDS = ("adversarial", "borderline", "kind")
 _BEHIND = {"adversarial": 0.6, "borderline": 0.25, "kind": 0.25}  # of a kind's requests, B behind a pre-prompt
 _CHUNK = 1024  # prompts that are sampled together: with few of a temperature the last answers are drawn alone
 
