@@ -66,7 +66,7 @@ def _story() -> RecipeSettings:
             helpful_epochs=1,
             safety_epochs=3,
             helpful_peak=4e-4,
-            safety_peak=5e-4,
+            safety_peak=1e-3,
             batch_pairs=32,
             margin="small",
             helpful_mix=1.0,
