@@ -2,7 +2,7 @@
 
 train/, validation/      two answers to each request, at two temperatures (preferences/candidates.py)
 helpful.jsonl            pairs of harmless requests: which answer is more helpful
-safety.jsonl             the same pairs, few of the stories and those that may elicit what is unsafe: which answer is safer
+safety.jsonl             which answer is safer: of all those that may elicit what is unsafe, and of others
 …-held-out.jsonl         the same of the validation requests, which no reward model learns from
 
 Answer B of some requests is sampled behind a pre-prompt that asks for kindness: the second variant of the model. A
