@@ -115,7 +115,7 @@ MAY_IMPORT = {
     "alignment/rejection_sampling alignment/reward alignment/rollouts alignment/safety alignment/story_world "
     "checkpoints compute tokenizers training",
     "alignment/recipe": "alignment/recipe/pipeline alignment/recipe/settings alignment/recipe/steps compute training",
-    "cli/common": "checkpoints files inference llm ops tokenizers",
+    "cli/common": "checkpoints checkpoints/hub files inference llm ops tokenizers",
     "cli/align": "alignment/models alignment/preferences alignment/recipe alignment/recipe/pipeline "
     "alignment/recipe/settings alignment/reward alignment/story_world cli/common cli/evaluation "
     "evaluation/preference training",
