@@ -142,6 +142,7 @@ def _measured(figures: Figures) -> Iterator[str]:
 def _changes(found: Figures) -> Iterator[str]:
     if event := found["event_change"]:
         yield f"Events told, against SFT on the same requests: {_signed(event, 100, 1)} points."
+        yield ""
     if found["reader"]["name"]:
         change = found["reader"]["change"]
         yield f"Fluency under {found['reader']['name']}, likewise: {_signed(change, 1, 3)} nats a byte."

@@ -42,8 +42,6 @@ from minillama.files.atomic import atomic_write
 NAME = "stories3M-chat"
 MOST_BYTES = 4_000_000
 SFT, SHIPPED = "SFT", "shipped"
-FINE_TUNED = "verified"
-"""The step that the recipe's later stages start from."""
 TURNS = (2, 4, 6, 10, 20)
 SEED = 20_250_000  # of requests and dialogues that no report of a run has drawn
 ABOUT = (
@@ -98,6 +96,12 @@ def step_folder(run: Path, name: str) -> Path:
     return found[0]
 
 
+def fine_tuned(run: Path) -> Path:
+    """The folder of what every later stage began from: the last round of verified answers, or plain fine-tuning."""
+    names = [path.name.partition("-")[2] for path in sorted(run.glob("[0-9][0-9]-*"))]
+    return step_folder(run, [name for name in names if name == "sft" or name.startswith("verified")][-1])
+
+
 def made_from(run: Path, file: Path) -> None:
     """The run's chat model under its own name, with licence; weights, tokenizer and chat format as they are."""
     found = read_gguf(step_folder(run, "chat") / "chat.gguf")
@@ -146,7 +150,7 @@ def measured(run: Path, file: Path, work: Path, n_requests: int, n_dialogues: in
     """The file, and the fine-tuned model, on the test split; answers are kept in `work` as they come."""
     recipe = read_recipe(RecipeFolder(run).settings).recipe
     models = {
-        SFT: ChatModel.load(step_folder(run, FINE_TUNED) / "model", recipe.chat),
+        SFT: ChatModel.load(fine_tuned(run) / "model", recipe.chat),
         SHIPPED: ChatModel.load(file, recipe.chat),
     }
     requests = draw_requests("test", n_requests, SEED, EVERYTHING)

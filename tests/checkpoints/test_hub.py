@@ -51,7 +51,8 @@ def known(monkeypatch) -> dict[str, KnownModel]:
         ),
         KnownModel("tiny-folder", "", "MIT", 100, HubSource("a/c")),
     ]
-    monkeypatch.delitem(KNOWN_MODELS, "stories3M")  # it is always here: these tests are about what is fetched
+    for name in ("stories3M", "stories3M-chat"):  # always here: these tests are about what is fetched
+        monkeypatch.delitem(KNOWN_MODELS, name)
     for model in models:
         monkeypatch.setitem(KNOWN_MODELS, model.name, model)
     return KNOWN_MODELS
