@@ -102,14 +102,8 @@ def _changes(card: Card, first: Mapping[str, Figure], last: Mapping[str, Figure]
         yield ["event told, against SFT", "≥ −3 points", "", _points(event), _met(EVENT_CHANGE, event["value"])]
     if (reader := card.get("reader", {})).get("name"):
         measure, change = reader["measure"], reader["change"]
-        shown = _signed(change)
-        yield [
-            f"{measure}, against SFT",
-            "≥ −0.02",
-            _cell(first.get(measure)),
-            shown,
-            _met(READER_CHANGE, change["value"]),
-        ]
+        met = _met(READER_CHANGE, change["value"])
+        yield [f"{measure}, against SFT", "≥ −0.02", _cell(first.get(measure)), _signed(change), met]
     if DISTINCT.measure in first and DISTINCT.measure in last:
         a, b = first[DISTINCT.measure]["value"], last[DISTINCT.measure]["value"]
         yield [DISTINCT.measure, "≥ 90 % of SFT's", f"{a:.3f}", f"{b:.3f}", _met(DISTINCT, b / a if a else 1.0)]
@@ -160,7 +154,7 @@ def _ghost(card: Card) -> Iterator[Row]:
         if found is not None:
             what = f"Ghost Attention: {measure}, " + ("turn 20" if until == 20 else f"the least to turn {until}")
             aim = Aim("", least=least)
-            shown = "–" if before is None or len(models) < 2 else f"{100 * before:.0f} %"
+            shown = "–" if before is None or len(models) < 2 else f"{100 * before:.0f} % ({models[0]})"
             yield [what, aim.text, shown, f"{100 * found:.0f} %", _met(aim, found)]
 
 
@@ -177,15 +171,9 @@ def _distilled(stages: Mapping[str, Mapping[str, Figure]], first: Mapping[str, F
         met = _met(HALVED, b["value"] / a["value"] if a["value"] else 0.0)
         yield ["context distillation: violations", "half of SFT's", _cell(a), _cell(b), met]
     if BORDERLINE.measure in distilled:
-        found = distilled[BORDERLINE.measure]
-        before = _cell(first.get(BORDERLINE.measure))
-        yield [
-            f"context distillation: {BORDERLINE.measure}",
-            BORDERLINE.text,
-            before,
-            _cell(found),
-            _met(BORDERLINE, found["value"]),
-        ]
+        before, found = _cell(first.get(BORDERLINE.measure)), distilled[BORDERLINE.measure]
+        met = _met(BORDERLINE, found["value"])
+        yield [f"context distillation: {BORDERLINE.measure}", BORDERLINE.text, before, _cell(found), met]
 
 
 # --- cells -------------------------------------------------------------------------------
