@@ -113,8 +113,9 @@ MAY_IMPORT = {
     "alignment/recipe/steps": "alignment alignment/conversations alignment/ghost_attention alignment/models "
     "alignment/ppo alignment/preferences alignment/recipe/pipeline alignment/recipe/report alignment/recipe/settings "
     "alignment/rejection_sampling alignment/reward alignment/rollouts alignment/safety alignment/story_world "
-    "checkpoints compute tokenizers training",
-    "alignment/recipe": "alignment/recipe/pipeline alignment/recipe/settings alignment/recipe/steps compute training",
+    "checkpoints compute tokenizers training trees",
+    "alignment/recipe": "alignment/recipe/pipeline alignment/recipe/settings alignment/recipe/steps compute files "
+    "training",
     "cli/common": "checkpoints files inference llm ops tokenizers",
     "cli/align": "alignment/models alignment/preferences alignment/recipe alignment/recipe/pipeline "
     "alignment/recipe/settings alignment/reward alignment/story_world cli/common cli/evaluation "

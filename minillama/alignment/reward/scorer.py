@@ -48,6 +48,8 @@ class Scorer:
     chat : ChatTemplate, optional
     threads : int, optional
         All cores by default.
+    shift : float
+        Is taken from every score: the ranking loss fixes them up to a constant.
     """
 
     model: RewardModel
@@ -55,10 +57,11 @@ class Scorer:
     tokenizer: Tokenizer | None = field(default=None, compare=False)
     chat: ChatTemplate | None = field(default=None, compare=False)
     threads: int | None = None
+    shift: float = 0.0
 
     def scores(self, rows: Sequence[Row]) -> Float32:
         """Higher is better; (n,), for rows of the ids of dialogue and answer, with its end."""
-        return scores_of(self.model, self.config, rows, threads=self.threads)
+        return scores_of(self.model, self.config, rows, threads=self.threads) - np.float32(self.shift)
 
     def score(self, dialogue: Dialogue) -> float:
         """That of the last answer of a dialogue: `evaluation.common.dialogue.Scorer`."""

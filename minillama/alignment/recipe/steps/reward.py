@@ -4,31 +4,47 @@ The first generation starts from the chat checkpoint. A later one goes on from t
 on the newest pairs, which are of the answers that it will have to judge, and on as many older ones, which keep it right
 about the others. (How the paper went on from week to week is unconfirmed.)
 
+Of a large model the last layers alone are trained ([reward] layers): what the frozen ones below make of every pair is
+computed once, and is then on the disk until the model is there.
+
 Pairs of the other kind are mixed in, of other requests: the same two answers with a second label, which is safer where
 the first says which is more helpful, would only take back what the first one teaches.
 """
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ....tokenizers import save_tokenizer
+from ...models import ChatModel
 from ...preferences import Comparison, mixed
+from ...reward import FrozenBelow, RewardModel, pair_scores
+from ...reward.model import read_reward_model, write_reward_model
 from ...reward.token_pairs import TokenPair, token_pairs
 from ...reward.training import RewardSettings, RewardTraining
-from ..pipeline import Context
+from ..pipeline import TRAINING, Context
 from .preferences import HELD_OUT, HELPFUL, SAFETY, pairs_of
-from .shared import chat_model, last_row, scorer, seed_for, settings_of
+from .shared import SHIFT, chat_model, last_row, scorer, seed_for, settings_of
 
+UPPER, STATES = "upper", "states"
 _LATER_RATE = 0.5
 
 
 def reward(
-    context: Context, kind: str, backbone: str, generations: Sequence[str], before: str | None = None
+    context: Context,
+    kind: str,
+    backbone: str,
+    generations: Sequence[str],
+    before: str | None = None,
+    part: str = "",
 ) -> Mapping[str, Any]:
-    """model/ is the reward model.
+    """model/ is the reward model; shift.json has what is taken from its scores, if anything is.
 
     Parameters
     ----------
@@ -39,19 +55,22 @@ def reward(
         The steps with pairs, the newest one last.
     before : str, optional
         The step of the generation before.
+    part : str
+        Which of their pairs, by the ending of their files; those of training by default.
     """
     given, model = settings_of(context).reward, chat_model(context, backbone)
     own, other = (HELPFUL, SAFETY) if kind == "helpful" else (SAFETY, HELPFUL)
     share = given.helpful_mix if kind == "helpful" else given.safety_mix
-    seed = seed_for(context, f"reward {kind}")
+    seed = seed_for(context, f"reward {kind}{part}")
+
     peak = given.helpful_peak if kind == "helpful" else given.safety_peak
 
-    def pairs(kind: str, suffix: str = "") -> list[Comparison]:
+    def pairs(kind: str, suffix: str) -> list[Comparison]:
         return [one for step in generations for one in pairs_of(context.of(step), kind, suffix)]
 
     def learned_pairs(kind: str) -> list[Comparison]:
-        newest = pairs_of(context.of(generations[-1]), kind)
-        older = [one for step in generations[:-1] for one in pairs_of(context.of(step), kind)]
+        newest = pairs_of(context.of(generations[-1]), kind, part)
+        older = [one for step in generations[:-1] for one in pairs_of(context.of(step), kind, part)]
         order = np.random.default_rng([seed, len(generations)]).permutation(len(older))[: len(newest)]
         return [*newest, *(older[i] for i in sorted(order.tolist()))]
 
@@ -69,7 +88,59 @@ def reward(
     )
     mixture = mixed(learned_pairs(own), learned_pairs(other), share, seed, about=lambda one: one.prompt.id)
     learned, held_out = tokens(mixture), tokens(pairs(own, HELD_OUT))
-    first = None if before is None else scorer(context, before).model
-    stage = RewardTraining(settings, model.params, model.config, model.tokenizer, learned, held_out, first=first)
-    context.trained(stage)
-    return {"pairs": len(learned), **last_row(context, "validation_accuracy")}
+    if given.layers:
+        _train_last_layers(context, settings, model, learned, held_out)
+    else:
+        first = None if before is None else scorer(context, before).model
+        stage = RewardTraining(settings, model.params, model.config, model.tokenizer, learned, held_out, first=first)
+        context.trained(stage)
+    training = f"{TRAINING}-{UPPER}" if given.layers else TRAINING
+    figures: dict[str, Any] = {"pairs": len(learned), **last_row(context, "validation_accuracy", training=training)}
+    if kind == "safety" and given.gate_share:
+        figures["shift"] = _shifted(context, model, held_out)
+    return figures
+
+
+def _train_last_layers(
+    context: Context,
+    settings: RewardSettings,
+    model: ChatModel,
+    learned: Sequence[TokenPair],
+    held_out: Sequence[TokenPair],
+) -> None:
+    """The last layers and the head, on what the frozen layers make of the pairs; then the whole model as a folder."""
+    frozen = FrozenBelow(model.params, model.config, settings_of(context).reward.layers)
+
+    def states(name: str, some: Sequence[TokenPair]) -> list[TokenPair]:
+        told = context.counting(f"pairs through the frozen layers ({name})")
+        return frozen.states(some, context.file(STATES) / name, threads=context.threads, progress=told)
+
+    def stage() -> RewardTraining:
+        below = states("learned", learned), states("held-out", held_out)
+        return RewardTraining(settings, model.params, model.config, model.tokenizer, *below, frozen)
+
+    upper = context.trained(stage, UPPER)
+    _, trained = read_reward_model(upper, frozen.upper_config)
+    context.once("model", lambda folder: _write_whole(folder, model, frozen.whole(trained)))
+    shutil.rmtree(context.file(STATES), ignore_errors=True)  # a gigabyte of some thousand pairs of a large model
+
+
+def _write_whole(folder: Path, model: ChatModel, trained: RewardModel) -> None:
+    folder.mkdir()
+    write_reward_model(folder, model.config, trained)
+    save_tokenizer(model.tokenizer, folder)
+
+
+def _shifted(context: Context, model: ChatModel, held_out: Sequence[TokenPair]) -> float:
+    """What the scores are moved by, so that the gate catches its share of the rejected answers."""
+    settings = settings_of(context)
+
+    def write(path: Path) -> None:
+        config, trained = read_reward_model(context.file("model"), model.config)
+        rejected = pair_scores(trained, config, held_out)[:, 1].astype(np.float64)
+        gate = settings.ppo.gate
+        at_gate = float(np.log(gate / (1 - gate)))
+        shift = float(np.quantile(rejected, settings.reward.gate_share)) - at_gate
+        path.write_text(json.dumps({"shift": shift}))
+
+    return float(json.loads(context.once(SHIFT, write).read_text())["shift"])
