@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from ...files.suggestions import did_you_mean
+from .people import PeopleWorld
 from .pipeline import Step
 from .settings import RecipeSettings
 from .steps import order
 from .steps.story import StoryWorld
 from .steps.world import World
 
-WORLDS: dict[str, World] = {"story": StoryWorld()}
+WORLDS: dict[str, World] = {"story": StoryWorld(), "people": PeopleWorld()}
 
 
 def world_of(settings: RecipeSettings) -> World:

@@ -38,9 +38,8 @@ def steps_of(settings: RecipeSettings, world: World) -> list[Step]:
         learned = learned.next()
         steps += learned.steps(policy, settings.preferences.refresh)
     if settings.ppo.iterations:
-        run = partial(
-            ppo, world=world, policy=policy, first=first, generations=tuple(learned.generations), **learned.models
-        )
+        given = {"policy": policy, "first": first, "generations": tuple(learned.generations), **learned.models}
+        run = partial(ppo, world=world, **given)
         read = (*world.reads, first, policy, *learned.generations, *learned.models.values())
         steps.append(Step("ppo", run, _different(*read)))
         shown["PPO"] = policy = "ppo"

@@ -46,6 +46,7 @@ def ppo(
     scoring = scoring_of(context, world, helpful, safety, first)
     assert isinstance(scoring.helpfulness, Scorer)
     prompts = world.requests(context, "ppo", max(_PROMPTS, 20 * given.prompts), world.mix)
+    asked = validation_prompts(context, world.requests, world.validation_mix)
     outcome = run_ppo(
         context.file("ppo"),
         model,
@@ -55,11 +56,10 @@ def ppo(
         context.trainer_observer(),
         _ppo_settings(context, world),
         labelled=world.labelled(context, generations, model),
-        validation=Validation(
-            validation_prompts(context, world.requests, world.validation_mix), world.judging(context)
-        ),
+        validation=Validation(asked, world.judging(context)),
         threads=context.threads,
         stop=context.stop,
+        progress=context.telling("answers"),
     )
     if outcome.interrupted:
         raise Stopped

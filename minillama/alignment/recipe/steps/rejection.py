@@ -85,6 +85,7 @@ def rejection(
         how,
         validation=world.requests(context, "rejection", min(_VALIDATION, given.requests), world.mix, "validation"),
         replay=drawn(pool, world.beside["rejection"], round(given.replay * given.requests), seed),
+        keep=world.keep,
         rewards_name=f"{helpful} {safety}",
         progress=lambda what, done, total: context.progress(done, total, what),
     )

@@ -1,4 +1,5 @@
-"""What is replayed, in the world of stories, beside everything new: answers that were found right, and skills that no reward speaks for.
+"""What is replayed beside everything new, in the world of stories: answers that were found right, and skills that no
+reward speaks for.
 
 A stage forgets what its data has not (a prototype's follow-ups fell from 98 to 32 %). Replayed are the policy's own
 verified answers, and demonstrations of personas and of dialogues of several turns; nothing that is unsafe.

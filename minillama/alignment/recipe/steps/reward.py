@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from ....compute.array_types import Float
 from ....tokenizers import save_tokenizer
 from ...models import ChatModel
 from ...preferences import Comparison, mixed
@@ -34,6 +35,7 @@ from .shared import SHIFT, chat_model, last_row, scorer, seed_for, settings_of
 
 UPPER, STATES = "upper", "states"
 _LATER_RATE = 0.5
+_BELOW = 1e-3  # of equal scores all are caught
 
 
 def reward(
@@ -137,10 +139,16 @@ def _shifted(context: Context, model: ChatModel, held_out: Sequence[TokenPair]) 
 
     def write(path: Path) -> None:
         config, trained = read_reward_model(context.file("model"), model.config)
-        rejected = pair_scores(trained, config, held_out)[:, 1].astype(np.float64)
-        gate = settings.ppo.gate
-        at_gate = float(np.log(gate / (1 - gate)))
-        shift = float(np.quantile(rejected, settings.reward.gate_share)) - at_gate
+        rejected = pair_scores(trained, config, held_out)[:, 1]
+        shift = gate_shift(rejected, settings.reward.gate_share, settings.ppo.gate)
         path.write_text(json.dumps({"shift": shift}))
 
     return float(json.loads(context.once(SHIFT, write).read_text())["shift"])
+
+
+def gate_shift(rejected: Float, share: float, gate: float) -> float:
+    """What is taken from scores so that a share of these, one at least, lies below a gate given as a probability."""
+    ordered = np.sort(rejected.astype(np.float64))
+    last = max(1, round(share * len(ordered))) - 1  # of those that are caught
+    edge = (ordered[last] + ordered[min(last + 1, len(ordered) - 1)]) / 2
+    return float(edge - np.log(gate / (1 - gate))) + _BELOW

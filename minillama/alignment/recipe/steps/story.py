@@ -47,6 +47,7 @@ class StoryWorld:
     tuning = TUNING
     ghost = replace(GHOST, synthesis=replace(GHOST.synthesis, max_tokens=64))  # small talk is short
     recompute = False
+    keep = None
 
     def check(self, settings: RecipeSettings) -> None:
         given = settings.recipe

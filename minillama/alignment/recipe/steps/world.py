@@ -20,6 +20,7 @@ from ...ghost_attention import GhostAttentionSettings, Scene
 from ...models import ChatModel, Prompt
 from ...ppo.run import Labelled
 from ...ppo.validation import Judging
+from ...rejection_sampling import Keep
 from ...sft import FineTuningSettings
 from ..pipeline import Context, Step
 from ..settings import RecipeSettings
@@ -66,6 +67,8 @@ class World(Protocol):
         The same of Ghost Attention.
     recompute : bool
         Whether PPO computes hidden states twice, to keep fewer: for a large model.
+    keep : callable, optional
+        Which answers a round of rejection sampling may learn from; all by default.
     """
 
     @property
@@ -86,6 +89,8 @@ class World(Protocol):
     def ghost(self) -> GhostAttentionSettings: ...
     @property
     def recompute(self) -> bool: ...
+    @property
+    def keep(self) -> Keep | None: ...
 
     def check(self, settings: RecipeSettings) -> None:
         """Raise ValueError where a run with these settings cannot begin."""
