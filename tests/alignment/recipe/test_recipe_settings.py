@@ -46,9 +46,11 @@ def test_a_round_chooses_from_different_temperatures(name):
     assert len(set(given)) == len(given)
 
 
-def test_remarks_are_about_settings_that_there_are():
-    text = format_recipe(preset_named("7B").settings, preset_named("7B").about, preset_named("7B").comments)
-    for key, remark in preset_named("7B").comments.items():
+@pytest.mark.parametrize("name", ["7B", "smollm2"])
+def test_remarks_are_about_settings_that_there_are(name):
+    preset = preset_named(name)
+    text = format_recipe(preset.settings, preset.about, preset.comments)
+    for key, remark in preset.comments.items():
         table, _, name = key.partition(".")
         assert hasattr(getattr(RecipeSettings(), table), name)
         assert f"  # {remark}" in text

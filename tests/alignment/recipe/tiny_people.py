@@ -68,12 +68,12 @@ samples = 3
 
 
 def tiny_model() -> ChatModel:
-    """Every hidden state has a direction in common, from which the end of an answer takes one token in ten."""
+    """Every hidden state has a direction in common, from which the end of an answer takes one token in some ten."""
     params = init_params(CONFIG, np.random.default_rng(0))
     common = np.full(CONFIG.dim, 1.0, np.float32)
     embedding, output = params.token_embedding + common, params.output.copy()
     tokenizer, chat = minillama.load("stories3M").tokenizer, Llama2Chat()
-    output[tokenizer.eos_id] = common * np.float32(np.log(2048 / 9) / CONFIG.dim)
+    output[tokenizer.eos_id] = common * np.float32(0.6 * np.log(2048 / 9) / CONFIG.dim)
     params = params._replace(token_embedding=embedding, output=output)
     return ChatModel(params, CONFIG, recorded(chat, tokenizer), chat)
 
@@ -88,7 +88,7 @@ def write_tiny_model(folder: Path) -> Path:
 
 
 def write_tiny_pairs(folder: Path) -> Path:
-    """Forty pairs of each kind: of each first message two, the second of them after one answer more."""
+    """39 pairs of each kind; four of them go on from the first message of another."""
     folder.mkdir()
     for kind, verbs in VERBS.items():
         lines = []

@@ -52,7 +52,8 @@ def adherence_in(
         replies = measure_retention(
             stage_model(context, step), scenes, settings, journal=context.file(f"retention-{name}.jsonl"), progress=told
         )
-        found += [{"model": name, **line} for line in lines_of(retention_rows(scenes, replies))]
+        lines = lines_of(retention_rows(scenes, replies))
+        found += [{"model": name, **line} for line in lines if line["turns"]]
     return found
 
 
