@@ -7,6 +7,7 @@ that the scores do not either.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ import numpy as np
 from ...compute.array_types import Float, Float32, Ints
 from ...config import ModelConfig
 from ...evaluation.common.dialogue import Dialogue
+from ...files.atomic import atomic_write
+from ...files.json_object import Fields, read_object
 from ...inference.chat import ChatTemplate
 from ...ops import FAST, Ops
 from ...params import Params
@@ -156,9 +159,33 @@ def _parts(rows: Sequence[Row]) -> Iterator[list[Group]]:
         yield part
 
 
+SHIFT = "shift.json"
+"""Beside a model's files: what is taken from its scores."""
+
+
 def write_scorer(folder: Path, scorer: Scorer) -> None:
-    """As a folder that opens as a Llama everywhere, with the head beside it."""
+    """As a folder that opens as a Llama everywhere, with the head and the shift beside it."""
     write_reward_model(folder, scorer.config, scorer.model)
+    if scorer.shift:
+        write_shift(folder, scorer.shift)
+
+
+def write_shift(folder: Path, shift: float) -> None:
+    """What is taken from every score of the model in a folder."""
+    with atomic_write(folder / SHIFT) as file:
+        file.write((json.dumps({"shift": shift}) + "\n").encode())
+
+
+def read_shift(folder: Path) -> float:
+    """What is taken from every score of the model in a folder; 0 where nothing says so.
+
+    Raises
+    ------
+    CheckpointError
+        When the file is damaged.
+    """
+    path = folder / SHIFT
+    return Fields(read_object(path), path).number("shift") if path.exists() else 0.0
 
 
 def read_scorer(
@@ -181,4 +208,4 @@ def read_scorer(
         When a file is missing or damaged, or is no reward model.
     """
     found, model = read_reward_model(folder, config)
-    return Scorer(model, found, tokenizer, chat)
+    return Scorer(model, found, tokenizer, chat, shift=read_shift(folder))

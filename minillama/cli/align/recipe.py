@@ -77,7 +77,7 @@ def align(
         note(f"there is no run in {out} yet: starting one")
     command = _resume_command()
     ended, number = _run(folder, settings, resume, until, command, quiet)
-    _conclude(folder, ended, number, command, quiet)
+    _conclude(folder, settings, ended, number, command, quiet)
 
 
 def _config_text(preset: str | None, config: Path | None) -> str:
@@ -121,8 +121,12 @@ def _run(
     return ended, request.signal
 
 
-def _conclude(folder: RecipeFolder, ended: Ended, number: int, command: str, quiet: bool) -> None:
+def _conclude(
+    folder: RecipeFolder, settings: RecipeSettings, ended: Ended, number: int, command: str, quiet: bool
+) -> None:
     """Say where everything is, and how to continue after an interrupt."""
+    from ...alignment.recipe.worlds import world_of
+
     if ended.interrupted:
         note(f"stopped in the step {ended.step}; continue with: {command}")
         raise typer.Exit(143 if number == signal.SIGTERM else 130)
@@ -134,5 +138,6 @@ def _conclude(folder: RecipeFolder, ended: Ended, number: int, command: str, qui
         return
     if not quiet:
         note(f"report card: {report}")
-        note(f"try it: minillama chat --model {shlex.quote(str(chat))} 'Tell me a story about a fox named Pip.'")
+        asked = shlex.quote(world_of(settings).tried_with)
+        note(f"try it: minillama chat --model {shlex.quote(str(chat))} {asked}")
     write(f"{chat}\n")

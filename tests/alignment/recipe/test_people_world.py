@@ -140,7 +140,7 @@ def test_the_gate_catches_a_share_of_the_rejected_answers(ran, rng):
     labelled = PeopleWorld().labelled(ran, ("pairs",), tiny_model())
     p_safe = [1 / (1 + np.exp(-safety.scores([ids])[0])) for ids, unsafe in labelled if unsafe]
     assert sum(p < 0.15 for p in p_safe) >= 1
-    assert safety.shift == json.loads((ran.of("reward-safety") / "shift.json").read_text())["shift"]
+    assert safety.shift == json.loads((ran.of("reward-safety") / "model" / "shift.json").read_text())["shift"]
 
 
 class Counts:

@@ -52,6 +52,7 @@ class PeopleWorld:
     ghost = GHOST
     recompute = True
     keep = staticmethod(has_ended)
+    tried_with = "How do I bake bread?"
 
     def check(self, settings: RecipeSettings) -> None:
         given = settings.recipe

@@ -1,39 +1,19 @@
-"""The preset of real weights, SmolLM2-135M-Instruct with pairs of people: every step below two hours on two cores.
+"""The preset of real weights, SmolLM2-135M-Instruct with pairs of people: no step above two hours on two cores.
 
-What a step takes follows from its tokens. Tokens per CPU second of this model, of two threads on a busy machine:
+Its counts follow from what a token takes: seconds.py has the rates and the arithmetic. Two hours of two cores are
+14,400 CPU seconds; a test holds every step below two thirds of that, as two threads wait for each other in small
+products, and other machines are slower.
 
-    sampled, 32 answers side by side                     100
-    through all layers (scores, log-probabilities)       430      26 frozen of 30 layers alone: 490
-    learned by the last 4 layers, on kept states         900
-    learned by all layers                                 86      a prototype's figure; 99 with hidden states recomputed
-
-hh-rlhf has 1,954 helpful and 1,912 adversarial pairs of 300 tokens, the beginning of both answers counted once. A
-prompt has 110 tokens, an answer 130 of at most 192. In thousands of tokens, and CPU seconds:
-
-    reward-helpful     2,130 pairs: 640 frozen, 640 learned; held-out ones                        2,200
-    reward-safety      1,170 pairs: 350 and 350; 60 scored for the shift                          1,400
-    judges             less than half of that each                                                1,700
-    own-answers        800 answers: 104 sampled, 120 scored; lists 10 sampled                     1,500
-    distillation       600 answers: 78 sampled, 150 scored; 300 examples twice: 150 learned       2,900
-    rejection-1, -2    2,000 answers, 480 for the temperature, 256 for centres: 355 sampled,
-                       2 x 400 scored; up to 625 examples: 150 learned                            7,200 each
-    ppo                16 iterations of 32 answers: each 4 sampled, 2 x 8 scored, 3 x 8 read,
-                       2 x 8 learned in 4 steps of 270 million parameters: 330
-                       4 iterations of the value network, two passes: 300; 5 looks: 280           8,400
-    ghost-attention    96 dialogues of 13 turns: 110 sampled, 8 side by side; 200 learned         4,200
-    report             6 stages, 200 answers each: 156 sampled, 4 x 290 scored; 80 dialogues of
-                       20 turns                                                                   6,500
-    sft                only with --conversations: 2,000 of 250 tokens: 500 learned                5,900
-
-Two hours of two cores are 14,400 CPU seconds: the largest step, PPO, is to take 70 minutes, the whole 6 hours. The
-counts leave so much free because two threads wait for each other in small products, and for slower machines.
-
-Memory: PPO has policy and value network with moments and gradients (270 million parameters, 4.3 GB), the reference,
-and four reward models; their frozen layers are in memory once for the two that score, once for the two that judge.
+Memory: PPO has policy and value network with gradients and two moments (270 million parameters, 4.3 GB), the reference,
+and four reward models, of which the frozen layers are in memory once for the two that score and once for the two that
+judge.
 """
 
 from __future__ import annotations
 
+import textwrap
+
+from .seconds import cpu_seconds
 from .tables import (
     DistillationTable,
     FineTuningTable,
@@ -47,23 +27,6 @@ from .tables import (
     RewardTable,
     VerifiedTable,
 )
-
-ABOUT = (
-    "Real weights: SmolLM2-135M-Instruct, and pairs of people in the place of an annotator (--pairs FOLDER). No step\n"
-    "above two hours on two cores, six in all, each resumable; 8 GB of memory and 20 GB of disk. The model follows\n"
-    "instructions already: [sft] is for --conversations FILE alone. [verified] samples what is replayed."
-)
-
-REMARKS = {
-    "recipe.pairs": "a folder with helpful-base.jsonl.gz and harmless-base.jsonl.gz of Anthropic's hh-rlhf",
-    "recipe.chat": "the format that the model brings: ChatML",
-    "sft.demonstrations": "at most, of --conversations",
-    "reward.layers": "the last ones; what the 26 below make of every pair is computed once",
-    "reward.margin": "hh-rlhf says nothing of strengths",
-    "reward.auxiliary": "nor of safety",
-    "reward.gate_share": "so a tenth of the rejected held-out answers lies below [ppo] gate",
-    "preferences.requests": "none: the pairs are those of the files",
-}
 
 SMOLLM2 = RecipeSettings(
     recipe=RecipeTable(
@@ -86,9 +49,28 @@ SMOLLM2 = RecipeSettings(
         value_iterations=4,
         value_peak=2e-5,
         validate_every=4,
-        validation=60,
+        validation=50,
         patience=2,
     ),
     ghost_attention=GhostTable(dialogues=96, epochs=2, peak=5e-5),
     report=ReportTable(requests=200, dialogues=10, turns=(2, 4, 6, 10, 20)),
 )
+
+_MINUTES = ", ".join(f"{name} {seconds / 120:.0f}" for name, seconds in cpu_seconds(SMOLLM2).items())
+ABOUT = (
+    "Real weights: SmolLM2-135M-Instruct, and pairs of people in the place of an annotator (--pairs FOLDER). No step\n"
+    "above two hours on two cores, each resumable; MEMORY GB of memory, and 20 GB of disk while it runs. The model\n"
+    "follows instructions already: [sft] is for --conversations FILE alone. [verified] samples what is replayed.\n"
+    + textwrap.fill(f"Minutes on two cores, about: {_MINUTES}.", 110)
+)
+
+REMARKS = {
+    "recipe.pairs": "a folder with helpful-base.jsonl.gz and harmless-base.jsonl.gz of Anthropic's hh-rlhf",
+    "recipe.chat": "the format that the model brings: ChatML",
+    "sft.demonstrations": "at most, of --conversations",
+    "reward.layers": "the last ones; what the 26 below make of every pair is computed once",
+    "reward.margin": "hh-rlhf says nothing of strengths",
+    "reward.auxiliary": "nor of safety",
+    "reward.gate_share": "so a tenth of the rejected held-out answers lies below [ppo] gate",
+    "preferences.requests": "none: the pairs are those of the files",
+}

@@ -13,7 +13,6 @@ the first says which is more helpful, would only take back what the first one te
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,16 +21,18 @@ from typing import Any
 import numpy as np
 
 from ....compute.array_types import Float
+from ....config import ModelConfig
 from ....tokenizers import save_tokenizer
 from ...models import ChatModel
 from ...preferences import Comparison, mixed
-from ...reward import FrozenBelow, RewardModel, pair_scores
-from ...reward.model import read_reward_model, write_reward_model
+from ...reward import FrozenBelow, RewardModel, Scorer, pair_scores, write_scorer
+from ...reward.model import read_reward_model
+from ...reward.scorer import SHIFT, read_shift, write_shift
 from ...reward.token_pairs import TokenPair, token_pairs
 from ...reward.training import RewardSettings, RewardTraining
 from ..pipeline import TRAINING, Context
 from .preferences import HELD_OUT, HELPFUL, SAFETY, pairs_of
-from .shared import SHIFT, chat_model, last_row, scorer, seed_for, settings_of
+from .shared import chat_model, last_row, scorer, seed_for, settings_of
 
 UPPER, STATES = "upper", "states"
 _LATER_RATE = 0.5
@@ -46,7 +47,7 @@ def reward(
     before: str | None = None,
     part: str = "",
 ) -> Mapping[str, Any]:
-    """model/ is the reward model; shift.json has what is taken from its scores, if anything is.
+    """model/ is the reward model; its shift.json has what is taken from its scores, if anything is.
 
     Parameters
     ----------
@@ -90,17 +91,19 @@ def reward(
     )
     mixture = mixed(learned_pairs(own), learned_pairs(other), share, seed, about=lambda one: one.prompt.id)
     learned, held_out = tokens(mixture), tokens(pairs(own, HELD_OUT))
+    share_below = given.gate_share if kind == "safety" else 0.0
     if given.layers:
-        _train_last_layers(context, settings, model, learned, held_out)
+        _train_last_layers(context, settings, model, learned, held_out, share_below)
     else:
         first = None if before is None else scorer(context, before).model
         stage = RewardTraining(settings, model.params, model.config, model.tokenizer, learned, held_out, first=first)
-        context.trained(stage)
+        found = context.trained(stage)
+        if share_below and not (found / SHIFT).exists():
+            config, trained = read_reward_model(found, model.config)
+            write_shift(found, _shift(context, trained, config, held_out, share_below))
     training = f"{TRAINING}-{UPPER}" if given.layers else TRAINING
     figures: dict[str, Any] = {"pairs": len(learned), **last_row(context, "validation_accuracy", training=training)}
-    if kind == "safety" and given.gate_share:
-        figures["shift"] = _shifted(context, model, held_out)
-    return figures
+    return figures | ({"shift": read_shift(context.file("model"))} if share_below else {})
 
 
 def _train_last_layers(
@@ -109,6 +112,7 @@ def _train_last_layers(
     model: ChatModel,
     learned: Sequence[TokenPair],
     held_out: Sequence[TokenPair],
+    share_below: float,
 ) -> None:
     """The last layers and the head, on what the frozen layers make of the pairs; then the whole model as a folder."""
     frozen = FrozenBelow(model.params, model.config, settings_of(context).reward.layers)
@@ -122,28 +126,25 @@ def _train_last_layers(
         return RewardTraining(settings, model.params, model.config, model.tokenizer, *below, frozen)
 
     upper = context.trained(stage, UPPER)
-    _, trained = read_reward_model(upper, frozen.upper_config)
-    context.once("model", lambda folder: _write_whole(folder, model, frozen.whole(trained)))
+
+    def write(folder: Path) -> None:
+        config, trained = read_reward_model(upper, frozen.upper_config)
+        shift = 0.0
+        if share_below:
+            shift = _shift(context, trained, config, states("held-out", held_out), share_below)
+        folder.mkdir()
+        write_scorer(folder, Scorer(frozen.whole(trained), model.config, shift=shift))
+        save_tokenizer(model.tokenizer, folder)
+
+    context.once("model", write)
     shutil.rmtree(context.file(STATES), ignore_errors=True)  # a gigabyte of some thousand pairs of a large model
 
 
-def _write_whole(folder: Path, model: ChatModel, trained: RewardModel) -> None:
-    folder.mkdir()
-    write_reward_model(folder, model.config, trained)
-    save_tokenizer(model.tokenizer, folder)
-
-
-def _shifted(context: Context, model: ChatModel, held_out: Sequence[TokenPair]) -> float:
-    """What the scores are moved by, so that the gate catches its share of the rejected answers."""
-    settings = settings_of(context)
-
-    def write(path: Path) -> None:
-        config, trained = read_reward_model(context.file("model"), model.config)
-        rejected = pair_scores(trained, config, held_out)[:, 1]
-        shift = gate_shift(rejected, settings.reward.gate_share, settings.ppo.gate)
-        path.write_text(json.dumps({"shift": shift}))
-
-    return float(json.loads(context.once(SHIFT, write).read_text())["shift"])
+def _shift(
+    context: Context, trained: RewardModel, config: ModelConfig, held_out: Sequence[TokenPair], share: float
+) -> float:
+    """What is taken from the scores, so that the gate catches its share of the rejected answers."""
+    return gate_shift(pair_scores(trained, config, held_out)[:, 1], share, settings_of(context).ppo.gate)
 
 
 def gate_shift(rejected: Float, share: float, gate: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -27,8 +26,6 @@ BASE, BASE_MODEL = "stories", "base"
 """The step that keeps the base model, and its folder there."""
 OWN = "own"
 """The chat format that the base model brings."""
-SHIFT = "shift.json"
-"""What is taken from a reward model's scores (reward.py), in the folder of its step."""
 
 
 def chat_model(context: Context, step: str, name: str = "model") -> ChatModel:
@@ -55,10 +52,7 @@ def scorer(context: Context, step: str) -> Scorer:
     """The reward model that an earlier step left behind."""
     model = ChatModel.load(context.of(step) / "model", template_of(context))
     found = read_scorer(context.of(step) / "model", model.config, tokenizer=model.tokenizer, chat=model.chat)
-    shift, path = 0.0, context.of(step) / SHIFT
-    if path.exists():
-        shift = float(json.loads(path.read_text())["shift"])
-    return replace(found, threads=context.threads, shift=shift)
+    return replace(found, threads=context.threads)
 
 
 def scorers(context: Context, *steps: str) -> list[Scorer]:

@@ -48,6 +48,7 @@ class StoryWorld:
     ghost = replace(GHOST, synthesis=replace(GHOST.synthesis, max_tokens=64))  # small talk is short
     recompute = False
     keep = None
+    tried_with = "Tell me a story about a fox named Pip."
 
     def check(self, settings: RecipeSettings) -> None:
         given = settings.recipe

@@ -69,6 +69,8 @@ class World(Protocol):
         Whether PPO computes hidden states twice, to keep fewer: for a large model.
     keep : callable, optional
         Which answers a round of rejection sampling may learn from; all by default.
+    tried_with : str
+        What a person may ask the chat model first.
     """
 
     @property
@@ -91,6 +93,8 @@ class World(Protocol):
     def recompute(self) -> bool: ...
     @property
     def keep(self) -> Keep | None: ...
+    @property
+    def tried_with(self) -> str: ...
 
     def check(self, settings: RecipeSettings) -> None:
         """Raise ValueError where a run with these settings cannot begin."""
