@@ -71,8 +71,17 @@ def align(
         raise ValueError("say where the run goes: minillama align --out RUN (see --help for its presets)")
     folder = RecipeFolder(out)
     folder.check(resume)
-    given = {"model": model, "text": text, "pairs": pairs, "conversations": conversations}
-    settings = chosen_settings(folder, preset=preset, config=config, seed=seed, threads=threads, **given)
+    settings = chosen_settings(
+        folder,
+        preset=preset,
+        config=config,
+        model=model,
+        text=text,
+        pairs=pairs,
+        conversations=conversations,
+        seed=seed,
+        threads=threads,
+    )
     if resume and not folder.has_begun and not quiet:
         note(f"there is no run in {out} yet: starting one")
     command = _resume_command()

@@ -42,7 +42,10 @@ class Judges:
     def scores(self, prompts: Sequence[Prompt], rows: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
         """A score for the answer to each prompt, (n,), of its own judge; rows are ids of prompt and answer."""
         found, tagged = np.zeros(len(rows)), np.array([prompt.tagged for prompt in prompts], bool)
-        for judge, places in ((self.safety, np.flatnonzero(tagged)), (self.helpful, np.flatnonzero(~tagged))):
+        for judge, places in (
+            (self.safety, np.flatnonzero(tagged).tolist()),
+            (self.helpful, np.flatnonzero(~tagged).tolist()),
+        ):
             if len(places):
                 found[places] = judge.scores([rows[i] for i in places])
         return found

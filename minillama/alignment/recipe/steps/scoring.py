@@ -24,5 +24,6 @@ def scoring_of(context: Context, world: World, helpful: str, safety: str, first:
     prompts = world.requests(context, "centres", min(_ANSWERS, 8 * settings_of(context).rejection.requests), world.mix)
     answers = answers_to(context, chat_model(context, first), prompts, "centres", temperature=0.9)
     rows = [(*one.prompt, *one.ids) for (one,) in answers]
-    scoring = Scoring(*scorers(context, helpful, safety))
+    of_help, of_safety = scorers(context, helpful, safety)
+    scoring = Scoring(of_help, of_safety)
     return scoring.centred(rows, [prompt.tagged for prompt in prompts])
