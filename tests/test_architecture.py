@@ -113,7 +113,7 @@ MAY_IMPORT = {
     "alignment/recipe/steps": "alignment alignment/conversations alignment/ghost_attention alignment/models "
     "alignment/ppo alignment/preferences alignment/recipe/pipeline alignment/recipe/report alignment/recipe/settings "
     "alignment/rejection_sampling alignment/reward alignment/rollouts alignment/safety alignment/story_world "
-    "checkpoints compute tokenizers training trees",
+    "checkpoints compute config tokenizers training trees",
     "alignment/recipe/people": "alignment alignment/conversations alignment/ghost_attention alignment/models "
     "alignment/ppo alignment/preferences alignment/recipe/pipeline alignment/recipe/settings alignment/recipe/steps "
     "alignment/rejection_sampling alignment/reward alignment/rollouts alignment/safety alignment/story_world compute "
