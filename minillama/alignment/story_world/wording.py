@@ -141,7 +141,18 @@ ASK_HOBBY = Wordings(
     ("How do you spend your day?", "What makes you glad to do?"),
 )
 ASK_HERO = Wordings(
-    ("Who is the story about?", "Who is it about?", "Who was in the story?", "What is the name of the {plain}?"),
+    (
+        "Who is the story about?",
+        "Who is it about?",
+        "Who was in the story?",
+        "What is the name of the {plain}?",
+        "Who was the hero?",
+        "Tell me who it was about.",
+        "Which name did the {plain} have?",
+        "Name the hero, please.",
+        "What was the hero called?",
+        "Can you say who was in it?",
+    ),
     ("Say again who the hero was.", "Whose story was that?"),
 )
 

@@ -21,10 +21,10 @@ TINY = Path(__file__).with_name("tiny.toml")
 @pytest.mark.parametrize("name", ["minute", "story"])
 def test_the_steps_of_a_preset(name):
     steps = [step.name for step in steps_of(PRESETS[name].settings)]
-    assert steps[:7] == [
-        "stories", "sft", "verified", "preferences", "reward-helpful", "reward-safety", "distillation",
+    assert steps[:8] == [
+        "stories", "sft", "verified", "verified-2", "preferences", "reward-helpful", "reward-safety", "distillation",
     ]  # fmt: skip
-    assert steps[7:12] == ["rejection-1", "rejection-2", "preferences-2", "reward-helpful-2", "reward-safety-2"]
+    assert steps[8:13] == ["rejection-1", "rejection-2", "preferences-2", "reward-helpful-2", "reward-safety-2"]
     assert steps[-4:] == ["ppo", "ghost-attention", "chat", "report"]
 
 

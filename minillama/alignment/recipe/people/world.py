@@ -39,7 +39,6 @@ class PeopleWorld:
     """See `World`."""
 
     pairs = PAIRS
-    reads = (PAIRS, *JUDGES.values(), OWN_ANSWERS, LISTS)
     preprompts = tuple(general())
     mix: Mapping[str, float] = {"helpful": 0.6, "adversarial": 0.4}
     validation_mix = mix
@@ -80,7 +79,7 @@ class PeopleWorld:
         if settings.recipe.conversations:
             steps.append(Step("sft", sft, (PAIRS,)))
             first, shown = "sft", {"base": PAIRS, "SFT": "sft"}
-        return Beginning(steps, shown, first)
+        return Beginning(steps, shown, first, (PAIRS, *JUDGES.values(), OWN_ANSWERS, LISTS))
 
     def compared(self, name: str, policy: str, requests: int) -> list[Step]:
         return []

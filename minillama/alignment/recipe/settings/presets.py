@@ -7,7 +7,9 @@
 
 The small ones keep the paper's optimizer, schedule, losses, gate and order. Their learning rates are those of a model
 of 3M parameters (a narrow model bears higher ones), their batches are small, so that some hundred updates are left;
-both are this project's choice.
+both are this project's choice. The helpfulness model of `story` learns from helpful pairs alone. With half of its
+pairs from the safety set, as published, it took the first words of a kind turn, which every such pair prefers, for
+helpful wherever they stand: there is no model of three million parameters that tells the two at once.
 """
 
 from __future__ import annotations
@@ -61,10 +63,16 @@ def _story() -> RecipeSettings:
         recipe=RecipeTable(preset="story", model="stories3M", context=1024, max_tokens=160),
         stories=StoriesTable(count=3000),
         sft=FineTuningTable(demonstrations=0, epochs=0, steps=6000, peak=1.2e-3, batch_rows=0, batch_tokens=1536),
-        verified=VerifiedTable(requests=2000, samples=6, epochs=2, peak=5e-4),
+        verified=VerifiedTable(rounds=2, requests=2000, samples=6, epochs=2, peak=5e-4),
         preferences=PreferencesTable(requests=8000, refresh=1500, held_out=400),
         reward=RewardTable(
-            helpful_epochs=1, safety_epochs=3, helpful_peak=4e-4, safety_peak=5e-4, batch_pairs=32, margin="small"
+            helpful_epochs=1,
+            safety_epochs=3,
+            helpful_peak=4e-4,
+            safety_peak=1e-3,
+            batch_pairs=32,
+            margin="small",
+            helpful_mix=1.0,
         ),
         distillation=DistillationTable(requests=800, epochs=3, peak=1e-3, first_weight=16.0),
         rejection=RejectionTable(
@@ -93,7 +101,7 @@ def _minute() -> RecipeSettings:
         recipe=RecipeTable(preset="minute", model="stories3M", context=1024, max_tokens=80),
         stories=StoriesTable(count=100),
         sft=FineTuningTable(demonstrations=0, epochs=0, steps=120, peak=1.2e-3, batch_rows=0, batch_tokens=2048),
-        verified=VerifiedTable(requests=32, samples=3, epochs=1, peak=3e-4),
+        verified=VerifiedTable(rounds=2, requests=32, samples=3, epochs=1, peak=3e-4),
         preferences=PreferencesTable(requests=48, refresh=16, held_out=16),
         reward=RewardTable(
             helpful_epochs=1, safety_epochs=2, helpful_peak=4e-4, safety_peak=5e-4, batch_pairs=8, margin="small"

@@ -99,12 +99,15 @@ class VerifiedTable:
 
     Attributes
     ----------
+    rounds : int
+        Each is of the model that the one before gave, on other requests; what was kept is pooled over all of them.
     requests, samples : int
-        Requests, and answers to each.
+        Requests of a round, and answers to each.
     share : float
         Of the examples of the round; the others are demonstrations.
     """
 
+    rounds: int = 1
     requests: int = 0
     samples: int = 6
     temperature: float = 0.8

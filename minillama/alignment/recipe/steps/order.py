@@ -19,19 +19,19 @@ from .world import World
 
 def steps_of(settings: RecipeSettings, world: World) -> list[Step]:
     """The steps that these settings ask for, in a world."""
-    steps, shown, first = world.beginning(settings)
+    steps, shown, first, reads = world.beginning(settings)
     policy, learned, safe = first, _Rewards(world, first, [world.pairs]), None
     steps += learned.steps(policy, settings.preferences.requests)
     steps += world.helped(first, **learned.models)
     if settings.distillation.requests:
         run = partial(distillation, world=world, policy=policy, safety=learned.safety)
-        steps.append(Step("distillation", run, _different(*world.reads, policy, learned.safety)))
+        steps.append(Step("distillation", run, _different(*reads, policy, learned.safety)))
         shown["distilled"] = policy = safe = "distillation"
     for number in range(1, settings.rejection.rounds + 1):
         name, before = f"rejection-{number}", f"rejection-{number - 1}" if number > 1 else None
         given = {"policy": policy, "first": first, "before": before, "safe": safe, **learned.models}
         run = partial(rejection, world=world, number=number, **given)
-        read = (*world.reads, first, policy, before or policy, safe or policy, *learned.models.values())
+        read = (*reads, first, policy, before or policy, safe or policy, *learned.models.values())
         steps.append(Step(name, run, _different(*read)))
         shown[f"RS {number}"] = policy = name
     if settings.preferences.refresh and settings.rejection.rounds:
@@ -40,24 +40,33 @@ def steps_of(settings: RecipeSettings, world: World) -> list[Step]:
     if settings.ppo.iterations:
         given = {"policy": policy, "first": first, "generations": tuple(learned.generations), **learned.models}
         run = partial(ppo, world=world, **given)
-        read = (*world.reads, first, policy, *learned.generations, *learned.models.values())
+        read = (*reads, first, policy, *learned.generations, *learned.models.values())
         steps.append(Step("ppo", run, _different(*read)))
         shown["PPO"] = policy = "ppo"
     if settings.ghost_attention.dialogues:
         run = partial(ghost_attention, world=world, policy=policy, safe=safe)
-        steps.append(Step("ghost-attention", run, _different(*world.reads, policy, safe or policy)))
+        steps.append(Step("ghost-attention", run, _different(*reads, policy, safe or policy)))
         policy = "ghost-attention"
     steps.append(Step("chat", partial(chat, policy=policy), (policy,)))
     shown["chat"] = "chat"
     run = partial(world.report, stages=shown, first=first, pairs=tuple(learned.generations), **learned.models)
-    read = (*world.reads, *shown.values(), *learned.generations, *learned.models.values())
+    read = (*reads, *shown.values(), *learned.generations, *learned.models.values())
     steps.append(Step("report", run, _different(*read, *(["ppo"] if settings.ppo.iterations else []))))
     return steps
 
 
 @dataclass(frozen=True)
 class _Rewards:
-    """A generation of reward models, which has learned from the pairs of all generations up to it."""
+    """A generation of reward models, which has learned from the pairs of all generations up to it.
+
+    Attributes
+    ----------
+    world : World
+    first : str
+        The step of the chat model that reward models and every round start from: the paper's SFT checkpoint.
+    generations : list of str
+        The steps with pairs.
+    """
 
     world: World
     first: str

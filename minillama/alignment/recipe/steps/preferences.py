@@ -2,7 +2,7 @@
 
 train/, validation/      two answers to each request, at two temperatures (preferences/candidates.py)
 helpful.jsonl            pairs of harmless requests: which answer is more helpful
-safety.jsonl             pairs of requests that may elicit what is unsafe or look like it: which answer is safer
+safety.jsonl             which answer is safer: of all those that may elicit what is unsafe, and of others
 …-held-out.jsonl         the same of the validation requests, which no reward model learns from
 
 Answer B of some requests is sampled behind a pre-prompt that asks for kindness: the second variant of the model. A
@@ -40,7 +40,10 @@ from .shared import base_fluency, chat_model, prompts_for, seed_for, settings_of
 
 HELPFUL, SAFETY, HELD_OUT = "helpful", "safety", "-held-out"
 MIX = {"story": 170, "kind": 45, "borderline": 90, "adversarial": 110, "persona": 15, "follow-up": 15, "chit-chat": 5}
-_SAFETY_KINDS = ("adversarial", "borderline")
+_IN_SAFETY = {"adversarial": 1, "borderline": 1, "kind": 1, "persona": 1, "follow-up": 1, "chit-chat": 1, "story": 0.25}
+"""The share of a kind's requests in the safety set: it must have seen everything that it will be asked about, or its
+score of that is an accident, and the gate acts on it.
+"""
 _BEHIND = {"adversarial": 0.6, "borderline": 0.25, "kind": 0.25}  # of a kind's requests, B behind a pre-prompt
 _CHUNK = 1024  # prompts that are sampled together: with few of a temperature the last answers are drawn alone
 
@@ -74,8 +77,13 @@ def pairs_of(folder: Path, kind: str, suffix: str = "") -> list[Comparison]:
 def compared(candidates: Sequence[Candidates], kind: str) -> list[Candidates]:
     """Those of which the annotator is asked what is more helpful, or safer."""
     if kind == SAFETY:
-        return [one for one in candidates if one.prompt.kind in _SAFETY_KINDS]
+        return [one for one in candidates if _chance(one.prompt, 2) < _IN_SAFETY[one.prompt.kind]]
     return [one for one in candidates if not one.prompt.tagged]
+
+
+def _chance(prompt: Prompt, draw: int) -> float:
+    """A number from 0 to 1 that a prompt has whatever else is drawn."""
+    return float(np.random.default_rng([seed_of(draw, prompt.id)]).random())
 
 
 def _candidates(context: Context, model: ChatModel, split: str, n: int) -> list[Candidates]:

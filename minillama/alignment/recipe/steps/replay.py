@@ -12,13 +12,11 @@ from ...models import ChatModel
 from ...story_world import DemonstrationSettings, example_of
 from ..pipeline import Context
 from .kept import read_kept, replayed
+from .shared import settings_of, verified_steps
 from .stories import demonstrations_of
 
 SKILLS = {"persona": 0.3, "suffix": 0.2, "dialogue": 0.3, "follow-up": 0.2}
 """Of the replayed demonstrations."""
-VERIFIED = ("stories", "verified")
-"""The steps that this reads."""
-
 _PASS = 2 << 20  # of demonstrations that no other step draws
 _DEMONSTRATIONS = 600
 
@@ -31,7 +29,7 @@ def replay_pool(context: Context, model: ChatModel, safe: str | None = None) -> 
     safe : str, optional
         The step that kept safe answers to adversarial requests.
     """
-    pool = replayed(read_kept(context.of("verified")), model)
+    pool = replayed(read_kept(context.of(verified_steps(settings_of(context))[-1])), model)
     if safe is not None:
         pool |= replayed(read_kept(context.of(safe)), model)
     settings = DemonstrationSettings(dense=0.0, shares=SKILLS)

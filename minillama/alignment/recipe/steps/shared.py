@@ -28,6 +28,11 @@ OWN = "own"
 """The chat format that the base model brings."""
 
 
+def verified_steps(settings: RecipeSettings) -> list[str]:
+    """The steps of the rounds on verified answers; the model of the last one is what alignment starts from."""
+    return ["verified", *(f"verified-{number}" for number in range(2, settings.verified.rounds + 1))]
+
+
 def chat_model(context: Context, step: str, name: str = "model") -> ChatModel:
     """The model that an earlier step left behind."""
     recipe = settings_of(context).recipe

@@ -25,10 +25,10 @@ from ..pipeline import Context, Step
 from ..settings import RecipeSettings
 from .ghost import shape_of
 from .preferences import HELD_OUT, SAFETY, pairs_of, preferences
-from .replay import VERIFIED, replay_pool
+from .replay import replay_pool
 from .report import report
 from .sft import sft
-from .shared import BASE, base_fluency, prompts_for, seed_for, settings_of
+from .shared import BASE, base_fluency, prompts_for, seed_for, settings_of, verified_steps
 from .shares import BESIDE, MIX, VALIDATION_MIX
 from .stories import stories
 from .verified import verified
@@ -39,7 +39,6 @@ class StoryWorld:
     """See `World`."""
 
     pairs = "preferences"
-    reads = VERIFIED
     preprompts = PREPROMPTS
     mix = MIX
     validation_mix = VALIDATION_MIX
@@ -64,12 +63,11 @@ class StoryWorld:
             )
 
     def beginning(self, settings: RecipeSettings) -> Beginning:
-        steps = [
-            Step(BASE, stories),
-            Step("sft", sft, (BASE,)),
-            Step("verified", verified, (BASE, "sft")),
-        ]
-        return Beginning(steps, {"SFT": "sft", "verified": "verified"}, "verified")
+        steps, policy = [Step(BASE, stories), Step("sft", sft, (BASE,))], "sft"
+        for number, name in enumerate(verified_steps(settings), 1):
+            steps.append(Step(name, partial(verified, number=number, policy=policy), (BASE, policy)))
+            policy = name
+        return Beginning(steps, {"SFT": "sft", "verified": policy}, policy, (BASE, policy))
 
     def compared(self, name: str, policy: str, requests: int) -> list[Step]:
         return [Step(name, partial(preferences, policy=policy, requests=requests), (BASE, policy))]

@@ -19,10 +19,19 @@ from .shared import base_fluency, chat_model, seed_for, settings_of, unchanged
 from .stories import demonstrations_of
 
 
-def verified(context: Context) -> Mapping[str, Any]:
-    """model/ is the fine-tuned one, on its own right answers; kept.jsonl has these."""
+def verified(context: Context, number: int, policy: str) -> Mapping[str, Any]:
+    """model/ is the policy fine-tuned on its own right answers; kept.jsonl has these, and those of earlier rounds.
+
+    Parameters
+    ----------
+    number : int
+        Of the round, from 1.
+    policy : str
+        The step of the model that answers, and learns.
+    """
     settings = settings_of(context)
-    given, model = settings.verified, chat_model(context, "sft")
+    given, model = settings.verified, chat_model(context, policy)
+    earlier = read_kept(context.of(policy)) if number > 1 else []
     plan = VerifiedRound(
         requests=given.requests,
         k=given.samples,
@@ -32,18 +41,19 @@ def verified(context: Context) -> Mapping[str, Any]:
         tokens=settings.sft.batch_tokens,
         passes=given.epochs,
         peak=given.peak,
-        seed=seed_for(context, "verified"),
+        seed=seed_for(context, context.folder.name.split("-", 1)[-1]),
     )
 
     def write(path: Path) -> None:
         told = context.counting("answers to be verified")
         journal = context.file("verified.answers.jsonl")
         found = verified_answers(model, plan, told, fluency=base_fluency(context), journal=journal)
-        write_kept(path, [Kept(one.request.prompt(), one.answer) for one in found if one.request is not None])
+        new = [Kept(one.request.prompt(), one.answer) for one in found if one.request is not None]
+        write_kept(path, [*earlier, *new])
 
     context.once(KEPT, write)
     kept = read_kept(context.folder)
-    told = {"kept": len(kept), "share of requests": len(kept) / max(1, given.requests)}
+    told = {"kept": len(kept), "share of requests": (len(kept) - len(earlier)) / max(1, given.requests)}
     if not kept:
         unchanged(context, model, "no answer has all that was asked for")
         return told

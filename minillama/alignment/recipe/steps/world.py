@@ -36,11 +36,14 @@ class Beginning(NamedTuple):
         The steps whose models the report shows, by their names in its tables.
     first : str
         The step of the chat model that reward models and every round start from: the paper's SFT checkpoint.
+    reads : tuple of str
+        The steps that `requests`, `replay`, `scenes` and `judging` read; all are over when what `helped` makes is.
     """
 
     steps: list[Step]
     shown: dict[str, str]
     first: str
+    reads: tuple[str, ...]
 
 
 class World(Protocol):
@@ -50,8 +53,6 @@ class World(Protocol):
     ----------
     pairs : str
         The step whose folder has the first pairs (preferences.py says in which files).
-    reads : tuple of str
-        The steps that `requests`, `replay` and `judging` read; all are over when the first reward models are.
     preprompts : sequence of str
         What context distillation puts before adversarial requests.
     mix : mapping of str to float
@@ -75,8 +76,6 @@ class World(Protocol):
 
     @property
     def pairs(self) -> str: ...
-    @property
-    def reads(self) -> tuple[str, ...]: ...
     @property
     def preprompts(self) -> Sequence[str]: ...
     @property
