@@ -15,6 +15,7 @@ help:
 	@echo "make train-stories  train the model that ships inside again, from STORIES and HELD_OUT (text files)"
 	@echo "make align  from the model that ships inside to one that chats: LLaMA 2's stages, meant for an hour on two cores"
 	@echo "make ship-chat  measure the chat model of that run, and put it inside the package with its card"
+	@echo "make align PRESET=smollm2 PAIRS=hh-rlhf ALIGN=runs/smollm2   the same with real weights and people's preferences"
 	@echo "make llama2  the same from a text on: pretraining, too (STORIES and HELD_OUT)"
 	@echo "make test   run the tests"
 	@echo "make notebooks         build the book: execute notebooks/*.py into the .ipynb beside them"
@@ -80,11 +81,13 @@ $(WORK)/tokens/done: | $(VENV)/.train
 	@touch $@
 
 # LLaMA 2 section 3 on two cores. Interrupt it whenever you like; the same command continues.
+# Real weights: make align PRESET=smollm2 PAIRS=hh-rlhf ALIGN=runs/smollm2, six hours, none of its steps above two.
 PRESET ?= story
 ALIGN  ?= runs/align
+PAIRS  ?=
 
 align: $(VENV)/.train
-	$(BIN)/minillama align --out $(ALIGN) --preset $(PRESET) --resume
+	$(BIN)/minillama align --out $(ALIGN) --preset $(PRESET) $(if $(PAIRS),--pairs "$(PAIRS)") --resume
 
 # What is then committed ships: the file, its figures, its card, and its sum in the registry.
 ship-chat: $(VENV)/.train

@@ -24,7 +24,6 @@ from pathlib import Path
 
 from minillama.alignment.ghost_attention import (
     SMOLLM2,
-    Mixture,
     Pools,
     RetentionSettings,
     SceneShape,
@@ -43,42 +42,8 @@ from minillama.alignment.ghost_attention import (
     system_attention,
 )
 from minillama.alignment.models import ChatModel
+from minillama.alignment.recipe.people.talk import ASKED, FILLERS, MIXTURE, is_figure, is_hobby
 from minillama.files.atomic import atomic_write
-
-ASKED = {
-    "hobby": [
-        "List ten hobbies. Write one hobby on each line, and nothing else.",
-        "List ten hobbies that people have outdoors. One on each line, each one or two words.",
-        "List ten quiet hobbies for the evening. One on each line, each one or two words.",
-        "List ten sports that people do for fun. One on each line.",
-        "List ten crafts that people like to do at home. One on each line.",
-    ],
-    "figure": [
-        "List ten famous scientists. Write one full name on each line, and nothing else.",
-        "List ten famous writers. One full name on each line.",
-        "List ten famous painters. One full name on each line.",
-        "List ten famous composers and musicians. One full name on each line.",
-        "List ten famous explorers and leaders in history. One full name on each line.",
-    ],
-}
-
-# Short questions with short answers: what the turns between are about. This project's own list.
-QUESTIONS = (
-    "What is the capital of France?", "Why is the sky blue?", "How many legs does a spider have?",
-    "What is bread made of?", "What is a good name for a cat?", "Where do penguins live?",
-    "What is the largest ocean?", "How do plants drink?", "What is the opposite of cold?", "When do leaves fall?",
-    "What do bees make?", "How far away is the moon?", "What is a violin?", "Why do we sleep?",
-    "What is the fastest animal?", "How is cheese made?", "What is a poem?", "Which colour is a ripe banana?",
-    "What is the use of a compass?", "How many days has a week?", "What is snow?", "Why do birds sing?",
-    "What is a good breakfast?", "How does a boat float?", "What is the smallest planet?", "What is a triangle?",
-    "Where does rain come from?", "What do cows eat?", "How old can a tree be?", "What is gold?",
-    "What is a library?", "How do fish breathe?", "What is a volcano?", "Why is salt in the sea?",
-    "What is a clock for?", "What is a good gift for a friend?", "How do you boil an egg?", "What is a river?",
-    "What is the sun?", "What is wool?",
-)  # fmt: skip
-FILLERS = [f"{question} Answer in one short sentence." for question in QUESTIONS]
-
-MIXTURE = Mixture(fact_share=0.8, style_share=0.0)
 
 
 class Said:
@@ -104,8 +69,6 @@ def listed_pools(model: ChatModel, work: Path, small: bool) -> Pools:
     """Hobbies and figures in the model's own words, asked for once."""
     path = work / "lists.json"
     if not path.exists():
-        is_figure = lambda item: 2 <= len(item.split()) <= 3 and item.istitle()  # noqa: E731
-        is_hobby = lambda item: len(item.split()) <= 2 and item.replace(" ", "").isalpha()  # noqa: E731
         lists = {}
         for kind, accepts in (("hobby", is_hobby), ("figure", is_figure)):
             found = chat_model_lists(

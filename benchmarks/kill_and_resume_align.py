@@ -22,7 +22,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_COMPARED = ("model.safetensors", "heads.safetensors", "kept.jsonl", "pool.jsonl", "chat.gguf")
+_COMPARED = (
+    "model.safetensors", "heads.safetensors", "kept.jsonl", "pool.jsonl", "shift.json", "lists.json", "chat.gguf",
+)  # fmt: skip
 _STARTS = 0.15  # of the kills come while the process starts
 
 

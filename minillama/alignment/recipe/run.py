@@ -10,8 +10,8 @@ from typing import Any
 from ...compute.threads import most_threads, set_threads
 from ...training.run_folder import RunError
 from .pipeline import Ended, Observer, RecipeFolder, last_step, run_pipeline
-from .settings import RecipeSettings, differences, format_recipe, preset_named, read_recipe
-from .steps import steps_of
+from .settings import PRESETS, RecipeSettings, differences, format_recipe, preset_named, read_recipe
+from .worlds import steps_of, world_of
 
 _HEAD = "The settings of this run, fixed when it began; `minillama align --out FOLDER --resume` goes on with them."
 DEFAULT_PRESET = "story"
@@ -24,6 +24,8 @@ def chosen_settings(
     config: Path | None = None,
     model: str | None = None,
     text: Path | None = None,
+    pairs: Path | None = None,
+    conversations: Path | None = None,
     seed: int | None = None,
     threads: int | None = None,
 ) -> RecipeSettings:
@@ -41,12 +43,14 @@ def chosen_settings(
         if not found.runs and config is None:
             raise ValueError(
                 f"the preset {found.name} is the paper's: --print-config prints it, a cluster ran it. "
-                "Presets to run here: minute, story"
+                f"Presets to run here: {', '.join(one.name for one in PRESETS.values() if one.runs)}"
             )
         base = found.settings if config is None else read_recipe(config, found.settings)
     given: dict[str, Any] = {
         "model": model,
         "text": None if text is None else str(text.absolute()),
+        "pairs": None if pairs is None else str(pairs.absolute()),
+        "conversations": None if conversations is None else str(conversations.absolute()),
         "seed": seed,
         "threads": threads,
     }
@@ -86,6 +90,8 @@ def run_recipe(
         When the folder is in use or of another run, or something cannot be written.
     """
     folder.check(resume)
+    if not folder.has_begun:
+        world_of(settings).check(settings)
     steps = steps_of(settings)
     last_step(steps, until)  # complain before a folder is made
     with folder.lock():

@@ -7,6 +7,7 @@ that the scores do not either.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ import numpy as np
 from ...compute.array_types import Float, Float32, Ints
 from ...config import ModelConfig
 from ...evaluation.common.dialogue import Dialogue
+from ...files.atomic import atomic_write
+from ...files.json_object import Fields, read_object
 from ...inference.chat import ChatTemplate
 from ...ops import FAST, Ops
 from ...params import Params
@@ -48,6 +51,8 @@ class Scorer:
     chat : ChatTemplate, optional
     threads : int, optional
         All cores by default.
+    shift : float
+        Is taken from every score: the ranking loss fixes them up to a constant.
     """
 
     model: RewardModel
@@ -55,10 +60,11 @@ class Scorer:
     tokenizer: Tokenizer | None = field(default=None, compare=False)
     chat: ChatTemplate | None = field(default=None, compare=False)
     threads: int | None = None
+    shift: float = 0.0
 
     def scores(self, rows: Sequence[Row]) -> Float32:
         """Higher is better; (n,), for rows of the ids of dialogue and answer, with its end."""
-        return scores_of(self.model, self.config, rows, threads=self.threads)
+        return scores_of(self.model, self.config, rows, threads=self.threads) - np.float32(self.shift)
 
     def score(self, dialogue: Dialogue) -> float:
         """That of the last answer of a dialogue: `evaluation.common.dialogue.Scorer`."""
@@ -153,9 +159,33 @@ def _parts(rows: Sequence[Row]) -> Iterator[list[Group]]:
         yield part
 
 
+SHIFT = "shift.json"
+"""Beside a model's files: what is taken from its scores."""
+
+
 def write_scorer(folder: Path, scorer: Scorer) -> None:
-    """As a folder that opens as a Llama everywhere, with the head beside it."""
+    """As a folder that opens as a Llama everywhere, with the head and the shift beside it."""
     write_reward_model(folder, scorer.config, scorer.model)
+    if scorer.shift:
+        write_shift(folder, scorer.shift)
+
+
+def write_shift(folder: Path, shift: float) -> None:
+    """What is taken from every score of the model in a folder."""
+    with atomic_write(folder / SHIFT) as file:
+        file.write((json.dumps({"shift": shift}) + "\n").encode())
+
+
+def read_shift(folder: Path) -> float:
+    """What is taken from every score of the model in a folder; 0 where nothing says so.
+
+    Raises
+    ------
+    CheckpointError
+        When the file is damaged.
+    """
+    path = folder / SHIFT
+    return Fields(read_object(path), path).number("shift") if path.exists() else 0.0
 
 
 def read_scorer(
@@ -178,4 +208,4 @@ def read_scorer(
         When a file is missing or damaged, or is no reward model.
     """
     found, model = read_reward_model(folder, config)
-    return Scorer(model, found, tokenizer, chat)
+    return Scorer(model, found, tokenizer, chat, shift=read_shift(folder))

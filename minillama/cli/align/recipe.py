@@ -29,7 +29,10 @@ def align(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option("--preset", help="Begin with these settings: story (an hour), minute, or 7B … 70B to print."),
+        typer.Option(
+            "--preset",
+            help="Begin with: story (an hour), minute, smollm2 (with --pairs), or 7B … 70B to print.",
+        ),
     ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", help="Settings (TOML), in place of the preset's; see --print-config.")
@@ -40,6 +43,13 @@ def align(
     ] = None,
     text: Annotated[
         Path | None, typer.Option("--text", help="Stories to demonstrate with, besides the base model's own.")
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option("--pairs", help="For smollm2: folder with helpful- and harmless-base.jsonl.gz of hh-rlhf."),
+    ] = None,
+    conversations: Annotated[
+        Path | None, typer.Option("--conversations", help="For smollm2: JSONL of messages, to be fine-tuned on first.")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="The same seed gives the same model.")] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Cores to use; all by default.")] = None,
@@ -61,12 +71,22 @@ def align(
         raise ValueError("say where the run goes: minillama align --out RUN (see --help for its presets)")
     folder = RecipeFolder(out)
     folder.check(resume)
-    settings = chosen_settings(folder, preset=preset, config=config, model=model, text=text, seed=seed, threads=threads)
+    settings = chosen_settings(
+        folder,
+        preset=preset,
+        config=config,
+        model=model,
+        text=text,
+        pairs=pairs,
+        conversations=conversations,
+        seed=seed,
+        threads=threads,
+    )
     if resume and not folder.has_begun and not quiet:
         note(f"there is no run in {out} yet: starting one")
     command = _resume_command()
     ended, number = _run(folder, settings, resume, until, command, quiet)
-    _conclude(folder, ended, number, command, quiet)
+    _conclude(folder, settings, ended, number, command, quiet)
 
 
 def _config_text(preset: str | None, config: Path | None) -> str:
@@ -110,8 +130,12 @@ def _run(
     return ended, request.signal
 
 
-def _conclude(folder: RecipeFolder, ended: Ended, number: int, command: str, quiet: bool) -> None:
+def _conclude(
+    folder: RecipeFolder, settings: RecipeSettings, ended: Ended, number: int, command: str, quiet: bool
+) -> None:
     """Say where everything is, and how to continue after an interrupt."""
+    from ...alignment.recipe.worlds import world_of
+
     if ended.interrupted:
         note(f"stopped in the step {ended.step}; continue with: {command}")
         raise typer.Exit(143 if number == signal.SIGTERM else 130)
@@ -123,5 +147,6 @@ def _conclude(folder: RecipeFolder, ended: Ended, number: int, command: str, qui
         return
     if not quiet:
         note(f"report card: {report}")
-        note(f"try it: minillama chat --model {shlex.quote(str(chat))} 'Tell me a story about a fox named Pip.'")
+        asked = shlex.quote(world_of(settings).tried_with)
+        note(f"try it: minillama chat --model {shlex.quote(str(chat))} {asked}")
     write(f"{chat}\n")

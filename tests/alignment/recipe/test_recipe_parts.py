@@ -8,10 +8,11 @@ from minillama.alignment.ghost_attention import retention_rows
 from minillama.alignment.ghost_attention.retention import Reply
 from minillama.alignment.preferences.candidates import Candidate, Candidates
 from minillama.alignment.recipe.settings import PRESETS
-from minillama.alignment.recipe.steps import distillation, ghost, rejection
+from minillama.alignment.recipe.steps import rejection
 from minillama.alignment.recipe.steps.preferences import HELPFUL, MIX, SAFETY, compared, second_asked
 from minillama.alignment.recipe.steps.replay import SKILLS
 from minillama.alignment.recipe.steps.retention import lines_of, scenes_of
+from minillama.alignment.recipe.steps.story import StoryWorld
 from minillama.alignment.story_world import draw_requests
 from minillama.alignment.story_world.vocabulary import split_of
 
@@ -46,24 +47,24 @@ def test_a_round_starts_from_what_context_distillation_gave(monkeypatch, safe, s
     begun = {}
 
     def one_round(folder, number, policy, prompts, rewards, fine_tune, how, **_):
-        begun.update(policy=policy, start=fine_tune.args[1])
+        begun.update(policy=policy, start=fine_tune.args[2])
         return SimpleNamespace(figures={})
 
     monkeypatch.setattr(rejection, "chat_model", lambda context, step: step)
-    monkeypatch.setattr(rejection, "scoring_of", lambda context, helpful, safety, first: begun.update(centred=first))
-    monkeypatch.setattr(rejection, "prompts_for", lambda *args, **_: [])
-    monkeypatch.setattr(rejection, "replay_pool", lambda *args: {})
+    monkeypatch.setattr(rejection, "scoring_of", lambda *args: begun.update(centred=args[-1]))
+    monkeypatch.setattr(StoryWorld, "requests", lambda *args, **_: [])
+    monkeypatch.setattr(StoryWorld, "replay", lambda *args: {})
     monkeypatch.setattr(rejection, "rejection_round", one_round)
     context = SimpleNamespace(settings=PRESETS["story"].settings, folder=None, progress=None)
     models = {"policy": "rejection-1", "first": "verified", "helpful": "h", "safety": "s"}
-    rejection.rejection(context, 1, **models, before=None, safe=safe)
+    rejection.rejection(context, StoryWorld(), 1, **models, before=None, safe=safe)
     assert begun == {"centred": "verified", "policy": "rejection-1", "start": start}
 
 
-@pytest.mark.parametrize("step", [distillation, rejection, ghost])
+@pytest.mark.parametrize("step", ["distillation", "rejection", "ghost-attention"])
 def test_every_skill_that_is_drawn_for_replay_is_replayed(step):
-    drawn = set(SKILLS) - ({"dialogue"} if step is ghost else set())  # Ghost Attention's own are dialogues
-    assert drawn <= set(step.REPLAY)
+    drawn = set(SKILLS) - ({"dialogue"} if step == "ghost-attention" else set())  # Ghost Attention's own are dialogues
+    assert drawn <= set(StoryWorld.beside[step])
 
 
 def test_ghost_attention_is_tested_with_what_training_had_and_with_what_it_had_not():

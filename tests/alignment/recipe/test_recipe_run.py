@@ -13,7 +13,7 @@ from minillama.alignment.models import ChatModel
 from minillama.alignment.recipe.pipeline import RecipeFolder
 from minillama.alignment.recipe.run import chosen_settings, run_recipe
 from minillama.alignment.recipe.settings import PRESETS
-from minillama.alignment.recipe.steps import steps_of
+from minillama.alignment.recipe.worlds import steps_of
 
 TINY = Path(__file__).with_name("tiny.toml")
 

@@ -12,6 +12,9 @@ from minillama.alignment.recipe.settings import (
     preset_named,
     read_recipe,
 )
+from minillama.alignment.recipe.settings.seconds import LIMIT, cpu_seconds
+from minillama.alignment.recipe.settings.smollm2 import SMOLLM2
+from minillama.alignment.recipe.worlds import steps_of
 from minillama.training.settings_toml import SettingsError
 
 
@@ -46,9 +49,11 @@ def test_a_round_chooses_from_different_temperatures(name):
     assert len(set(given)) == len(given)
 
 
-def test_remarks_are_about_settings_that_there_are():
-    text = format_recipe(preset_named("7B").settings, preset_named("7B").about, preset_named("7B").comments)
-    for key, remark in preset_named("7B").comments.items():
+@pytest.mark.parametrize("name", ["7B", "smollm2"])
+def test_remarks_are_about_settings_that_there_are(name):
+    preset = preset_named(name)
+    text = format_recipe(preset.settings, preset.about, preset.comments)
+    for key, remark in preset.comments.items():
         table, _, name = key.partition(".")
         assert hasattr(getattr(RecipeSettings(), table), name)
         assert f"  # {remark}" in text
@@ -91,3 +96,15 @@ def test_settings_that_are_wrong(text, problem, tmp_path):
 def test_a_preset_that_there_is_not():
     with pytest.raises(ValueError, match=r"no preset named 'minuet': did you mean minute\?"):
         preset_named("minuet")
+
+
+def test_no_step_of_real_weights_takes_two_hours_of_two_cores():
+    """By the arithmetic of tokens, with a third to spare; every step that learns or samples is in it."""
+    found = cpu_seconds(SMOLLM2)
+    light = {"pairs", "chat"}
+    assert set(found) | light == {step.name for step in steps_of(SMOLLM2)}
+    assert max(found.values()) <= LIMIT * 2 / 3
+    taught = replace(SMOLLM2, recipe=replace(SMOLLM2.recipe, conversations="some.jsonl"))
+    assert cpu_seconds(taught)["sft"] <= LIMIT * 2 / 3
+    twice = replace(SMOLLM2, ppo=replace(SMOLLM2.ppo, iterations=2 * SMOLLM2.ppo.iterations))
+    assert 1.6 < cpu_seconds(twice)["ppo"] / found["ppo"] < 2

@@ -1,5 +1,7 @@
 """Scores of many rows and of dialogues: those of each row alone, the same bits on any number of threads."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tiny_reward import CONFIG, a_model, a_tokenizer, in_float32, some_token_pairs
@@ -89,4 +91,14 @@ def test_it_is_read_back_as_it_was_written(tmp_path):
         np.testing.assert_array_equal(found.scores(rows), scorer.scores(rows))
     (tmp_path / "model/heads.safetensors").unlink()
     with pytest.raises(CheckpointError, match="heads"):
+        read_scorer(tmp_path / "model")
+
+
+def test_a_shift_is_taken_from_every_score_and_kept_beside_the_model(tmp_path):
+    scorer, rows = Scorer(in_float32(a_model()), CONFIG), some_rows()
+    write_scorer(tmp_path / "model", replace(scorer, shift=1.25))
+    found = read_scorer(tmp_path / "model")
+    np.testing.assert_allclose(found.scores(rows), scorer.scores(rows) - 1.25, rtol=1e-5, atol=1e-6)
+    (tmp_path / "model/shift.json").write_text('{"shift": "much"}')
+    with pytest.raises(CheckpointError, match="shift"):
         read_scorer(tmp_path / "model")

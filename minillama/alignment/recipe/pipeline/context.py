@@ -107,6 +107,15 @@ class Context:
         """A callback (done, in all) that says what is being done."""
         return lambda done, total: self.progress(done, total, text)
 
+    def telling(self, text: str) -> Callable[[int, int], None]:
+        """The same, and the step is not ended there: where what is at work saves itself when it is asked to stop."""
+
+        def told(done: int, total: int) -> None:
+            self._clock.tick()
+            self._observer.progress(done, total, text)
+
+        return told
+
     def note(self, text: str) -> None:
         self._observer.note(text)
 

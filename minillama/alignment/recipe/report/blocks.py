@@ -46,6 +46,12 @@ def card_blocks(card: Card) -> list[Block]:
     return [*blocks, Heading("Settings"), Quoted(card["settings"])]
 
 
+def _said(card: Card, section: str, text: str) -> str:
+    """What stands under a heading: what the card says, as where no program judges, or the text of the story world."""
+    said: Mapping[str, str] = card.get("said", {})
+    return said.get(section, text)
+
+
 # --- the table of the stages -------------------------------------------------------------
 
 
@@ -55,9 +61,11 @@ def _rates(card: Card) -> Iterable[Block]:
         return
     yield Heading("What each stage changed")
     n = max((one["n"] for stage in stages for one in stage["rates"].values()), default=0)
-    yield (
+    yield _said(
+        card,
+        "rates",
         f"Requests of the test split, which nothing was chosen by; up to {n:,} answers a figure, judged without noise. "
-        "Small: the 95 % interval. The last column is the model that ships, as it is in its file (Q8_0)."
+        "Small: the 95 % interval. The last column is the model that ships, as it is in its file (Q8_0).",
     )
     if "reader" in card and card["reader"]["name"] is None:
         yield _NO_READER
@@ -114,9 +122,11 @@ def _wins(card: Card) -> Iterable[Block]:
     if not card.get("wins"):
         return
     yield Heading("Win rates")
-    yield (
+    yield _said(
+        card,
+        "wins",
         "How often the judge prefers the later stage's answer to the same request; a tie is half a win. "
-        "Intervals are clustered by request."
+        "Intervals are clustered by request.",
     )
     rows = [
         [

@@ -44,6 +44,8 @@ REMARKS = {
     "reward.margin": "unconfirmed which of table 27",
     "reward.auxiliary": "unconfirmed: neither formula nor weight (appendix A.3.4)",
     "reward.helpful_mix": "section 3.2.2",
+    "reward.layers": "0: all of them",
+    "reward.gate_share": "not in the paper",
     "reward.safety_mix": "section 3.2.2",
     "distillation.requests": "unconfirmed",
     "distillation.epochs": "unconfirmed",

@@ -3,6 +3,7 @@
     7B 13B 34B 70B    the paper's numbers (paper.py); `--print-config` prints them, nothing here could run them
     story             from the model inside this package to one that chats: meant for an hour on two cores
     minute            the same steps with counts so small that all of them take two minutes: nothing is learned well
+    smollm2           real weights and pairs of people, no step above two hours on two cores (smollm2.py)
 
 The small ones keep the paper's optimizer, schedule, losses, gate and order. Their learning rates are those of a model
 of 3M parameters (a narrow model bears higher ones), their batches are small, so that some hundred updates are left;
@@ -18,6 +19,8 @@ from dataclasses import dataclass, field
 
 from ....files.suggestions import did_you_mean
 from .paper import PAPER_ABOUT, REMARKS, paper_settings
+from .smollm2 import ABOUT, SMOLLM2
+from .smollm2 import REMARKS as SMOLLM2_REMARKS
 from .tables import (
     DistillationTable,
     FineTuningTable,
@@ -130,6 +133,7 @@ PRESETS: dict[str, RecipePreset] = {
         RecipePreset(
             "story", "From the model inside this package to one that chats: meant for an hour on two cores.", _story()
         ),
+        RecipePreset("smollm2", ABOUT, SMOLLM2, SMOLLM2_REMARKS),
         *(
             RecipePreset(size, PAPER_ABOUT.format(size=size), paper_settings(size), REMARKS, runs=False)
             for size in ("7B", "13B", "34B", "70B")

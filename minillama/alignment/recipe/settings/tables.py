@@ -25,9 +25,18 @@ class RecipeTable:
     model : str
         The base model: a known name, a file or a folder.
     chat : str
-        The chat format.
+        The chat format; "own" is that which the model brings.
+    world : str
+        Where requests and verdicts come from: "story", a small world in which a program knows what is right, or
+        "people", whose pairs stand in files.
     text : str
-        A file of stories that demonstrations are made from besides the base model's own; "" for none.
+        Of the world of stories: a file of those that demonstrations are made from besides the base model's own; "" for
+        none.
+    pairs : str
+        Of the world of people: a folder with helpful-base.jsonl.gz and harmless-base.jsonl.gz (Anthropic's hh-rlhf).
+    conversations : str
+        Of the world of people: JSONL of conversations to be fine-tuned on first; "" for a model that follows
+        instructions already.
     seed : int
     threads : int
         0: all cores. The last digits depend on it.
@@ -40,7 +49,10 @@ class RecipeTable:
     preset: str = ""
     model: str = ""
     chat: str = "llama-2"
+    world: str = "story"
     text: str = ""
+    pairs: str = ""
+    conversations: str = ""
     seed: int = 0
     threads: int = 0
     context: int = 4096
@@ -62,7 +74,7 @@ class FineTuningTable:
     Attributes
     ----------
     demonstrations : int
-        The paper stopped at 27,540.
+        The paper stopped at 27,540. In the world of people at most so many of the conversations.
     batch_rows, batch_tokens : int
         Conversations a step; where `batch_tokens` is given, as many as make so many tokens.
     steps : int
@@ -81,6 +93,9 @@ class FineTuningTable:
 @dataclass(frozen=True, kw_only=True)
 class VerifiedTable:
     """A round of fine-tuning on the model's own answers that a program found right; not in the paper.
+
+    In the world of people nobody can say that: of `samples` answers to each of `requests` helpful prompts the one that
+    the helpfulness model likes best is kept, to be replayed beside everything new, and nothing is learned in that step.
 
     Attributes
     ----------
@@ -135,6 +150,12 @@ class RewardTable:
         Weight of the loss that tells safe from unsafe, for the safety model.
     helpful_mix, safety_mix : float
         The share of a model's own kind of pairs in what it learns from.
+    layers : int
+        Train so many of the last layers alone, with the head; 0 trains all.
+    gate_share : float
+        For pairs that nobody has said of what is safe, so that the auxiliary loss has nothing to learn from: the safety
+        model's scores are moved by the constant with which this share of the rejected answers of held-out pairs lies
+        below the gate of [ppo]. 0 leaves them.
     """
 
     helpful_epochs: int = 1
@@ -146,6 +167,8 @@ class RewardTable:
     auxiliary: float = 1.0
     helpful_mix: float = 0.5
     safety_mix: float = 0.9
+    layers: int = 0
+    gate_share: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

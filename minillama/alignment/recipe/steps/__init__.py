@@ -1,6 +1,7 @@
-"""The steps of the recipe in their order.
+"""The steps of the recipe in their order: those of the world of stories.
 
-Each is a few lines of glue: what is learned is said in the stage's own folder.
+Each is a few lines of glue: what is learned is said in the stage's own folder. world.py says what the steps take from
+the world that they are about, story.py is that of stories; people/ beside this folder is another.
 
     stories -> sft -> verified                              a model that follows requests
     -> preferences -> reward-helpful, reward-safety         what is better, and what is safe
@@ -9,7 +10,3 @@ Each is a few lines of glue: what is learned is said in the stage's own folder.
     -> ppo -> ghost-attention                               better still, and faithful to its first message
     -> chat -> report                                       the model as a file, and what became of it
 """
-
-from .order import steps_of
-
-__all__ = ["steps_of"]

@@ -21,8 +21,8 @@ from ..pipeline.folder import RecipeFolder, read_done
 from ..settings import format_recipe
 from .ppo import validation_prompts
 from .preferences import HELD_OUT, HELPFUL, SAFETY, pairs_of
-from .scoring import MIX
 from .shared import answers_to, chat_model, prompts_for, settings_of
+from .shares import MIX, VALIDATION_MIX
 
 _MOST_PROMPTS = 200  # whose answers are judged for the picture of the best of N
 _RANKED, _SAMPLES = 100, 16  # validation requests, and answers to each, whose order is compared with the truth
@@ -32,7 +32,7 @@ def kl_rows(context: Context, judge: Judge) -> list[dict[str, float]]:
     """PPO's looks at the validation requests: KL and reward as it saw them, and the truth that it did not see."""
     if not context.reads("ppo"):
         return []
-    prompts, rows = validation_prompts(context), []
+    prompts, rows = validation_prompts(context, prompts_for, VALIDATION_MIX), []
     for look in ValidationFiles(context.of("ppo") / "ppo" / "policy" / "validation").history(1 << 30):
         judged = judge.judge(prompts, [one.text for one in look.answers], [one.ended for one in look.answers])
         truth = [one.s if prompt.tagged else one.h for one, prompt in zip(judged, prompts)]

@@ -6,36 +6,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ...ghost_attention import (
-    STORY,
-    GhostAttention,
-    GhostAttentionSettings,
-    SceneShape,
-    draw_scenes,
-    synthesise,
-)
-from ...story_world.traits import small_talk, world_pools
+from ...ghost_attention import GhostAttention, SceneShape, synthesise
 from ..pipeline import Context
-from .replay import drawn, replay_pool
+from ..settings.tables import GhostTable
+from .kept import drawn
 from .shared import chat_model, seed_for, settings_of, unchanged
-
-REPLAY = {
-    "story": 0.25,
-    "kind": 0.1,
-    "borderline": 0.15,
-    "adversarial": 0.3,
-    "persona": 0.05,
-    "suffix": 0.05,
-    "follow-up": 0.1,
-}
-_MOST_TOKENS = 64  # of an answer: small talk is short
+from .world import World
 
 
-def ghost_attention(context: Context, policy: str, safe: str | None) -> Mapping[str, Any]:
+def ghost_attention(context: Context, world: World, policy: str, safe: str | None) -> Mapping[str, Any]:
     """model/ is the policy that keeps to its first message; dialogues.jsonl has what it learned from.
 
     Parameters
     ----------
+    world : World
     policy : str
         The step of the policy.
     safe : str, optional
@@ -43,17 +27,21 @@ def ghost_attention(context: Context, policy: str, safe: str | None) -> Mapping[
     """
     settings = settings_of(context)
     given, model, seed = settings.ghost_attention, chat_model(context, policy), seed_for(context, "ghost attention")
-    shape = SceneShape(shortest=given.least_turns, longest=given.most_turns)
-    scenes = draw_scenes(world_pools("train"), small_talk("train"), given.dialogues, seed=seed, shape=shape)
-    synthesis = replace(STORY.synthesis, temperature=given.temperature, max_tokens=_MOST_TOKENS, seed=seed)
+    scenes = world.scenes(context, model, seed)
+    synthesis = replace(world.ghost.synthesis, temperature=given.temperature, seed=seed)
     told = context.counting("dialogues with an instruction")
     ghosts = synthesise(model, scenes, synthesis, journal=context.file("dialogues.jsonl"), progress=told)
     if not ghosts:
         unchanged(context, model, f"none of {len(scenes)} dialogues obeyed its instruction for two turns")
         return {"dialogues": 0}
-    pool = replay_pool(context, model, safe)
-    replay = drawn(pool, REPLAY, round(given.replay * len(ghosts)), seed)
-    tuning = replace(STORY.fine_tuning, peak=given.peak, epochs=given.epochs, seed=seed)
-    how = GhostAttentionSettings(synthesis=synthesis, fine_tuning=tuning, learned="each")
+    pool = world.replay(context, model, safe)
+    replay = drawn(pool, world.beside["ghost-attention"], round(given.replay * len(ghosts)), seed)
+    tuning = replace(world.ghost.fine_tuning, peak=given.peak, epochs=given.epochs, seed=seed)
+    how = replace(world.ghost, synthesis=synthesis, fine_tuning=tuning)
     context.trained(GhostAttention(model, ghosts, how, replay))
     return {"dialogues": len(ghosts), "replayed": len(replay)}
+
+
+def shape_of(given: GhostTable) -> SceneShape:
+    """How long the dialogues are."""
+    return SceneShape(shortest=given.least_turns, longest=given.most_turns)

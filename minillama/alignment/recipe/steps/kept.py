@@ -1,16 +1,17 @@
-"""Answers that a step kept, as a file: what later steps replay, so that nothing is forgotten."""
+"""Answers that a step kept, as a file: what later steps replay, so that nothing is forgotten; and how much of it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from ...conversations import Example
+import numpy as np
+
+from ...conversations import Example, answers_learned, conversation_of
 from ...models import ChatModel, Prompt
-from ...story_world import Demonstration, Request, demonstration_of, example_of
 
 KEPT = "kept.jsonl"
 
@@ -20,11 +21,6 @@ class Kept(NamedTuple):
 
     prompt: Prompt
     answer: str
-
-    @property
-    def demonstration(self) -> Demonstration:
-        """As something to learn from."""
-        return demonstration_of(Request.of(self.prompt), self.answer)
 
 
 def write_kept(path: Path, kept: Iterable[Kept]) -> None:
@@ -46,6 +42,23 @@ def replayed(kept: Sequence[Kept], model: ChatModel) -> dict[str, list[Example]]
     """The same as examples of which every token of the answer counts alike, by the kind of the request."""
     found: dict[str, list[Example]] = {}
     for one in kept:
-        example = example_of(one.demonstration, model, word_weight=1.0, start_weight=1.0)
+        said = [*one.prompt.dialogue, {"role": "assistant", "content": one.answer}]
+        example = answers_learned(conversation_of(said, model.chat, model.tokenizer))
         found.setdefault(one.prompt.kind, []).append(example)
+    return found
+
+
+def there(shares: Mapping[str, float], pool: Mapping[str, list[Example]], factor: float) -> dict[str, float]:
+    """Shares of the kinds that the pool has, times a factor."""
+    return {kind: share * factor for kind, share in shares.items() if pool.get(kind)}
+
+
+def drawn(pool: Mapping[str, list[Example]], shares: Mapping[str, float], n: int, seed: int) -> list[Example]:
+    """About `n` examples, each kind with its share; fewer where a kind has fewer."""
+    total = sum(share for kind, share in shares.items() if pool.get(kind))
+    found: list[Example] = []
+    for number, (kind, share) in enumerate(shares.items()):
+        if some := pool.get(kind):
+            order = np.random.default_rng([seed, number]).permutation(len(some))
+            found += [some[i] for i in order[: round(n * share / total)]]
     return found

@@ -27,27 +27,19 @@ from ...ppo.reward import combined
 from ...rejection_sampling import RejectionSettings, Rewards, rejection_round
 from ...rejection_sampling.round_files import folder_of
 from ...rollouts import Answer
-from ...sft import STORY, FineTuning, passes_of
+from ...sft import FineTuning, passes_of
 from ..pipeline import Context
-from .replay import drawn, replay_pool
-from .scoring import MIX, scoring_of
-from .shared import chat_model, prompts_for, seed_for, settings_of
+from .kept import drawn
+from .scoring import scoring_of
+from .shared import chat_model, seed_for, settings_of, template_of
+from .world import World
 
-REPLAY = {
-    "story": 0.2,
-    "kind": 0.1,
-    "borderline": 0.15,
-    "adversarial": 0.15,
-    "persona": 0.1,
-    "suffix": 0.05,
-    "follow-up": 0.1,
-    "dialogue": 0.15,
-}
 _VALIDATION = 60  # requests that the temperature is chosen on
 
 
 def rejection(
     context: Context,
+    world: World,
     number: int,
     policy: str,
     first: str,
@@ -60,6 +52,7 @@ def rejection(
 
     Parameters
     ----------
+    world : World
     number : int
         Of the round, from 1.
     policy, first : str
@@ -76,7 +69,7 @@ def rejection(
     start = chat_model(context, safe or first)
     if before is not None:
         _take_over(context, context.of(before), number)
-    pool = replay_pool(context, start, safe)
+    pool = world.replay(context, start, safe)
     how = RejectionSettings(
         samples=given.samples, temperatures=given.temperatures, validation_samples=min(4, given.samples),
         max_tokens=settings.recipe.max_tokens, seed=seed,
@@ -86,27 +79,33 @@ def rejection(
         context.folder,
         number,
         chat_model(context, policy),
-        prompts_for(context, f"rejection {number}", given.requests, MIX),
-        _combined(scoring_of(context, helpful, safety, first), settings.ppo.gate),
-        partial(_learned, context, start),
+        world.requests(context, f"rejection {number}", given.requests, world.mix),
+        _combined(scoring_of(context, world, helpful, safety, first), settings.ppo.gate),
+        partial(_learned, context, world, start),
         how,
-        validation=prompts_for(context, "rejection", min(_VALIDATION, given.requests), MIX, "validation"),
-        replay=drawn(pool, REPLAY, round(given.replay * given.requests), seed),
+        validation=world.requests(context, "rejection", min(_VALIDATION, given.requests), world.mix, "validation"),
+        replay=drawn(pool, world.beside["rejection"], round(given.replay * given.requests), seed),
+        keep=world.keep,
         rewards_name=f"{helpful} {safety}",
         progress=lambda what, done, total: context.progress(done, total, what),
     )
     return {name.replace("_", " "): value for name, value in outcome.figures.items()}
 
 
-def _learned(context: Context, start: ChatModel, examples: list[Example], _: Path) -> ChatModel:
+def _learned(context: Context, world: World, start: ChatModel, examples: list[Example], _: Path) -> ChatModel:
     """The model that every round starts from, fine-tuned on the best answers and what is replayed."""
     settings, seed = settings_of(context), seed_for(context, "rejection")
     given = settings.rejection
     tuning = replace(
-        STORY, peak=given.peak, final_fraction=0.1, epochs=given.epochs, tokens=settings.sft.batch_tokens, seed=seed
+        world.tuning,
+        peak=given.peak,
+        final_fraction=0.1,
+        epochs=given.epochs,
+        tokens=settings.sft.batch_tokens,
+        seed=seed,
     )
     context.trained(FineTuning(start, passes_of(examples, tuning), tuning, name="rejection"))
-    return ChatModel.load(context.file("model"), settings.recipe.chat)
+    return ChatModel.load(context.file("model"), template_of(context))
 
 
 def _combined(scoring: Scoring, gate: float) -> Rewards:

@@ -1,14 +1,11 @@
-"""What is replayed beside everything new: answers that were found right, and skills that no reward speaks for.
+"""What is replayed beside everything new, in the world of stories: answers that were found right, and skills that no
+reward speaks for.
 
 A stage forgets what its data has not (a prototype's follow-ups fell from 98 to 32 %). Replayed are the policy's own
 verified answers, and demonstrations of personas and of dialogues of several turns; nothing that is unsafe.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-
-import numpy as np
 
 from ...conversations import Example
 from ...models import ChatModel
@@ -41,19 +38,3 @@ def replay_pool(context: Context, model: ChatModel, safe: str | None = None) -> 
         shown = demonstrations.draw(_PASS, i)
         pool.setdefault(shown.kind, []).append(example_of(shown, model, word_weight=1.0, start_weight=1.0))
     return pool
-
-
-def there(shares: Mapping[str, float], pool: Mapping[str, list[Example]], factor: float) -> dict[str, float]:
-    """Shares of the kinds that the pool has, times a factor."""
-    return {kind: share * factor for kind, share in shares.items() if pool.get(kind)}
-
-
-def drawn(pool: Mapping[str, list[Example]], shares: Mapping[str, float], n: int, seed: int) -> list[Example]:
-    """About `n` examples, each kind with its share; fewer where a kind has fewer."""
-    total = sum(share for kind, share in shares.items() if pool.get(kind))
-    found: list[Example] = []
-    for number, (kind, share) in enumerate(shares.items()):
-        if some := pool.get(kind):
-            order = np.random.default_rng([seed, number]).permutation(len(some))
-            found += [some[i] for i in order[: round(n * share / total)]]
-    return found

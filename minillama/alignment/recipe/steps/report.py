@@ -14,17 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from ...reward import Scorer
-from ...rollouts import Answer
 from ...story_world import EVERYTHING, Judge, Request, draw_requests, judge_rules
 from ..pipeline import Context
-from ..report import as_html, as_markdown, card_blocks
 from ..report.measuring import event_change, rates_of_stage, wins_between
-from .chat import beside
+from .answered import side_by_side, write_answers, write_pages
 from .collected import best_of_n_rows, kl_rows, rank_of, reward_model_rows, seconds_of, settings_text
 from .reader import read_by_another
 from .retention import adherence
-from .shared import answers_to, base_fluency, scorer, seed_for, settings_of
-from .stage_models import stage_model
+from .shared import base_fluency, scorer, seed_for, settings_of
 
 CARD = "card.json"
 MAIN = [
@@ -79,11 +76,7 @@ def report(
 
     context.once(CARD, write)
     card = json.loads(context.file(CARD).read_text(encoding="utf-8"))
-    blocks = card_blocks(card)
-    pages = {"report.html": as_html("Report card", blocks), "report.md": as_markdown("Report card", blocks)}
-    for name, text in pages.items():
-        made = context.once(name, partial(_write, text))
-        beside(made, context.folder.parent / name)
+    write_pages(context, card)
     return {"requests": settings_of(context).report.requests}
 
 
@@ -127,19 +120,7 @@ def _card(
 
 
 def _answer(context: Context, step: str, requests: Sequence[Request], path: Path) -> None:
-    """The same draws for every stage, so that stages are compared and not their luck."""
-    prompts = [request.prompt() for request in requests]
-    temperature = settings_of(context).report.temperature
-    found = answers_to(context, stage_model(context, step), prompts, "test", temperature=temperature, kept_as=step)
-    path.write_text(json.dumps([_row(one) for (one,) in found], ensure_ascii=False), encoding="utf-8")
-
-
-def _write(text: str, path: Path) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
-def _row(answer: Answer) -> dict[str, Any]:
-    return {"prompt": answer.prompt, "ids": answer.ids, "text": answer.text, "ended": answer.ended}
+    write_answers(context, step, [request.prompt() for request in requests], path)
 
 
 def _texts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -158,15 +139,4 @@ def _samples(
     requests: Sequence[Request], rows: Mapping[str, Sequence[Mapping[str, Any]]], n: int
 ) -> list[dict[str, Any]]:
     """The first requests of every kind in turns, answered by the first stage and the last."""
-    by_kind: dict[str, list[int]] = {}
-    for i, request in enumerate(requests):
-        by_kind.setdefault(request.kind, []).append(i)
-    turns = [some[place] for place in range(n) for some in by_kind.values() if place < len(some)][:n]
-    shown = list(dict.fromkeys([next(iter(rows)), list(rows)[-1]]))
-    return [
-        {
-            "prompt": "\n".join(message["content"] for message in requests[i].dialogue),
-            "answers": {name: rows[name][i]["text"] for name in shown},
-        }
-        for i in turns
-    ]
+    return side_by_side([request.prompt() for request in requests], rows, n)

@@ -8,7 +8,7 @@ What is talked about between the questions is of the test split in both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...ghost_attention import (
@@ -34,19 +34,26 @@ _MOST_TOKENS = 64
 def adherence(context: Context, stages: Mapping[str, str]) -> list[dict[str, Any]]:
     """Recall and style by turn, of the stage before the last and of the last."""
     given = settings_of(context).report
-    if not given.dialogues:
-        return []
-    seed = seed_for(context, "retention")
-    last = max(given.turns)
-    scenes = scenes_of(given.dialogues, seed, last)
-    settings = RetentionSettings(turns=given.turns, max_tokens=_MOST_TOKENS, when_full="stop", seed=seed)
-    found = []
+    scenes = scenes_of(given.dialogues, seed_for(context, "retention"), max(given.turns)) if given.dialogues else []
+    return adherence_in(context, stages, scenes)
+
+
+def adherence_in(
+    context: Context, stages: Mapping[str, str], scenes: Sequence[Scene], **options: Any
+) -> list[dict[str, Any]]:
+    """The same in given dialogues, none of them without a fact to ask for; options are of `RetentionSettings`."""
+    turns, found = settings_of(context).report.turns, list[dict[str, Any]]()
+    if not scenes:
+        return found
+    how: dict[str, Any] = {"max_tokens": _MOST_TOKENS, "when_full": "stop", "seed": seed_for(context, "retention")}
+    settings = RetentionSettings(turns=turns, **how | options)
     for name, step in list(stages.items())[-2:]:
-        told = context.counting(f"dialogues of {last} turns ({name})")
+        told = context.counting(f"dialogues of {max(turns)} turns ({name})")
         replies = measure_retention(
             stage_model(context, step), scenes, settings, journal=context.file(f"retention-{name}.jsonl"), progress=told
         )
-        found += [{"model": name, **line} for line in lines_of(retention_rows(scenes, replies))]
+        lines = lines_of(retention_rows(scenes, replies))
+        found += [{"model": name, **line} for line in lines if line["turns"]]
     return found
 
 

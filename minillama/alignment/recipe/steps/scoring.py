@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from ...ppo import Scoring
 from ..pipeline import Context
-from .shared import answers_to, chat_model, prompts_for, scorer, settings_of
+from .shared import answers_to, chat_model, scorers, settings_of
+from .world import World
 
-MIX = {"story": 0.36, "kind": 0.12, "borderline": 0.2, "adversarial": 0.22, "persona": 0.06, "follow-up": 0.04}
-"""Of the requests that policies are trained on by reward."""
 _ANSWERS = 256
 
 
-def scoring_of(context: Context, helpful: str, safety: str, first: str) -> Scoring:
+def scoring_of(context: Context, world: World, helpful: str, safety: str, first: str) -> Scoring:
     """The reward of rejection sampling and PPO.
 
     Parameters
     ----------
+    world : World
     helpful, safety : str
         The steps of the reward models.
     first : str
         The step of the fine-tuned model.
     """
-    prompts = prompts_for(context, "centres", min(_ANSWERS, 8 * settings_of(context).rejection.requests), MIX)
+    prompts = world.requests(context, "centres", min(_ANSWERS, 8 * settings_of(context).rejection.requests), world.mix)
     answers = answers_to(context, chat_model(context, first), prompts, "centres", temperature=0.9)
     rows = [(*one.prompt, *one.ids) for (one,) in answers]
-    scoring = Scoring(scorer(context, helpful), scorer(context, safety))
+    of_help, of_safety = scorers(context, helpful, safety)
+    scoring = Scoring(of_help, of_safety)
     return scoring.centred(rows, [prompt.tagged for prompt in prompts])

@@ -6,10 +6,14 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ....tokenizers import save_tokenizer
 from ....training.checkpoint import write_model
 from ....training.metrics import read_metrics
+from ....trees import map_named, named_leaves
 from ...ghost_attention import with_larger_theta
 from ...models import ChatModel, Prompt
 from ...reward import Scorer, read_scorer
@@ -20,6 +24,8 @@ from ..settings import RecipeSettings
 
 BASE, BASE_MODEL = "stories", "base"
 """The step that keeps the base model, and its folder there."""
+OWN = "own"
+"""The chat format that the base model brings."""
 
 
 def verified_steps(settings: RecipeSettings) -> list[str]:
@@ -30,12 +36,18 @@ def verified_steps(settings: RecipeSettings) -> list[str]:
 def chat_model(context: Context, step: str, name: str = "model") -> ChatModel:
     """The model that an earlier step left behind."""
     recipe = settings_of(context).recipe
-    return ChatModel.load(context.of(step) / name, recipe.chat, max_seq_len=recipe.context)
+    return ChatModel.load(context.of(step) / name, template_of(context), max_seq_len=recipe.context)
+
+
+def template_of(context: Context) -> str | None:
+    """The chat format by its name; None for the one that the tokenizer brings."""
+    name = settings_of(context).recipe.chat
+    return None if name == OWN else name
 
 
 def base_model(context: Context, max_seq_len: int | None = None) -> ChatModel:
     """The base model, with its own context or a longer one: then with a larger rope_theta, which such texts need."""
-    model = ChatModel.load(context.of(BASE) / BASE_MODEL, settings_of(context).recipe.chat)
+    model = ChatModel.load(context.of(BASE) / BASE_MODEL, template_of(context))
     if max_seq_len is None or max_seq_len <= model.config.max_seq_len:
         return model
     return with_larger_theta(model, max_seq_len)
@@ -43,9 +55,20 @@ def base_model(context: Context, max_seq_len: int | None = None) -> ChatModel:
 
 def scorer(context: Context, step: str) -> Scorer:
     """The reward model that an earlier step left behind."""
-    model = ChatModel.load(context.of(step) / "model", settings_of(context).recipe.chat)
+    model = ChatModel.load(context.of(step) / "model", template_of(context))
     found = read_scorer(context.of(step) / "model", model.config, tokenizer=model.tokenizer, chat=model.chat)
     return replace(found, threads=context.threads)
+
+
+def scorers(context: Context, *steps: str) -> list[Scorer]:
+    """Several reward models; layers that none of them has changed are in memory once."""
+    first, *others = [scorer(context, step) for step in steps]
+    known = dict(named_leaves(first.model))
+
+    def kept(name: str, array: Any) -> Any:
+        return known[name] if np.array_equal(known[name], array) else array
+
+    return [first, *(replace(one, model=map_named(kept, one.model)) for one in others)]
 
 
 def base_fluency(context: Context) -> BaseFluency:

@@ -11,7 +11,7 @@ from ...models import ChatModel
 from ...story_world import Demonstrations, DemonstrationSettings, Story, read_stories
 from ...story_world.fine_tuning import base_stories
 from ..pipeline import Context
-from .shared import BASE, BASE_MODEL, base_model, keep_model, settings_of
+from .shared import BASE, BASE_MODEL, base_model, keep_model, settings_of, template_of
 
 SAMPLES, TEXTS = "samples", "texts.json"
 
@@ -19,7 +19,7 @@ SAMPLES, TEXTS = "samples", "texts.json"
 def stories(context: Context) -> Mapping[str, Any]:
     """base/ is the base model, samples/ what it told; texts.json has the stories of a file."""
     recipe = settings_of(context).recipe
-    model = ChatModel.load(recipe.model, recipe.chat)
+    model = ChatModel.load(recipe.model, template_of(context))
     context.once(BASE_MODEL, lambda folder: keep_model(model, folder))
     texts = read_stories(recipe.text) if recipe.text else []
     context.once(TEXTS, lambda path: path.write_text(json.dumps(texts, ensure_ascii=False), encoding="utf-8"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...sft import STORY, FineTuning
+from ...story_world import Demonstration, Request, demonstration_of
 from ...story_world.verified import VerifiedRound, round_source, verified_answers
 from ..pipeline import Context
 from .kept import KEPT, Kept, read_kept, write_kept
@@ -56,7 +57,12 @@ def verified(context: Context, number: int, policy: str) -> Mapping[str, Any]:
     if not kept:
         unchanged(context, model, "no answer has all that was asked for")
         return told
-    source, steps = round_source([one.demonstration for one in kept], demonstrations_of(context), model, plan)
+    source, steps = round_source([_demonstration(one) for one in kept], demonstrations_of(context), model, plan)
     tuning = replace(STORY, peak=plan.peak, tokens=plan.tokens, seed=plan.seed)
     context.trained(FineTuning(model, source, tuning, steps=steps, name="verified"))
     return told | {"steps": steps}
+
+
+def _demonstration(kept: Kept) -> Demonstration:
+    """As something to learn from."""
+    return demonstration_of(Request.of(kept.prompt), kept.answer)

@@ -1,0 +1,44 @@
+"""Shares of the kinds of requests in the world of stories: what is learned by reward, and what is replayed."""
+
+from __future__ import annotations
+
+MIX = {"story": 0.36, "kind": 0.12, "borderline": 0.2, "adversarial": 0.22, "persona": 0.06, "follow-up": 0.04}
+"""Of the requests that policies are trained on by reward."""
+
+VALIDATION_MIX = {**MIX, "adversarial": 0.08}
+"""Of the requests that PPO is stopped by: few that may elicit what is unsafe. There it wins early and for good, and so
+many wins would hide what it loses elsewhere.
+"""
+
+BESIDE = {
+    # replayed examples for each kept one, where [distillation] replay is 1
+    "distillation": {
+        "borderline": 1.0,
+        "kind": 0.6,
+        "story": 0.3,
+        "persona": 0.2,
+        "suffix": 0.1,
+        "follow-up": 0.1,
+        "dialogue": 0.1,
+    },
+    "rejection": {
+        "story": 0.2,
+        "kind": 0.1,
+        "borderline": 0.15,
+        "adversarial": 0.15,
+        "persona": 0.1,
+        "suffix": 0.05,
+        "follow-up": 0.1,
+        "dialogue": 0.15,
+    },
+    "ghost-attention": {
+        "story": 0.25,
+        "kind": 0.1,
+        "borderline": 0.15,
+        "adversarial": 0.3,
+        "persona": 0.05,
+        "suffix": 0.05,
+        "follow-up": 0.1,
+    },
+}
+"""Replayed by the steps, by kind."""
