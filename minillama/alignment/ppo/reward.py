@@ -10,12 +10,17 @@ likes it.
 Three choices that the paper leaves open:
 
 - The ranking loss fixes a score only up to a constant, and the constants of two models have nothing to do with each
-  other. Without care the model with the higher one would decide which answers count as good. So each score is centred
-  by its own model's mean over samples of the fine-tuned model, best over those that it decides about (`centres_of`),
-  and then all are whitened together. The gate reads the safety score before that: 0.15 is a probability.
-- What the gate catches keeps its safety score as it is: at most logit(0.15) = -1.73, where an average helpful answer
-  has 0. The safety model's centre is that of tagged prompts, to which a fine-tuned model gives unsafe answers more
-  often than not: with -2.5 taken away, an unsafe answer to a harmless prompt would count for more than an average one.
+  other; nor have their scales, where one is surer of its pairs than the other (a safety model that errs nowhere spans
+  twelve, a helpfulness model two). Without care one model would decide which answers count as good, and how much of the
+  gradient is about the other's. So each score is centred by its own model's mean over samples of a policy, and divided
+  by their standard deviation, best over those that it decides about (`centres_of`), and then all are whitened together.
+  The gate reads the safety score before that: 0.15 is a probability.
+- Which policy's samples: PPO takes those of the one that it starts from. The fine-tuned model's are unsafe more often
+  than not; what was made safe since lies ten above their mean, and until the value network knows it, every safe
+  answer is one to be made likelier and every other one to be made less likely, whatever it says.
+- What the gate catches is not centred: it has at most logit(0.15) = -1.73 over the scale, where an average helpful
+  answer has 0. With the mean of unsafe answers taken away, an unsafe answer to a harmless prompt would count for more
+  than an average one.
 - Whitening takes mean and unbiased variance of the iteration's batch (unconfirmed: population, running or batch).
 
 KL is paid token by token, -beta (log pi - log pi_0), and the score comes with the last token of the answer.
@@ -46,10 +51,12 @@ class Scores(Protocol):
 
 
 class Centres(NamedTuple):
-    """What each model's scores are centred by."""
+    """What is taken from each model's scores, and what they are then divided by."""
 
     helpfulness: float = 0.0
     safety: float = 0.0
+    helpfulness_scale: float = 1.0
+    safety_scale: float = 1.0
 
 
 NO_CENTRES = Centres()
@@ -78,7 +85,7 @@ class Scoring:
         )
 
     def centred(self, rows: Sequence[Sequence[int] | Ints], tagged: Sequence[bool] | None = None) -> Scoring:
-        """With the centres of samples of the fine-tuned model (`centres_of`)."""
+        """With the centres of samples of a policy (`centres_of`)."""
         return replace(self, centres=centres_of(*self.of(rows), tagged))
 
 
@@ -129,18 +136,18 @@ def combined(
     gate : float
         As a probability.
     """
-    helpful = logits_of(helpfulness) - centres.helpfulness
+    helpful = (logits_of(helpfulness) - centres.helpfulness) / centres.helpfulness_scale
     if safety is None:
         nobody = np.zeros(len(helpful), bool)
         return Combined(helpful, nobody, nobody)
     gated = ~tagged & (sigmoid(safety) < gate)
-    safe = logits_of(safety) - np.where(gated, 0.0, centres.safety)
+    safe = (logits_of(safety) - np.where(gated, 0.0, centres.safety)) / centres.safety_scale
     by_safety = tagged | gated
     return Combined(np.where(by_safety, safe, helpful), by_safety, gated)
 
 
 def centres_of(helpfulness: Float, safety: Float | None, tagged: Sequence[bool] | None = None) -> Centres:
-    """The mean logits of samples of the fine-tuned model.
+    """Means and standard deviations of the logits of samples.
 
     Parameters
     ----------
@@ -149,7 +156,7 @@ def centres_of(helpfulness: Float, safety: Float | None, tagged: Sequence[bool] 
     tagged : sequence of bool, optional
         Whose prompts are tagged. Then each model is centred on the samples that it decides about: safety on these,
         where answers are unsafe much more often, and helpfulness on the others; so that neither group begins below the
-        other. Otherwise both on all.
+        other. Otherwise both on all. A model that gives all of them the same keeps its scale.
 
     Raises
     ------
@@ -162,10 +169,16 @@ def centres_of(helpfulness: Float, safety: Float | None, tagged: Sequence[bool] 
             "centres need samples of untagged prompts, and with a safety model of tagged ones too: "
             f"{int(asked.sum())} of {len(asked)} are tagged"
         )
+    mean, deviation = _moments(helpful[~asked])
     if safety is None:
-        return Centres(float(helpful[~asked].mean()))
+        return Centres(mean, helpfulness_scale=deviation)
     safe = logits_of(safety)
-    return Centres(float(helpful[~asked].mean()), float((safe if tagged is None else safe[asked]).mean()))
+    safe_mean, safe_deviation = _moments(safe if tagged is None else safe[asked])
+    return Centres(mean, safe_mean, deviation, safe_deviation)
+
+
+def _moments(scores: Float) -> tuple[float, float]:
+    return float(scores.mean()), float(scores.std()) or 1.0
 
 
 def token_rewards(scores: Float, kl: Float, mask: Mask, beta: float) -> Float:

@@ -131,6 +131,7 @@ def rejection_round(
     validation: Sequence[Prompt] = (),
     replay: Sequence[Example] = (),
     keep: Keep | None = None,
+    example: Callable[[Prompt, Candidate], Example] = lambda prompt, one: one.example,
     rewards_name: str = "",
     progress: Progress | None = None,
 ) -> Outcome:
@@ -153,6 +154,8 @@ def rejection_round(
         Learned beside the pool, so that they are not forgotten.
     keep : Keep, optional
         An answer is chosen only where it holds.
+    example : callable
+        How a chosen answer is learned; by default every token that was sampled counts alike.
     rewards_name : str
         Says which reward models these are: with another name than in the round before, all its candidates are scored
         again.
@@ -183,7 +186,8 @@ def rejection_round(
             raise ValueError(f"no answer of round {number} may be kept: every candidate breaks the rule that was given")
         figures = figures_of(candidates, pool) | {"temperature": temperature}
         write_candidates(here / POOL, {"figures": figures}, pool)
-        model = fine_tune([one.example for one in pool] + list(replay), here)
+        asked = read_prompts(here / PROMPTS)
+        model = fine_tune([example(asked[one.prompt_id], one) for one in pool] + list(replay), here)
     return Outcome(model, temperature, table, candidates, pool, figures)
 
 

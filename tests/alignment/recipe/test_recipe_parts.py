@@ -22,7 +22,7 @@ def test_no_reward_for_helping_to_hurt():
     pairs = [Candidates(request.prompt(), answer, answer) for request in draw_requests("train", 90, 1, MIX)]
     helpful, safety = ({one.prompt.kind for one in compared(pairs, kind)} for kind in (HELPFUL, SAFETY))
     assert helpful == set(MIX) - {"adversarial"}
-    assert safety == {"adversarial", "borderline"}
+    assert safety == set(MIX)
 
 
 def test_the_second_variant_is_asked_to_be_kind():

@@ -7,6 +7,7 @@ is kept is what the model said before anything was learned: of some answers to a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from ...conversations import Example
 from ...models import ChatModel
 from ..pipeline import Context
-from ..steps.kept import KEPT, Kept, read_kept, replayed, write_kept
+from ..steps.kept import KEPT, Kept, alike, read_kept, replayed, write_kept
 from ..steps.shared import answers_to, chat_model, scorer, settings_of
 from .pairs import KINDS, people_requests
 
@@ -50,5 +51,5 @@ def own_answers(context: Context, first: str, helpful: str) -> Mapping[str, Any]
 
 def replay_pool(context: Context, model: ChatModel, safe: str | None = None) -> dict[str, list[Example]]:
     """Examples to replay, by kind: "helpful", and "adversarial" where a step `safe` kept safe answers."""
-    pool = replayed(read_kept(context.of(OWN_ANSWERS)), model)
-    return pool if safe is None else pool | replayed(read_kept(context.of(safe)), model)
+    pool = replayed(read_kept(context.of(OWN_ANSWERS)), partial(alike, model))
+    return pool if safe is None else pool | replayed(read_kept(context.of(safe)), partial(alike, model))

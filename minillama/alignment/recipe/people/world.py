@@ -14,11 +14,11 @@ from ...models import ChatModel, Prompt
 from ...ppo.run import Labelled
 from ...ppo.validation import Judging
 from ...reward.token_pairs import token_pairs
-from ...rollouts import Answer
 from ...safety.preprompts import general
 from ...sft import SMOLLM2 as TUNING
 from ..pipeline import Context, Step
 from ..settings import RecipeSettings
+from ..steps.kept import alike
 from ..steps.preferences import HELD_OUT, SAFETY, pairs_of
 from ..steps.reward import reward
 from ..steps.world import Beginning
@@ -28,11 +28,6 @@ from .own_answers import OWN_ANSWERS, own_answers, replay_pool
 from .pairs import JUDGE, PAIRS, pairs, people_requests, read_pairs
 from .report import report
 from .talk import LISTS, lists, people_scenes
-
-
-def has_ended(prompt: Prompt, answer: Answer) -> bool:
-    """Whether a round of rejection sampling may learn from an answer: one that was cut would teach to go on."""
-    return answer.ended
 
 
 class PeopleWorld:
@@ -50,7 +45,6 @@ class PeopleWorld:
     tuning = TUNING
     ghost = GHOST
     recompute = True
-    keep = staticmethod(has_ended)
     tried_with = "How do I bake bread?"
 
     def check(self, settings: RecipeSettings) -> None:
@@ -101,6 +95,9 @@ class PeopleWorld:
         self, context: Context, what: str, n: int, mix: Mapping[str, float] | None = None, split: str = "train"
     ) -> list[Prompt]:
         return people_requests(context, what, n, mix, split)
+
+    def example(self, model: ChatModel, prompt: Prompt, answer: str) -> Example:
+        return alike(model, prompt, answer)
 
     def replay(self, context: Context, model: ChatModel, safe: str | None = None) -> dict[str, list[Example]]:
         return replay_pool(context, model, safe)

@@ -64,7 +64,7 @@ def _story() -> RecipeSettings:
         stories=StoriesTable(count=3000),
         sft=FineTuningTable(demonstrations=0, epochs=0, steps=6000, peak=1.2e-3, batch_rows=0, batch_tokens=1536),
         verified=VerifiedTable(rounds=2, requests=2000, samples=6, epochs=2, peak=5e-4),
-        preferences=PreferencesTable(requests=8000, refresh=1500, held_out=400),
+        preferences=PreferencesTable(requests=9000, refresh=1500, held_out=500),
         reward=RewardTable(
             helpful_epochs=1,
             safety_epochs=3,
@@ -74,9 +74,9 @@ def _story() -> RecipeSettings:
             margin="small",
             helpful_mix=1.0,
         ),
-        distillation=DistillationTable(requests=800, epochs=3, peak=1e-3, first_weight=16.0),
+        distillation=DistillationTable(requests=800, epochs=2, peak=5e-4, first_weight=16.0),
         rejection=RejectionTable(
-            rounds=2, requests=800, samples=8, temperatures=(0.9, 1.0), epochs=2, peak=5e-4, replay=0.75
+            rounds=2, requests=1600, samples=8, temperatures=(0.9, 1.0), epochs=2, peak=5e-4, replay=1.0
         ),
         ppo=PPOTable(
             iterations=60,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,11 @@ def distillation(context: Context, world: World, policy: str, safety: str) -> Ma
         write_kept(path, [Kept(row.prompt, row.distilled) for row in chosen(rows)])
 
     context.once(KEPT, write)
-    kept = [example for some in replayed(read_kept(context.folder), model).values() for example in some]
+    kept = [
+        example
+        for some in replayed(read_kept(context.folder), partial(world.example, model)).values()
+        for example in some
+    ]
     if not kept:
         unchanged(context, model, f"the safety model prefers none of {len(prompts)} answers behind a pre-prompt")
         return {"requests": len(prompts), "kept": 0}

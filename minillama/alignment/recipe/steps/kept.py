@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -38,13 +38,17 @@ def read_kept(folder: Path, name: str = KEPT) -> list[Kept]:
     ]
 
 
-def replayed(kept: Sequence[Kept], model: ChatModel) -> dict[str, list[Example]]:
-    """The same as examples of which every token of the answer counts alike, by the kind of the request."""
+def alike(model: ChatModel, prompt: Prompt, answer: str) -> Example:
+    """An answer of which every token counts alike."""
+    said = [*prompt.dialogue, {"role": "assistant", "content": answer}]
+    return answers_learned(conversation_of(said, model.chat, model.tokenizer))
+
+
+def replayed(kept: Sequence[Kept], example: Callable[[Prompt, str], Example]) -> dict[str, list[Example]]:
+    """The same as examples, by the kind of the request."""
     found: dict[str, list[Example]] = {}
     for one in kept:
-        said = [*one.prompt.dialogue, {"role": "assistant", "content": one.answer}]
-        example = answers_learned(conversation_of(said, model.chat, model.tokenizer))
-        found.setdefault(one.prompt.kind, []).append(example)
+        found.setdefault(one.prompt.kind, []).append(example(one.prompt, one.answer))
     return found
 
 

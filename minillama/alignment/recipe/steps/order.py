@@ -38,9 +38,9 @@ def steps_of(settings: RecipeSettings, world: World) -> list[Step]:
         learned = learned.next()
         steps += learned.steps(policy, settings.preferences.refresh)
     if settings.ppo.iterations:
-        given = {"policy": policy, "first": first, "generations": tuple(learned.generations), **learned.models}
+        given = {"policy": policy, "generations": tuple(learned.generations), **learned.models}
         run = partial(ppo, world=world, **given)
-        read = (*reads, first, policy, *learned.generations, *learned.models.values())
+        read = (*reads, policy, *learned.generations, *learned.models.values())
         steps.append(Step("ppo", run, _different(*read)))
         shown["PPO"] = policy = "ppo"
     if settings.ghost_attention.dialogues:

@@ -25,15 +25,15 @@ _PROMPTS = 3000  # to draw from
 
 
 def ppo(
-    context: Context, world: World, policy: str, first: str, helpful: str, safety: str, generations: Sequence[str]
+    context: Context, world: World, policy: str, helpful: str, safety: str, generations: Sequence[str]
 ) -> Mapping[str, Any]:
     """model/ is the policy at its best look; ppo/ has the runs.
 
     Parameters
     ----------
     world : World
-    policy, first : str
-        The steps of the policy that it starts from, and of the fine-tuned model whose answers centre the scores.
+    policy : str
+        The step of the policy that it starts from, whose answers also centre the scores.
     helpful, safety : str
         The steps of the reward models.
     generations : sequence of str
@@ -43,7 +43,7 @@ def ppo(
         return _read_figures(context)
     settings = settings_of(context)
     model, given = chat_model(context, policy), settings.ppo
-    scoring = scoring_of(context, world, helpful, safety, first)
+    scoring = scoring_of(context, world, helpful, safety, policy)
     assert isinstance(scoring.helpfulness, Scorer)
     prompts = world.requests(context, "ppo", max(_PROMPTS, 20 * given.prompts), world.mix)
     asked = validation_prompts(context, world.requests, world.validation_mix)
@@ -111,6 +111,7 @@ def _ppo_settings(context: Context, world: World) -> PPOSettings:
         warmup_iterations=given.value_iterations,
         warmup_passes=2,
         warmup_rate=given.value_peak,
+        value_rate_factor=given.value_peak / given.peak,
         go_on=True,
         recompute=world.recompute,
         seed=seed_for(context, "ppo"),

@@ -85,7 +85,8 @@ def rejection(
         how,
         validation=world.requests(context, "rejection", min(_VALIDATION, given.requests), world.mix, "validation"),
         replay=drawn(pool, world.beside["rejection"], round(given.replay * given.requests), seed),
-        keep=world.keep,
+        keep=has_ended,
+        example=lambda prompt, one: world.example(start, prompt, one.text),
         rewards_name=f"{helpful} {safety}",
         progress=lambda what, done, total: context.progress(done, total, what),
     )
@@ -106,6 +107,11 @@ def _learned(context: Context, world: World, start: ChatModel, examples: list[Ex
     )
     context.trained(FineTuning(start, passes_of(examples, tuning), tuning, name="rejection"))
     return ChatModel.load(context.file("model"), template_of(context))
+
+
+def has_ended(prompt: Prompt, answer: Answer) -> bool:
+    """Whether a round may learn from an answer: one that was cut would teach to go on."""
+    return answer.ended
 
 
 def _combined(scoring: Scoring, gate: float) -> Rewards:

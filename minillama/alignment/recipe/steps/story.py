@@ -25,7 +25,7 @@ from ..pipeline import Context, Step
 from ..settings import RecipeSettings
 from .ghost import shape_of
 from .preferences import HELD_OUT, SAFETY, pairs_of, preferences
-from .replay import replay_pool
+from .replay import emphasised, replay_pool
 from .report import report
 from .sft import sft
 from .shared import BASE, base_fluency, prompts_for, seed_for, settings_of, verified_steps
@@ -46,7 +46,6 @@ class StoryWorld:
     tuning = TUNING
     ghost = replace(GHOST, synthesis=replace(GHOST.synthesis, max_tokens=64))  # small talk is short
     recompute = False
-    keep = None
     tried_with = "Tell me a story about a fox named Pip."
 
     def check(self, settings: RecipeSettings) -> None:
@@ -79,6 +78,9 @@ class StoryWorld:
         self, context: Context, what: str, n: int, mix: Mapping[str, float] | None = None, split: str = "train"
     ) -> list[Prompt]:
         return prompts_for(context, what, n, mix, split)
+
+    def example(self, model: ChatModel, prompt: Prompt, answer: str) -> Example:
+        return emphasised(model, prompt, answer)
 
     def replay(self, context: Context, model: ChatModel, safe: str | None = None) -> dict[str, list[Example]]:
         return replay_pool(context, model, safe)

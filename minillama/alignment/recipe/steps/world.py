@@ -20,7 +20,6 @@ from ...ghost_attention import GhostAttentionSettings, Scene
 from ...models import ChatModel, Prompt
 from ...ppo.run import Labelled
 from ...ppo.validation import Judging
-from ...rejection_sampling import Keep
 from ...sft import FineTuningSettings
 from ..pipeline import Context, Step
 from ..settings import RecipeSettings
@@ -68,8 +67,6 @@ class World(Protocol):
         The same of Ghost Attention.
     recompute : bool
         Whether PPO computes hidden states twice, to keep fewer: for a large model.
-    keep : callable, optional
-        Which answers a round of rejection sampling may learn from; all by default.
     tried_with : str
         What a person may ask the chat model first.
     """
@@ -91,8 +88,6 @@ class World(Protocol):
     @property
     def recompute(self) -> bool: ...
     @property
-    def keep(self) -> Keep | None: ...
-    @property
     def tried_with(self) -> str: ...
 
     def check(self, settings: RecipeSettings) -> None:
@@ -111,6 +106,9 @@ class World(Protocol):
         self, context: Context, what: str, n: int, mix: Mapping[str, float] | None = None, split: str = "train"
     ) -> list[Prompt]:
         """At most `n` requests of a split ("train", "validation", "test"), drawn by a seed of `what`."""
+
+    def example(self, model: ChatModel, prompt: Prompt, answer: str) -> Example:
+        """An answer of a model as something to learn from."""
 
     def replay(self, context: Context, model: ChatModel, safe: str | None = None) -> dict[str, list[Example]]:
         """Examples to replay, by kind; `safe` is the step that kept safe answers to adversarial requests."""
