@@ -489,15 +489,15 @@ plt.show()
 #
 # <!-- exercises: written by `python -m minillama.learn.generate` -->
 #
-# | exercise | what | difficulty | minutes |
-# |---|---|---|---|
-# | `softmax_over_keys` | Scores become weights | 1 | 5 |
-# | `causal_mask` | Who may look at whom | 1 | 5 |
-# | `attend_one_head` | One head | 2 | 15 |
-# | `split_into_heads` | From one wide vector to many heads | 1 | 5 |
-# | `attend_many_heads` | Many heads and a batch; runs in a model | 2 | 15 |
-# | `attend_online` | One pass: the online softmax | 3 | 25 |
-# | `attend_decode` | A kernel for decoding; with a speed card | 3 | 30 |
+# | exercise | what | difficulty | minutes | path |
+# |---|---|---|---|---|
+# | `softmax_over_keys` | Scores become weights | 1 | 5 | core |
+# | `causal_mask` | Who may look at whom | 1 | 5 | core |
+# | `attend_one_head` | One head | 2 | 15 | core |
+# | `split_into_heads` | From one wide vector to many heads | 1 | 5 |  |
+# | `attend_many_heads` | Many heads and a batch; runs in a model | 2 | 15 | core |
+# | `attend_online` | One pass: the online softmax | 3 | 25 |  |
+# | `attend_decode` | A kernel for decoding; with a speed card | 3 | 30 |  |
 #
 # <!-- end of the exercises -->
 #

@@ -157,7 +157,9 @@ def happy_span(sentence: str) -> tuple[int, int] | None:
     """The characters of the first happy word that is not denied."""
     found = word_spans(sentence)
     for i, (start, stop, word) in enumerate(found):
-        if word in vocabulary.happy_words() and not {"not", "never", "no"} & {w for _, _, w in found[max(0, i - 2) : i]}:
+        if word in vocabulary.happy_words() and not {"not", "never", "no"} & {
+            w for _, _, w in found[max(0, i - 2) : i]
+        }:
             return start, stop
     return None
 
