@@ -2,7 +2,7 @@
 
     python notebooks/build.py              all of them, written
     python notebooks/build.py 05 06        some
-    python notebooks/build.py --check      execute without writing; fail where a notebook is not its source's or not today's
+    python notebooks/build.py --check      execute without writing; fail where a notebook is not what it would be today
     python notebooks/build.py --todo       execute nothing; say what of the book's form each chapter does not have yet
 
 Any error, warning, or a chapter that twice takes more than a minute of CPU time of its own process fails the build.

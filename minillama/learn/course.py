@@ -90,13 +90,13 @@ def cells(source: str) -> Iterator[tuple[str, str]]:
         yield head[0], source[head.end() : following.start() if following else len(source)]
 
 
-def header(chapter: Chapter, chapters: list[Chapter]) -> str:
-    """The line below a chapter's title: what comes before it, and its time."""
+def header(chapter: Chapter, chapters: list[Chapter]) -> list[str]:
+    """The lines below a chapter's title: what comes before it, and its time."""
     files = {other.number: other.file for other in chapters}
     before = ", ".join(f"[{number}]({files[number]}.ipynb)" for number in chapter.needs) or "nothing"
     times = f"{chapter.reading} minutes to read and run, {chapter.exercises} for all exercises"
     core = f"on the [core path](README.md) {chapter.reading + chapter.core} together"
-    return f"> **Before this:** {before}. **Time:** {times}; {core}."
+    return [f"> **Before this:** {before}.", f"> **Time:** {times}; {core}."]
 
 
 def overview(chapters: list[Chapter]) -> str:

@@ -3,7 +3,7 @@
     python -m minillama.learn.generate            write
     python -m minillama.learn.generate --check    write nothing; fail where a file is not what would be written
 
-In a clone only: starters and solutions go to exercises/; tables between their marks, and the line with a chapter's
+In a clone only: starters and solutions go to exercises/; tables between their marks, and the lines with a chapter's
 time, to notebooks/NN_topic.py and, as the same cells, to the notebook built from it; the map to notebooks/README.md
 and docs/book.svg.
 """
@@ -33,22 +33,27 @@ def generated(clone: Path) -> Iterator[tuple[Path, str]]:
         name = file_name(package)
         yield clone / "exercises" / name, starter_file(package)
         yield clone / "exercises" / "solutions" / name, solution_file(package)
-        rows, line = ["", *table(package).splitlines(), ""], header(chapter, chapters)
+        rows, lines = ["", *table(package).splitlines(), ""], header(chapter, chapters)
         source = clone / "notebooks" / name
         text = _between_marks(
             source, source.read_text(encoding="utf-8"), "".join(f"# {r}".rstrip() + "\n" for r in rows)
         )
-        yield source, _with_header(text, line)
+        yield source, _with_header(text, lines)
         notebook = source.with_suffix(".ipynb")
-        yield notebook, _in_notebook(notebook, "".join(f"{r}\n" for r in rows), line)
+        yield notebook, _in_notebook(notebook, "".join(f"{r}\n" for r in rows), lines)
     readme = clone / "notebooks" / "README.md"
     yield readme, _between_marks(readme, readme.read_text(encoding="utf-8"), f"\n{overview(chapters)}\n\n")
     yield clone / "docs" / "book.svg", draw_map(chapters)
 
 
-def _with_header(text: str, line: str) -> str:
-    """The text with the line of what comes before and of the time, where it has one."""
-    return re.sub(r"^(# )?> \*\*Before this:\*\*.*$", lambda found: (found[1] or "") + line, text, flags=re.MULTILINE)
+def _with_header(text: str, lines: list[str]) -> str:
+    """The text with the lines of what comes before and of the time, where it has them."""
+    return re.sub(
+        r"^(# )?> \*\*Before this:\*\*.*\n(?:# )?> \*\*Time:\*\*.*$",
+        lambda found: "\n".join((found[1] or "") + line for line in lines),
+        text,
+        flags=re.MULTILINE,
+    )
 
 
 def _between_marks(path: Path, text: str, rows: str) -> str:
@@ -65,14 +70,14 @@ def _between_marks(path: Path, text: str, rows: str) -> str:
     return new
 
 
-def _in_notebook(path: Path, rows: str, line: str) -> str:
+def _in_notebook(path: Path, rows: str, lines: list[str]) -> str:
     """The notebook with table and header in their cells; outputs and everything else stay."""
     notebook = json.loads(path.read_text(encoding="utf-8"))
     for cell in notebook["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] != "markdown":
             continue
-        new = _with_header(_between_marks(path, source, rows) if BEGIN in source else source, line)
+        new = _with_header(_between_marks(path, source, rows) if BEGIN in source else source, lines)
         if new != source:
             cell["source"] = new.splitlines(keepends=True)
     return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"

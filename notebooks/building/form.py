@@ -36,8 +36,8 @@ def complaints(path: Path) -> Iterator[str]:
 
 def _head_and_end(path: Path, notebook) -> Iterator[str]:
     text, first = prose(notebook), notebook.cells[0].source
-    if not re.match(r"# \d\d · .+\n\n> \*\*Before this:\*\* .+ \*\*Time:\*\* ", first):
-        yield "does not begin with its title and the line '> **Before this:** … **Time:** …'"
+    if not re.match(r"# \d\d · .+\n\n> \*\*Before this:\*\* .+\n> \*\*Time:\*\* ", first):
+        yield "does not begin with its title and the lines '> **Before this:** …', '> **Time:** …'"
     if "> **In the paper:**" not in first or "**Not here:**" not in first:
         yield "its header does not say what is **In the paper:** and what is **Not here:**"
     headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
@@ -106,7 +106,7 @@ def _pictures(notebook) -> Iterator[str]:
         if "plt.show(" in cell.source:
             yield f"cell {i} shows a picture without a text: show(figure, alt) instead of plt.show()"
         if _TITLES.search(cell.source):
-            yield f"cell {i} sets a title by itself: claim(axis, title, holds=…) states a fact, label(axis, title) a name"
+            yield f"cell {i} sets a title by itself: claim(axis, …, holds=…) states a fact, label(axis, …) only names"
         for node in ast.walk(ast.parse(cell.source)):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "claim":
                 holds = [word.value for word in node.keywords if word.arg == "holds"]
@@ -134,7 +134,9 @@ _ENTRY = re.compile(r'^<a id="([\w-]+)"></a>\*\*(.+?)\*\* · (.+?) · (\d\d)\n(.
 def glossary() -> dict[str, tuple[str, str, str, str]]:
     """Terms of glossary.md by anchor: term, Korean term, chapter of its first use, definition."""
     text = (HERE / "glossary.md").read_text(encoding="utf-8")
-    return {anchor: (term, korean, chapter, words) for anchor, term, korean, chapter, words in _ENTRY.findall(text)}
+    return {
+        anchor: (term, korean, chapter, words.strip()) for anchor, term, korean, chapter, words in _ENTRY.findall(text)
+    }
 
 
 def _terms(path: Path, notebook) -> Iterator[str]:
@@ -158,7 +160,7 @@ def _terms(path: Path, notebook) -> Iterator[str]:
 
 
 def complaints_of_outputs(notebook, seconds: dict[int, float], *, rewritten: bool) -> Iterator[str]:
-    """What a reader should not see: text on stderr, wide lines, pictures without a text, a cell that is silently slow."""
+    """What a reader should not see: stderr, wide lines, pictures without a text, a cell that is silently slow."""
     n_pictures = 0
     for i, cell in enumerate(notebook.cells):
         for output in cell.get("outputs", []):

@@ -2,7 +2,8 @@
 
 Every function that an unfolded cell defines, whatever its name, is run on the inputs of all exercises that take as many
 arguments; so is every function that such a function makes without being given anything. A chapter is not executed for
-it: of each cell only imports, definitions and constants are run, and a name that `now_you` fills is the exercise's own.
+it: of each cell only imports, definitions and constants are run. A name that `now_you` fills is the book's function,
+except while that very exercise is tried: calling what the reader wrote gives nothing away.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import ast
 import inspect
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +43,7 @@ def functions(path: Path) -> Iterator[tuple[str, Callable[..., Any]]]:
             if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Assign) and not is_folded(cell):
                 open_names |= dict.fromkeys(_bound(node))
     for name in open_names:
-        for qualified, function in _made(name, names.get(name)):
-            yield qualified, function
+        yield from _made(name, names.get(name))
 
 
 def _run(node: ast.stmt, names: dict[str, Any]) -> None:
@@ -58,10 +59,8 @@ def _run(node: ast.stmt, names: dict[str, Any]) -> None:
             return
     elif not isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef):
         return
-    try:
+    with suppress(Exception):  # it may need what another cell computes
         exec(compile(ast.Module([node], []), "<chapter>", "exec"), names)
-    except Exception:
-        pass  # it needs what another cell computes
 
 
 def _bound(node: ast.stmt) -> list[str]:
@@ -120,10 +119,30 @@ class _TooLong(BaseException):
     pass
 
 
+def _not_written(*args: Any) -> Any:
+    raise NotImplementedError
+
+
+@contextmanager
+def _unsolved(exercise: Any, function: Callable[..., Any]) -> Iterator[None]:
+    """While an exercise is tried, the chapter's name of it is not written."""
+    names = getattr(function, "__globals__", {})
+    kept = names.get(exercise.id)
+    if kept is not exercise.function:
+        yield
+        return
+    names[exercise.id] = _not_written
+    try:
+        yield
+    finally:
+        names[exercise.id] = kept
+
+
 def _passes(exercise: Any, function: Callable[..., Any]) -> bool:
     from minillama.learn.diagnosis.compare import compare
 
-    with np.errstate(all="ignore"), _time_limit():
+    with np.errstate(all="ignore"), warnings.catch_warnings(), _unsolved(exercise, function), _time_limit():
+        warnings.simplefilter("ignore")
         try:
             for dims in exercise.shapes:  # the smallest first: nearly all fail there
                 if not compare(exercise, _expected(exercise, dims), exercise.run(function, dims)).equal:

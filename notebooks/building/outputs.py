@@ -1,8 +1,9 @@
 """Are the outputs that a notebook stores those of today's code?
 
-Text: the same words, and numbers within one unit of their last printed digit or 1 % of themselves, whichever is more; the
-errors that `show_error` prints are rounding, and asserted where they are printed, so they are not compared. Pictures:
-reduced to 160 points across, at most 1 % of the points may differ by more than a tenth of the full range of a colour.
+Text: the same words, and numbers within one unit of their last printed digit or 1 % of themselves, whichever is more;
+the errors that `show_error` prints are rounding, and asserted where they are printed, so they are not compared.
+Pictures: reduced to 160 points across, at most 1 % of the points may differ by more than a tenth of the full range of a
+colour.
 Cells tagged `varies` (timings) are left out.
 """
 

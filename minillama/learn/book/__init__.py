@@ -1,14 +1,14 @@
 """What every chapter of the book uses.
 
 comparing.py compares numbers and says how far they are apart; pictures.py draws, with equal axes and a text for who
-does not see; live.py lets a reader move something; toy.py has the three words that every chapter computes with;
-now_you.py takes the reader's function where it passes, and the book's where it does not.
+does not see; controls.py lets a reader move something; toy.py has the three words that every chapter computes with;
+readers_function.py takes the reader's function where it passes, and the book's where it does not.
 """
 
 from .comparing import largest_error, load, show_error, table, torch
-from .live import live
-from .now_you import now_you
+from .controls import live
 from .pictures import COLOURS, claim, draw_arrows, label, show, style
+from .readers_function import now_you
 
 __all__ = [
     "COLOURS",

@@ -113,6 +113,7 @@ def draw_arrows(
     colours: Sequence[str] = COLOURS,
     names: Sequence[str] = AXES,
     start: Any = (0.0, 0.0),
+    offset: tuple[float, float] = (5, 4),
     dashed: bool = False,
 ) -> None:
     """Draw vectors of two numbers as arrows, with equal axes: a length is a length in every direction.
@@ -129,6 +130,8 @@ def draw_arrows(
         What the two numbers are called.
     start : array-like of shape (2,)
         Where the arrows begin.
+    offset : pair of float
+        From the tip to the text, in points: texts of neighbouring arrows must not lie on one another.
     dashed : bool
     """
     start = np.asarray(start, np.float64)
@@ -137,7 +140,7 @@ def draw_arrows(
         line = {"arrowstyle": "-|>", "color": colour, "lw": 2, "shrinkA": 0, "shrinkB": 0}
         axis.annotate("", tip, start, arrowprops={**line, "linestyle": "--" if dashed else "-"})
         axis.update_datalim([start, tip])
-        axis.annotate(text, tip, xytext=(5, 4), textcoords="offset points", color=colour, weight="bold")
+        axis.annotate(text, tip, xytext=offset, textcoords="offset points", color=colour, weight="bold")
     axis.margins(0.18)
     axis.autoscale_view()
     axis.set(aspect="equal", xlabel=names[0], ylabel=names[1])

@@ -21,7 +21,7 @@ from ..exercises.exercise import Exercise
 from ..notebook import check
 from ..workspace.folder import Workspace, WorkspaceError, find_workspace
 from ..workspace.from_notebook import checked_function, is_begun, keep, note
-from .live import is_being_built
+from .controls import is_being_built
 
 _from_cells: dict[str, Callable[..., Any]] = {}  # by exercise; the name itself may be the book's by now
 
