@@ -10,7 +10,7 @@
 # # 06 · Causal attention
 #
 # > **Before this:** [04](04_rmsnorm.ipynb), [05](05_rope.ipynb).
-# > **Time:** 35 minutes to read and run, 100 for all exercises; on the [core path](README.md) 75 together.
+# > **Time:** 30 minutes to read and run, 100 for all exercises; on the [core path](README.md) 70 together.
 # >
 # > **In the paper:** LLaMA 2 (arXiv:2307.09288), section 2.2: the standard transformer of Vaswani et al.
 # > (arXiv:1706.03762), decoder only, at full size. **Not here:** heads that share keys (07), the cache (10), gradients
@@ -22,7 +22,7 @@
 # One part of a layer does that, and nothing else can: [attention](glossary.md#attention). Everything else in a model
 # works on each token by itself. So here is the real model with that one part missing, and then whole.
 
-# %%
+# %% tags=["hide-input"]
 import math
 import time
 
@@ -67,14 +67,6 @@ def nothing(q, k, v, positions):
     return np.zeros_like(q), None
 
 
-def losses(logits, ids):
-    """-log p of every token but the first (chapter 03), (B, T - 1)."""
-    shifted = logits[:, :-1].astype(np.float64)
-    shifted -= shifted.max(axis=-1, keepdims=True)
-    shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return -np.take_along_axis(shifted, ids[:, 1:, None], axis=-1)[..., 0]
-
-
 def next_logits(text, ops):
     return forward(params, config, np.array([tokenizer.encode(text)]), ops)[0][0, -1]
 
@@ -103,7 +95,7 @@ np.testing.assert_allclose(next_logits(beginnings[0], alone), next_logits(beginn
 # all three stand at one place.)
 #
 # How well does a key answer? The dot product of query and key says it, divided by √2, and that is the
-# [score](glossary.md#score). Exponentials make the scores positive, and divided by their sum they are shares, the
+# [score](glossary.md#score). Softmax (03) makes shares of the scores: exponentials, divided by their sum. They are the
 # [attention weights](glossary.md#attention-weight):
 #
 # | | dog | bone | it | |
@@ -127,7 +119,7 @@ print("weights of", WORDS, ":", (e / e.sum()).round(2))
 print("it becomes", (e / e.sum() @ v).round(2))
 np.testing.assert_allclose(e / e.sum() @ v, [0.72, 0.28], atol=0.005)  # more dog than bone
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "hide-output"]
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), sharex=True, sharey=True)
 shares = e / e.sum()
 draw_arrows(left, dict(zip(WORDS, VECTORS)))
@@ -226,7 +218,7 @@ print(softmax_over_keys(rows).round(2))
 # the typical size is $\sqrt h$: 4 for $h = 16$, 8 for $h = 64$.
 #
 # **Guess first:** 64 keys, drawn at random. In the toy, `head_dim` is 2, in real models 64 to 128. Without the
-# division, how much weight does the largest of 64 get at `head_dim` 128, where an even share were 0.016?
+# division, how much weight does the largest of 64 get at `head_dim` 128, where an even share would be 0.016?
 
 # %% tags=["hide-output"]
 widths = np.array([2, 4, 8, 16, 32, 64, 128, 256])
@@ -238,7 +230,7 @@ for h in widths:
         largest[name].append(softmax_over_keys(scores / scale).max(axis=-1).mean())
 print(f"largest of 64 weights at head_dim 128, undivided: {largest['undivided'][6]:.2f}")
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "hide-output"]
 figure, (left, right) = plt.subplots(1, 2)
 left.loglog(widths, spread, "o", base=2, label="measured")
 left.loglog(widths, np.sqrt(widths), base=2, color=COLOURS[5], label="√head_dim")
@@ -591,6 +583,14 @@ start = "The dog buried the bone because it was"
 pair = np.array([tokenizer.encode(f"{start} {word}") for word in ("hungry", "tasty")])
 
 
+def losses(logits, ids):
+    """-log p of every token but the first (chapter 03), (B, T - 1)."""
+    shifted = logits[:, :-1].astype(np.float64)
+    shifted -= shifted.max(axis=-1, keepdims=True)
+    shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return -np.take_along_axis(shifted, ids[:, 1:, None], axis=-1)[..., 0]
+
+
 def without_mask(q, k, v, positions):
     return attend_many_heads(q, k, v, np.full_like(positions, k.shape[2] - 1))  # every query stands at the end
 
@@ -692,27 +692,27 @@ table(("attention", "loss", "The capital of France is ..."), [(a, f"{b:.2f}", c)
 # Our code needs all scores of a query before it can begin with the values, because it needs the largest of them, and
 # the sum. For a text of 4000 tokens and 32 heads, all weights of one layer are two gigabytes. Must they ever exist?
 #
-# Take the scores 0, 2, 1 one after another, and keep the largest so far, $m$, and the sum of $e^{z - m}$. After the
-# first, $m = 0$ and the sum is 1. The 2 raises $m$ to 2, so what was $e^{0 - 0} = 1$ should have been $e^{0 - 2} =
-# 0.135$: one factor, $e^{0 - 2}$, repairs the sum, and the new score adds $e^{2 - 2} = 1$. The 1 raises nothing and
-# adds $e^{1 - 2} = 0.368$:
+# Take the scores 0, 2, 1 one after another. The number $c$ that is taken out is the largest so far, and the sum is that
+# of $e^{z - c}$. After the first, $c = 0$ and the sum is 1. The 2 raises $c$ to 2, so what was $e^{0 - 0} = 1$ should
+# have been $e^{0 - 2} = 0.135$: one factor, $e^{0 - 2}$, repairs the sum, and the new score adds $e^{2 - 2} = 1$. The
+# last 1 raises nothing and adds $e^{1 - 2} = 0.368$:
 
 # %%
-m, total = -np.inf, 0.0
+c, total = -np.inf, 0.0
 for score in (0.0, 2.0, 1.0):
-    factor = np.exp(m - max(m, score))  # 1 where the largest stays; exp(-inf) = 0 at the beginning
-    m = max(m, score)
-    total = total * factor + np.exp(score - m)
-    print(f"score {score:.0f}: largest {m:.0f}, old sum times {factor:.3f}, new sum {total:.3f}")
+    factor = np.exp(c - max(c, score))  # 1 where the largest stays; exp(-inf) = 0 at the beginning
+    c = max(c, score)
+    total = total * factor + np.exp(score - c)
+    print(f"score {score:.0f}: largest {c:.0f}, old sum times {factor:.3f}, new sum {total:.3f}")
 assert math.isclose(total, sum(math.exp(z - 2) for z in (0, 2, 1)))
 
 # %% [markdown]
-# The sum of $e^{z - m}\, v$ is repaired by the same factor. With a block of keys at a time instead of one, this is
-# the [online softmax](glossary.md#online-softmax) (Milakov and Gimelshein, arXiv:1805.02867). With $d$ the total and
-# $a$ the sum with the values:
+# The sum of $e^{z - c}\, v$ is repaired by the same factor. With a block of keys at a time instead of one, this is the
+# [online softmax](glossary.md#online-softmax) (Milakov and Gimelshein, arXiv:1805.02867). With $u$ the total and $a$
+# the sum with the values:
 #
-# $$ m' = \max(m, z_{\text{block}}), \qquad d' = d\, e^{m - m'} + \sum_{s \in \text{block}} e^{z_s - m'}, \qquad
-#    a' = a\, e^{m - m'} + \sum_{s \in \text{block}} e^{z_s - m'} v_s, \qquad y = a / d . $$
+# $$ c' = \max(c, z_{\text{block}}), \qquad u' = u\, e^{c - c'} + \sum_{s \in \text{block}} e^{z_s - c'}, \qquad
+#    a' = a\, e^{c - c'} + \sum_{s \in \text{block}} e^{z_s - c'} v_s, \qquad y = a / u . $$
 #
 # ### Now you · `attend_online` · 25 minutes
 #
@@ -744,7 +744,7 @@ two_passes = answer_loops(q1.tolist(), k1.tolist(), v1.tolist())
 show_error("online", attend_online(q1, k1, v1, 16), np.array(two_passes), 1e-5, against="two passes")
 
 # %% [markdown]
-# At any moment $a/d$ is the right answer for the keys seen so far; keys and values are read once, and no array of $S$
+# At any moment $a/u$ is the right answer for the keys seen so far; keys and values are read once, and no array of $S$
 # scores exists. FlashAttention is this idea on a GPU.
 #
 # ## Writing a text is reading keys

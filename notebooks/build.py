@@ -16,7 +16,7 @@ import os
 import sys
 from pathlib import Path
 
-from building.executing import execute
+from building.executing import Run, execute
 from building.form import complaints, complaints_of_outputs
 from building.giveaways import given_away
 from building.outputs import stale
@@ -30,19 +30,24 @@ def sources(notebook):
     return [(cell.cell_type, cell.source.strip(), dict(cell.metadata)) for cell in notebook.cells]
 
 
+def _seconds(path: Path, run: Run) -> float:
+    """What is held against the bar; of a chapter of the old form, whose bar was one of wall time, the smaller one."""
+    return run.cpu if is_rewritten(path) else min(run.cpu, run.wall)
+
+
 def build(path: Path, *, check: bool) -> list[str]:
     """Execute one chapter; what is wrong with it."""
     import nbformat
 
     target = path.with_suffix(".ipynb")
     run = execute(path)
-    if run.cpu > SECONDS:  # kernels may have been compiled: the second time counts
+    if _seconds(path, run) > SECONDS:  # kernels may have been compiled: the second time counts
         print(f"{path.name}: {run.cpu:.1f} s of CPU time, once more", flush=True)
         run = execute(path)
     found = list(complaints_of_outputs(run.notebook, run.cells, rewritten=is_rewritten(path)))
     if is_rewritten(path):
         found += complaints(path)
-    if run.cpu > SECONDS:
+    if _seconds(path, run) > SECONDS:
         found.append(f"takes {run.cpu:.0f} s of CPU time, more than {SECONDS}")
     if not check:
         nbformat.write(run.notebook, target)

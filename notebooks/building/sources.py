@@ -1,6 +1,6 @@
 """A chapter's source: notebooks/NN_topic.py in jupytext's percent format, and the folding of its cells.
 
-    # %% tags=["hide-input"]        the code is folded: it only draws
+    # %% tags=["hide-input"]        the code is folded: it only draws, or imports
     # %% tags=["solution"]          the book's version of what was asked for: folded
     # %% tags=["hide-output"]       the output is folded: the reader guesses first
     # %% tags=["varies"]            the output is another one on every machine, and not compared
