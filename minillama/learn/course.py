@@ -54,7 +54,8 @@ def _chapter(package: ModuleType, notebooks: Path) -> Chapter:
     file = file_name(package).removesuffix(".py")
     source = (notebooks / f"{file}.py").read_text(encoding="utf-8")
     title = re.search(r"^# # \d\d · (.+)$", source, re.MULTILINE)
-    assert title is not None, f"{file}.py has a heading '# NN · title'"
+    if title is None:
+        raise ValueError(f"notebooks/{file}.py has no title: it begins with a cell '# {file[:2]} · title'")
     minutes = {id: catalogue()[id].minutes for id in package.EXERCISES}
     return Chapter(
         number=file[:2],

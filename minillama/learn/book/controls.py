@@ -48,5 +48,5 @@ def live(draw: Callable[..., None], **controls: tuple[Sequence[Any], Any]) -> An
 def _in_a_notebook() -> bool:
     from IPython.core.getipython import get_ipython
 
-    shell = get_ipython()  # type: ignore[no-untyped-call]
+    shell = get_ipython()
     return shell is not None and hasattr(shell, "kernel")

@@ -76,7 +76,7 @@ def show(figure: Any, alt: str) -> None:
     figure.savefig(picture, format="png", bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)
     data = {"image/png": base64.b64encode(picture.getvalue()).decode(), "text/plain": alt}
-    display(data, raw=True, metadata={"image/png": {"alt": alt}})  # type: ignore[no-untyped-call]
+    display(data, raw=True, metadata={"image/png": {"alt": alt}})
 
 
 def claim(place: Any, title: str, *, holds: Any) -> None:

@@ -76,7 +76,7 @@ def _explain(exercise: Exercise, workspace: Workspace | None, failed: list[tuple
 
     if failed:
         where, report = failed[0]
-        display(report)  # type: ignore[no-untyped-call]
+        display(report)
         _say(f"{exercise.id} is the book's from here on: yours {where} does not pass yet.")
         return
     contract = textwrap.indent(inspect.getdoc(exercise.function) or exercise.task, "    ")
@@ -121,7 +121,7 @@ def _cells() -> list[str]:
 def _shell() -> Any:
     from IPython.core.getipython import get_ipython
 
-    return get_ipython()  # type: ignore[no-untyped-call]
+    return get_ipython()
 
 
 def _say(text: str) -> None:
