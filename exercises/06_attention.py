@@ -109,12 +109,12 @@ def attend_many_heads(q, k, v, positions):
 def attend_online(q, k, v, block):
     """Attention of one query that sees all keys, in one pass over blocks of keys.
 
-    No array of all scores: carry the largest score m, the total, and the sum of the values, and for
+    No array of all scores: carry the largest score c, the total, and the sum of the values, and for
     every block
 
-    m'     = max(m, largest score of the block)
-    total' = total * exp(m - m') + sum of exp(score - m')
-    y'     = y     * exp(m - m') + sum of exp(score - m') * value
+    c'     = max(c, largest score of the block)
+    total' = total * exp(c - c') + sum of exp(score - c')
+    y'     = y     * exp(c - c') + sum of exp(score - c') * value
 
     Parameters
     ----------

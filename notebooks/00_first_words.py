@@ -467,13 +467,13 @@ table(["model", "weights (GiB)", "cache (bytes per token)", "cache, 4096 tokens 
 #
 # <!-- exercises: written by `python -m minillama.learn.generate` -->
 #
-# | exercise | what | difficulty | minutes |
-# |---|---|---|---|
-# | `continue_greedily` | The loop that answers | 1 | 10 |
-# | `read_config` | Read a config.json | 1 | 15 |
-# | `count_parameters` | How many parameters? | 2 | 20 |
-# | `activation_shapes` | Predict the shapes | 2 | 20 |
-# | `context_that_fits` | How long a text fits in memory? | 2 | 15 |
+# | exercise | what | difficulty | minutes | path |
+# |---|---|---|---|---|
+# | `continue_greedily` | The loop that answers | 1 | 10 | core |
+# | `read_config` | Read a config.json | 1 | 15 |  |
+# | `count_parameters` | How many parameters? | 2 | 20 | core |
+# | `activation_shapes` | Predict the shapes | 2 | 20 |  |
+# | `context_that_fits` | How long a text fits in memory? | 2 | 15 |  |
 #
 # <!-- end of the exercises -->
 #

@@ -492,15 +492,15 @@ print(f"counts[ids] += 1 keeps {counts.sum()} of {len(ids):,}: one for each of {
 #
 # <!-- exercises: written by `python -m minillama.learn.generate` -->
 #
-# | exercise | what | difficulty | minutes |
-# |---|---|---|---|
-# | `c_strides` | How far is the next element? | 1 | 5 |
-# | `cache_lines_read` | What memory really delivers | 2 | 10 |
-# | `roofline_seconds` | The roofline | 1 | 5 |
-# | `stable_softmax` | A softmax that cannot overflow | 1 | 10 |
-# | `parallel_matvec` | Matrix times vector, on all cores; runs in a model; with a speed card | 2 | 20 |
-# | `scatter_add_parallel` | Fix a data race | 3 | 25 |
-# | `pairwise_sum` | Pairwise summation | 2 | 15 |
+# | exercise | what | difficulty | minutes | path |
+# |---|---|---|---|---|
+# | `c_strides` | How far is the next element? | 1 | 5 | core |
+# | `cache_lines_read` | What memory really delivers | 2 | 10 |  |
+# | `roofline_seconds` | The roofline | 1 | 5 |  |
+# | `stable_softmax` | A softmax that cannot overflow | 1 | 10 | core |
+# | `parallel_matvec` | Matrix times vector, on all cores; runs in a model; with a speed card | 2 | 20 | core |
+# | `scatter_add_parallel` | Fix a data race | 3 | 25 |  |
+# | `pairwise_sum` | Pairwise summation | 2 | 15 | core |
 #
 # <!-- end of the exercises -->
 #

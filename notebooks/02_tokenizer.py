@@ -605,17 +605,17 @@ table(("id", "bytes", "decoded alone", "decoded as a stream", "held back"), rows
 #
 # <!-- exercises: written by `python -m minillama.learn.generate` -->
 #
-# | exercise | what | difficulty | minutes |
-# |---|---|---|---|
-# | `count_bpe_pairs` | Count the pairs | 1 | 8 |
-# | `merge_pair` | Merge one pair | 1 | 8 |
-# | `train_bpe` | Train the merges | 2 | 15 |
-# | `encode_with_merges` | Encode with merges | 2 | 15 |
-# | `split_digits` | Digits stand alone | 1 | 5 |
-# | `byte_fallback_ids` | Byte fallback | 1 | 8 |
-# | `byte_characters_of` | Bytes as visible characters | 2 | 15 |
-# | `sentencepiece_encode` | LLaMA's encoder | 3 | 25 |
-# | `utf8_feed` | A streaming UTF-8 decoder | 3 | 25 |
+# | exercise | what | difficulty | minutes | path |
+# |---|---|---|---|---|
+# | `count_bpe_pairs` | Count the pairs | 1 | 8 | core |
+# | `merge_pair` | Merge one pair | 1 | 8 | core |
+# | `train_bpe` | Train the merges | 2 | 15 | core |
+# | `encode_with_merges` | Encode with merges | 2 | 15 | core |
+# | `split_digits` | Digits stand alone | 1 | 5 |  |
+# | `byte_fallback_ids` | Byte fallback | 1 | 8 | core |
+# | `byte_characters_of` | Bytes as visible characters | 2 | 15 |  |
+# | `sentencepiece_encode` | LLaMA's encoder | 3 | 25 |  |
+# | `utf8_feed` | A streaming UTF-8 decoder | 3 | 25 |  |
 #
 # <!-- end of the exercises -->
 #

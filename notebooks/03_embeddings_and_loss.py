@@ -436,15 +436,15 @@ for s in (0.01, 0.1, 1.0):
 #
 # <!-- exercises: written by `python -m minillama.learn.generate` -->
 #
-# | exercise | what | difficulty | minutes |
-# |---|---|---|---|
-# | `gather_embeddings` | Look up the rows; runs in a model | 1 | 5 |
-# | `log_sum_exp` | log-sum-exp that does not overflow | 2 | 10 |
-# | `shift_targets` | Which token is the target | 1 | 8 |
-# | `cross_entropy_loss` | Cross-entropy | 2 | 15 |
-# | `cross_entropy_backward` | The gradient of the logits | 2 | 15 |
-# | `perplexity` | Perplexity of a corpus | 1 | 8 |
-# | `bits_per_byte` | Bits per byte | 1 | 8 |
+# | exercise | what | difficulty | minutes | path |
+# |---|---|---|---|---|
+# | `gather_embeddings` | Look up the rows; runs in a model | 1 | 5 | core |
+# | `log_sum_exp` | log-sum-exp that does not overflow | 2 | 10 | core |
+# | `shift_targets` | Which token is the target | 1 | 8 |  |
+# | `cross_entropy_loss` | Cross-entropy | 2 | 15 | core |
+# | `cross_entropy_backward` | The gradient of the logits | 2 | 15 | core |
+# | `perplexity` | Perplexity of a corpus | 1 | 8 |  |
+# | `bits_per_byte` | Bits per byte | 1 | 8 |  |
 #
 # <!-- end of the exercises -->
 #

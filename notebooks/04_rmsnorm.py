@@ -416,13 +416,13 @@ plt.show()
 #
 # <!-- exercises: written by `python -m minillama.learn.generate` -->
 #
-# | exercise | what | difficulty | minutes |
-# |---|---|---|---|
-# | `rmsnorm_forward` | Bring rows to one size; runs in a model | 1 | 10 |
-# | `rmsnorm_backward` | The gradient | 3 | 30 |
-# | `rmsnorm_float16` | Half precision | 2 | 15 |
-# | `rmsnorm_kernel` | The fused kernel; runs in a model; with a speed card | 2 | 20 |
-# | `add_rmsnorm` | Where the norm stands | 1 | 10 |
+# | exercise | what | difficulty | minutes | path |
+# |---|---|---|---|---|
+# | `rmsnorm_forward` | Bring rows to one size; runs in a model | 1 | 10 | core |
+# | `rmsnorm_backward` | The gradient | 3 | 30 | core |
+# | `rmsnorm_float16` | Half precision | 2 | 15 |  |
+# | `rmsnorm_kernel` | The fused kernel; runs in a model; with a speed card | 2 | 20 |  |
+# | `add_rmsnorm` | Where the norm stands | 1 | 10 |  |
 #
 # <!-- end of the exercises -->
 #

@@ -383,14 +383,14 @@ plt.show()
 #
 # <!-- exercises: written by `python -m minillama.learn.generate` -->
 #
-# | exercise | what | difficulty | minutes |
-# |---|---|---|---|
-# | `rope_angles` | The angles | 1 | 5 |
-# | `rope_interleaved` | Rotate neighbouring pairs; runs in a model; with a speed card | 2 | 15 |
-# | `rope_half` | Hugging Face's layout | 2 | 10 |
-# | `permute_half_to_interleaved` | The permutation between them | 2 | 15 |
-# | `rope_offsets` | A chunk after the cache | 2 | 15 |
-# | `rope_backward` | The gradient | 1 | 10 |
+# | exercise | what | difficulty | minutes | path |
+# |---|---|---|---|---|
+# | `rope_angles` | The angles | 1 | 5 | core |
+# | `rope_interleaved` | Rotate neighbouring pairs; runs in a model; with a speed card | 2 | 15 | core |
+# | `rope_half` | Hugging Face's layout | 2 | 10 |  |
+# | `permute_half_to_interleaved` | The permutation between them | 2 | 15 |  |
+# | `rope_offsets` | A chunk after the cache | 2 | 15 | core |
+# | `rope_backward` | The gradient | 1 | 10 |  |
 #
 # <!-- end of the exercises -->
 #

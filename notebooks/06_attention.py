@@ -9,17 +9,20 @@
 # %% [markdown]
 # # 06 · Causal attention
 #
-# **Goal.** Let every token collect what it needs from the tokens before it: write attention for one head and for
-# many, with the mask, the stable softmax and the one-pass form that makes decoding fast, and watch it work in a real
-# model.
+# > **Before this:** [04](04_rmsnorm.ipynb), [05](05_rope.ipynb).
+# > **Time:** 30 minutes to read and run, 100 for all exercises; on the [core path](README.md) 70 together.
+# >
+# > **In the paper:** LLaMA 2 (arXiv:2307.09288), section 2.2: the standard transformer of Vaswani et al.
+# > (arXiv:1706.03762), decoder only, at full size. **Not here:** heads that share keys (07), the cache (10), gradients
+# > (14).
 #
-# **Before this:** chapters 01 (Numba), 04 (RMSNorm) and 05 (RoPE). **Time:** 90 minutes, with the exercises.
+# *The dog buried the bone because it was hungry.* You know who *it* is. The model has only a row of its table of
+# embeddings (03), the same row in every sentence. How does something of the dog get into it?
 #
-# **In the paper:** LLaMA 2 (arXiv:2307.09288), section 2.2: the standard transformer of Vaswani et al.
-# (arXiv:1706.03762), decoder only. Everything in this chapter runs at full size; nothing is left out for scale. Heads
-# that share keys are chapter 07, the cache is chapter 10.
+# One part of a layer does that, and nothing else can: [attention](glossary.md#attention). Everything else in a model
+# works on each token by itself. So here is the real model with that one part missing, and then whole.
 
-# %%
+# %% tags=["hide-input"]
 import math
 import time
 
@@ -27,88 +30,197 @@ import matplotlib.pyplot as plt
 import numpy as np
 from numba import njit, prange
 
-from minillama.learn.book import COLOURS, load, show_error, style, table, torch
+from minillama.learn.book import (
+    COLOURS,
+    claim,
+    draw_arrows,
+    label,
+    live,
+    load,
+    now_you,
+    show,
+    show_error,
+    style,
+    table,
+    torch,
+)
+from minillama.learn.book.toy import SENTENCE, VECTORS, WORDS
+from minillama.model import forward
+from minillama.ops import FAST
+from minillama.trees import map_tree
 
 style()
 rng = np.random.default_rng(6)
 
-# %% [markdown]
-# ## The idea
-#
-# Up to here every token has been treated alone. Attention is the one place in a transformer where tokens exchange
-# something. Each token asks a *query*. Each token also offers a *key*, which says what can be found there, and a
-# *value*, which is what is handed over. The more a query resembles a key, the larger the share of that token's value
-# in the answer.
-#
-# *Causal* means: a token may ask only itself and the tokens before it. That is what lets one pass over a text train
-# a prediction at every position.
-#
-# ## The mathematics
-#
-# For one head, with queries $q_t$, keys $k_s$ and values $v_s$, all rows of $h$ numbers ($h$ is `head_dim`), and the
-# position $m_t$ of query $t$:
-#
-# $$ z_{ts} = \frac{q_t \cdot k_s}{\sqrt{h}} \quad (s \le m_t), \qquad
-#    p_{ts} = \frac{e^{z_{ts}}}{\sum_{r \le m_t} e^{z_{tr}}}, \qquad
-#    y_t = \sum_{s \le m_t} p_{ts}\, v_s . $$
-#
-# $z$ are the *scores*, $p$ the *weights*: positive, and their sum over $s$ is 1. So $y_t$ is a weighted mean of values.
-#
-# ## The shapes
+llm = load()
+config, tokenizer = llm.config, llm.tokenizer
+params = map_tree(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)  # 4 bits, unpacked
 
-# %%
-table(
-    ("array", "shape", "what"),
-    (
-        ("q", "(B, H, T, head_dim)", "queries: B sequences, H heads, T new tokens; rotated (chapter 05)"),
-        ("k, v", "(B, H, S, head_dim)", "keys (rotated) and values of all S tokens, cached ones too"),
-        ("positions", "(B, T)", "position of each query: it sees keys 0 ... position"),
-        ("scores, weights", "(B, H, T, S)", "one number for each pair of a query and a key"),
-        ("y", "(B, H, T, head_dim)", "one mean of values for each query"),
-    ),
+# %% [markdown]
+# **Guess first:** without attention, the model reads "The capital of France is" and has to say what comes next. What
+# can it still know?
+
+
+# %% tags=["hide-output"]
+def nothing(q, k, v, positions):
+    """In the place of attention: every token gets zeros from the others."""
+    return np.zeros_like(q), None
+
+
+def next_logits(text, ops):
+    return forward(params, config, np.array([tokenizer.encode(text)]), ops)[0][0, -1]
+
+
+def next_words(text, ops, n=3):
+    """The most probable tokens after a text."""
+    return ", ".join(repr(tokenizer.decode([int(i)])) for i in np.argsort(-next_logits(text, ops))[:n])
+
+
+alone = FAST._replace(attention_forward=nothing)  # a model's layers are a table of functions: one is replaced
+beginnings = ("The capital of France is", "The capital of Japan is", "What I want to know is")
+for text in beginnings:
+    print(f"{text:<25} whole: {next_words(text, FAST):<26} without attention: {next_words(text, alone)}")
+np.testing.assert_allclose(next_logits(beginnings[0], alone), next_logits(beginnings[2], alone), atol=1e-2)
+
+# %% [markdown]
+# The three texts end in the same word, and without attention the model says the same after each, to the last digit that
+# counts: the last token is all that it has.
+#
+# ## “it” asks, the others answer
+#
+# Three words, two numbers each: how *alive* a thing is, and how *edible*. A dog is (1, 0), a bone (0, 1), and "it" is
+# undecided, (½, ½). To become more definite, "it" asks: *who is alive?* The question is a vector too, the
+# [query](glossary.md#query) (2, 0). Every token, "it" included, has a [key](glossary.md#key), which says what can be
+# found there; here the key is the word's own two numbers. (The rotation of chapter 05 is left out until the real model:
+# all three stand at one place.)
+#
+# How well does a key answer? The dot product of query and key says it, divided by √2, and that is the
+# [score](glossary.md#score). Softmax (03) makes shares of the scores: exponentials, divided by their sum. They are the
+# [attention weights](glossary.md#attention-weight):
+#
+# | | dog | bone | it | |
+# |---|---|---|---|---|
+# | key | (1, 0) | (0, 1) | (½, ½) | |
+# | query · key / √2 | 1.41 | 0.00 | 0.71 | the score; why √2 comes below |
+# | e to the score | 4.11 | 1.00 | 2.03 | sum 7.14 |
+# | weight | 0.58 | 0.14 | 0.28 | e to the score / 7.14 |
+#
+# What each token hands over is its [value](glossary.md#value), here again its own two numbers. "it" becomes the mean of
+# the three values, by these weights.
+#
+# **Guess first:** how much *alive* and how much *edible* does "it" get?
+
+# %% tags=["hide-output"]
+W_q = np.array([[4, 0], [0, 0]])  # chosen by hand: four times what is alive, nothing of what is edible
+W_k = W_v = np.eye(2)
+q, k, v = VECTORS @ W_q.T, VECTORS @ W_k.T, VECTORS @ W_v.T  # every token asks, offers, and hands over
+e = np.exp(k @ q[2] / np.sqrt(2))
+print("weights of", WORDS, ":", (e / e.sum()).round(2))
+print("it becomes", (e / e.sum() @ v).round(2))
+np.testing.assert_allclose(e / e.sum() @ v, [0.72, 0.28], atol=0.005)  # more dog than bone
+
+# %% tags=["hide-input", "hide-output"]
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), sharex=True, sharey=True)
+shares = e / e.sum()
+draw_arrows(left, dict(zip(WORDS, VECTORS)))
+draw_arrows(left, {"query of “it”": q[2]}, colours=COLOURS[3:4], dashed=True, offset=(-40, 9))
+claim(left, "The question points to what is alive", holds=q[2, 0] > 0 and q[2, 1] == 0)
+end = np.zeros(2)
+for word, share, value, colour, offset in zip(WORDS, shares, v, COLOURS, ((-62, -14), (6, -12), (7, -3))):
+    draw_arrows(right, {f"{share:.2f} of {word}": share * value}, start=end, colours=(colour,), offset=offset)
+    end = end + share * value
+draw_arrows(right, {"new “it”": end}, colours=COLOURS[3:4], offset=(-42, 8))
+draw_arrows(right, {"“it” before": VECTORS[2]}, colours=COLOURS[5:], offset=(-28, 7), dashed=True)
+claim(right, "“it” moves towards the dog", holds=end[0] > VECTORS[2, 0] and end[1] < VECTORS[2, 1])
+show(
+    figure,
+    "Two planes with equal axes, alive across, edible upwards. Left: dog is an arrow to the right, bone one upwards, "
+    "it lies halfway between them, and its query is a dashed arrow along the alive axis. Right: three short arrows, "
+    f"{shares[0]:.2f} of dog, {shares[1]:.2f} of bone and {shares[2]:.2f} of it, one after another; from the origin to "
+    f"their end leads the new it, ({end[0]:.2f}, {end[1]:.2f}), nearer to the dog than the dashed arrow of it before.",
 )
 
 # %% [markdown]
-# ## In plain Python
+# ### Where q, k and v come from
 #
-# The formula read aloud, for one head. The largest score is subtracted before the exponential; why follows below.
+# From the token's own vector $x$, by three matrices: $q = W_q x$, $k = W_k x$, $v = W_v x$. Here they were chosen by
+# hand, so that "it" asks who is alive. A real model learns them, and nobody tells it what to ask (14). They are the
+# same for every token and every text: what differs is $x$.
+#
+# Now the whole thing in symbols, for a query at [position](glossary.md#position) $m$. Vectors have $h$ numbers
+# (`head_dim`; 2 in the toy):
+#
+# $$ z_s = \frac{q \cdot k_s}{\sqrt{h}}, \qquad p_s = \frac{e^{z_s}}{\sum_{r \le m} e^{z_r}}, \qquad
+#    y = \sum_{s \le m} p_s\, v_s . $$
+#
+# $z$ is the row of scores, $p$ the row of weights, and $y$ what the token gets. The sums end at $s = m$: a token sees
+# itself and what came before. More of that below. In plain Python, for one query that sees all keys it is given:
 
 
 # %%
-def attend_loops(q, k, v, positions):
-    """q (T, h), k and v (S, h) as lists of lists; one head."""
-    head_dim, out = len(q[0]), []
-    for query, position in zip(q, positions):
-        seen = range(position + 1)
-        scores = [sum(a * b for a, b in zip(query, k[s])) / math.sqrt(head_dim) for s in seen]
-        largest = max(scores)
-        exponentials = [math.exp(score - largest) for score in scores]
-        total = sum(exponentials)
-        out.append([sum(e / total * v[s][j] for s, e in zip(seen, exponentials)) for j in range(head_dim)])
-    return out
+def answer_loops(query, keys, values):
+    """query (h,), keys and values (S, h) as lists; the formula read aloud."""
+    scores = [sum(a * b for a, b in zip(query, key)) / math.sqrt(len(query)) for key in keys]
+    shares = [math.exp(score) for score in scores]
+    return [sum(share * value[j] for share, value in zip(shares, values)) / sum(shares) for j in range(len(query))]
 
 
-q, k, v = (rng.normal(size=(4, 8)).astype(np.float32) for _ in range(3))
-y_loops = np.array(attend_loops(q.tolist(), k.tolist(), v.tolist(), range(4)))
-print("the first query sees one key, so it returns that value:", np.allclose(y_loops[0], v[0]))
+print(np.round(answer_loops(q[2].tolist(), k.tolist(), v.tolist()), 2))
 
 # %% [markdown]
-# ## Piece by piece in NumPy
+# ## A score of 100 is too much for float32
 #
-# ### Why divide by $\sqrt{h}$?
-#
-# A dot product of two random vectors is a sum of $h$ products, each of variance 1: its variance is $h$, its spread
-# $\sqrt h$. The left picture measures that. The right one shows what it does to the softmax over 64 keys: without the
-# division a wide head puts nearly all its weight on one key before it has learned anything.
-
+# `answer_loops` has a weakness that the toy does not show. $e^{89}$ is more than float32 can hold (01), and scores do
+# reach 100. Take three keys with the scores 100, 99 and 0. On paper the weights are 0.73, 0.27 and 0.00: one step of
+# score is a factor of $e$.
 
 # %%
-def softmax_over_keys(scores):
-    """Every row of the last axis becomes positive and sums to 1."""
-    exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
+with np.errstate(over="ignore", invalid="ignore"):
+    high = np.exp(np.array([100, 99, 0], np.float32))
+    print("exponentials", high, "  weights", high / high.sum())
+
+# %% [markdown]
+# What saves it is that weights know only *differences* of scores. Any number $c$ may be taken from all scores of a row,
+# because $e^{z_s - c} = e^{z_s} e^{-c}$, and the same factor stands above and below the fraction line:
+#
+# $$ \frac{e^{z_s - c}}{\sum_r e^{z_r - c}} = \frac{e^{z_s}}{\sum_r e^{z_r}} . $$
+#
+# Which $c$ makes every exponential harmless, for scores near 100 and for scores near −150?
+#
+# ### Now you · `softmax_over_keys` · 5 minutes
+#
+# H tables of scores, T queries by S keys, become weights: (H, T, S) → the same shape, every row with sum 1. Rows lie
+# near 120, near 0 and near −150, and some scores are −∞.
+
+# %%
+softmax_over_keys = now_you("softmax_over_keys")
+
+
+# %% tags=["solution"]
+def book_softmax_over_keys(scores):
+    exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))  # exp(-inf) is 0
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
+# %%
+rows = np.array([[[100, 99, 0], [-150, -151, -250], [100, 99, -np.inf]]], np.float32)
+print(softmax_over_keys(rows).round(2))
+
+# %% [markdown]
+# The third row has a score of −∞, and its key gets the weight 0, exactly. That is how a key is hidden, as soon as there
+# is a reason to hide one.
+#
+# ## Scores spread like √head_dim
+#
+# Why divide by $\sqrt h$? Take vectors whose numbers are +1 or −1 by the toss of a coin. A dot product of two of them
+# is a sum of $h$ tosses. With $h = 4$ it is −4, −2, 0, 2 or 4, and typically 2 off zero. Four times as many tosses do
+# not bring it four times as far, since they cancel one another: each has variance 1, the sum has variance $h$, and
+# the typical size is $\sqrt h$: 4 for $h = 16$, 8 for $h = 64$.
+#
+# **Guess first:** 64 keys, drawn at random. In the toy, `head_dim` is 2, in real models 64 to 128. Without the
+# division, how much weight does the largest of 64 get at `head_dim` 128, where an even share would be 0.016?
+
+# %% tags=["hide-output"]
 widths = np.array([2, 4, 8, 16, 32, 64, 128, 256])
 spread, largest = [], {"undivided": [], "divided by √head_dim": [], "divided by head_dim": []}
 for h in widths:
@@ -116,194 +228,570 @@ for h in widths:
     spread.append(scores.std())
     for name, scale in zip(largest, (1, np.sqrt(h), h)):
         largest[name].append(softmax_over_keys(scores / scale).max(axis=-1).mean())
+print(f"largest of 64 weights at head_dim 128, undivided: {largest['undivided'][6]:.2f}")
 
-# %%
+# %% tags=["hide-input", "hide-output"]
 figure, (left, right) = plt.subplots(1, 2)
 left.loglog(widths, spread, "o", base=2, label="measured")
 left.loglog(widths, np.sqrt(widths), base=2, color=COLOURS[5], label="√head_dim")
-left.set(xlabel="head_dim", ylabel="standard deviation of q · k", title="Scores spread like √head_dim")
+left.set(xlabel="head_dim", ylabel="standard deviation of q · k")
+claim(left, "Scores spread like √head_dim", holds=np.allclose(spread, np.sqrt(widths), rtol=0.1))
 for name, values in largest.items():
     right.semilogx(widths, values, "o-", base=2, label=name)
 right.axhline(1 / 64, color=COLOURS[5], linestyle=":", label="all 64 keys alike")
-right.set(xlabel="head_dim", ylabel="largest of 64 weights (mean)", title="Only √head_dim keeps it steady")
-right.set_ylim(0, 1)
+right.set(xlabel="head_dim", ylabel="largest of 64 weights (mean)", ylim=(0, 1))
+ranges = {name: max(values) / min(values) for name, values in largest.items()}
+claim(right, "Only √head_dim keeps it steady", holds=min(ranges, key=ranges.get) == "divided by √head_dim")
 left.legend()
 right.legend(fontsize=8)
-plt.show()
+show(
+    figure,
+    "Left, both axes logarithmic: the measured spread of random dot products lies on the line √head_dim from 2 to 256. "
+    f"Right: the largest of 64 weights. Undivided it climbs to {largest['undivided'][-1]:.2f}; divided by head_dim it "
+    f"falls to {largest['divided by head_dim'][-1]:.2f}, nearly an even share; divided by √head_dim it stays near "
+    f"{largest['divided by √head_dim'][-1]:.2f}.",
+)
 
 # %% [markdown]
-# ### A softmax that does not overflow
+# Undivided, a query of many numbers puts nearly all its weight on one key before it has learned anything, and the
+# others get no gradient (14). Divided by `head_dim`, it can hardly prefer anybody.
 #
-# Subtracting any number $c$ from all scores of a row changes nothing: $e^{z - c}$ has the factor $e^{-c}$ above and
-# below the fraction line. With $c$ the largest score, every exponential is at most 1. Without it float32 overflows
-# at 89.
+# ## Who may look at whom
+#
+# A model learns to predict the next token at every place of a text at once (03). At "dog" the right answer is "buried".
+# If the query of "dog" may look at the word after it, there is nothing to learn: the answer lies there. So attention is
+# [causal](glossary.md#causal): a token sees itself and what came before. All three words ask now, in the order dog,
+# bone, it:
 
 # %%
-with np.errstate(over="ignore", invalid="ignore"):
-    high = np.array([100, 99, 0], np.float32)
-    print("as it stands:  ", np.exp(high) / np.exp(high).sum())
-print("shifted:       ", softmax_over_keys(high).round(4))
-print("with a hidden: ", softmax_over_keys(np.array([100, 99, -np.inf], np.float32)).round(4))
+z = q @ k.T / np.sqrt(2)  # (T, S): a row for each query
+print("all see all\n", softmax_over_keys(z).round(2))
+z[0, 1] = z[0, 2] = z[1, 2] = -np.inf  # dog may not look at bone and it, bone not at it
+print("none looks ahead\n", softmax_over_keys(z).round(2))
 
 # %% [markdown]
-# The last line is the way to hide a key: a score of $-\infty$, whose exponential is exactly 0. The rest still sums
-# to 1.
+# The dog sees itself alone, so it keeps its own value. The query of the bone is (0, 0): it asks nothing, and takes an
+# even share of all that it may see. And why −∞ in the *scores*, and not zeros in the weights? Look at the first row:
+# with zeros written over the first result, the dog would keep only 0.77 of itself, and its shares would not sum to 1.
 #
-# ### The mask is a comparison of positions
+# Which scores become −∞ is the [mask](glossary.md#mask). Often one sees a triangle, because the queries of a whole
+# text have the positions 0, 1, 2 … A key's position is its index $s$; a query's is given. When a model goes on
+# writing, three new tokens may come after four whose keys are kept (10), with room for two more behind them:
 #
-# A key's position is its index $s$, a query's is given. Often one sees a triangle of ones; that is the special case of
-# positions 0, 1, 2 ... The comparison also serves three new tokens after four cached ones, with room for two more
-# after them.
+#     position 4   ■ ■ ■ ■ ■ · · · ·        ■ may be looked at
+#     position 5   ■ ■ ■ ■ ■ ■ · · ·
+#     position 6   ■ ■ ■ ■ ■ ■ ■ · ·
+#
+# ### Now you · `causal_mask` · 5 minutes
+#
+# From the positions of the queries and the number of keys to True and False, (T, S). No triangle is needed.
+
+# %%
+causal_mask = now_you("causal_mask")
+
+
+# %% tags=["solution"]
+def book_causal_mask(positions, n_keys):
+    return np.arange(n_keys)[None, :] <= positions[:, None]
 
 
 # %%
-def causal_mask(positions, n_keys):
-    """True where the query at positions[..., t] may look at key s: (..., T, S)."""
-    return np.arange(n_keys) <= positions[..., None]
-
-
-for name, positions, n_keys in (("a whole text", np.arange(4), 4), ("a chunk, cached", np.arange(4, 7), 9)):
+for name, positions, n_keys in (("a whole text", np.arange(4), 4), ("after four kept keys", np.arange(4, 7), 9)):
     print(f"{name}: positions {positions}")
     for row in causal_mask(positions, n_keys):
         print("   ", " ".join("■" if seen else "·" for seen in row))
 
 # %% [markdown]
-# ### One head
+# ## One head
 #
-# Four lines: scores, mask, softmax, mean.
-
+# One set of queries, keys and values is a [head](glossary.md#head). All its parts are there: scores of every query and
+# key at once, one matrix product; the mask; the softmax; and the means, one more product.
+#
+# | array | shape | in the toy |
+# |---|---|---|
+# | `q` | (T, head_dim) | (3, 2) |
+# | `k`, `v` | (S, head_dim) | (3, 2) |
+# | `positions` | (T,) | 0, 1, 2 |
+# | scores, weights | (T, S) | (3, 3) |
+# | `y` | (T, head_dim) | (3, 2) |
+#
+# ### Now you · `attend_one_head` · 15 minutes
+#
+# `q` (T, h), `k` and `v` (S, h), `positions` (T,) → `y` (T, h). Call the two functions above.
 
 # %%
-def attend_one_head(q, k, v, positions):
-    """q (T, h), k and v (S, h) -> (T, h)."""
-    scores = q @ k.T / np.float32(math.sqrt(q.shape[-1]))  # (T, S)
+attend_one_head = now_you("attend_one_head")
+
+
+# %% tags=["solution"]
+def book_attend_one_head(q, k, v, positions):
+    scores = q @ k.T / np.float32(np.sqrt(q.shape[-1]))  # (T, S)
     scores = np.where(causal_mask(positions, len(k)), scores, np.float32(-np.inf))
     return softmax_over_keys(scores) @ v
 
 
-show_error("one head", attend_one_head(q, k, v, np.arange(4)), y_loops, 1e-6, against="the loops")
+# %% [markdown]
+# The toy, and then a random case row by row against the loops, which see just the keys up to the position of the query:
+
+# %%
+q32, k32, v32 = (a.astype(np.float32) for a in (q, k, v))
+for word, new in zip(WORDS, attend_one_head(q32, k32, v32, np.arange(3))):
+    print(f"{word:<5} becomes", new.round(2))
+
+q1, k1, v1 = (rng.normal(size=(6, 8)).astype(np.float32) for _ in range(3))
+by_loops = [answer_loops(q1[t].tolist(), k1[: t + 1].tolist(), v1[: t + 1].tolist()) for t in range(6)]
+show_error("one head", attend_one_head(q1, k1, v1, np.arange(6)), np.array(by_loops), 1e-5, against="the loops")
 
 # %% [markdown]
-# ### Many heads
+# ## One head can ask one question
 #
-# A layer has several heads, each with its own queries, keys and values, so that one can look at the previous word
-# while another looks for the subject. They are cut out of one wide vector: head 0 is the first `head_dim` numbers.
-# Nothing else changes, because `@` and the softmax work on the last axes for all batches and heads at once.
+# "it" has two questions: who is alive, and which word stood just before me? One query cannot ask both: its answer is
+# *one* mean. So a layer has several heads side by side, each with a query, key and value of its own. They are cut out
+# of one wide vector: head 0 gets the first `head_dim` numbers, head 1 the next ones. For two tokens of six numbers
+# and two heads:
+#
+#     token 0:   0  1  2 |  3  4  5         head 0:   0  1  2        head 1:   3  4  5
+#     token 1:  10 11 12 | 13 14 15                  10 11 12                 13 14 15
+#
+# **Guess first:** `reshape` can make a (2, 2, 3) array of the (2, 6) one in one step. Does its first part hold head 0?
 
-
-# %%
-def split_into_heads(x, n_heads):
-    """(B, T, H * h) -> (B, H, T, h)."""
-    return x.reshape(*x.shape[:2], n_heads, -1).swapaxes(1, 2)
-
-
-def attention_weights(q, k, positions):
-    """p (B, H, T, S) from q (B, H, T, h), k (B, H, S, h) and positions (B, T)."""
-    scores = q @ k.swapaxes(-1, -2) / np.float32(math.sqrt(q.shape[-1]))
-    visible = causal_mask(positions, k.shape[2])[:, None]  # (B, 1, T, S): alike for all heads
-    return softmax_over_keys(np.where(visible, scores, np.float32(-np.inf)))
-
-
-def attend_many_heads(q, k, v, positions):
-    return attention_weights(q, k, positions) @ v
-
-
-B, H, T, S, h = 3, 5, 6, 20, 16
-q = rng.normal(size=(B, H, T, h)).astype(np.float32)
-k, v = (rng.normal(size=(B, H, S, h)).astype(np.float32) for _ in range(2))
-positions = np.array([[0], [9], [14]]) + np.arange(T)  # each sequence is at another place
-y = attend_many_heads(q, k, v, positions)
-print("y", y.shape, " every query's weights sum to 1:", np.allclose(attention_weights(q, k, positions).sum(-1), 1))
+# %% tags=["hide-output"]
+wide = np.array([[0, 1, 2, 3, 4, 5], [10, 11, 12, 13, 14, 15]])
+print("first part of reshape(2, 2, 3):\n", wide.reshape(2, 2, 3)[0])
 
 # %% [markdown]
-# A check with PyTorch, in float64. Where PyTorch is missing, the loops above take its place.
+# No: it holds token 0, both its halves, and token 1 is nowhere. A head that is given this takes the second half of a
+# token for the token after it. Nothing crashes; the shapes are right.
+#
+# ### Now you · `split_into_heads` · 5 minutes
+#
+# (B, T, H · head_dim) → (B, H, T, head_dim), for B sequences.
 
 # %%
+split_into_heads = now_you("split_into_heads")
+
+
+# %% tags=["solution"]
+def book_split_into_heads(x, n_heads):
+    return x.reshape(x.shape[0], x.shape[1], n_heads, -1).swapaxes(1, 2)
+
+
+# %% [markdown]
+# With the heads in front, [multi-head attention](glossary.md#multi-head-attention) is one head, many times: matrix
+# products and the softmax work on the last two axes, for all batches and heads at once. In LLaMA 2 7B the width of 4096
+# is cut into 32 heads of 128. Afterwards they are joined, and one more matrix, $W_o$, mixes what they found.
+#
+# | array | shape | |
+# |---|---|---|
+# | `q` | (B, H, T, head_dim) | rotated (05) |
+# | `k`, `v` | (B, H, S, head_dim) | keys rotated, values not |
+# | `positions` | (B, T) | each sequence has its own |
+# | scores, weights | (B, H, T, S) | |
+# | `y` | (B, H, T, head_dim) | |
+#
+# ### Now you · `attend_many_heads` · 15 minutes
+#
+# As one head, with two axes more. The mask is alike for all heads of a sequence, and another one for each sequence.
+# When yours passes, the real model below runs on it.
+
+# %%
+attend_many_heads = now_you("attend_many_heads")
+
+
+# %% tags=["solution"]
+def book_attend_many_heads(q, k, v, positions):
+    scores = q @ k.swapaxes(-1, -2) / np.float32(np.sqrt(q.shape[-1]))  # (B, H, T, S)
+    visible = np.arange(k.shape[2]) <= positions[:, None, :, None]  # (B, 1, T, S)
+    return softmax_over_keys(np.where(visible, scores, np.float32(-np.inf))) @ v
+
+
+# %% [markdown]
+# PyTorch has the same function, and computes it in float64 here. Where it is not installed, the loops take its place.
+
+# %%
+B, H, T, S, h = 3, 5, 6, 20, 16
+q1 = rng.normal(size=(B, H, T, h)).astype(np.float32)
+k1, v1 = (rng.normal(size=(B, H, S, h)).astype(np.float32) for _ in range(2))
+places = np.array([[0], [9], [14]]) + np.arange(T)  # each sequence is at another place
+y = attend_many_heads(q1, k1, v1, places)
 if torch is not None:
-    q64, k64, v64 = (torch.tensor(a, dtype=torch.float64) for a in (q, k, v))
-    mask = torch.tensor(causal_mask(positions, S)[:, None])
-    expected = torch.nn.functional.scaled_dot_product_attention(q64, k64, v64, attn_mask=mask)
+    q64, k64, v64 = (torch.tensor(a, dtype=torch.float64) for a in (q1, k1, v1))
+    visible = torch.arange(S) <= torch.tensor(places)[:, None, :, None]
+    expected = torch.nn.functional.scaled_dot_product_attention(q64, k64, v64, attn_mask=visible)
 else:
-    lists = ((q[b, j], k[b, j], v[b, j], positions[b]) for b in range(B) for j in range(H))
-    expected = np.array([attend_loops(a.tolist(), b.tolist(), c.tolist(), p.tolist()) for a, b, c, p in lists])
-    expected = expected.reshape(y.shape)
+    seen = ((b, j, t, places[b, t] + 1) for b in range(B) for j in range(H) for t in range(T))
+    found = [answer_loops(q1[b, j, t].tolist(), k1[b, j, :n].tolist(), v1[b, j, :n].tolist()) for b, j, t, n in seen]
+    expected = np.reshape(found, y.shape)
 show_error("many heads", y, expected, 1e-5)
 
 # %% [markdown]
-# ## One pass: the online softmax
+# ## What 270 heads of a real model look at
 #
-# The code above needs all scores of a query before it can begin with the values, because it needs the largest of them.
-# It can do without (Milakov and Gimelshein, arXiv:1805.02867). Keep three things while going over blocks of keys: the
-# largest score so far $m$, the total $d = \sum e^{z_s - m}$, and $a = \sum e^{z_s - m} v_s$. When a block raises the
-# maximum to $m'$, both sums were made with the old one, and one factor repairs them:
-#
-# $$ d' = d\, e^{m - m'} + \sum_{s \in \text{block}} e^{z_s - m'}, \qquad
-#    a' = a\, e^{m - m'} + \sum_{s \in \text{block}} e^{z_s - m'} v_s, \qquad y = a / d . $$
+# SmolLM2-135M-Instruct has 30 layers of 9 query heads. It reads the toy's sentence. First, layer 0 by hand, from the
+# embedding to queries and keys; three neighbouring heads share a key head (07), so keys are repeated here.
+
+# %%
+from minillama.layers.rmsnorm import rmsnorm_forward
+from minillama.layers.rope import rope_forward, rope_table
+
+ids = np.array([tokenizer.encode(SENTENCE)])
+words = [tokenizer.decode([i]) for i in ids[0]]
+layer, positions = params.layers[0], np.arange(ids.shape[1])[None]
+x = rmsnorm_forward(params.token_embedding[ids], layer.attention_norm, config.norm_eps)[0]  # 04
+rotation = (*rope_table(config.head_dim, ids.shape[1], config.rope_theta), positions)  # 05
+q0 = rope_forward(split_into_heads(x @ layer.wq.T, config.n_heads), *rotation)[0]
+k0 = rope_forward(split_into_heads(x @ layer.wk.T, config.n_kv_heads), *rotation)[0]
+print(len(words), "tokens:", "|".join(words))
+print("W_q", layer.wq.shape, " W_k", layer.wk.shape, " q", q0.shape, " k", k0.shape)
+
+
+# %% [markdown]
+# For the other layers, `attend_many_heads` takes the place of the model's own function: `ops` is a table of functions,
+# and an entry may be ours. The folded cell puts it there, with keys repeated, and writes the weights of all heads down.
+
+
+# %% tags=["hide-input"]
+def weights_of(q, k, positions):
+    """The weights (B, H, T, S) alone, to be looked at."""
+    k = np.repeat(k, q.shape[1] // k.shape[1], axis=1)
+    scores = q @ k.swapaxes(-1, -2) / np.float32(math.sqrt(q.shape[-1]))
+    visible = np.arange(k.shape[2]) <= positions[:, None, :, None]
+    return softmax_over_keys(np.where(visible, scores, np.float32(-np.inf)))
+
+
+def as_op(attention, written=None):
+    """A table with this attention, for heads that share keys; `written` collects the weights of every layer."""
+
+    def op(q, k, v, positions):
+        group = q.shape[1] // k.shape[1]
+        if written is not None:
+            written.append(weights_of(q, k, positions)[0])
+        return attention(q, np.repeat(k, group, axis=1), np.repeat(v, group, axis=1), positions), None
+
+    return FAST._replace(attention_forward=op)
 
 
 # %%
-def attend_online(q, k, v, block, follow=None):
-    """One query q (h,), which sees all of k and v (S, h); `follow` collects the state after each block."""
+written = []
+logits = forward(params, config, ids, as_op(attend_many_heads, written))[0]
+weights = np.array(written)  # (layer, head, query, key)
+show_error("layer 0", weights_of(q0, k0, positions)[0], weights[0], 1e-4, against="the same layer inside the model")
+plain = forward(params, config, ids)[0]
+show_error("logits", logits, plain, 2e-3, against="the model with the package's attention")
+
+# %% [markdown]
+# Four of the 270, looked up by what they do in this sentence: the head with the most weight on the token itself, on the
+# token before, on the first token, and from "it" to "dog". **Guess first:** does any head look from "it" to the dog?
+
+# %% tags=["hide-input", "hide-output"]
+places = np.arange(2, len(words))
+kinds = {
+    "itself": weights[:, :, places, places].mean(axis=-1),
+    "the previous token": weights[:, :, places, places - 1].mean(axis=-1),
+    "the first token": weights[:, :, places, 0].mean(axis=-1),
+    "“it” looks at “dog”": weights[:, :, words.index(" it"), words.index(" dog")],
+}
+best = {name: np.unravel_index(strength.argmax(), strength.shape) for name, strength in kinds.items()}
+figure, axes = plt.subplots(2, 2, figsize=(8, 8), sharex=True, sharey=True)
+for axis, (name, strength) in zip(axes.flat, kinds.items()):
+    i, j = best[name]
+    picture = axis.imshow(weights[i, j], vmin=0, vmax=1)
+    label(axis, f"layer {i}, head {j}: {name} ({strength[i, j]:.2f})")
+    axis.title.set_fontsize(8.5)
+    axis.set_xticks(range(len(words)), [word.strip() for word in words], rotation=90, fontsize=8)
+    axis.set_yticks(range(len(words)), [word.strip() for word in words], fontsize=8)
+    axis.grid(False)
+figure.supxlabel("key: the token that is looked at", fontsize=9)
+figure.supylabel("query: the token that looks", fontsize=9)
+figure.colorbar(picture, ax=axes, label="attention weight", shrink=0.5)
+claim(
+    figure,
+    "Heads of one model look at different things",
+    holds=len(set(best.values())) == 4 and all(kinds[name][place] > 0.25 for name, place in best.items()),
+)
+show(
+    figure,
+    "Four squares of weights, a row for each query, a column for each key, dark above the diagonal. The first is "
+    "bright along the diagonal, the second just below it, the third in its first column; the fourth has a bright field "
+    f"where the row of it meets the column of dog, {kinds['“it” looks at “dog”'].max():.2f}.",
+)
+
+# %% [markdown]
+# Above the diagonal all is zero: the mask. Nobody programmed these roles; they came out of training. One sentence does
+# not prove that a head *does* find who "it" is: the number in brackets is its weight here, and 270 heads are many to
+# choose the best from. Look at others yourself (in JupyterLab the sliders move; on a page they stand where the last
+# picture was):
+
+
+# %% tags=["hide-input"]
+def draw_head(layer, head):
+    figure, axis = plt.subplots(figsize=(5, 4.4))
+    picture = axis.imshow(weights[layer, head], vmin=0, vmax=1)
+    axis.set_xticks(range(len(words)), [word.strip() for word in words], rotation=90, fontsize=8)
+    axis.set_yticks(range(len(words)), [word.strip() for word in words], fontsize=8)
+    axis.set(xlabel="key: looked at", ylabel="query: looks")
+    axis.grid(False)
+    figure.colorbar(picture, label="attention weight", shrink=0.8)
+    label(axis, f"layer {layer}, head {head}")
+    row = weights[layer, head, words.index(" it")]
+    at = words[int(row.argmax())].strip()
+    show(figure, f"The weights of layer {layer}, head {head}: “it” looks most at “{at}”, with {row.max():.2f}.")
+
+
+i, j = best["the previous token"]
+live(draw_head, layer=(range(config.n_layers), int(i)), head=(range(config.n_heads), int(j)))
+
+# %% [markdown]
+# ## Heads that find nothing look at the first token
+#
+# Weights sum to 1, so a head that has nothing to find must put its weight somewhere. **Guess first:** of 30 layers, in
+# how many does the first token alone get more than half of all weight?
+
+# %% tags=["hide-output"]
+sink = kinds["the first token"]
+n_parked = int((sink.mean(axis=1) > 0.5).sum())
+print(f"layers with more than half of the weight there: {n_parked} of {config.n_layers}")
+
+# %% tags=["hide-input", "hide-output"]
+even = np.mean(1 / (places + 1))  # every query looks at all it sees alike
+figure, axis = plt.subplots(figsize=(8, 3))
+axis.set_axisbelow(True)
+axis.bar(range(config.n_layers), sink.mean(axis=1), label="mean of 9 heads")
+axis.plot(range(config.n_layers), sink.max(axis=1), ".", color=COLOURS[1], label="strongest head")
+axis.axhline(even, color=COLOURS[5], linestyle=":", label=f"weights all alike: {even:.2f}")
+axis.set(xlabel="layer", ylabel="weight on the first token")
+claim(axis, "Most layers park their weight on the first token", holds=n_parked > config.n_layers / 2)
+axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=3)
+show(
+    figure,
+    f"Bars over the 30 layers: the mean weight on the first token. {n_parked} of them are above one half, far above "
+    f"the dotted line of an even share, {even:.2f}; layer {int(sink.mean(axis=1).argmin())} is the lowest.",
+)
+
+# %% [markdown]
+# The first token is an [attention sink](glossary.md#attention-sink) (Xiao et al., arXiv:2309.17453). Throw its key away
+# to save memory, and the weights of most layers have nowhere to go.
+#
+# ## A loss that is too good
+#
+# What the mask is for, in the real model. Two sentences differ in the last word only, *hungry* (the dog) and *tasty*
+# (the bone). **Guess first:** they go through once with the mask and once without it. At which tokens do the logits
+# differ? And does the loss of the text rise or fall when the mask is taken away, in a model that was trained with it?
+
+# %% tags=["hide-output"]
+start = "The dog buried the bone because it was"
+pair = np.array([tokenizer.encode(f"{start} {word}") for word in ("hungry", "tasty")])
+
+
+def losses(logits, ids):
+    """-log p of every token but the first (chapter 03), (B, T - 1)."""
+    shifted = logits[:, :-1].astype(np.float64)
+    shifted -= shifted.max(axis=-1, keepdims=True)
+    shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return -np.take_along_axis(shifted, ids[:, 1:, None], axis=-1)[..., 0]
+
+
+def without_mask(q, k, v, positions):
+    return attend_many_heads(q, k, v, np.full_like(positions, k.shape[2] - 1))  # every query stands at the end
+
+
+results = {
+    "with mask": forward(params, config, pair, as_op(attend_many_heads))[0],
+    "without mask": forward(params, config, pair, as_op(without_mask))[0],
+}
+change = {name: np.abs(out[0] - out[1]).max(axis=-1) for name, out in results.items()}
+for name, out in results.items():
+    print(f"{name:<13} loss {losses(out, pair)[0].mean():.2f}, logits of {(change[name] > 1e-3).sum()} tokens differ")
+assert change["with mask"][:-1].max() < 1e-3
+
+# %% tags=["hide-input", "hide-output"]
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4))
+at = np.arange(pair.shape[1])
+left.set_axisbelow(True)
+for i, (name, out) in enumerate(results.items()):
+    left.bar(at + 0.4 * i - 0.2, change[name], 0.4, label=name)
+    right.plot(at[1:], losses(out, pair)[0], "o-", label=f"{name}: mean {losses(out, pair)[0].mean():.2f}")
+names = [word.strip() for word in words[:-2]]
+left.set_xticks(at, [*names, "hungry/tasty"], rotation=90, fontsize=8)
+right.set_xticks(at[1:], [*names[1:], "hungry"], rotation=90, fontsize=8)
+left.set(ylabel="largest change of a logit")
+right.set(ylabel="loss of this token (nats)")
+claim(left, "Without a mask the past knows the last word", holds=change["without mask"][:-1].min() > 0.1)
+means = {name: losses(out, pair)[0].mean() for name, out in results.items()}
+claim(right, "... and the loss looks better than it is", holds=means["without mask"] < means["with mask"])
+for axis in (left, right):
+    axis.set_xlabel("token")
+    axis.legend(fontsize=8)
+show(
+    figure,
+    "Left: how much the logits at each token change when the last word is another one. With the mask only the bar of "
+    "the last word is there; without it every token has one. Right: the loss of each token with and without mask; "
+    f"without it the mean is {means['without mask']:.2f} instead of {means['with mask']:.2f}.",
+)
+
+# %% [markdown]
+# The loss *falls*, although this model was never trained that way: position $m$ can look at token $m + 1$, which is the
+# answer. A model that is trained like this learns to copy the answer, and has none when it has to write. A loss that is
+# suddenly too good is the first sign of a mask that leaks.
+#
+# ## One thing wrong at a time
+#
+# Mistakes in attention rarely crash. Each line below is the real model with one thing wrong: the loss on a short text,
+# and the words that it then finds most probable after a beginning. Most are the right function, called wrongly.
+#
+# **Guess first:** two of them *lower* the loss. Which?
+
+
+# %% tags=["hide-output"]
+def softmax_elsewhere(axis, after):
+    """Attention with the softmax along another axis, or with the mask after it."""
+
+    def attention(q, k, v, positions):
+        scores = q @ k.swapaxes(-1, -2) / np.float32(math.sqrt(q.shape[-1]))
+        seen = np.arange(k.shape[2]) <= positions[:, None, :, None]
+        shown = scores if after else np.where(seen, scores, np.float32(-1e30))
+        shares = np.exp(shown - shown.max(axis=axis, keepdims=True))
+        return (shares / shares.sum(axis=axis, keepdims=True) * seen) @ v
+
+    return attention
+
+
+def scaled(factor):
+    return lambda q, k, v, positions: attend_many_heads(q * np.float32(factor), k, v, positions)
+
+
+root = math.sqrt(config.head_dim)
+variants = {
+    "right": attend_many_heads,
+    "no division by √head_dim": scaled(root),
+    "divided by √dim instead": scaled(root / math.sqrt(config.dim)),
+    "mask after the softmax": softmax_elsewhere(axis=-1, after=True),
+    "softmax over the queries": softmax_elsewhere(axis=-2, after=False),
+    "no mask": without_mask,
+    "mask late by one": lambda q, k, v, positions: attend_many_heads(q, k, v, positions + 1),
+}
+story = np.array([tokenizer.encode(f"{SENTENCE} The next day it could not find the bone, and it was sad.")])
+broken = []
+for name, attention in variants.items():
+    ops = as_op(attention)
+    loss = losses(forward(params, config, story, ops)[0], story).mean()
+    broken.append((name, loss, next_words("The capital of France is", ops)))
+loss = {name: value for name, value, _ in broken}
+assert loss["no mask"] < loss["mask late by one"] < loss["right"]
+assert all(loss[name] > loss["right"] + 0.5 for name in list(variants)[1:-2])
+table(("attention", "loss", "The capital of France is ..."), [(a, f"{b:.2f}", c) for a, b, c in broken])
+
+# %% [markdown]
+# Without any mask the words give the mistake away: the layers have mixed what comes later into every token. The last
+# one is the dangerous one. This model, which was trained with the right mask, still says Paris with a mask that is
+# late by one, since at the end of a text there is nothing ahead to be seen. Only the loss is better than it can be. A
+# model that is *trained* like this learns to look one token ahead, and has nothing there when it writes.
+#
+# ## One pass is enough
+#
+# Our code needs all scores of a query before it can begin with the values, because it needs the largest of them, and
+# the sum. For a text of 4000 tokens and 32 heads, all weights of one layer are two gigabytes. Must they ever exist?
+#
+# Take the scores 0, 2, 1 one after another. The number $c$ that is taken out is the largest so far, and the sum is that
+# of $e^{z - c}$. After the first, $c = 0$ and the sum is 1. The 2 raises $c$ to 2, so what was $e^{0 - 0} = 1$ should
+# have been $e^{0 - 2} = 0.135$: one factor, $e^{0 - 2}$, repairs the sum, and the new score adds $e^{2 - 2} = 1$. The
+# last 1 raises nothing and adds $e^{1 - 2} = 0.368$:
+
+# %%
+c, total = -np.inf, 0.0
+for score in (0.0, 2.0, 1.0):
+    factor = np.exp(c - max(c, score))  # 1 where the largest stays; exp(-inf) = 0 at the beginning
+    c = max(c, score)
+    total = total * factor + np.exp(score - c)
+    print(f"score {score:.0f}: largest {c:.0f}, old sum times {factor:.3f}, new sum {total:.3f}")
+assert math.isclose(total, sum(math.exp(z - 2) for z in (0, 2, 1)))
+
+# %% [markdown]
+# The sum of $e^{z - c}\, v$ is repaired by the same factor. With a block of keys at a time instead of one, this is the
+# [online softmax](glossary.md#online-softmax) (Milakov and Gimelshein, arXiv:1805.02867). With $u$ the total and $a$
+# the sum with the values:
+#
+# $$ c' = \max(c, z_{\text{block}}), \qquad u' = u\, e^{c - c'} + \sum_{s \in \text{block}} e^{z_s - c'}, \qquad
+#    a' = a\, e^{c - c'} + \sum_{s \in \text{block}} e^{z_s - c'} v_s, \qquad y = a / u . $$
+#
+# ### Now you · `attend_online` · 25 minutes
+#
+# One query (h,) that sees all keys and values (S, h), in blocks; the last block may be shorter. (Not on the core path:
+# go on with the book's if you like.)
+
+# %%
+attend_online = now_you("attend_online")
+
+
+# %% tags=["solution"]
+def book_attend_online(q, k, v, block):
     largest, total, y = -np.inf, 0.0, np.zeros(len(q))
     for first in range(0, len(k), block):
-        scores = k[first : first + block] @ q / math.sqrt(len(q))
+        scores = k[first : first + block] @ q / np.sqrt(len(q))
         new = max(largest, scores.max())
-        correction, weights = np.exp(largest - new), np.exp(scores - new)  # exp(-inf) = 0 the first time
+        correction, weights = np.exp(largest - new), np.exp(scores - new)  # the first correction is exp(-inf) = 0
         total = total * correction + weights.sum()
         y = y * correction + weights @ v[first : first + block]
         largest = new
-        if follow is not None:
-            follow.append((first + len(scores), largest, correction, total, *(y / total)[:2]))
-    return y / total
-
-
-q1, k1, v1 = rng.normal(size=16), rng.normal(size=(80, 16)), rng.normal(size=(80, 16))
-steps = []
-y_online = attend_online(q1, k1, v1, 16, steps)
-show_error("online", y_online, softmax_over_keys(k1 @ q1 / 4) @ v1, 1e-12, against="two passes")
-header = ("keys seen", "largest", "correction", "total", "y[0] so far", "y[1] so far")
-table(header, [[f"{x:.4g}" for x in step] for step in steps])
-
-# %% [markdown]
-# The correction is 1 whenever the maximum stays where it is, which after the first blocks is nearly always. No array of
-# S scores is needed, keys and values are read once, and at any moment `y / total` is the right answer for the keys seen
-# so far. FlashAttention is this idea on a GPU.
-#
-# ## Numba: a kernel for decoding
-#
-# While a text is generated there is one query for each head and a long row of keys. The arithmetic is small; the time
-# goes into reading keys and values. The kernel reads each of them once and spreads the heads over the cores.
+    return (y / total).astype(np.float32)
 
 
 # %%
+q1, k1, v1 = (rng.normal(size=shape).astype(np.float32) for shape in ((16,), (80, 16), (80, 16)))
+for n in (16, 32, 48, 64, 80):
+    print(f"after {n} keys y begins {attend_online(q1, k1[:n], v1[:n], 16)[:3].round(3)}")
+two_passes = answer_loops(q1.tolist(), k1.tolist(), v1.tolist())
+show_error("online", attend_online(q1, k1, v1, 16), np.array(two_passes), 1e-5, against="two passes")
+
+# %% [markdown]
+# At any moment $a/u$ is the right answer for the keys seen so far; keys and values are read once, and no array of $S$
+# scores exists. FlashAttention is this idea on a GPU.
+#
+# ## Writing a text is reading keys
+#
+# While a model writes, there is one query for each head and a long row of keys. The arithmetic is small; the time goes
+# into reading keys and values, each of which is used once (01 calls that [memory-bound](glossary.md#memory-bound)). A
+# kernel in Numba can read them once, with one head a core.
+#
+# ### Now you · `attend_decode` · 30 minutes
+#
+# `q` (H, h), `k` and `v` (H, S, h), of which the first `n_keys` rows are written → (H, h). Right first, then `njit`;
+# `minillama learn speed attend_decode` shows yours beside the package's. (Not on the core path.)
+
+# %%
+attend_decode = now_you("attend_decode")
+
+
+# %% tags=["solution"]
 @njit(parallel=True, fastmath={"reassoc", "contract", "nsz", "arcp"})
-def attend_decode(q, k, v, n_keys):
-    """q (H, h), k and v (H, S, h), of which n_keys rows are filled -> (H, h)."""
+def book_attend_decode(q, k, v, n_keys):
     n_heads, head_dim = q.shape
     y = np.zeros((n_heads, head_dim), np.float32)
     scale = np.float32(1 / np.sqrt(head_dim))
-    for j in prange(n_heads):
-        scores, largest = np.empty(n_keys, np.float32), np.float32(-np.inf)
+    for h in prange(n_heads):
+        scores = np.empty(n_keys, np.float32)
+        largest = np.float32(-np.inf)
         for s in range(n_keys):
             score = np.float32(0)
-            for i in range(head_dim):
-                score += q[j, i] * k[j, s, i]
+            for j in range(head_dim):
+                score += q[h, j] * k[h, s, j]
             scores[s] = score * scale
             largest = max(largest, scores[s])
         total = np.float32(0)
         for s in range(n_keys):
             weight = np.exp(scores[s] - largest)
             total += weight
-            for i in range(head_dim):
-                y[j, i] += weight * v[j, s, i]
-        y[j] /= total
+            for j in range(head_dim):
+                y[h, j] += weight * v[h, s, j]
+        for j in range(head_dim):
+            y[h, j] /= total
     return y
 
 
 # %% [markdown]
-# It has to agree with NumPy, and must not read what lies past the keys that have been written: NaN there would show.
+# It has to agree with NumPy, and must not read what lies behind the keys that have been written: NaN there would show.
 
-# %%
+# %% tags=["varies"]
 H, S, h, n_keys = 16, 2048, 64, 2000
 q1 = rng.normal(size=(H, h)).astype(np.float32)
 k1, v1 = (rng.normal(size=(H, S, h)).astype(np.float32) for _ in range(2))
@@ -311,277 +799,107 @@ expected = attend_many_heads(q1[None, :, None], k1[None, :, :n_keys], v1[None, :
 k1[:, n_keys:] = v1[:, n_keys:] = np.nan
 show_error("the kernel", attend_decode(q1, k1, v1, n_keys), expected[0, :, 0], 1e-6, against="NumPy")
 
+k1, v1 = k1[:, :n_keys].copy(), v1[:, :n_keys].copy()
 for name, function in (
     ("NumPy", lambda: attend_many_heads(q1[None, :, None], k1[None], v1[None], np.array([[n_keys - 1]]))),
     ("Numba", lambda: attend_decode(q1, k1, v1, n_keys)),
 ):
     times = []
-    for _ in range(30):
+    for _ in range(20):
         begin = time.perf_counter()
         function()
         times.append(time.perf_counter() - begin)
     print(f"{name}: {1e3 * min(times):.2f} ms, {8e-9 * H * n_keys * h / min(times):.1f} GB/s of keys and values")
 
 # %% [markdown]
-# These are the numbers of the machine that ran this notebook; keys of a short context may come from the CPU's cache.
-# NumPy hands both products to BLAS, which reads quickly too. What the kernel adds are the other cores, and no arrays in
-# between. The package's kernel is built on the same loop: blocks with the online softmax, SIMD and prefetching.
+# These are the numbers of the machine that ran this notebook. NumPy hands both products to BLAS, which reads quickly,
+# too; what the kernel adds are the other cores, and no arrays in between.
 #
-# ## In a real model
-#
-# SmolLM2-135M-Instruct has 30 layers with 9 query heads each; three neighbouring heads share a key head (chapter 07),
-# so keys are repeated here to give each query head its own. First, layer 0 by hand, from the embedding to the weights.
-
-# %%
-from minillama.layers.rmsnorm import rmsnorm_forward
-from minillama.layers.rope import rope_forward, rope_table
-from minillama.model import forward
-from minillama.ops import FAST
-from minillama.trees import map_tree
-
-llm = load()
-config, tokenizer = llm.config, llm.tokenizer
-params = map_tree(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)
-ids = np.array([tokenizer.encode("The animal did not cross the street because it was too tired.")])
-words = [tokenizer.decode([i]) for i in ids[0]]
-
-layer, positions = params.layers[0], np.arange(ids.shape[1])[None]
-n = rmsnorm_forward(params.token_embedding[ids], layer.attention_norm, config.norm_eps)[0]
-rotation = (*rope_table(config.head_dim, ids.shape[1], config.rope_theta), positions)
-q0 = rope_forward(split_into_heads(n @ layer.wq.T, config.n_heads), *rotation)[0]
-k0 = rope_forward(split_into_heads(n @ layer.wk.T, config.n_kv_heads), *rotation)[0]
-by_hand = attention_weights(q0, np.repeat(k0, config.n_heads // config.n_kv_heads, axis=1), positions)
-print(len(words), "tokens:", "|".join(words))
-print("weights of layer 0:", by_hand.shape)
-
-# %% [markdown]
-# For all layers, the chapter's function takes the place of the model's: `Ops` is a table of functions, and an entry of
-# our own may write down what it sees on the way.
-
-# %%
-seen = []
-
-
-def watching(q, k, v, positions):
-    """attention_forward of the package's form, (y, saved), that keeps the weights."""
-    group = q.shape[1] // k.shape[1]
-    weights = attention_weights(q, np.repeat(k, group, axis=1), positions)
-    seen.append(weights[0])
-    return weights @ np.repeat(v, group, axis=1), None
-
-
-logits = forward(params, config, ids, FAST._replace(attention_forward=watching))[0]
-weights = np.array(seen)  # (layer, head, query, key)
-show_error("layer 0", by_hand[0], weights[0], 1e-4, against="the model with the chapter's attention")
-plain = forward(params, config, ids)[0]
-show_error("logits", logits, plain, 2e-3, against="the model with the package's attention")
-
-# %% [markdown]
-# 270 heads have been recorded. Four of them, looked up by what they do: the head with the most weight on the token
-# itself, on the previous token, on the first token, and from "it" back to "animal".
-
-# %%
-rows = np.arange(2, len(words))
-kinds = {
-    "itself": weights[:, :, rows, rows].mean(axis=-1),
-    "the previous token": weights[:, :, rows, rows - 1].mean(axis=-1),
-    "the first token": weights[:, :, rows, 0].mean(axis=-1),
-    "“it” looks at “animal”": weights[:, :, words.index(" it"), words.index(" animal")],
-}
-figure, axes = plt.subplots(2, 2, figsize=(8, 8), sharex=True, sharey=True)
-for axis, (name, strength) in zip(axes.flat, kinds.items()):
-    i, j = np.unravel_index(strength.argmax(), strength.shape)
-    picture = axis.imshow(weights[i, j], vmin=0, vmax=1)
-    axis.set_title(f"layer {i}, head {j}: {name} ({strength[i, j]:.2f})", fontsize=8.5)
-    axis.set_xticks(range(len(words)), [word.strip() for word in words], rotation=90, fontsize=8)
-    axis.set_yticks(range(len(words)), [word.strip() for word in words], fontsize=8)
-    axis.grid(False)
-figure.supxlabel("key: the token that is looked at", fontsize=9)
-figure.supylabel("query: the token that looks", fontsize=9)
-figure.colorbar(picture, ax=axes, label="attention weight", shrink=0.5)
-figure.suptitle("Heads of one model look at different things", fontweight="bold", fontsize=11)
-plt.show()
-
-# %% [markdown]
-# Above the diagonal all is zero: the mask. Rows sum to 1. Nobody programmed these roles; they came out of training.
-# One example does not prove that a head *does* coreference: the number in brackets is its weight in this sentence only.
-#
-# The third picture is more common than it looks. Weights must sum to 1, so a head that finds nothing must still put
-# its weight somewhere, and in this model it goes to the first token: an *attention sink* (Xiao et al.,
-# arXiv:2309.17453).
-
-# %%
-sink = kinds["the first token"]
-even = np.mean(1 / (rows + 1))  # every query looks at all it sees alike
-figure, axis = plt.subplots(figsize=(8, 3))
-axis.set_axisbelow(True)
-axis.bar(range(config.n_layers), sink.mean(axis=1), label="mean of 9 heads")
-axis.plot(range(config.n_layers), sink.max(axis=1), ".", color=COLOURS[1], label="strongest head")
-axis.axhline(even, color=COLOURS[5], linestyle=":", label=f"weights all alike: {even:.2f}")
-axis.set(xlabel="layer", ylabel="weight on the first token", title="Most layers park their weight on the first token")
-axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=3)
-plt.show()
-print(f"layers with more than half of the weight there: {(sink.mean(axis=1) > 0.5).sum()} of {config.n_layers}")
-
-# %% [markdown]
-# ## Leakage: what the mask is for
-#
-# Two sentences that differ in the last word only, "tired" and "wide", go through the model once with the mask and once
-# without. With the mask nothing before the last word can know of the difference.
-
-
-# %%
-def without_mask(q, k, v, positions):
-    return attend_many_heads(q, k, v, np.full_like(positions, k.shape[2] - 1))
-
-
-def as_op(attention):
-    """(y, saved) from a function that wants as many key heads as query heads."""
-
-    def op(q, k, v, positions):
-        group = q.shape[1] // k.shape[1]
-        return attention(q, np.repeat(k, group, axis=1), np.repeat(v, group, axis=1), positions), None
-
-    return FAST._replace(attention_forward=op)
-
-
-def losses(logits, ids):
-    """-log p of every token but the first, (B, T - 1)."""
-    shifted = logits[:, :-1].astype(np.float64)
-    shifted -= shifted.max(axis=-1, keepdims=True)
-    shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return -np.take_along_axis(shifted, ids[:, 1:, None], axis=-1)[..., 0]
-
-
-start = "The animal did not cross the street because it was too"
-pair = np.array([tokenizer.encode(f"{start} {word}") for word in ("tired", "wide")])
-results = {
-    "with mask": forward(params, config, pair, as_op(attend_many_heads))[0],
-    "without mask": forward(params, config, pair, as_op(without_mask))[0],
-}
-change = {name: np.abs(out[0] - out[1]).max(axis=-1) for name, out in results.items()}
-assert change["with mask"][:-1].max() < 1e-3
-assert change["without mask"][:-1].min() > 0.1
-
-# %%
-figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4))
-x = np.arange(pair.shape[1])
-left.set_axisbelow(True)
-for i, (name, out) in enumerate(results.items()):
-    left.bar(x + 0.4 * i - 0.2, change[name], 0.4, label=name)
-    right.plot(x[1:], losses(out, pair)[0], "o-", label=f"{name}: mean {losses(out, pair)[0].mean():.2f}")
-labels = [word.strip() for word in words[:-2]]
-left.set_xticks(x, [*labels, "tired/wide"], rotation=90, fontsize=8)
-right.set_xticks(x[1:], [*labels[1:], "tired"], rotation=90, fontsize=8)
-left.set(ylabel="largest change of a logit", title="Without a mask the past knows the last word")
-right.set(ylabel="loss of this token (nats)", title="... and the loss looks better than it is")
-for axis in (left, right):
-    axis.set_xlabel("token")
-    axis.legend(fontsize=8)
-plt.show()
-
-# %% [markdown]
-# The right picture is the trap. Without a mask the loss of a text *falls*, although this model was never trained that
-# way: position $t$ can look at token $t + 1$, which is the answer. A model trained like this learns to copy the answer,
-# and has none when it has to write. A loss that is suddenly too good is the first sign of a mask that leaks.
-#
-# ## Exercises
-#
-# <!-- exercises: written by `python -m minillama.learn.generate` -->
-#
-# | exercise | what | difficulty | minutes |
-# |---|---|---|---|
-# | `softmax_over_keys` | Scores become weights | 1 | 5 |
-# | `causal_mask` | Who may look at whom | 1 | 5 |
-# | `attend_one_head` | One head | 2 | 15 |
-# | `split_into_heads` | From one wide vector to many heads | 1 | 5 |
-# | `attend_many_heads` | Many heads and a batch; runs in a model | 2 | 15 |
-# | `attend_online` | One pass: the online softmax | 3 | 25 |
-# | `attend_decode` | A kernel for decoding; with a speed card | 3 | 30 |
-#
-# <!-- end of the exercises -->
-#
-# `minillama learn start my-llama` makes a folder with the starters, `minillama learn watch` checks on every save. In a
-# notebook: `from minillama.learn import check; check("attend_one_head", my_function)`.
-
-# %%
-from minillama.learn import check
-
-# %% [markdown]
-# What a check says about a function that zeroes the hidden weights *after* the softmax:
-
-
-# %%
-def masks_too_late(q, k, v, positions):
-    weights = softmax_over_keys(q @ k.T / np.sqrt(q.shape[-1]))
-    return (weights * causal_mask(positions, len(k))) @ v
-
-
-check("attend_one_head", masks_too_late)
-
-# %% [markdown]
-# ## What breaks if it is wrong
-#
-# Mistakes in attention rarely crash. Each line is the real model with one thing wrong: the loss on the sentence above,
-# and what it then writes after a prompt.
-
-
-# %%
-def variant(scale=lambda q: math.sqrt(q.shape[-1]), late=0, axis=-1, mask_after=False):
-    """Attention with one thing changed."""
-
-    def attention(q, k, v, positions):
-        scores = q @ k.swapaxes(-1, -2) / np.float32(scale(q))
-        visible = causal_mask(positions + late, k.shape[2])[:, None]
-        shown = scores if mask_after else np.where(visible, scores, np.float32(-1e30))
-        shifted = np.exp(shown - shown.max(axis=axis, keepdims=True))
-        return (shifted / shifted.sum(axis=axis, keepdims=True) * visible) @ v
-
-    return attention
-
-
-import minillama
-
-variants = {
-    "right": variant(),
-    "no division by √head_dim": variant(scale=lambda q: 1),
-    "divided by √dim instead": variant(scale=lambda q: math.sqrt(q.shape[1] * q.shape[3])),
-    "mask after the softmax": variant(mask_after=True),
-    "softmax over the queries": variant(axis=-2),
-    "mask late by one": variant(late=1),
-}
-broken = []
-for name, attention in variants.items():
-    ops = as_op(attention)
-    model = minillama.LLM(params, config, tokenizer, ops=ops)
-    text = model.generate("The capital of France is", max_tokens=6, temperature=0).text
-    broken.append((name, losses(forward(params, config, ids, ops)[0], ids).mean(), text))
-table(("attention", "loss", "The capital of France is ..."), [(a, f"{b:.2f}", repr(c)) for a, b, c in broken])
-
-# %% [markdown]
-# All but one raise the loss. The last line is the dangerous one: a mask that is late by one *lowers* it, because the
-# answer shows through.
-
-# %%
-loss = {name: value for name, value, _ in broken}
-assert loss["mask late by one"] < loss["right"]
-assert all(loss[name] > loss["right"] + 0.5 for name in list(variants)[1:-1])
-
-# %% [markdown]
-# ## The package's function
-#
-# `minillama.layers.attention` does what was derived here, for shared heads too. Its compiled form chooses between the
-# one-pass kernel for few queries and tiles of queries for many. All agree.
+# The package's `minillama.layers.attention` does what was derived here, for shared heads too: the equation in NumPy,
+# then kernels, with the online softmax for few queries and tiles of queries for many. All agree:
 
 # %%
 from minillama.layers.attention import attention_forward, attention_forward_fast
 
 B, H, T, S, h = 2, 4, 50, 70, 32
-q = rng.normal(size=(B, H, T, h)).astype(np.float32)
-k, v = (rng.normal(size=(B, H, S, h)).astype(np.float32) for _ in range(2))
-positions = np.array([[0], [20]]) + np.arange(T)
-ours = attend_many_heads(q, k, v, positions)
+q1 = rng.normal(size=(B, H, T, h)).astype(np.float32)
+k1, v1 = (rng.normal(size=(B, H, S, h)).astype(np.float32) for _ in range(2))
+places = np.array([[0], [20]]) + np.arange(T)
+ours = attend_many_heads(q1, k1, v1, places)
 for name, function in (("the reference", attention_forward), ("the kernels", attention_forward_fast)):
-    show_error("many heads", ours, function(q, k, v, positions)[0], 1e-5, against=name)
-last = attention_forward_fast(q[:1, :, -1:], k[:1], v[:1], positions[:1, -1:])[0]
-np.testing.assert_allclose(attend_decode(q[0, :, -1], k[0], v[0], T), last[0, :, 0], rtol=1e-4, atol=1e-6)
+    show_error("many heads", ours, function(q1, k1, v1, places)[0], 1e-5, against=name)
+last = attention_forward_fast(q1[:1, :, -1:], k1[:1], v1[:1], places[:1, -1:])[0]
+np.testing.assert_allclose(attend_decode(q1[0, :, -1], k1[0], v1[0], T), last[0, :, 0], rtol=1e-4, atol=1e-6)
+
+# %% [markdown]
+# ## What you now know
+#
+# - A token's query is compared with keys; softmax turns the scores into shares, and the token gets the mean of the
+#   values by these shares. Query, key and value are the token's own vector times three learned matrices.
+# - Scores are divided by √head_dim because that is how far random dot products spread. Otherwise one key takes all.
+# - Only differences of scores count, so the largest of a row can be taken out before the exponential.
+# - A hidden key has the score −∞. The mask compares positions, and a mask that leaks shows as a loss that is too good.
+# - Heads are attention several times side by side, cut out of one vector. Those that find nothing look at the first
+#   token.
+# - One pass over keys and values is enough: when the largest score rises, one factor repairs the sums.
+#
+# ## Three questions
+#
+# 1. A model was trained with `head_dim` 64. Somebody runs it with a division by 4 instead of 8. A query sees two keys,
+#    whose right scores are 3 and 1. What should the weights be, and what are they?
+#
+# <details>
+# <summary>Answer</summary>
+#
+# Scores are twice as large, 6 and 2, so their difference is 4 instead of 2. The larger weight should be
+# 1 / (1 + e⁻²) = 0.88, and is 1 / (1 + e⁻⁴) = 0.98: every head is surer than it was trained to be.
+#
+# </details>
+#
+# 2. A text has five tokens, and all scores are equal. How much weight does the query at position 2 give to key 0, with
+#    the right mask, with one that is late by one, and with none? A model is *trained* with the mask late by one until
+#    its loss no longer falls: what is the loss then, and what does the model write?
+#
+# <details>
+# <summary>Answer</summary>
+#
+# It sees keys 0, 1 and 2, so 1/3; late by one it sees four keys, 1/4; without a mask all five, 1/5. In training the
+# next token is always the last that is seen, so the model learns to copy it, and the loss goes to nearly 0. When it
+# writes, nothing stands there to be copied, and what it writes has little to do with the text before.
+#
+# </details>
+#
+# 3. All weights of one layer are kept as float32, for one text of 1000 tokens and 9 heads. How many megabytes is that?
+#    And for 10,000 tokens? What of it does the one-pass form need for one query and `head_dim` 64?
+#
+# <details>
+# <summary>Answer</summary>
+#
+# 9 · 1000 · 1000 · 4 bytes are 36 MB. Ten times the tokens are a hundred times the pairs: 3.6 GB, in each layer. The
+# one pass keeps the largest score, the total and 64 sums for a query, 66 numbers, and the scores of one block.
+#
+# </details>
+#
+# ## Exercises
+#
+# <!-- exercises: written by `python -m minillama.learn.generate` -->
+#
+# | exercise | what | difficulty | minutes | path |
+# |---|---|---|---|---|
+# | `softmax_over_keys` | Scores become weights | 1 | 5 | core |
+# | `causal_mask` | Who may look at whom | 1 | 5 | core |
+# | `attend_one_head` | One head | 2 | 15 | core |
+# | `split_into_heads` | From one wide vector to many heads | 1 | 5 |  |
+# | `attend_many_heads` | Many heads and a batch; runs in a model | 2 | 15 | core |
+# | `attend_online` | One pass: the online softmax | 3 | 25 |  |
+# | `attend_decode` | A kernel for decoding; with a speed card | 3 | 30 |  |
+#
+# <!-- end of the exercises -->
+#
+# Each is asked for above, where its idea is fresh. `minillama learn start my-llama` makes a folder with all starters,
+# and `minillama learn watch` checks on every save.
+#
+# ## Next
+#
+# Keys and values of every head must be kept while a model writes, and for the largest LLaMA that is more memory than
+# the weights leave. [07](07_grouped_queries.ipynb) lets heads share them.

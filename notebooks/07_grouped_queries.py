@@ -420,14 +420,14 @@ assert np.abs(np.mean(cosines)) < 0.2
 #
 # <!-- exercises: written by `python -m minillama.learn.generate` -->
 #
-# | exercise | what | difficulty | minutes |
-# |---|---|---|---|
-# | `key_head_of_query_heads` | Which key head? | 1 | 5 |
-# | `repeat_kv_heads` | Copies of the key heads | 1 | 5 |
-# | `grouped_attention` | Grouped-query attention; runs in a model; with a speed card | 3 | 30 |
-# | `pool_heads_into_groups` | From MHA to GQA | 2 | 10 |
-# | `expand_groups_to_heads` | Every GQA is an MHA | 2 | 10 |
-# | `kv_cache_bytes_grouped` | What the cache costs | 1 | 5 |
+# | exercise | what | difficulty | minutes | path |
+# |---|---|---|---|---|
+# | `key_head_of_query_heads` | Which key head? | 1 | 5 | core |
+# | `repeat_kv_heads` | Copies of the key heads | 1 | 5 |  |
+# | `grouped_attention` | Grouped-query attention; runs in a model; with a speed card | 3 | 30 | core |
+# | `pool_heads_into_groups` | From MHA to GQA | 2 | 10 |  |
+# | `expand_groups_to_heads` | Every GQA is an MHA | 2 | 10 |  |
+# | `kv_cache_bytes_grouped` | What the cache costs | 1 | 5 | core |
 #
 # <!-- end of the exercises -->
 #

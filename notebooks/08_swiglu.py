@@ -422,14 +422,14 @@ for i in order[:6]:
 #
 # <!-- exercises: written by `python -m minillama.learn.generate` -->
 #
-# | exercise | what | difficulty | minutes |
-# |---|---|---|---|
-# | `silu_stable` | SiLU for any number | 1 | 10 |
-# | `swiglu_forward` | The gate; runs in a model; with a speed card | 1 | 10 |
-# | `feed_forward` | The feed-forward layer | 1 | 10 |
-# | `feed_forward_fused` | Gate and up in one product | 2 | 10 |
-# | `ffn_hidden_dim` | The width of the feed-forward layer | 1 | 10 |
-# | `swiglu_backward` | The gradient of the gate | 2 | 20 |
+# | exercise | what | difficulty | minutes | path |
+# |---|---|---|---|---|
+# | `silu_stable` | SiLU for any number | 1 | 10 | core |
+# | `swiglu_forward` | The gate; runs in a model; with a speed card | 1 | 10 | core |
+# | `feed_forward` | The feed-forward layer | 1 | 10 | core |
+# | `feed_forward_fused` | Gate and up in one product | 2 | 10 |  |
+# | `ffn_hidden_dim` | The width of the feed-forward layer | 1 | 10 |  |
+# | `swiglu_backward` | The gradient of the gate | 2 | 20 |  |
 #
 # <!-- end of the exercises -->
 #

@@ -420,15 +420,15 @@ plt.show()
 #
 # <!-- exercises: written by `python -m minillama.learn.generate` -->
 #
-# | exercise | what | difficulty | minutes |
-# |---|---|---|---|
-# | `residual_stream` | The order of norm, layer and residual | 1 | 10 |
-# | `transformer_block` | One block | 3 | 30 |
-# | `head_logits` | From the stream to logits | 1 | 5 |
-# | `logit_lens` | The logit lens | 2 | 15 |
-# | `llama2c_header` | The header of a model file | 1 | 10 |
-# | `load_llama2c_v0` | A loader | 2 | 25 |
-# | `layer_errors` | Where two models part | 2 | 15 |
+# | exercise | what | difficulty | minutes | path |
+# |---|---|---|---|---|
+# | `residual_stream` | The order of norm, layer and residual | 1 | 10 |  |
+# | `transformer_block` | One block | 3 | 30 | core |
+# | `head_logits` | From the stream to logits | 1 | 5 | core |
+# | `logit_lens` | The logit lens | 2 | 15 |  |
+# | `llama2c_header` | The header of a model file | 1 | 10 | core |
+# | `load_llama2c_v0` | A loader | 2 | 25 | core |
+# | `layer_errors` | Where two models part | 2 | 15 |  |
 #
 # <!-- end of the exercises -->
 #

@@ -500,14 +500,14 @@ plt.show()
 #
 # <!-- exercises: written by `python -m minillama.learn.generate` -->
 #
-# | exercise | what | difficulty | minutes |
-# |---|---|---|---|
-# | `chunk_mask` | The mask of a chunk | 1 | 10 |
-# | `append_with_growth` | Room that grows | 2 | 15 |
-# | `attention_decode_step` | One token with a cache; with a speed card | 3 | 25 |
-# | `plan_rewind` | What can stay | 1 | 10 |
-# | `ring_slots` | A cache that overwrites its oldest | 2 | 10 |
-# | `sliding_window_attention` | A window that slides | 2 | 20 |
+# | exercise | what | difficulty | minutes | path |
+# |---|---|---|---|---|
+# | `chunk_mask` | The mask of a chunk | 1 | 10 | core |
+# | `append_with_growth` | Room that grows | 2 | 15 | core |
+# | `attention_decode_step` | One token with a cache; with a speed card | 3 | 25 | core |
+# | `plan_rewind` | What can stay | 1 | 10 |  |
+# | `ring_slots` | A cache that overwrites its oldest | 2 | 10 |  |
+# | `sliding_window_attention` | A window that slides | 2 | 20 |  |
 #
 # <!-- end of the exercises -->
 #

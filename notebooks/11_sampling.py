@@ -408,16 +408,16 @@ print(f"temperature first: {np.count_nonzero(before)} tokens; temperature last: 
 #
 # <!-- exercises: written by `python -m minillama.learn.generate` -->
 #
-# | exercise | what | difficulty | minutes |
-# |---|---|---|---|
-# | `temperature_probabilities` | Temperature | 1 | 10 |
-# | `top_k_filter` | Top-k | 1 | 10 |
-# | `top_p_filter` | Top-p: the nucleus | 2 | 20 |
-# | `min_p_filter` | Min-p | 1 | 10 |
-# | `penalize_repeated_tokens` | Repetition penalty | 1 | 10 |
-# | `filtered_probabilities` | All of them, in order | 2 | 15 |
-# | `draw_token` | Throw the dice | 2 | 15 |
-# | `chi_squared` | Is the sampler right? | 1 | 10 |
+# | exercise | what | difficulty | minutes | path |
+# |---|---|---|---|---|
+# | `temperature_probabilities` | Temperature | 1 | 10 | core |
+# | `top_k_filter` | Top-k | 1 | 10 | core |
+# | `top_p_filter` | Top-p: the nucleus | 2 | 20 | core |
+# | `min_p_filter` | Min-p | 1 | 10 |  |
+# | `penalize_repeated_tokens` | Repetition penalty | 1 | 10 |  |
+# | `filtered_probabilities` | All of them, in order | 2 | 15 |  |
+# | `draw_token` | Throw the dice | 2 | 15 | core |
+# | `chi_squared` | Is the sampler right? | 1 | 10 |  |
 #
 # <!-- end of the exercises -->
 #

@@ -918,20 +918,20 @@ print(f"{n_bytes / 1e6:.0f} MB a token: {read:.1f} GB/s of {limit:.1f}")
 #
 # <!-- exercises: written by `python -m minillama.learn.generate` -->
 #
-# | exercise | what | difficulty | minutes |
-# |---|---|---|---|
-# | `q8_0_quantize_blocks` | Quantise to 8 bits | 2 | 15 |
-# | `q4_0_dequantize_blocks` | Unpack 4 bits | 2 | 15 |
-# | `q4_0_quantize_blocks` | Quantise to 4 bits | 3 | 25 |
-# | `block_error_bounds` | How wrong can a number be? | 2 | 15 |
-# | `choose_group_size` | Choose a group size | 2 | 20 |
-# | `int8_block_matvec` | Multiply in integers; with a speed card | 2 | 20 |
-# | `zero_point_correction` | The zero point | 1 | 10 |
-# | `dot4_lanes` | One vpdpbusd | 1 | 10 |
-# | `interleave_rows` | Sixteen rows, one lane each | 3 | 20 |
-# | `split_in_planes` | 15 bits in two bytes | 2 | 20 |
-# | `q4_0_matvec` | Multiply packed weights; with a speed card | 3 | 40 |
-# | `decode_speed_bound` | How fast can it possibly be? | 2 | 15 |
+# | exercise | what | difficulty | minutes | path |
+# |---|---|---|---|---|
+# | `q8_0_quantize_blocks` | Quantise to 8 bits | 2 | 15 | core |
+# | `q4_0_dequantize_blocks` | Unpack 4 bits | 2 | 15 | core |
+# | `q4_0_quantize_blocks` | Quantise to 4 bits | 3 | 25 | core |
+# | `block_error_bounds` | How wrong can a number be? | 2 | 15 | core |
+# | `choose_group_size` | Choose a group size | 2 | 20 | core |
+# | `int8_block_matvec` | Multiply in integers; with a speed card | 2 | 20 | core |
+# | `zero_point_correction` | The zero point | 1 | 10 |  |
+# | `dot4_lanes` | One vpdpbusd | 1 | 10 |  |
+# | `interleave_rows` | Sixteen rows, one lane each | 3 | 20 |  |
+# | `split_in_planes` | 15 bits in two bytes | 2 | 20 |  |
+# | `q4_0_matvec` | Multiply packed weights; with a speed card | 3 | 40 |  |
+# | `decode_speed_bound` | How fast can it possibly be? | 2 | 15 | core |
 #
 # <!-- end of the exercises -->
 #

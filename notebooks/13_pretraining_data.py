@@ -1316,28 +1316,28 @@ table(("pieces", "loss per token (nats)", "bits per byte"), rows)
 #
 # <!-- exercises: written by `python -m minillama.learn.generate` -->
 #
-# | exercise | what | difficulty | minutes |
-# |---|---|---|---|
-# | `gopher_broken_rules` | Which rules does this page break? | 3 | 30 |
-# | `duplicate_line_shares` | Lines that were there before | 1 | 10 |
-# | `repeated_ngram_share` | Phrases that were there before | 2 | 15 |
-# | `c4_clean_lines` | Sentences out of a web page | 2 | 15 |
-# | `luhn_valid` | The check digit of a card number | 1 | 10 |
-# | `iban_checksum_valid` | The checksum of a bank account | 1 | 10 |
-# | `ipv4_public` | An address of the public internet | 1 | 12 |
-# | `redact_emails` | E-mail addresses out of a text | 2 | 12 |
-# | `redact_or_drop` | Replace a few, drop for many | 1 | 10 |
-# | `threshold_costs` | What a threshold costs | 1 | 10 |
-# | `jaccard_of_texts` | How much two texts share | 2 | 12 |
-# | `minhash_signature` | The fingerprint of a document | 2 | 15 |
-# | `candidate_probability` | How likely is a candidate? | 1 | 8 |
-# | `band_candidates` | Pairs that share a band | 2 | 15 |
-# | `duplicate_clusters` | Copies of copies | 2 | 15 |
-# | `samples_with_overlap` | Test questions in the training text | 2 | 12 |
-# | `contaminated_tokens` | LLaMA 2's contamination test | 3 | 25 |
-# | `mixture_epochs` | Up-sampling is an epoch count | 1 | 8 |
-# | `rows_for_training` | Documents as rows of tokens | 2 | 12 |
-# | `bits_per_byte_of_targets` | A loss that does not depend on the tokenizer | 1 | 8 |
+# | exercise | what | difficulty | minutes | path |
+# |---|---|---|---|---|
+# | `gopher_broken_rules` | Which rules does this page break? | 3 | 30 | core |
+# | `duplicate_line_shares` | Lines that were there before | 1 | 10 |  |
+# | `repeated_ngram_share` | Phrases that were there before | 2 | 15 | core |
+# | `c4_clean_lines` | Sentences out of a web page | 2 | 15 |  |
+# | `luhn_valid` | The check digit of a card number | 1 | 10 | core |
+# | `iban_checksum_valid` | The checksum of a bank account | 1 | 10 |  |
+# | `ipv4_public` | An address of the public internet | 1 | 12 |  |
+# | `redact_emails` | E-mail addresses out of a text | 2 | 12 | core |
+# | `redact_or_drop` | Replace a few, drop for many | 1 | 10 |  |
+# | `threshold_costs` | What a threshold costs | 1 | 10 |  |
+# | `jaccard_of_texts` | How much two texts share | 2 | 12 | core |
+# | `minhash_signature` | The fingerprint of a document | 2 | 15 | core |
+# | `candidate_probability` | How likely is a candidate? | 1 | 8 | core |
+# | `band_candidates` | Pairs that share a band | 2 | 15 | core |
+# | `duplicate_clusters` | Copies of copies | 2 | 15 | core |
+# | `samples_with_overlap` | Test questions in the training text | 2 | 12 |  |
+# | `contaminated_tokens` | LLaMA 2's contamination test | 3 | 25 | core |
+# | `mixture_epochs` | Up-sampling is an epoch count | 1 | 8 | core |
+# | `rows_for_training` | Documents as rows of tokens | 2 | 12 |  |
+# | `bits_per_byte_of_targets` | A loss that does not depend on the tokenizer | 1 | 8 |  |
 #
 # <!-- end of the exercises -->
 #

@@ -1037,21 +1037,21 @@ assert after[0] > after[1] > after[2]
 #
 # <!-- exercises: written by `python -m minillama.learn.generate` -->
 #
-# | exercise | what | difficulty | minutes |
-# |---|---|---|---|
-# | `numerical_gradient` | A gradient without calculus | 1 | 15 |
-# | `linear_backward` | A matrix, backwards | 1 | 15 |
-# | `embedding_backward` | A table, backwards | 2 | 15 |
-# | `softmax_backward` | The softmax, backwards | 2 | 20 |
-# | `attention_backward` | Attention, backwards; with a speed card | 3 | 60 |
-# | `residual_ffn_backward` | A residual block, backwards | 3 | 40 |
-# | `accumulate_micro_batches` | A batch in parts | 2 | 15 |
-# | `gradient_global_norm` | One norm for all | 1 | 10 |
-# | `clip_by_global_norm` | Clip the gradient | 2 | 15 |
-# | `decayed_parameters` | What is decayed | 1 | 5 |
-# | `adamw_step` | AdamW | 2 | 30 |
-# | `warmup_cosine` | Warm-up and cosine | 2 | 20 |
-# | `overfit` | Overfit one batch | 2 | 25 |
+# | exercise | what | difficulty | minutes | path |
+# |---|---|---|---|---|
+# | `numerical_gradient` | A gradient without calculus | 1 | 15 | core |
+# | `linear_backward` | A matrix, backwards | 1 | 15 | core |
+# | `embedding_backward` | A table, backwards | 2 | 15 |  |
+# | `softmax_backward` | The softmax, backwards | 2 | 20 | core |
+# | `attention_backward` | Attention, backwards; with a speed card | 3 | 60 | core |
+# | `residual_ffn_backward` | A residual block, backwards | 3 | 40 |  |
+# | `accumulate_micro_batches` | A batch in parts | 2 | 15 |  |
+# | `gradient_global_norm` | One norm for all | 1 | 10 |  |
+# | `clip_by_global_norm` | Clip the gradient | 2 | 15 | core |
+# | `decayed_parameters` | What is decayed | 1 | 5 |  |
+# | `adamw_step` | AdamW | 2 | 30 | core |
+# | `warmup_cosine` | Warm-up and cosine | 2 | 20 | core |
+# | `overfit` | Overfit one batch | 2 | 25 |  |
 #
 # <!-- end of the exercises -->
 #

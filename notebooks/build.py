@@ -2,9 +2,11 @@
 
     python notebooks/build.py              all of them, written
     python notebooks/build.py 05 06        some
-    python notebooks/build.py --check      execute without writing; fail where a notebook is not its source's
+    python notebooks/build.py --check      execute without writing; fail where a notebook is not what it would be today
+    python notebooks/build.py --todo       execute nothing; say what of the book's form each chapter does not have yet
 
-Any error, warning, or a chapter that takes more than a minute twice fails the build.
+Any error, warning, or a chapter that twice takes more than a minute of CPU time of its own process fails the build.
+CONTRIBUTING.md has the form, building/ the rules that a program can judge.
 """
 
 from __future__ import annotations
@@ -12,73 +14,25 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from pathlib import Path
 
-HERE = Path(__file__).parent
-SECONDS = 60  # for a chapter, on two cores
-_WIDEST_OUTPUT = 110
+from building.executing import Run, execute
+from building.form import complaints, complaints_of_outputs
+from building.giveaways import given_away
+from building.outputs import stale
+from building.sources import chapters, is_rewritten
 
-
-def chapters(wanted: list[str]) -> list[Path]:
-    """The sources, all or those whose number is given."""
-    found = sorted(HERE.glob("[0-9][0-9]_*.py"))
-    missing = [number for number in wanted if not any(path.name.startswith(number) for path in found)]
-    if missing:
-        raise SystemExit(f"there is no chapter {missing[0]}; there are {', '.join(path.name[:2] for path in found)}")
-    return [path for path in found if not wanted or path.name[:2] in wanted]
+SECONDS = 60  # of CPU time for a chapter, when its kernels have been compiled before
 
 
 def sources(notebook):
-    """Kind and text of every cell: what source and notebook must agree in."""
-    return [(cell.cell_type, cell.source.strip()) for cell in notebook.cells]
+    """Kind, text and metadata of every cell: what source and notebook must agree in."""
+    return [(cell.cell_type, cell.source.strip(), dict(cell.metadata)) for cell in notebook.cells]
 
 
-def execute(path: Path):
-    """The executed notebook and its seconds; raises where a cell fails."""
-    import jupytext
-    import nbformat
-    from nbclient import NotebookClient
-
-    notebook = jupytext.read(path)
-    notebook.metadata = nbformat.from_dict(
-        {
-            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-            "language_info": {"name": "python"},
-        }
-    )
-    for i, cell in enumerate(notebook.cells):
-        cell["id"], cell.metadata = f"cell-{i:03d}", nbformat.from_dict({})  # the same file every time
-    client = NotebookClient(
-        notebook,
-        timeout=600,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(HERE)}},
-        record_timing=False,
-        extra_arguments=["--log-level=40"],  # the kernel's own remarks do not belong to the chapter
-    )
-    begin = time.perf_counter()
-    client.execute()
-    return notebook, time.perf_counter() - begin
-
-
-def complaints(notebook) -> list[str]:
-    """What a reader should not see: warnings and other text on stderr, lines too wide for the page."""
-    found = []
-    for i, cell in enumerate(notebook.cells):
-        for output in cell.get("outputs", []):
-            text = output.get("text", "")
-            if output.get("name") == "stderr":
-                found.append(f"cell {i} writes to stderr: {text.strip()[:200]}")
-            wide = max(map(len, text.splitlines()), default=0)
-            if wide > _WIDEST_OUTPUT:
-                found.append(f"cell {i} prints a line of {wide} columns")
-    pictures = sum(
-        "image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])
-    )
-    if pictures < 2:
-        found.append(f"{pictures} picture(s); at least 2 are wanted")
-    return found
+def _seconds(path: Path, run: Run) -> float:
+    """What is held against the bar; of a chapter of the old form, whose bar was one of wall time, the smaller one."""
+    return run.cpu if is_rewritten(path) else min(run.cpu, run.wall)
 
 
 def build(path: Path, *, check: bool) -> list[str]:
@@ -86,27 +40,48 @@ def build(path: Path, *, check: bool) -> list[str]:
     import nbformat
 
     target = path.with_suffix(".ipynb")
-    notebook, seconds = execute(path)
-    if seconds > SECONDS:  # kernels may have been compiled, or the machine been busy: the second time counts
-        print(f"{path.name}: {seconds:.1f} s, once more", flush=True)
-        notebook, seconds = execute(path)
-    found = complaints(notebook)
-    if seconds > SECONDS:
-        found.append(f"takes {seconds:.0f} s, more than {SECONDS}")
-    if check:
-        if not target.exists() or sources(nbformat.read(target, 4)) != sources(notebook):
-            found.append(f"{target.name} was not built from this source: python notebooks/build.py {path.name[:2]}")
-    else:
-        nbformat.write(notebook, target)
-    print(f"{path.name}: {seconds:.1f} s{'' if not found else ', ' + str(len(found)) + ' complaint(s)'}", flush=True)
+    run = execute(path)
+    if _seconds(path, run) > SECONDS:  # kernels may have been compiled: the second time counts
+        print(f"{path.name}: {run.cpu:.1f} s of CPU time, once more", flush=True)
+        run = execute(path)
+    found = list(complaints_of_outputs(run.notebook, run.cells, rewritten=is_rewritten(path)))
+    if is_rewritten(path):
+        found += complaints(path)
+    if _seconds(path, run) > SECONDS:
+        found.append(f"takes {run.cpu:.0f} s of CPU time, more than {SECONDS}")
+    if not check:
+        nbformat.write(run.notebook, target)
+    elif not target.exists() or sources(stored := nbformat.read(target, 4)) != sources(run.notebook):
+        found.append(f"{target.name} was not built from this source: python notebooks/build.py {path.name[:2]}")
+    elif is_rewritten(path):
+        found += stale(stored, run.notebook)
+    slowest = max(run.cells.values())
+    print(
+        f"{path.name}: {run.cpu:.1f} s of CPU time, {run.wall:.1f} s in all, slowest cell {slowest:.1f} s"
+        f"{'' if not found else f', {len(found)} complaint(s)'}",
+        flush=True,
+    )
     return [f"{path.name}: {text}" for text in found]
+
+
+def show_todo(wanted: list[str]) -> None:
+    """Chapter by chapter: what of the form is left, and which answers stand before their question."""
+    for path in chapters(wanted):
+        left = [*complaints(path), *given_away(path)]
+        print(f"{path.name}: {len(left)} to do" if left else f"{path.name}: has the form")
+        for text in left:
+            print(f"    {text}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("chapters", nargs="*", metavar="NN")
     parser.add_argument("--check", action="store_true", help="write nothing, compare with the notebooks there are")
+    parser.add_argument("--todo", action="store_true", help="what each chapter does not have yet")
     options = parser.parse_args()
+    if options.todo:
+        show_todo(options.chapters)
+        return
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     found = []
     for path in chapters(options.chapters):

@@ -2,10 +2,11 @@
 
     minillama learn start my-llama      the terminal
     from minillama.learn import check   a notebook: check("rope_interleaved", my_function)
+    from minillama.learn.book import now_you   a chapter: the reader's function where it passes, else the book's
 
 exercises/ says what an exercise is, chapters/ has them, a file each, finds them by id and makes starters and
 solutions of them. diagnosis/ says what is wrong with a function. workspace/ keeps the learner's folder, checks what is
-in it in another process, and runs a model on it.
+in it in another process, and runs a model on it. book/ is what the chapters use, course.py the map of the book.
 """
 
 from .notebook import check

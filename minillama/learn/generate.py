@@ -1,10 +1,11 @@
-"""Write what is made of the exercises: starters, solutions, and the tables in the chapters of the book.
+"""Write what is made of the exercises: starters, solutions, tables and times in the chapters, the map of the book.
 
     python -m minillama.learn.generate            write
     python -m minillama.learn.generate --check    write nothing; fail where a file is not what would be written
 
-In a clone only: starters and solutions go to exercises/, tables between their marks in notebooks/NN_topic.py and, as
-the same cell, in the notebook built from it.
+In a clone only: starters and solutions go to exercises/; tables between their marks, and the lines with a chapter's
+time, to notebooks/NN_topic.py and, as the same cells, to the notebook built from it; the map to notebooks/README.md
+and docs/book.svg.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from .chapters.catalogue import chapter_packages
 from .chapters.texts import file_name, solution_file, starter_file, table
+from .course import course, draw_map, header, overview
 
 CLONE = Path(__file__).parents[2]
 BEGIN = "<!-- exercises: written by `python -m minillama.learn.generate` -->"
@@ -26,18 +28,32 @@ END = "<!-- end of the exercises -->"
 
 def generated(clone: Path) -> Iterator[tuple[Path, str]]:
     """Every file that is made of the exercises, and the text it should have."""
-    for chapter in chapter_packages():
-        name = file_name(chapter)
-        yield clone / "exercises" / name, starter_file(chapter)
-        yield clone / "exercises" / "solutions" / name, solution_file(chapter)
-        rows = ["", *table(chapter).splitlines(), ""]
+    chapters = course(clone / "notebooks")
+    for package, chapter in zip(chapter_packages(), chapters):
+        name = file_name(package)
+        yield clone / "exercises" / name, starter_file(package)
+        yield clone / "exercises" / "solutions" / name, solution_file(package)
+        rows, lines = ["", *table(package).splitlines(), ""], header(chapter, chapters)
         source = clone / "notebooks" / name
-        yield (
-            source,
-            _between_marks(source, source.read_text(encoding="utf-8"), "".join(f"# {r}".rstrip() + "\n" for r in rows)),
+        text = _between_marks(
+            source, source.read_text(encoding="utf-8"), "".join(f"# {r}".rstrip() + "\n" for r in rows)
         )
+        yield source, _with_header(text, lines)
         notebook = source.with_suffix(".ipynb")
-        yield notebook, _in_notebook(notebook, "".join(f"{r}\n" for r in rows))
+        yield notebook, _in_notebook(notebook, "".join(f"{r}\n" for r in rows), lines)
+    readme = clone / "notebooks" / "README.md"
+    yield readme, _between_marks(readme, readme.read_text(encoding="utf-8"), f"\n{overview(chapters)}\n\n")
+    yield clone / "docs" / "book.svg", draw_map(chapters)
+
+
+def _with_header(text: str, lines: list[str]) -> str:
+    """The text with the lines of what comes before and of the time, where it has them."""
+    return re.sub(
+        r"^(# )?> \*\*Before this:\*\*.*\n(?:# )?> \*\*Time:\*\*.*$",
+        lambda found: "\n".join((found[1] or "") + line for line in lines),
+        text,
+        flags=re.MULTILINE,
+    )
 
 
 def _between_marks(path: Path, text: str, rows: str) -> str:
@@ -54,13 +70,16 @@ def _between_marks(path: Path, text: str, rows: str) -> str:
     return new
 
 
-def _in_notebook(path: Path, rows: str) -> str:
-    """The notebook with the table in its cell; outputs and everything else stay."""
+def _in_notebook(path: Path, rows: str, lines: list[str]) -> str:
+    """The notebook with table and header in their cells; outputs and everything else stay."""
     notebook = json.loads(path.read_text(encoding="utf-8"))
     for cell in notebook["cells"]:
         source = "".join(cell["source"])
-        if BEGIN in source:
-            cell["source"] = _between_marks(path, source, rows).splitlines(keepends=True)
+        if cell["cell_type"] != "markdown":
+            continue
+        new = _with_header(_between_marks(path, source, rows) if BEGIN in source else source, lines)
+        if new != source:
+            cell["source"] = new.splitlines(keepends=True)
     return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 

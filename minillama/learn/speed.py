@@ -152,9 +152,11 @@ def speed_card(exercise: Exercise, yours: Function | None) -> SpeedCard:
 
 
 def _torch_version(speed: Speed, args: tuple[Any, ...]) -> dict[str, Callable[[], Any]]:
-    from .book import torch
-
-    if torch is None or speed.torch is None:
+    try:
+        import torch
+    except ImportError:
+        return {}
+    if speed.torch is None:
         return {}
     tensors = [torch.tensor(a) if isinstance(a, np.ndarray) else a for a in args]
     function = speed.torch

@@ -35,8 +35,11 @@ def test_a_change_is_found_and_written(tmp_path, monkeypatch, capsys):
     generate.main()
     assert capsys.readouterr().out == "notebooks/05_rope.py\n"
     assert changed.read_text() == (CLONE / "notebooks" / "05_rope.py").read_text()
-    changed.write_text("no place for a table\n")
+    changed.write_text("# # 05 · RoPE\n\nno place for a table\n")
     with pytest.raises(ValueError, match="one place for the table"):
+        generate.main()
+    changed.write_text("no title\n")
+    with pytest.raises(ValueError, match="begins with a cell '# 05 · title'"):
         generate.main()
 
 

@@ -68,13 +68,19 @@ def solution(id: str, known: Collection[str] = ()) -> str:
     return _page([imports] if imports else [], parts.definitions.values())
 
 
+def solution_of(id: str) -> str:
+    """The solved function alone, without its docstring and without what it calls."""
+    return _Source.of(_chapter_of(id), id).solution(id)
+
+
 def table(chapter: ModuleType) -> str:
     """The exercises of a chapter as a table in Markdown."""
-    rows = ["| exercise | what | difficulty | minutes |", "|---|---|---|---|"]
+    rows = ["| exercise | what | difficulty | minutes | path |", "|---|---|---|---|---|"]
     for id in chapter.EXERCISES:
         one = catalogue()[id]
         more = "; runs in a model" * (one.replaces is not None) + "; with a speed card" * (one.speed is not None)
-        rows.append(f"| `{id}` | {one.title}{more} | {one.difficulty} | {one.minutes} |")
+        path = "core" if id in chapter.CORE else ""
+        rows.append(f"| `{id}` | {one.title}{more} | {one.difficulty} | {one.minutes} | {path} |")
     return "\n".join(rows)
 
 
@@ -137,7 +143,7 @@ class _Parts:
         self.definitions[id] = text
 
     def _add_needed(self, chapter: ModuleType, source: _Source, text: str, name: str) -> None:
-        for needed in _global_names(text):
+        for needed in global_names(text):
             if needed == name or needed not in source.names:
                 continue
             node = source.names[needed]
@@ -177,7 +183,7 @@ class _Source:
         self.lines, self.tree = text.splitlines(), ast.parse(text)
         self.names: dict[str, ast.stmt] = {}
         for node in self.tree.body:
-            for name in _defined(node):
+            for name in defined_names(node):
                 self.names[name] = node
 
     @staticmethod
@@ -222,7 +228,7 @@ def _is_exercise(decorator: ast.expr) -> bool:
     return isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "exercise"
 
 
-def _defined(node: ast.stmt) -> Iterator[str]:
+def defined_names(node: ast.stmt) -> Iterator[str]:
     """The names that a statement at the top of a file defines."""
     if isinstance(node, ast.Import | ast.ImportFrom):
         yield from (alias.asname or alias.name for alias in node.names)
@@ -233,7 +239,7 @@ def _defined(node: ast.stmt) -> Iterator[str]:
         yield from (part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name))
 
 
-def _global_names(text: str) -> list[str]:
+def global_names(text: str) -> list[str]:
     """Names that a definition reads from the file around it, in order of appearance."""
     found: set[str] = set()
     tables = [symtable.symtable(text, "solution", "exec")]

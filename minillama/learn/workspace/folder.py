@@ -9,8 +9,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,13 @@ class Workspace:
 
     folder: Path
     records: dict[str, Record] = field(default_factory=dict)
+    _on_disk: dict[str, Record] = field(default_factory=dict, repr=False)  # as last read or written
+
+    def __post_init__(self) -> None:
+        self._remember_records()
+
+    def _remember_records(self) -> None:
+        self._on_disk = {id: replace(record) for id, record in self.records.items()}
 
     def record(self, id: str) -> Record:
         return self.records.setdefault(id, Record())
@@ -111,18 +118,60 @@ class Workspace:
         self.save()
 
     def save(self) -> None:
-        """Write progress.json, whole or not at all."""
+        """Write progress.json, whole or not at all.
+
+        What a notebook, or a terminal that watches, has written since it was read stays, unless it is about an
+        exercise whose record changed here.
+        """
+        if (self.folder / PROGRESS).exists():
+            for id, record in _read_records(self.folder / PROGRESS).items():
+                if self.record(id) == self._on_disk.get(id, Record()):
+                    self.records[id] = record
         content = {"version": _VERSION, "exercises": {id: vars(r) for id, r in self.records.items() if r != Record()}}
         handle, name = tempfile.mkstemp(dir=self.folder, prefix=".progress")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(content, file, indent=1)
         os.replace(name, self.folder / PROGRESS)
+        self._remember_records()
+
+    def put(self, id: str, definition: str, imports: Iterable[str] = ()) -> None:
+        """Write a function, and what stands before it, in the place of an exercise's function.
+
+        Parameters
+        ----------
+        id : str
+        definition : str
+        imports : iterable of str
+            Lines for the top of the file; those that are there are not repeated.
+
+        Raises
+        ------
+        SyntaxError
+            When the file is not Python, so that nothing in it can be found.
+        """
+        path = self.path_of(id)
+        text = path.read_text(encoding="utf-8")
+        first, last = source_of(text, id) or (len(text.splitlines()),) * 2
+        lines = text.splitlines()
+        gap = [] if first < len(lines) else ["", ""]
+        body = ast.parse(text).body
+        tops = [node.end_lineno or 0 for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
+        head = tops[-1] if tops else body[0].end_lineno or 0 if ast.get_docstring(ast.parse(text)) else 0
+        head = min(head, first)
+        new = [line for line in imports if line not in lines]
+        changed = [*lines[:head], *new, *lines[head:first], *gap, *definition.splitlines(), *lines[last:], ""]
+        path.write_text("\n".join(changed), encoding="utf-8")
+
+    def keep_copy(self, id: str) -> Path:
+        """Copy the learner's file of an exercise beside it."""
+        path = self.path_of(id)
+        kept = path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}.bak")
+        shutil.copy2(path, kept)
+        return kept
 
     def reset(self, exercise: Exercise) -> Path:
         """Put the starter's function back; returns the copy that was made of the file."""
-        path = self.path_of(exercise.id)
-        kept = path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}.bak")
-        shutil.copy2(path, kept)
+        path, kept = self.path_of(exercise.id), self.keep_copy(exercise.id)
         text = path.read_text(encoding="utf-8")
         try:
             lines = source_of(text, exercise.id)

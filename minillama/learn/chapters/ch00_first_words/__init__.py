@@ -17,3 +17,5 @@ EXERCISES = (
     "activation_shapes",
     "context_that_fits",
 )
+CORE = ("continue_greedily", "count_parameters")
+NEEDS = ()

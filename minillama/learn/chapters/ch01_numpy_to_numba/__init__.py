@@ -23,3 +23,5 @@ IMPORTS = (
     "import numpy as np",
     "from numba import njit, prange",
 )
+CORE = ("c_strides", "stable_softmax", "parallel_matvec", "pairwise_sum")
+NEEDS = ("00",)

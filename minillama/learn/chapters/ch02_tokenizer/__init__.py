@@ -20,3 +20,5 @@ EXERCISES = (
     "sentencepiece_encode",
     "utf8_feed",
 )
+CORE = ("count_bpe_pairs", "merge_pair", "train_bpe", "encode_with_merges", "byte_fallback_ids")
+NEEDS = ("00",)

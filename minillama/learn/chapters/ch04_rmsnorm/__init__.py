@@ -15,3 +15,5 @@ EXERCISES = (
     "rmsnorm_kernel",
     "add_rmsnorm",
 )
+CORE = ("rmsnorm_forward", "rmsnorm_backward")
+NEEDS = ("03",)

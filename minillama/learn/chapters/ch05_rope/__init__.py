@@ -16,3 +16,5 @@ EXERCISES = (
     "rope_offsets",
     "rope_backward",
 )
+CORE = ("rope_angles", "rope_interleaved", "rope_offsets")
+NEEDS = ("03",)

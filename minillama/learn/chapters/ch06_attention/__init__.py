@@ -18,3 +18,5 @@ EXERCISES = (
     "attend_online",
     "attend_decode",
 )
+CORE = ("softmax_over_keys", "causal_mask", "attend_one_head", "attend_many_heads")
+NEEDS = ("04", "05")

@@ -16,3 +16,5 @@ EXERCISES = (
     "expand_groups_to_heads",
     "kv_cache_bytes_grouped",
 )
+CORE = ("key_head_of_query_heads", "grouped_attention", "kv_cache_bytes_grouped")
+NEEDS = ("06",)

@@ -16,3 +16,5 @@ EXERCISES = (
     "ffn_hidden_dim",
     "swiglu_backward",
 )
+CORE = ("silu_stable", "swiglu_forward", "feed_forward")
+NEEDS = ("04",)

@@ -30,3 +30,5 @@ EXERCISES = (
     "load_llama2c_v0",
     "layer_errors",
 )
+CORE = ("transformer_block", "head_logits", "llama2c_header", "load_llama2c_v0")
+NEEDS = ("07", "08")

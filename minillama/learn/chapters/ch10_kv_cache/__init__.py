@@ -16,3 +16,5 @@ EXERCISES = (
     "ring_slots",
     "sliding_window_attention",
 )
+CORE = ("chunk_mask", "append_with_growth", "attention_decode_step")
+NEEDS = ("09",)

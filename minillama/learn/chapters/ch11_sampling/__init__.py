@@ -18,3 +18,5 @@ EXERCISES = (
     "draw_token",
     "chi_squared",
 )
+CORE = ("temperature_probabilities", "top_k_filter", "top_p_filter", "draw_token")
+NEEDS = ("09",)

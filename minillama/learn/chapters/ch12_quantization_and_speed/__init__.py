@@ -22,3 +22,13 @@ EXERCISES = (
     "q4_0_matvec",
     "decode_speed_bound",
 )
+CORE = (
+    "q8_0_quantize_blocks",
+    "q4_0_dequantize_blocks",
+    "q4_0_quantize_blocks",
+    "block_error_bounds",
+    "choose_group_size",
+    "int8_block_matvec",
+    "decode_speed_bound",
+)
+NEEDS = ("10",)

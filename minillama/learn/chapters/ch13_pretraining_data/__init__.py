@@ -31,3 +31,17 @@ EXERCISES = (
     "rows_for_training",
     "bits_per_byte_of_targets",
 )
+CORE = (
+    "gopher_broken_rules",
+    "repeated_ngram_share",
+    "luhn_valid",
+    "redact_emails",
+    "jaccard_of_texts",
+    "minhash_signature",
+    "candidate_probability",
+    "band_candidates",
+    "duplicate_clusters",
+    "contaminated_tokens",
+    "mixture_epochs",
+)
+NEEDS = ("03",)

@@ -30,3 +30,13 @@ IMPORTS = (
     "import math",
     "import numpy as np",
 )
+CORE = (
+    "numerical_gradient",
+    "linear_backward",
+    "softmax_backward",
+    "attention_backward",
+    "clip_by_global_norm",
+    "adamw_step",
+    "warmup_cosine",
+)
+NEEDS = ("09",)

@@ -1,4 +1,4 @@
-"""What every chapter of the book uses: one look for all pictures, one way to compare numbers.
+"""Numbers of a chapter beside those of PyTorch, real models, and small tables.
 
 `torch` is PyTorch, or None where it is not installed: a chapter then compares with float64.
 """
@@ -17,42 +17,6 @@ try:
     import torch
 except ImportError:
     torch = None
-
-COLOURS = ("#2b6cb0", "#dd6b20", "#2f855a", "#b83280", "#6b46c1", "#718096")
-_PAPER, _INK, _GRID = "#fcfcf9", "#22252a", "#d8d8d2"
-
-
-def style() -> None:
-    """Set matplotlib's look. Figures have a paper of their own, so that they read well on a dark page too."""
-    import matplotlib.pyplot as plt
-    from cycler import cycler
-
-    plt.rcParams.update(
-        {
-            "figure.facecolor": _PAPER,
-            "axes.facecolor": _PAPER,
-            "savefig.facecolor": _PAPER,
-            "figure.figsize": (8, 3.6),
-            "figure.dpi": 110,
-            "figure.constrained_layout.use": True,
-            "axes.prop_cycle": cycler(color=COLOURS),
-            "axes.edgecolor": _INK,
-            "axes.labelcolor": _INK,
-            "axes.titlesize": 11,
-            "axes.titleweight": "bold",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "grid.color": _GRID,
-            "grid.linewidth": 0.7,
-            "text.color": _INK,
-            "xtick.color": _INK,
-            "ytick.color": _INK,
-            "legend.frameon": False,
-            "font.size": 10,
-            "image.cmap": "viridis",
-        }
-    )
 
 
 def largest_error(a: Any, b: Any) -> float:
