@@ -5,8 +5,8 @@ Its counts follow from what a token takes: seconds.py has the rates and the arit
 products, and other machines are slower.
 
 Memory: PPO has policy and value network with gradients and two moments (270 million parameters, 4.3 GB), where both
-began (1.1 GB), four reward models, of which the frozen layers are in memory once for the two that score and once for the
-two that judge (1.3 GB), and hidden states: about 9 GB. In the steps before 5.6 GB were measured.
+began (1.1 GB), four reward models, of which the frozen layers are in memory once for the two that score and once for
+the two that judge (1.3 GB), and hidden states: about 9 GB. In the steps before 5.6 GB were measured.
 """
 
 from __future__ import annotations
