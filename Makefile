@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo chat learn train-stories align llama2 test test-portable notebooks check-notebooks lint clean
+.PHONY: help demo chat learn train-stories align ship-chat llama2 test test-portable notebooks check-notebooks lint clean
 
 help:
 	@echo "make demo   a real model answers (fetches 93 MB of weights the first time)"
@@ -14,6 +14,7 @@ help:
 	@echo "make learn  the exercises: starters in my-llama, and a terminal that checks what you save"
 	@echo "make train-stories  train the model that ships inside again, from STORIES and HELD_OUT (text files)"
 	@echo "make align  from the model that ships inside to one that chats: LLaMA 2's stages, meant for an hour on two cores"
+	@echo "make ship-chat  measure the chat model of that run, and put it inside the package with its card"
 	@echo "make align PRESET=smollm2 PAIRS=hh-rlhf ALIGN=runs/smollm2   the same with real weights and people's preferences"
 	@echo "make llama2  the same from a text on: pretraining, too (STORIES and HELD_OUT)"
 	@echo "make test   run the tests"
@@ -87,6 +88,11 @@ PAIRS  ?=
 
 align: $(VENV)/.train
 	$(BIN)/minillama align --out $(ALIGN) --preset $(PRESET) $(if $(PAIRS),--pairs "$(PAIRS)") --resume
+
+# What is then committed ships: the file, its figures, its card, and its sum in the registry.
+ship-chat: $(VENV)/.train
+	$(BIN)/minillama pull smollm2-135m-instruct
+	$(BIN)/python benchmarks/ship_chat_model.py $(ALIGN)
 
 # Everything, from a text file to a model that chats.
 llama2: $(WORK)/stories3M.gguf

@@ -113,14 +113,14 @@ MAY_IMPORT = {
     "alignment/recipe/steps": "alignment alignment/conversations alignment/ghost_attention alignment/models "
     "alignment/ppo alignment/preferences alignment/recipe/pipeline alignment/recipe/report alignment/recipe/settings "
     "alignment/rejection_sampling alignment/reward alignment/rollouts alignment/safety alignment/story_world "
-    "checkpoints compute config tokenizers training trees",
+    "checkpoints checkpoints/hub compute config tokenizers training trees",
     "alignment/recipe/people": "alignment alignment/conversations alignment/ghost_attention alignment/models "
     "alignment/ppo alignment/preferences alignment/recipe/pipeline alignment/recipe/settings alignment/recipe/steps "
     "alignment/rejection_sampling alignment/reward alignment/rollouts alignment/safety alignment/story_world compute "
     "evaluation/preference evaluation/red_team/refusals evaluation/statistics",
     "alignment/recipe": "alignment/recipe/people alignment/recipe/pipeline alignment/recipe/settings "
     "alignment/recipe/steps compute files training",
-    "cli/common": "checkpoints files inference llm ops tokenizers",
+    "cli/common": "checkpoints checkpoints/hub files inference llm ops tokenizers",
     "cli/align": "alignment/models alignment/preferences alignment/recipe alignment/recipe/pipeline "
     "alignment/recipe/settings alignment/reward alignment/story_world cli/common cli/evaluation "
     "evaluation/preference training",

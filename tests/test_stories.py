@@ -33,8 +33,13 @@ def test_the_file_is_the_registered_one():
     assert hashlib.sha256(path.read_bytes()).hexdigest() == known.sha256
 
 
-def test_the_folder_stays_small():
-    assert sum(file.stat().st_size for file in FOLDER.iterdir()) <= 4_000_000
+def test_every_file_stays_small():
+    """What a fresh clone and a wheel carry: two models at most, and what is said about them."""
+    sizes = {file.name: file.stat().st_size for file in FOLDER.iterdir()}
+    models = [size for name, size in sizes.items() if name.endswith(".gguf")]
+    assert 1 <= len(models) <= 2
+    assert max(models) <= 4_000_000
+    assert sum(sizes.values()) - sum(models) <= 300_000
 
 
 def test_it_tells_a_story_without_a_network_and_without_a_cache(tmp_path):

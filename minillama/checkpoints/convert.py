@@ -41,6 +41,7 @@ def convert_checkpoint(
     version: int = 1,
     tokenizer: str | os.PathLike[str] | None = None,
     force: bool = False,
+    name: str | None = None,
     progress: DownloadProgress | None = None,
 ) -> list[Path]:
     """Write `source` as `target`; the ending of the target decides the format.
@@ -61,6 +62,8 @@ def convert_checkpoint(
         Goes into the target; by default the source's own.
     force : bool
         Replace a target that exists.
+    name : str, optional
+        That a GGUF file gives the model, for people; by default the source's own, else that of the file.
 
     Returns
     -------
@@ -81,7 +84,7 @@ def convert_checkpoint(
         raise ValueError(f"a folder can be {' or '.join(FOLDER_FORMATS)}, got {folder_format!r}")
     checkpoint, found = open_model(source, tokenizer, progress=progress)
     if kind == ".gguf":
-        return _to_gguf(checkpoint, found, target, to)
+        return _to_gguf(checkpoint, found, target, to, name)
     if kind == ".bin":
         return _to_llama2c(checkpoint, found, target, to, version)
     return _to_folder(checkpoint, found, target, to, folder_format)
@@ -103,14 +106,16 @@ def _kind_of_target(target: Path, force: bool) -> str:
     return kind
 
 
-def _to_gguf(checkpoint: Checkpoint, tokenizer: Tokenizer | None, target: Path, to: str | None) -> list[Path]:
+def _to_gguf(
+    checkpoint: Checkpoint, tokenizer: Tokenizer | None, target: Path, to: str | None, name: str | None
+) -> list[Path]:
     metadata = None if tokenizer is None else _padded(gguf_metadata(tokenizer), checkpoint.config.vocab_size)
     described = {key: value for key, value in checkpoint.metadata.items() if _describes(key)}
     write_gguf(
         target,
         checkpoint.config,
         checkpoint.params,
-        name=str(checkpoint.metadata.get("general.name", target.stem)),
+        name=name or str(checkpoint.metadata.get("general.name", target.stem)),
         tokenizer_metadata=metadata,
         general_metadata=described,
         to=to,

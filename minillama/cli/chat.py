@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common.given import DEFAULT_MODEL, chosen_sampling, given_text, load_llm
+from .common.given import CHAT_INSIDE, DEFAULT_MODEL, chosen_sampling, given_text, load_chat_llm
 from .common.options import (
     KVName,
     KVOption,
     MaxTokens,
     MinP,
-    Model,
     OpsName,
     OpsOption,
     Penalty,
@@ -44,7 +43,15 @@ def register(app: typer.Typer) -> None:
 
 def chat(
     message: Annotated[str | None, typer.Argument(help="One message to answer; without it a conversation.")] = None,
-    model: Model = DEFAULT_MODEL,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="A known name (see `minillama models`), a file or a folder.",
+            show_default=f"{DEFAULT_MODEL}, or {CHAT_INSIDE} where that cannot be fetched",
+        ),
+    ] = None,
     tokenizer: TokenizerFile = None,
     system: Annotated[str | None, typer.Option("--system", help="What the assistant should know or be.")] = None,
     template: Annotated[
@@ -86,7 +93,7 @@ def chat(
     if once is not None and not once.strip():
         raise ValueError('there is no message: give it in quotes ("Why is the sky blue?") or through a pipe')
     with compile_notice():
-        llm = load_llm(model, tokenizer, threads, ops.value, kv_cache.value)
+        llm = load_chat_llm(model, tokenizer, threads, ops.value, kv_cache.value)
         llm.chat_template(template)  # an unknown format is reported before the person types
         options = {"template": template, "max_tokens": max_tokens, "stop": stop or (), "seed": seed}
         opened = _opened(gate, gate_threshold, template)

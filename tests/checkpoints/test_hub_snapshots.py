@@ -77,7 +77,7 @@ except hub.DownloadError as error:
     answer = {"error": str(error)}
 located = hub.locate(sys.argv[1])
 cached = [(model.known.name, str(model.path), model.n_bytes, model.in_hub_cache) for model in hub.cached_models()]
-cached = [entry for entry in cached if entry[0] != "stories3M"]  # ships inside
+cached = [entry for entry in cached if not entry[0].startswith("stories3M")]  # ship inside
 print(json.dumps({**answer, "located": located and str(located), "cached": cached, "seen": seen}))
 """
 

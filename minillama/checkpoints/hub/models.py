@@ -224,7 +224,8 @@ def _own_tokenizer_path(model: KnownModel) -> Path:
 def _find(model: KnownModel) -> Path | None:
     """The model in minillama's cache or in the Hub's, whole, or None."""
     if isinstance(model.source, PackageSource):
-        return Path(__file__).parents[2] / model.source.member
+        inside = Path(__file__).parents[2] / model.source.member
+        return inside if inside.is_file() else None
     candidates: list[Path | None] = []
     with suppress(HomeError):  # a user without a home folder has nothing in it
         candidates.append(_own_path(model))
@@ -250,6 +251,11 @@ def _find_tokenizer(model: KnownModel) -> Path | None:
 def _fetch(model: KnownModel, progress: DownloadProgress, offline: bool) -> ResolvedModel:
     """Find the model and its tokenizer, and download what is missing."""
     path, tokenizer = _find(model), _find_tokenizer(model)
+    if path is None and isinstance(model.source, PackageSource):
+        raise DownloadError(
+            f"{model.name} ships inside minillama, and its file {model.source.member} is missing from this "
+            "installation: install minillama again."
+        )
     missing_tokenizer = model.tokenizer is not None and tokenizer is None
     if offline and (path is None or missing_tokenizer):
         part = model.name if path is None else f"the tokenizer of {model.name}"

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .output import download_bar
+from .output import download_bar, note
 from .streams import is_terminal, read_stdin
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 STORY_TELLER = "stories3M"  # ships inside the package: no network
+CHAT_INSIDE = "stories3M-chat"  # likewise
 
 
 def checked_limit(value: int | None) -> int | None:
@@ -86,6 +87,38 @@ def load_llm(model: str, tokenizer: Path | None, threads: int | None, ops: str, 
                 kv_dtype=kv_cache,
                 progress=progress,
             )
+
+
+def load_chat_llm(model: str | None, *options: Any) -> LLM:
+    """The chat model that was named. Without a name the default one, or where that cannot be had the one inside.
+
+    Parameters
+    ----------
+    model : str or None
+    options
+        The others of `load_llm`.
+
+    Raises
+    ------
+    DownloadError
+        When the model that was named cannot be fetched.
+    """
+    from ...checkpoints.hub.downloads import DownloadError
+    from ...checkpoints.hub.models import locate
+
+    if model is not None:
+        return load_llm(model, *options)
+    try:
+        return load_llm(DEFAULT_MODEL, *options)
+    except DownloadError as error:
+        if locate(CHAT_INSIDE) is None:
+            raise
+        why = str(error).partition("\n")[0].rstrip(".: ")
+    note(
+        f"{CHAT_INSIDE} answers, the small model inside that knows children's stories alone: {DEFAULT_MODEL} is not on "
+        f"this machine ({why}); minillama pull {DEFAULT_MODEL} fetches it, -m {CHAT_INSIDE} asks for this one at once"
+    )
+    return load_llm(CHAT_INSIDE, *options)
 
 
 @contextmanager

@@ -48,6 +48,8 @@ def _beside_model(tokenizer: Tokenizer) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     if isinstance(tokenizer, SentencePieceBPE) and tokenizer.spaces == "sentencepiece":
         settings[SPACES_KEY] = "sentencepiece"
+        # the nearest that transformers' class can do: a space before a text after a special token, too
+        settings["legacy"] = True
     if tokenizer.source is None and tokenizer.added != tokenizer._default_added():
         settings["added_tokens_decoder"] = {str(token.id): as_object(token) for token in tokenizer.added}
     return settings

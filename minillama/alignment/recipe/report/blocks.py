@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from . import charts
+from .bars import bar_rows, met_of
 from .page import Block, Chart, Heading, Quoted, Table
 
 Card = Mapping[str, Any]
@@ -17,12 +18,30 @@ Card = Mapping[str, Any]
 _NO_CHARTS = "Charts are drawn by matplotlib, which was missing when this page was made: pip install matplotlib."
 
 
+_NO_READER = (
+    "Left out: fluency under SmolLM2-135M, which is not on this machine (a report fetches nothing): minillama pull "
+    "smollm2-135m-instruct brings it, 93 MB."
+)
+
+
 def card_blocks(card: Card) -> list[Block]:
     """All sections that the card has."""
     blocks: list[Block] = [*card.get("about", ())]
     if not charts.can_plot():
         blocks.append(_NO_CHARTS)
-    for part in (_rates, _wins, _rewards, _kl, _best_of_n, _adherence, _reward_models, _samples, _seconds, _all_rates):
+    for part in (
+        _rates,
+        _bars,
+        _wins,
+        _rewards,
+        _kl,
+        _best_of_n,
+        _adherence,
+        _reward_models,
+        _samples,
+        _seconds,
+        _all_rates,
+    ):
         blocks += part(card)
     return [*blocks, Heading("Settings"), Quoted(card["settings"])]
 
@@ -48,6 +67,8 @@ def _rates(card: Card) -> Iterable[Block]:
         f"Requests of the test split, which nothing was chosen by; up to {n:,} answers a figure, judged without noise. "
         "Small: the 95 % interval. The last column is the model that ships, as it is in its file (Q8_0).",
     )
+    if "reader" in card and card["reader"]["name"] is None:
+        yield _NO_READER
     yield _stage_table(
         stages, [name for name in card.get("main", ()) if name in _measures(stages)] or _measures(stages)
     )
@@ -78,8 +99,23 @@ def _figure_cell(one: Mapping[str, float] | None) -> str:
     if one.get("share", True):
         text = f"{100 * one['value']:.1f} %"
         return f"{text}\n{100 * one['low']:.0f}–{100 * one['high']:.0f}" if "low" in one else text
-    text = f"{one['value']:.2f}"
-    return f"{text}\n{one['low']:.2f}–{one['high']:.2f}" if one.get("low") != one.get("high") else text
+    digits = 2 if abs(one["value"]) >= 1 else 3  # nats a byte, and shares without an interval
+    text = f"{one['value']:.{digits}f}"
+    has_interval = one.get("low") != one.get("high")
+    return f"{text}\n{one['low']:.{digits}f}–{one['high']:.{digits}f}" if has_interval else text
+
+
+def _bars(card: Card) -> Iterable[Block]:
+    if not (rows := bar_rows(card)):
+        return
+    met, n = met_of(rows)
+    yield Heading("Beside what was aimed at")
+    yield (
+        f"The aims are those of the preset story, for the mean of three seeds; this is one run: {met} of {n} are met. "
+        f"SFT is the stage {card.get('first', 'before')}, the last is the chat model's file. Small: the 95 % interval."
+    )
+    names = [stage["name"] for stage in card["stages"]]
+    yield Table(["", "aim", f"SFT ({card.get('first', names[0])})", names[-1], "met"], rows)
 
 
 def _wins(card: Card) -> Iterable[Block]:

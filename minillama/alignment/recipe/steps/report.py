@@ -16,9 +16,10 @@ from typing import Any
 from ...reward import Scorer
 from ...story_world import EVERYTHING, Judge, Request, draw_requests, judge_rules
 from ..pipeline import Context
-from ..report.measuring import rates_of_stage, wins_between
+from ..report.measuring import event_change, rates_of_stage, wins_between
 from .answered import side_by_side, write_answers, write_pages
 from .collected import best_of_n_rows, kl_rows, rank_of, reward_model_rows, seconds_of, settings_text
+from .reader import read_by_another
 from .retention import adherence
 from .shared import base_fluency, scorer, seed_for, settings_of
 
@@ -56,7 +57,8 @@ def report(
     stages : mapping
         The step of every model that is shown, by its name in the tables; the last one is the chat model's file.
     first : str
-        The step of the model whose answers the helpfulness model ranks beside the truth.
+        The step of the fine-tuned model, which later stages are compared with, and whose answers the helpfulness
+        model ranks beside the truth.
     helpful, safety : str
         The steps of the last reward models.
     pairs : sequence of str
@@ -66,7 +68,7 @@ def report(
     scorers = {"helpfulness": scorer(context, helpful), "safety": scorer(context, safety)}
 
     def write(path: Path) -> None:
-        card = _card(context, stages, judge, scorers) | {
+        card = _card(context, stages, first, judge, scorers) | {
             "rank": rank_of(context, first, scorers["helpfulness"], judge),
             "reward_models": reward_model_rows(context, pairs, scorers),
         }
@@ -78,7 +80,9 @@ def report(
     return {"requests": settings_of(context).report.requests}
 
 
-def _card(context: Context, stages: Mapping[str, str], judge: Judge, scorers: Mapping[str, Scorer]) -> dict[str, Any]:
+def _card(
+    context: Context, stages: Mapping[str, str], first: str, judge: Judge, scorers: Mapping[str, Scorer]
+) -> dict[str, Any]:
     """All but the figures of the reward models."""
     given = settings_of(context).report
     requests = draw_requests("test", given.requests, seed_for(context, "test"), EVERYTHING)
@@ -88,13 +92,20 @@ def _card(context: Context, stages: Mapping[str, str], judge: Judge, scorers: Ma
         rows[name] = json.loads(file.read_text(encoding="utf-8"))
     judged = {name: judge.judge(requests, _texts(some), [a["ended"] for a in some]) for name, some in rows.items()}
     ids = {name: [(*row["prompt"], *row["ids"]) for row in some] for name, some in rows.items()}
+    fine_tuned, last = next(name for name, step in stages.items() if step == first), list(stages)[-1]
+    rates = {name: rates_of_stage(requests, _texts(rows[name]), judged[name]) for name in stages}
+    told = context.counting("another model reads")
+    reader = read_by_another(requests, {name: _texts(rows[name]) for name in stages}, (fine_tuned, last), told)
+    for name, figure in reader.pop("rates", {}).items():
+        rates[name][reader["measure"]] = figure
     return {
         "about": _about(context),
-        "main": MAIN,
-        "stages": [
-            {"name": name, "rates": rates_of_stage(requests, _texts(rows[name]), judged[name])} for name in stages
-        ],
-        "wins": wins_between(requests, judged),
+        "main": [*MAIN, *([reader["measure"]] if reader["name"] else [])],
+        "first": fine_tuned,
+        "reader": reader,
+        "event_change": event_change(requests, judged[fine_tuned], judged[last]),
+        "stages": [{"name": name, "rates": rates[name]} for name in stages],
+        "wins": wins_between(requests, judged, also=fine_tuned),
         "rewards": {
             name: {kind: [round(float(x), 3) for x in one.scores(some)] for kind, one in scorers.items()}
             for name, some in ids.items()
