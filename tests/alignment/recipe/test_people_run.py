@@ -75,6 +75,7 @@ def test_every_step_and_the_model_as_a_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # ten processes
 def test_killed_in_its_steps_it_ends_with_the_same_bytes(tmp_path):
     command = [sys.executable, "-m", "minillama", "align", *write_all(tmp_path), "-q", "--resume"]
     subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, stdout=subprocess.DEVNULL)

@@ -1,6 +1,7 @@
 """The world of people: parts share no first message, judges are others than what is maximised, and the gate acts."""
 
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -141,6 +142,18 @@ def test_the_gate_catches_a_share_of_the_rejected_answers(ran, rng):
     p_safe = [1 / (1 + np.exp(-safety.scores([ids])[0])) for ids, unsafe in labelled if unsafe]
     assert sum(p < 0.15 for p in p_safe) >= 1
     assert safety.shift == json.loads((ran.of("reward-safety") / "model" / "shift.json").read_text())["shift"]
+
+
+def test_a_reward_model_that_died_after_its_training_is_put_together_again(ran):
+    """The frozen layers' states may be gone by then; those of the held-out pairs are computed once more."""
+    step = ran.of("reward-safety")
+    before = {path.name: path.read_bytes() for path in (step / "model").iterdir()}
+    assert {"model.safetensors", "heads.safetensors", "shift.json"} <= set(before)
+    shutil.rmtree(step / "model")
+    (step / "done.json").unlink()
+    run_recipe(RecipeFolder(ran.folder), ran.settings, Quiet(), resume=True, until="reward-safety")
+    assert {path.name: path.read_bytes() for path in (step / "model").iterdir()} == before
+    assert not (step / "states").exists()
 
 
 class Counts:

@@ -223,3 +223,9 @@ def test_it_reads_by_the_byte():
     text = "The dog ran."
     n_tokens = len(llm.tokenizer.encode(text)) - 1
     assert a_byte([text])[0] * len(text) == pytest.approx(a_token([text])[0] * n_tokens)
+
+
+def test_aims_of_stories_are_not_held_against_another_world():
+    """A card whose wins are a reward model's says so in words of its own."""
+    assert bar_rows(card() | {"said": {"wins": "How often a held-out reward model …"}}) == []
+    assert "Beside what was aimed at" not in as_markdown("x", card_blocks(card() | {"said": {"wins": "…"}}))

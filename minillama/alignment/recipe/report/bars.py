@@ -64,9 +64,12 @@ Row = list[str]
 
 
 def bar_rows(card: Card) -> list[Row]:
-    """[what, aim, SFT, the last stage, whether it is met] of everything that the card has."""
+    """[what, aim, SFT, the last stage, whether it is met] of everything that the card has.
+
+    The aims are those of the world of stories: there are none where the card has words of its own for who judges.
+    """
     stages = {stage["name"]: stage["rates"] for stage in card.get("stages", ())}
-    if len(stages) < 2:
+    if len(stages) < 2 or card.get("said"):
         return []
     first = stages[card.get("first", next(iter(stages)))]
     last = list(stages.values())[-1]

@@ -4,9 +4,9 @@ Its counts follow from what a token takes: seconds.py has the rates and the arit
 14,400 CPU seconds; a test holds every step below two thirds of that, as two threads wait for each other in small
 products, and other machines are slower.
 
-Memory: PPO has policy and value network with gradients and two moments (270 million parameters, 4.3 GB), the reference,
-and four reward models, of which the frozen layers are in memory once for the two that score and once for the two that
-judge.
+Memory: PPO has policy and value network with gradients and two moments (270 million parameters, 4.3 GB), where both
+began (1.1 GB), four reward models, of which the frozen layers are in memory once for the two that score and once for
+the two that judge (1.3 GB), and hidden states: about 9 GB. In the steps before 5.6 GB were measured.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ SMOLLM2 = RecipeSettings(
 _MINUTES = ", ".join(f"{name} {seconds / 120:.0f}" for name, seconds in cpu_seconds(SMOLLM2).items())
 ABOUT = (
     "Real weights: SmolLM2-135M-Instruct, and pairs of people in the place of an annotator (--pairs FOLDER). No step\n"
-    "above two hours on two cores, each resumable; MEMORY GB of memory, and 20 GB of disk while it runs. The model\n"
+    "above two hours on two cores, each resumable; about 9 GB of memory, and 20 GB of disk while it runs. The model\n"
     "follows instructions already: [sft] is for --conversations FILE alone. [verified] samples what is replayed.\n"
     + textwrap.fill(f"Minutes on two cores, about: {_MINUTES}.", 110)
 )
