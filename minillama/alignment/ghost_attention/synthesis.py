@@ -156,6 +156,7 @@ class _Group:
         self.model, self.settings, self.rule, self.score = model, settings, rule, score
         self.ghosts = [Ghost(scene) for scene in scenes]
         self.before: list[list[int]] = [[] for _ in scenes]  # ids of the turns so far, as the next one sees them
+        self.lengths = [0 for _ in scenes]  # of what will be learned
         self.talks = Talks(
             model,
             len(scenes),
@@ -209,6 +210,12 @@ class _Group:
 
     def _keep(self, i: int, turn: int, answer: list[int]) -> None:
         scene = self.ghosts[i].scene
+        self.lengths[i] += len(turn_prompt(self.model, scene, turn, "" if turn else scene.instruction.text)) + len(
+            answer
+        )
+        if self.lengths[i] > self.model.config.max_seq_len:
+            self.ghosts[i].ended = "no room"
+            return
         said = scene.instruction.sentences if self.settings.place == "every" else ""
         self.before[i] += [*turn_prompt(self.model, scene, turn, said), *answer]
         self.ghosts[i].answers.append(answer)

@@ -44,7 +44,7 @@ class StoryWorld:
     validation_mix = VALIDATION_MIX
     beside = BESIDE
     tuning = TUNING
-    ghost = replace(GHOST, synthesis=replace(GHOST.synthesis, max_tokens=64))  # small talk is short
+    ghost = replace(GHOST, synthesis=replace(GHOST.synthesis, max_tokens=32))  # small talk is short, a story is not
     recompute = False
     tried_with = "Tell me a story about a fox named Pip."
 
