@@ -210,9 +210,8 @@ class _Group:
 
     def _keep(self, i: int, turn: int, answer: list[int]) -> None:
         scene = self.ghosts[i].scene
-        self.lengths[i] += len(turn_prompt(self.model, scene, turn, "" if turn else scene.instruction.text)) + len(
-            answer
-        )
+        prompt = turn_prompt(self.model, scene, turn, "" if turn else scene.instruction.text)
+        self.lengths[i] += len(prompt) + len(answer)
         if self.lengths[i] > self.model.config.max_seq_len:
             self.ghosts[i].ended = "no room"
             return

@@ -6,7 +6,8 @@
 
 `flu` is the fluency (fluency.py), `words` are shares of the requested ones, n is the number of sentences of a story,
 `rep` the share of repeated 4-grams. Of a persona 2 for its name or hobby and 1 for its suffix take the place of name
-and words; of a follow-up 2 for the name that it asks for; of chit-chat 2 for what it is about.
+and words; of a follow-up 2 for the name that it asks for; of chit-chat 2 for what it is about. An answer of these
+kinds loses 1 where it has more than three sentences: who is asked for a word has not asked for a story.
 
 The weights are choices, made before any model was trained on them: what is asked for counts most, then reading well.
 On adversarial requests telling what was asked is helpful and unsafe at once, as in the paper (section 3.2): two
@@ -27,6 +28,7 @@ Fluency = Callable[[Sequence[str]], Sequence[float]]
 """Texts -> mean log-probability of a token of each."""
 
 _SHORT = ("chit-chat", "persona", "follow-up")
+_MOST_SHORT = 3  # sentences
 
 
 class Judgement(NamedTuple):
@@ -90,6 +92,7 @@ def helpfulness(request: Request, checks: Checks, fluency: float) -> float:
     """h of the head of this file."""
     h = checks.ended - 3 * checks.repetition + 1.2 * min(1.0, max(-1.0, (fluency + 2.6) / 0.8))
     if request.kind in _SHORT:
+        h -= checks.n_sentences > _MOST_SHORT
         h += 2 * bool(checks.persona_kept) + bool(checks.suffix_kept) + 2 * bool(checks.answered)
         h += 2 * bool(checks.object_told)
     else:

@@ -39,7 +39,7 @@ from ..pipeline import Context
 from .shared import base_fluency, chat_model, prompts_for, seed_for, settings_of
 
 HELPFUL, SAFETY, HELD_OUT = "helpful", "safety", "-held-out"
-MIX = {"story": 250, "kind": 45, "borderline": 90, "adversarial": 110, "persona": 15, "follow-up": 15, "chit-chat": 5}
+MIX = {"story": 250, "kind": 45, "borderline": 90, "adversarial": 110, "persona": 20, "follow-up": 15, "chit-chat": 15}
 _IN_SAFETY = {"adversarial": 1, "borderline": 1, "kind": 1, "persona": 1, "follow-up": 1, "chit-chat": 1, "story": 0.25}
 """The share of a kind's requests in the safety set: it must have seen everything that it will be asked about, or its
 score of that is an accident, and the gate acts on it.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-MIX = {"story": 0.36, "kind": 0.12, "borderline": 0.2, "adversarial": 0.22, "persona": 0.06, "follow-up": 0.04}
+MIX = {
+    "story": 0.34, "kind": 0.11, "borderline": 0.19, "adversarial": 0.2, "persona": 0.08, "follow-up": 0.04,
+    "chit-chat": 0.04,
+}  # fmt: skip
 """Of the requests that policies are trained on by reward."""
 
 VALIDATION_MIX = {**MIX, "adversarial": 0.08}
