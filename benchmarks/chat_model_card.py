@@ -78,7 +78,7 @@ AGAIN = """\
     python benchmarks/ship_chat_model.py RUN
 
 The same versions and number of threads give the same run; another CPU's rounding gives another model that is as
-good. `RUN/report.html` is the report card of all its stages.
+good. `RUN/report.html` is the report card of all its stages.{note}
 """
 
 
@@ -215,7 +215,8 @@ def _again(figures: Figures) -> Iterator[str]:
     run = figures["run"]
     text = " --text FILE" if run["text"] else ""
     options = f"--preset {run['preset']} --seed {run['seed']} --threads {run['threads']}{text}"
-    yield AGAIN.format(options=options)
+    note = run.get("note", "")
+    yield AGAIN.format(options=options, note=f" {note}" if note else "")
 
 
 # --- cells -------------------------------------------------------------------------------

@@ -61,6 +61,7 @@ def main() -> None:
         "--dialogues", type=int, default=100, help="of 20 turns, with seen and with unseen personas each"
     )
     parser.add_argument("--into", type=Path, default=PACKAGE / "stories", help="elsewhere: the registry stays as it is")
+    parser.add_argument("--note", default="", help="what else is to be said of how the run was made")
     parser.add_argument("--card", action="store_true", help="write the card again, and nothing else")
     options = parser.parse_args()
     figures_path = options.into / f"{NAME}.json"
@@ -76,7 +77,7 @@ def main() -> None:
     made_from(options.run, file)
     figures = {
         "file": described(file),
-        "run": about_run(options.run),
+        "run": about_run(options.run) | {"note": options.note},
         "measured": measured(options.run, file, work, options.requests, options.dialogues),
     }
     figures = json.loads(json.dumps(figures))  # as whoever reads it again sees it
