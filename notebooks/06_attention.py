@@ -170,9 +170,9 @@ print(np.round(answer_loops(q[2].tolist(), k.tolist(), v.tolist()), 2))
 # %% [markdown]
 # ## A score of 100 is too much for float32
 #
-# `answer_loops` has a weakness that the toy does not show. $e^{89}$ is more than float32 can hold (01), and scores do
-# reach 100. Take three keys with the scores 100, 99 and 0. On paper the weights are 0.73, 0.27 and 0.00: one step of
-# score is a factor of $e$.
+# `answer_loops` has a weakness that the toy does not show. $e^{89}$ is more than float32 can hold (01), and
+# nothing in the equation keeps a score below that. Take three keys with the scores 100, 99 and 0. On paper the weights
+# are 0.73, 0.27 and 0.00: one step of score is a factor of $e$.
 
 # %%
 with np.errstate(over="ignore", invalid="ignore"):
@@ -572,7 +572,7 @@ show(
 # The first token is an [attention sink](glossary.md#attention-sink) (Xiao et al., arXiv:2309.17453). Throw its key away
 # to save memory, and the weights of most layers have nowhere to go.
 #
-# ## A loss that is too good
+# ## What the last word does to the words before it
 #
 # What the mask is for, in the real model. Two sentences differ in the last word only, *hungry* (the dog) and *tasty*
 # (the bone). **Guess first:** they go through once with the mask and once without it. At which tokens do the logits
@@ -683,9 +683,10 @@ table(("attention", "loss", "The capital of France is ..."), [(a, f"{b:.2f}", c)
 
 # %% [markdown]
 # Without any mask the words give the mistake away: the layers have mixed what comes later into every token. The last
-# one is the dangerous one. This model, which was trained with the right mask, still says Paris with a mask that is
-# late by one, since at the end of a text there is nothing ahead to be seen. Only the loss is better than it can be. A
-# model that is *trained* like this learns to look one token ahead, and has nothing there when it writes.
+# one is the dangerous one. With a mask that is late by one, a token mixes in one later token a layer, not all of them.
+# That is little enough that this model, which was trained with the right mask, still says Paris. Only the loss is
+# better than it can be. A model that is *trained* like this learns to look one token ahead, and has nothing there when
+# it writes.
 #
 # ## One pass is enough
 #
@@ -813,7 +814,7 @@ for name, function in (
 
 # %% [markdown]
 # These are the numbers of the machine that ran this notebook. NumPy hands both products to BLAS, which reads quickly,
-# too; what the kernel adds are the other cores, and no arrays in between.
+# too; what the kernel has is one small row of scores a head in place of large arrays.
 #
 # The package's `minillama.layers.attention` does what was derived here, for shared heads too: the equation in NumPy,
 # then kernels, with the online softmax for few queries and tiles of queries for many. All agree:
