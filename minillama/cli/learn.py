@@ -252,6 +252,7 @@ def _print_next(workspace: Workspace, after: Exercise | None = None) -> None:
 def _print_hint(workspace: Workspace, exercise: Exercise) -> None:
     from ..learn.diagnosis.report import wrapped
 
+    workspace.refresh()
     record = workspace.record(exercise.id)
     record.hints = min(record.hints + 1, len(exercise.hints))
     workspace.save()

@@ -11,9 +11,12 @@ from typer.testing import CliRunner
 
 from minillama.cli.commands import app
 from minillama.learn.chapters.catalogue import catalogue, get_exercise
-from minillama.learn.workspace import certificate
+from minillama.learn.diagnosis.report import Report
+from minillama.learn.workspace import certificate, from_notebook
+from minillama.learn.workspace import folder as module
 from minillama.learn.workspace.cells import NotebookOnly, extract
 from minillama.learn.workspace.folder import Record, find_workspace, function_text, start
+from minillama.learn.workspace.from_notebook import keep, note
 
 HEAD = "import numpy as np\nfrom minillama.learn.book import now_you"
 SOFTMAX = """
@@ -147,6 +150,7 @@ def test_nothing_that_passes_is_replaced_and_what_was_begun_is_copied(folder):
     assert "<= p[:, None]" in function_text(folder / "06_attention.py", "causal_mask")
     (copy,) = folder.glob("*.bak")
     assert "an idea" in copy.read_text()
+    assert f"The file as it was is {copy.name}." in said[1]
 
 
 def test_a_function_that_needs_its_notebook_is_used_and_not_recorded(folder):
@@ -160,8 +164,12 @@ def test_a_function_that_needs_its_notebook_is_used_and_not_recorded(folder):
     assert not find_workspace(folder).record("causal_mask").passed
 
 
+def nothing(id):
+    return False
+
+
 def test_what_a_function_needs_comes_with_it():
-    found = extract("attend_one_head", [HEAD, ONE_HEAD], [])
+    found = extract("attend_one_head", [HEAD, ONE_HEAD], nothing)
     module = "minillama.learn.chapters.ch06_attention"
     assert set(found.imports) == {
         "import numpy as np",
@@ -170,12 +178,106 @@ def test_what_a_function_needs_comes_with_it():
     }
     assert "book_softmax_over_keys(np.where(book_causal_mask(positions" in found.text
     assert "# über √h" in found.text
-    own = extract("attend_one_head", [HEAD, ONE_HEAD], ["softmax_over_keys", "causal_mask"])
+    own = extract("attend_one_head", [HEAD, ONE_HEAD], ["softmax_over_keys", "causal_mask"].__contains__)
     assert list(own.imports) == ["import numpy as np"]
-    helped = extract("softmax_over_keys", [HEAD, HELPERS, SOFTMAX, "%%time"], [])
+    helped = extract("softmax_over_keys", [HEAD, HELPERS, SOFTMAX, "%%time"], nothing)
     assert list(helped.definitions) == ["KEYS", "largest_out", "softmax_over_keys"]
     with pytest.raises(NotebookOnly, match="no cell defines causal_mask"):
-        extract("causal_mask", [HEAD, call("causal_mask")], [])
+        extract("causal_mask", [HEAD, call("causal_mask")], nothing)
+
+
+MASK = "def causal_mask(p, n):\n    return np.arange(n) <= p[:, None]\n"
+
+
+@pytest.fixture
+def mask():
+    return get_exercise("causal_mask")
+
+
+def test_work_in_the_file_that_passes_and_is_not_recorded_yet_stays(folder, mask):
+    workspace = find_workspace(folder)
+    workspace.put(mask.id, MASK)
+    other = MASK.replace("<= p[:, None]", "< 1 + p[:, None]")
+    assert keep(workspace, mask, [HEAD, other]) == "The one that counts is that in 06_attention.py."
+    assert function_text(folder / "06_attention.py", mask.id) == MASK
+    assert find_workspace(folder).record(mask.id).passed
+    assert not list(folder.glob("*.bak"))
+
+
+def test_a_cell_that_fails_is_shown_and_the_file_that_passes_is_used(folder):
+    find_workspace(folder).put("causal_mask", MASK)
+    needs_ipython = SOFTMAX.replace("largest_out(scores))", "scores - scores.max(-1, keepdims=True)); display")
+    said = run_cells(
+        folder,
+        HEAD,
+        MASK.replace("<=", "<") + call("causal_mask"),
+        "print(causal_mask.__module__)",
+        needs_ipython.replace("KEYS", "-1") + call("softmax_over_keys"),
+    )
+    assert "hides a token from itself" in said[1]
+    assert "Yours of this notebook does not pass yet: the one in 06_attention.py is used." in said[1]
+    assert "causal_mask is yours from here on: it passes on 6 cases, in 06_attention.py." in said[1]
+    assert "learner_06_attention" in said[2]
+    assert "It is not recorded: softmax_over_keys reads display, which no cell defines." in said[3]
+
+
+def test_a_chapter_whose_file_is_gone_goes_on_with_the_books(folder):
+    (folder / "06_attention.py").unlink()
+    said = run_cells(folder, HEAD, call("causal_mask"), "print(causal_mask.__module__)")
+    assert "06_attention.py is missing: `minillama learn start" in said[1]
+    assert "ch06_attention" in said[2]
+
+
+def test_what_cannot_be_recorded_is_said(folder, mask, monkeypatch):
+    def full(path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "atomic_write", full)
+    report = Report(mask.id, mask.chapter, "wrong")
+    assert note(find_workspace(folder), mask, report) == "It is not recorded: [Errno 28] No space left on device."
+    said = keep(find_workspace(folder), mask, [HEAD, MASK])
+    assert said.startswith("It stands in 06_attention.py of my-llama. It is not recorded: [Errno 28]")
+
+
+@pytest.mark.parametrize("is_edited", [False, True])
+def test_an_interrupted_check_leaves_the_file_as_it_was_or_as_it_was_saved_meanwhile(
+    folder, mask, monkeypatch, is_edited
+):
+    path = folder / "06_attention.py"
+    before = path.read_bytes()
+
+    def interrupted(*args):
+        assert "<= p[:, None]" in path.read_text()
+        if is_edited:
+            path.write_text("# saved by an editor\n")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(from_notebook, "check", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        keep(find_workspace(folder), mask, [HEAD, MASK])
+    assert path.read_bytes() == (b"# saved by an editor\n" if is_edited else before)
+
+
+def test_a_neighbour_in_the_file_that_does_not_pass_is_not_called(folder):
+    workspace = find_workspace(folder)
+    workspace.put("causal_mask", MASK.replace("<=", "<"))
+    workspace.put(
+        "softmax_over_keys",
+        SOFTMAX.replace("KEYS", "-1").replace("largest_out(scores)", "scores - scores.max(-1, keepdims=True)"),
+    )
+    assert keep(workspace, get_exercise("attend_one_head"), [HEAD, ONE_HEAD]).startswith("It counts")
+    text = function_text(folder / "06_attention.py", "attend_one_head")
+    assert "book_causal_mask(" in text
+    assert "book_softmax_over_keys(" not in text
+
+
+def test_a_watch_does_not_take_back_what_a_notebook_has_passed(folder, mask):
+    watching, notebook = find_workspace(folder), find_workspace(folder)
+    notebook.put(mask.id, MASK)
+    notebook.note_result(mask, True)
+    watching.note_result(mask, False)
+    record = find_workspace(folder).record(mask.id)
+    assert (record.passed, record.attempts) == (True, 2)
 
 
 def test_a_pass_in_a_notebook_is_not_forgotten_by_a_terminal_that_watches(folder):

@@ -14,6 +14,7 @@ from minillama.cli.commands import app
 from minillama.learn.chapters import texts
 from minillama.learn.chapters.catalogue import catalogue, chapter_packages, get_exercise
 from minillama.learn.workspace import folder as module
+from minillama.learn.workspace import learners_file
 from minillama.learn.workspace.checker import check_in_process
 from minillama.learn.workspace.folder import WorkspaceError, find_workspace, function_text, start
 from minillama.learn.workspace.watch import Watcher
@@ -114,6 +115,24 @@ def test_reset_brings_one_function_back_and_keeps_a_copy(folder):
     write(folder, "def broken(:\n")
     find_workspace(folder).reset(ROPE)
     assert "NotImplementedError" in function_text(folder / "05_rope.py", ROPE.id)
+
+
+def test_a_copy_of_the_same_second_does_not_overwrite_the_first(folder, monkeypatch):
+    monkeypatch.setattr(learners_file.time, "strftime", lambda form: "20260101-000000")
+    path = folder / "05_rope.py"
+    for n in range(3):
+        path.write_text(f"n = {n}\n")
+        assert find_workspace(folder).keep_copy(ROPE.id).read_text() == f"n = {n}\n"
+    assert sorted(kept.read_text() for kept in folder.glob("*.bak")) == ["n = 0\n", "n = 1\n", "n = 2\n"]
+
+
+def test_a_file_that_was_saved_meanwhile_is_left_alone(folder):
+    path = folder / "05_rope.py"
+    before = path.read_bytes()
+    path.write_text("# saved by an editor\n")
+    with pytest.raises(WorkspaceError, match="was changed meanwhile"):
+        find_workspace(folder).put(ROPE.id, "def rope_interleaved(): ...", (), before)
+    assert path.read_text() == "# saved by an editor\n"
 
 
 # --- in a process of its own -----------------------------------------------------------------

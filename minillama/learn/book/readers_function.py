@@ -44,6 +44,8 @@ def now_you(exercise_id: str) -> Callable[..., Any]:
     ValueError
         When there is no exercise of that name.
     """
+    from IPython.display import display
+
     exercise, workspace = get_exercise(exercise_id), _workspace()
     failed: list[tuple[str, Report]] = []
     own = _function_of_a_cell(exercise_id)
@@ -54,17 +56,26 @@ def now_you(exercise_id: str) -> Callable[..., Any]:
             _say(f"{exercise_id} is yours from here on: it passes on {report.n_shapes} cases. {kept}")
             return own
         if workspace is not None:
-            note(workspace, exercise, report)
+            _say(note(workspace, exercise, report))
         failed.append(("of this notebook", report))
     if workspace is not None and is_begun(workspace, exercise_id):
         file = workspace.path_of(exercise_id).name
         function, report = checked_function(workspace, exercise)
+        _say(note(workspace, exercise, report))
         if report.passed:
+            for where, other in _begun(failed):
+                display(other)
+                _say(f"Yours {where} does not pass yet: the one in {file} is used.")
             _say(f"{exercise_id} is yours from here on: it passes on {report.n_shapes} cases, in {file}.")
             return function
         failed.append((f"in {file}", report))
-    _explain(exercise, workspace, [(where, report) for where, report in failed if report.status != NOT_STARTED])
+    _explain(exercise, workspace, _begun(failed))
     return exercise.function
+
+
+def _begun(failed: list[tuple[str, Report]]) -> list[tuple[str, Report]]:
+    """Those of the reader's functions that have more than a starter, with where they stand."""
+    return [(where, report) for where, report in failed if report.status != NOT_STARTED]
 
 
 _NO_FOLDER = "It is not recorded: `minillama learn start my-llama` makes a folder; then run the cell again."
@@ -84,8 +95,11 @@ def _explain(exercise: Exercise, workspace: Workspace | None, failed: list[tuple
     _say(f"{exercise.id} is the book's from here on. Yours: write it above the call, in this cell, and run it again,")
     if workspace is None:
         _say("or in a folder that `minillama learn start my-llama` makes.")
-    else:
+        return
+    try:
         _say(f"or in {workspace.path_of(exercise.id).name} of {workspace.folder.name}.")
+    except WorkspaceError as error:
+        _say(f"or in your folder, of which {error}.")
 
 
 def _workspace() -> Workspace | None:
@@ -125,4 +139,6 @@ def _shell() -> Any:
 
 
 def _say(text: str) -> None:
-    print(text)  # noqa: T201
+    """Print a sentence, if there is one."""
+    if text:
+        print(text)  # noqa: T201

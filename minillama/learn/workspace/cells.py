@@ -1,19 +1,24 @@
 """A function from the cells of a notebook, with what it needs to stand in a file of its own.
 
 It takes along imports, helpers and constants that cells define. Another exercise that it calls is the learner's own
-where that stands in the same file, and the book's otherwise. Left out: anything that a cell computes, such as an array
-or a model; a function that reads one works in that notebook only.
+where that stands in the same file and passes, and the book's otherwise. Left out: anything that a cell computes, such
+as an array or a model; a function that reads one works in that notebook only.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ..chapters.catalogue import catalogue
 from ..chapters.texts import defined_names, global_names
+
+# What a file has without asking. A notebook has more in `builtins`: what IPython, its kernel and debuggers put there.
+_BUILTINS = frozenset(dir(builtins)) - {
+    *("display", "get_ipython", "__IPYTHON__", "__IPYTHON__active", "_", "runfile", "execfile"),
+}
 
 
 class NotebookOnly(ValueError):
@@ -32,7 +37,7 @@ class Extract:
         return "\n\n\n".join(self.definitions.values())
 
 
-def extract(name: str, cells: Iterable[str], written: Collection[str]) -> Extract:
+def extract(name: str, cells: Iterable[str], stands: Callable[[str], bool]) -> Extract:
     """A function by name and what it needs, from the texts of cells.
 
     Parameters
@@ -40,8 +45,9 @@ def extract(name: str, cells: Iterable[str], written: Collection[str]) -> Extrac
     name : str
     cells : iterable of str
         In the order in which they ran; the last definition of a name counts.
-    written : collection of str
-        Exercises whose functions stand in the learner's file already.
+    stands : callable
+        Whether an exercise's function stands in the learner's file already, and passes; asked for those that are
+        called. For the others the book's are imported.
 
     Raises
     ------
@@ -60,29 +66,29 @@ def extract(name: str, cells: Iterable[str], written: Collection[str]) -> Extrac
     if name not in found:
         raise NotebookOnly(f"no cell defines {name}")
     result = Extract()
-    _add(name, found, written, result, set())
+    _add(name, found, stands, result, set())
     return result
 
 
 def _add(
-    name: str, found: dict[str, tuple[str, ast.stmt]], written: Collection[str], into: Extract, seen: set[str]
+    name: str, found: dict[str, tuple[str, ast.stmt]], stands: Callable[[str], bool], into: Extract, seen: set[str]
 ) -> None:
     """A definition, after those that it reads."""
     seen.add(name)
     cell, node = found[name]
     text = _text_of(cell, node)
     for needed in global_names(text):
-        if needed in seen or (hasattr(builtins, needed) and needed not in found):
+        if needed in seen or (needed in _BUILTINS and needed not in found):
             continue
         if needed in catalogue():
-            if needed not in written:
+            if not stands(needed):
                 text = _with_the_books(text, needed, into)
         elif needed not in found:
             raise NotebookOnly(f"{name} reads {needed}, which no cell defines")
         elif isinstance(found[needed][1], ast.Import | ast.ImportFrom):
             into.imports |= dict.fromkeys(_import_lines(found[needed][1], needed))
         elif isinstance(found[needed][1], ast.FunctionDef | ast.ClassDef) or _is_constant(found[needed][1]):
-            _add(needed, found, written, into, seen)
+            _add(needed, found, stands, into, seen)
         else:
             raise NotebookOnly(f"{name} reads {needed}, which a cell computes: make it an argument")
     into.definitions[name] = text

@@ -5,29 +5,24 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ...files.atomic import atomic_write
 from ...files.home import cache_dir
 from ..chapters.catalogue import catalogue, chapter_packages
 from ..chapters.texts import file_name, starter, starter_file
 from ..exercises.exercise import Exercise
+from .learners_file import WorkspaceError, copy_beside, replace_file
 
 PROGRESS = "progress.json"
 _VERSION = 1
 # Exercises that once had another id: old to new. Progress is carried over.
 RENAMED: dict[str, str] = {}
 _BOOKS_OWN = Path(__file__).resolve().parents[3] / "exercises"  # in a clone
-
-
-class WorkspaceError(ValueError):
-    """A folder or file that is not as it has to be; the message says what to do."""
 
 
 def source_of(text: str, name: str) -> tuple[int, int] | None:
@@ -108,7 +103,8 @@ class Workspace:
         return catalogue()[(near or left)[0]] if left else None
 
     def note_result(self, exercise: Exercise, passed: bool) -> None:
-        """Remember an attempt."""
+        """Remember an attempt, beside what a notebook or a terminal has recorded since this was read."""
+        self.refresh()
         record = self.record(exercise.id)
         record.attempts += 1
         if passed:
@@ -118,23 +114,25 @@ class Workspace:
         self.save()
 
     def save(self) -> None:
-        """Write progress.json, whole or not at all.
+        """Write progress.json, whole or not at all; what others have written in it meanwhile stays (`refresh`)."""
+        self.refresh()
+        content = {"version": _VERSION, "exercises": {id: vars(r) for id, r in self.records.items() if r != Record()}}
+        with atomic_write(self.folder / PROGRESS) as file:
+            file.write(json.dumps(content, indent=1).encode())
+        self._remember_records()
 
-        What a notebook, or a terminal that watches, has written since it was read stays, unless it is about an
-        exercise whose record changed here.
+    def refresh(self) -> None:
+        """Read again what a notebook, or a terminal that watches, has recorded meanwhile.
+
+        A record that was changed here and is not saved yet stays. To be called before a record is changed: otherwise
+        one that is out of date would be written over a pass.
         """
         if (self.folder / PROGRESS).exists():
             for id, record in _read_records(self.folder / PROGRESS).items():
                 if self.record(id) == self._on_disk.get(id, Record()):
-                    self.records[id] = record
-        content = {"version": _VERSION, "exercises": {id: vars(r) for id, r in self.records.items() if r != Record()}}
-        handle, name = tempfile.mkstemp(dir=self.folder, prefix=".progress")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1)
-        os.replace(name, self.folder / PROGRESS)
-        self._remember_records()
+                    self.records[id], self._on_disk[id] = record, replace(record)
 
-    def put(self, id: str, definition: str, imports: Iterable[str] = ()) -> None:
+    def put(self, id: str, definition: str, imports: Iterable[str] = (), before: bytes | None = None) -> bytes:
         """Write a function, and what stands before it, in the place of an exercise's function.
 
         Parameters
@@ -143,14 +141,24 @@ class Workspace:
         definition : str
         imports : iterable of str
             Lines for the top of the file; those that are there are not repeated.
+        before : bytes, optional
+            What the file held when the decision was made to write into it.
+
+        Returns
+        -------
+        after : bytes
+            What the file holds now.
 
         Raises
         ------
+        WorkspaceError
+            When the file holds something else than `before`.
         SyntaxError
             When the file is not Python, so that nothing in it can be found.
         """
         path = self.path_of(id)
-        text = path.read_text(encoding="utf-8")
+        before = path.read_bytes() if before is None else before
+        text = before.decode()
         first, last = source_of(text, id) or (len(text.splitlines()),) * 2
         lines = text.splitlines()
         gap = [] if first < len(lines) else ["", ""]
@@ -160,29 +168,30 @@ class Workspace:
         head = min(head, first)
         new = [line for line in imports if line not in lines]
         changed = [*lines[:head], *new, *lines[head:first], *gap, *definition.splitlines(), *lines[last:], ""]
-        path.write_text("\n".join(changed), encoding="utf-8")
+        after = "\n".join(changed).encode()
+        replace_file(path, before, after)
+        return after
 
     def keep_copy(self, id: str) -> Path:
         """Copy the learner's file of an exercise beside it."""
-        path = self.path_of(id)
-        kept = path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}.bak")
-        shutil.copy2(path, kept)
-        return kept
+        return copy_beside(self.path_of(id))
 
     def reset(self, exercise: Exercise) -> Path:
         """Put the starter's function back; returns the copy that was made of the file."""
         path, kept = self.path_of(exercise.id), self.keep_copy(exercise.id)
-        text = path.read_text(encoding="utf-8")
+        before = kept.read_bytes()
+        text = before.decode()
         try:
             lines = source_of(text, exercise.id)
         except SyntaxError:
-            path.write_text(_starters()[path.name], encoding="utf-8")  # nothing in it can be found: the whole file
+            after = _starters()[path.name]  # nothing in it can be found: the whole file
         else:
             first, last = lines or (len(text.splitlines()),) * 2
-            before, after = text.splitlines()[:first], text.splitlines()[last:]
+            head, tail = text.splitlines()[:first], text.splitlines()[last:]
             gap = [] if lines else ["", ""]
-            restored = [*before, *gap, starter(exercise.id), *after, ""]
-            path.write_text("\n".join(restored), encoding="utf-8")
+            after = "\n".join([*head, *gap, starter(exercise.id), *tail, ""])
+        replace_file(path, before, after.encode())
+        self.refresh()
         record = self.record(exercise.id)
         record.passed, record.sha256 = False, ""
         self.save()
@@ -232,7 +241,8 @@ def _bring(path: Path, starters: str) -> Iterator[str]:
         path.write_text(starters, encoding="utf-8")
         yield path.name
         return
-    text = path.read_text(encoding="utf-8")
+    before = path.read_bytes()
+    text = before.decode()
     for id in catalogue():
         if path.name.startswith(catalogue().chapter_of(id)):
             try:
@@ -241,7 +251,8 @@ def _bring(path: Path, starters: str) -> Iterator[str]:
                 return  # being worked on; the next start will see
             if is_missing:
                 text = f"{text.rstrip()}\n\n\n{starter(id)}\n"
-                path.write_text(text, encoding="utf-8")
+                replace_file(path, before, text.encode())
+                before = text.encode()
                 yield f"{id} in {path.name}"
 
 
