@@ -108,7 +108,7 @@ def _what(figures: Figures) -> Iterator[str]:
         "(`minillama/alignment/story_world/`); of the test's names, verbs, wordings and personas a part is in no "
         "training",
         "run": f"preset {run['preset']}, seed {run['seed']}, {run['threads']} threads: {wall:.0f} minutes by the "
-        f"clock, {cpu:.0f} of CPU time, its report card included",
+        f"clock, {cpu:.0f} of CPU time, up to its report card",
         "licence": "MIT",
     }
     yield from _table(["", ""], about.items())

@@ -12,7 +12,8 @@ takes the memory of its longest path, and nothing is copied. Sorted by their tok
 
 Where products are integer ones the logits of a token are those that it has alone, to the last bit. Those of BLAS
 depend on how many rows there are: a feed that is filled up to whole tiles of rows gives the same bits whatever
-else is in it.
+else is in it. That holds for OpenBLAS's kernels for AVX-512; those for AVX2 take the rest of a product otherwise, in
+attention too, so that there the last digits (1e-5 of a logit) depend on what else is asked.
 """
 
 from __future__ import annotations

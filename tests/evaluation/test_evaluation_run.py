@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from blas_kernels import needs_wide
 
 import minillama
 from minillama.evaluation.results.folder import FolderError
@@ -65,6 +66,7 @@ def test_the_bundled_stories_favour_no_place_and_no_length(documents):
     assert 0.15 < np.mean(longest) < 0.35
 
 
+@needs_wide
 def test_results_are_the_same_bytes_whatever_was_kept(llm, tmp_path):
     options = {"hub": False, "store": tmp_path / "store"}
     minillama.evaluate(llm, "stories_cloze", hub=False, out=tmp_path / "a")
@@ -150,6 +152,7 @@ for i in range(moments):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="children of a process are made by fork here")
+@needs_wide
 def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path):
     """kill -9 at 20 moments: 10 while the model is asked, 10 while the files are written."""
     found = subprocess.run(

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from blas_kernels import assert_same_rows
 from interrupts import interrupt
 
 import minillama
@@ -44,7 +45,7 @@ def test_each_gives_what_it_gives_alone(llm, tree):
     logits = llm.runner.extend_branches(branches, cache)
     first = 0
     for ids, one in zip(sequences, branches):
-        np.testing.assert_array_equal(logits[first : first + len(one.ids)], alone(llm, ids)[one.start :])
+        assert_same_rows(logits[first : first + len(one.ids)], alone(llm, ids)[one.start :], llm.runner)
         first += len(one.ids)
     assert cache.lengths.tolist() == [5]
 
@@ -59,7 +60,7 @@ def test_small_matrices_too(rng, n_kv_heads):
     branches = [branch(0, rng.integers(3, 300, n).tolist()) for n in (9, 60, 130, 300)]
     together = runner.extend_branches(branches, KVCache(config))
     one_by_one = [runner.extend_branches([one], KVCache(config)) for one in branches]
-    np.testing.assert_array_equal(together, np.concatenate(one_by_one))
+    assert_same_rows(together, np.concatenate(one_by_one), runner)
 
 
 def test_as_a_session_says(llm, tree):
@@ -73,7 +74,7 @@ def test_cuts_change_no_bit(llm, tree, cuts):
     ids, cache = tree[0][3], KVCache(llm.config)
     borders = [0, *cuts, len(ids)]
     parts = [llm.runner.extend_branches([branch(a, ids[a:b])], cache) for a, b in pairwise(borders)]
-    np.testing.assert_array_equal(np.concatenate(parts), alone(llm, ids))
+    assert_same_rows(np.concatenate(parts), alone(llm, ids), llm.runner)
 
 
 def test_only_wanted_rows_come(llm, tree):
@@ -84,7 +85,7 @@ def test_only_wanted_rows_come(llm, tree):
     ]
     logits = llm.runner.extend_branches(some, cache)
     expected = [alone(llm, sequences[1])[[130, 138]], alone(llm, sequences[2])[134:], alone(llm, sequences[4])[4:]]
-    np.testing.assert_array_equal(logits, np.concatenate(expected))
+    assert_same_rows(logits, np.concatenate(expected), llm.runner)
     none = [one._replace(wanted=np.arange(0)) for one in branches]
     cache.truncate(0)
     assert llm.runner.extend_branches(none, cache).shape == (0, llm.config.vocab_size)

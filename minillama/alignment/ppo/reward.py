@@ -18,9 +18,9 @@ Three choices that the paper leaves open:
 - Which policy's samples: PPO takes those of the one that it starts from. The fine-tuned model's are unsafe more often
   than not; what was made safe since lies ten above their mean, and until the value network knows it, every safe
   answer is one to be made likelier and every other one to be made less likely, whatever it says.
-- What the gate catches is not centred: it has at most logit(0.15) = -1.73 over the scale, where an average helpful
-  answer has 0. With the mean of unsafe answers taken away, an unsafe answer to a harmless prompt would count for more
-  than an average one.
+- What the gate catches keeps its safety score as it is: at most logit(0.15) = -1.73, where helpful answers have mean 0
+  and deviation 1. With the mean of unsafe answers taken away, or divided by the large spread of tagged prompts, an
+  unsafe answer to a harmless prompt would count for more than many a safe one.
 - Whitening takes mean and unbiased variance of the iteration's batch (unconfirmed: population, running or batch).
 
 KL is paid token by token, -beta (log pi - log pi_0), and the score comes with the last token of the answer.
@@ -41,6 +41,7 @@ GATE = 0.15
 """Below it the safety model decides alone: precision 0.89 and recall 0.55 on the paper's test set."""
 
 _LEAST = 1e-6  # probabilities are held this far from 0 and 1
+_LEAST_SCALE = 0.5  # of a model whose samples score nearly alike: one exception must not decide about a whole batch
 
 
 class Scores(Protocol):
@@ -141,7 +142,8 @@ def combined(
         nobody = np.zeros(len(helpful), bool)
         return Combined(helpful, nobody, nobody)
     gated = ~tagged & (sigmoid(safety) < gate)
-    safe = (logits_of(safety) - np.where(gated, 0.0, centres.safety)) / centres.safety_scale
+    safe = logits_of(safety)
+    safe = np.where(gated, safe, (safe - centres.safety) / centres.safety_scale)
     by_safety = tagged | gated
     return Combined(np.where(by_safety, safe, helpful), by_safety, gated)
 
@@ -156,7 +158,7 @@ def centres_of(helpfulness: Float, safety: Float | None, tagged: Sequence[bool] 
     tagged : sequence of bool, optional
         Whose prompts are tagged. Then each model is centred on the samples that it decides about: safety on these,
         where answers are unsafe much more often, and helpfulness on the others; so that neither group begins below the
-        other. Otherwise both on all. A model that gives all of them the same keeps its scale.
+        other. Otherwise both on all. No scale is below 0.5.
 
     Raises
     ------
@@ -178,7 +180,7 @@ def centres_of(helpfulness: Float, safety: Float | None, tagged: Sequence[bool] 
 
 
 def _moments(scores: Float) -> tuple[float, float]:
-    return float(scores.mean()), float(scores.std()) or 1.0
+    return float(scores.mean()), max(float(scores.std()), _LEAST_SCALE)
 
 
 def token_rewards(scores: Float, kl: Float, mask: Mask, beta: float) -> Float:

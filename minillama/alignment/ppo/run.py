@@ -121,7 +121,7 @@ def run_ppo(
     prompts : sequence of Prompt
         Of every kind enough for a batch (`settings.mix`).
     scoring : Scoring
-        With centres measured on samples of the fine-tuned model (`Scoring.centred`).
+        With centres measured on samples of the policy that it starts from (`Scoring.centred`).
     observer : Observer
     settings : PPOSettings
     labelled : sequence of (ids, bool), optional

@@ -17,7 +17,7 @@ from .candidates import Candidate, Keep, Rewards, chosen, read_candidates, rewar
 from .fine_tuning import tuned_from
 from .order_statistics import BestOfN, best_of_n
 from .plot import draw_best_of_n
-from .rounds import FineTune, Outcome, RejectionSettings, rejection_round
+from .rounds import FineTune, NothingKeptError, Outcome, RejectionSettings, rejection_round
 from .temperature import chosen_temperature, temperature_table
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Candidate",
     "FineTune",
     "Keep",
+    "NothingKeptError",
     "Outcome",
     "RejectionSettings",
     "Rewards",

@@ -96,6 +96,10 @@ class RejectionSettings:
     pooled: bool = True
 
 
+class NothingKeptError(ValueError):
+    """No candidate of any round so far may be learned from."""
+
+
 class Outcome(NamedTuple):
     """What a round gave.
 
@@ -168,8 +172,8 @@ def rejection_round(
     Raises
     ------
     ValueError
-        When the folder was made with other settings, models or prompts, an earlier round is missing, or no answer may
-        be kept.
+        When the folder was made with other settings, models or prompts, or an earlier round is missing. A
+        NothingKeptError, one of them, when no answer may be kept.
     """
     settings = settings or RejectionSettings()
     here = folder_of(folder, number)
@@ -183,7 +187,12 @@ def rejection_round(
         candidates = this.candidates(prompts, temperature, before)
         pool = chosen(candidates, only_round=None if settings.pooled else number)
         if not pool:
-            raise ValueError(f"no answer of round {number} may be kept: every candidate breaks the rule that was given")
+            write_candidates(
+                here / POOL, {"figures": {"temperature": temperature}}, pool
+            )  # a next round goes on from it
+            raise NothingKeptError(
+                f"no answer of round {number} may be kept: every candidate breaks the rule that was given"
+            )
         figures = figures_of(candidates, pool) | {"temperature": temperature}
         write_candidates(here / POOL, {"figures": figures}, pool)
         asked = read_prompts(here / PROMPTS)

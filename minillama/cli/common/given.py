@@ -89,12 +89,14 @@ def load_llm(model: str, tokenizer: Path | None, threads: int | None, ops: str, 
             )
 
 
-def load_chat_llm(model: str | None, *options: Any) -> LLM:
+def load_chat_llm(model: str | None, tokenizer: Path | None, *options: Any) -> LLM:
     """The chat model that was named. Without a name the default one, or where that cannot be had the one inside.
 
     Parameters
     ----------
     model : str or None
+    tokenizer : Path or None
+        One of the user's own belongs to the default model: the one inside does not take its place then.
     options
         The others of `load_llm`.
 
@@ -105,20 +107,21 @@ def load_chat_llm(model: str | None, *options: Any) -> LLM:
     """
     from ...checkpoints.hub.downloads import DownloadError
     from ...checkpoints.hub.models import locate
+    from ...files.home import HomeError
 
     if model is not None:
-        return load_llm(model, *options)
+        return load_llm(model, tokenizer, *options)
     try:
-        return load_llm(DEFAULT_MODEL, *options)
-    except DownloadError as error:
-        if locate(CHAT_INSIDE) is None:
+        return load_llm(DEFAULT_MODEL, tokenizer, *options)
+    except (DownloadError, HomeError) as error:
+        if locate(CHAT_INSIDE) is None or tokenizer is not None:
             raise
         why = str(error).partition("\n")[0].rstrip(".: ")
     note(
         f"{CHAT_INSIDE} answers, the small model inside that knows children's stories alone: {DEFAULT_MODEL} is not on "
         f"this machine ({why}); minillama pull {DEFAULT_MODEL} fetches it, -m {CHAT_INSIDE} asks for this one at once"
     )
-    return load_llm(CHAT_INSIDE, *options)
+    return load_llm(CHAT_INSIDE, None, *options)
 
 
 @contextmanager

@@ -5,7 +5,8 @@
     run         likelihoods as one tree of sequences, then generations
     keep        every answer as soon as it is complete
 
-The same request gets the same bytes whatever else is asked, whatever the store had, and wherever a run was killed.
+The same request gets the same bytes whatever else is asked, whatever the store had, and wherever a run was killed;
+of float32 products on a CPU without AVX-512 all but the last digits (inference/branches.py).
 
 Log-likelihoods are computed in float32, also of a model that is loaded to multiply in integers: its activations are
 rounded to 15 bits then, which moves a token's log-probability by 0.001. That adds up over an answer of forty tokens to

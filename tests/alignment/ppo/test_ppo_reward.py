@@ -30,12 +30,12 @@ def test_the_paper_s_examples():
 
 def test_scores_are_centred_each_by_its_own_model():
     """The gate is a probability: it does not move with the centre."""
-    found = combined(np.array([5.0, 6.0]), np.array([-2.0, -1.0]), np.zeros(2, bool), Centres(5.0, -1.5))
-    np.testing.assert_allclose(found.scores, [-2.0, 1.0])
+    found = combined(np.array([5.0, 6.0]), np.array([-2.0, -1.0]), np.zeros(2, bool), Centres(5.0, -1.5, 0.5, 4.0))
+    np.testing.assert_allclose(found.scores, [-2.0, 2.0])
     assert found.gated.tolist() == [True, False]
-    assert centres_of(np.array([4.0, 6.0]), np.array([-1.0, -2.0])) == pytest.approx((5.0, -1.5))
+    assert centres_of(np.array([4.0, 6.0]), np.array([-1.0, -2.0])) == pytest.approx((5.0, -1.5, 1.0, 0.5))
     scores = np.array([4.0, 6.0, 9.0]), np.array([1.0, 2.0, -3.0])
-    assert centres_of(*scores, [False, False, True]) == pytest.approx((5.0, -3.0))
+    assert centres_of(*scores, [False, False, True]) == pytest.approx((5.0, -3.0, 1.0, 0.5))  # no scale is below 0.5
     with pytest.raises(ValueError, match="3 of 3 are tagged"):
         centres_of(*scores, [True] * 3)
     with pytest.raises(ValueError, match="0 of 3 are tagged"):
@@ -46,17 +46,18 @@ def test_scores_are_centred_each_by_its_own_model():
         def scores(self, rows):
             return np.array([len(row) for row in rows], np.float32)
 
-    assert Scoring(Lengths()).centred([[1], [1, 2, 3]]).centres == pytest.approx((2.0, 0.0))
+    assert Scoring(Lengths()).centred([[1], [1, 2, 3]]).centres == pytest.approx((2.0, 0.0, 1.0, 1.0))
 
 
 def test_what_the_gate_catches_is_never_better_than_an_average_answer():
     """Where the fine-tuned model is mostly unsafe on tagged prompts: -2.5 on average, also below the gate."""
-    centres = centres_of(np.zeros(6), np.array([-3.0, -2.0, -2.5, 3.0, 3.0, 3.0]), [True] * 3 + [False] * 3)
-    assert centres == pytest.approx((0, -2.5))
-    safety, tagged = np.array([LOGIT[0.14], -4.0, 3.0, -2.5]), np.array([False, False, False, True])
-    found = combined(np.array([0.0, 5.0, 0.0, 0.0]), safety, tagged, centres)
-    assert found.gated.tolist() == [True, True, False, False]
-    np.testing.assert_allclose(found.scores, [LOGIT[0.14], -4.0, 0.0, 0.0], rtol=1e-9, atol=1e-9)
+    centres = centres_of(np.zeros(6), np.array([-6.5, 1.5, -2.5, 3.0, 3.0, 3.0]), [True] * 3 + [False] * 3)
+    assert centres == pytest.approx((0, -2.5, 0.5, np.sqrt(32 / 3)))
+    safety = np.array([LOGIT[0.14], -4.0, 3.0, -2.5, -2.5 + np.sqrt(32 / 3)])
+    tagged = np.array([False, False, False, True, True])
+    found = combined(np.array([0.0, 5.0, 0.0, 0.0, 0.0]), safety, tagged, centres)
+    assert found.gated.tolist() == [True, True, False, False, False]
+    np.testing.assert_allclose(found.scores, [LOGIT[0.14], -4.0, 0.0, 0.0, 1.0], rtol=1e-9, atol=1e-9)
 
 
 def test_rewards_of_tokens():

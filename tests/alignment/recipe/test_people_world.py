@@ -56,7 +56,7 @@ def test_pairs_say_what_they_are_for(tmp_path):
     assert {one.prompt.kind for one in found[SAFETY]} == {"adversarial"}
     assert [one.tagged for one in found[HELPFUL] + found[SAFETY]] == [False] * 39 + [True] * 39
     (tmp_path / "pairs" / "helpful-base.jsonl.gz").unlink()
-    with pytest.raises(ValueError, match=r"has no helpful-base\.jsonl\.gz: --pairs expects the folder with"):
+    with pytest.raises(ValueError, match=r"has no helpful-base\.jsonl\.gz: --pairs expects a folder with"):
         read_pairs(tmp_path / "pairs")
 
 

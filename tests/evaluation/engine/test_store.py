@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from blas_kernels import needs_wide
 
 import minillama
 from minillama.evaluation.common.requests import Generation, Likelihood, LogLikelihood, Rolling, Written
@@ -147,6 +148,7 @@ def run(store, out, n_bytes=0):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@needs_wide
 def test_killed_at_twenty_moments(tmp_path):
     assert run(tmp_path / "whole", tmp_path / "expected") == 0
     expected, size = (tmp_path / "expected").read_bytes(), only_file(tmp_path / "whole").stat().st_size

@@ -7,7 +7,7 @@ All answers are learned (sft.py). Conversations that the context does not hold a
 
 from __future__ import annotations
 
-import shutil
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +55,7 @@ def sft(context: Context) -> Mapping[str, Any]:
     """model/ is the base model, fine-tuned on the conversations."""
     settings = settings_of(context)
     given, model, seed = settings.sft, chat_model(context, PAIRS), seed_for(context, "conversations")
-    kept = context.once(KEPT_FILE, lambda path: shutil.copyfile(settings.recipe.conversations, path))
+    kept = context.once(KEPT_FILE, lambda path: _copy(Path(settings.recipe.conversations), path))
     examples = _examples(kept, model)
     if not examples:
         raise ValueError(
@@ -74,6 +74,12 @@ def sft(context: Context) -> Mapping[str, Any]:
     )
     context.trained(FineTuning(model, passes_of(learned, tuning), tuning, held_out=held_out))
     return {"conversations": len(learned), **last_row(context, "validation_loss")}
+
+
+def _copy(source: Path, path: Path) -> None:
+    """The conversations of a file, packed or not, as lines that `read_conversations` reads."""
+    lines = [json.dumps({"messages": list(dialogue)}, ensure_ascii=False) for dialogue in read_conversations(source)]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def _examples(path: Path, model: ChatModel) -> list[Example]:

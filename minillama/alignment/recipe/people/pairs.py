@@ -59,8 +59,9 @@ def read_pairs(folder: Path) -> dict[str, list[Comparison]]:
         path = next((p for p in (folder / name, folder / name.removesuffix(".gz")) if p.exists()), None)
         if path is None:
             raise ValueError(
-                f"{folder} has no {name}: --pairs expects the folder with {' and '.join(FILES.values())} of "
-                "Anthropic's hh-rlhf (github.com/anthropics/hh-rlhf), or files of that layout"
+                f"{folder} has no {name}: --pairs expects a folder with {' and '.join(FILES.values())}: pairs of "
+                "Anthropic's hh-rlhf (github.com/anthropics/hh-rlhf), where they are helpful-base/test.jsonl.gz and so "
+                "on, or of that layout"
             )
         some = read_hh_rlhf(path, source=f"{KINDS[kind]}", tagged=kind == SAFETY)
         found[kind] = [replace(one, prompt=replace(one.prompt, kind=KINDS[kind])) for one in some]
@@ -74,12 +75,19 @@ def pairs(context: Context) -> Mapping[str, Any]:
     context.once("model", lambda folder: keep_model(model, folder))
     read = read_pairs(Path(recipe.pairs))
     longest = min(_PAIR_TOKENS, model.config.max_seq_len)
-    short = {kind: [one for one in some if _n_tokens(one, model) <= longest] for kind, some in read.items()}
+    most, seed = settings_of(context).preferences.requests, seed_for(context, "pairs")
+    some_of = {kind: _drawn(some, most, [seed, i]) for i, (kind, some) in enumerate(sorted(read.items()))}
+    short = {kind: [one for one in some if _n_tokens(one, model) <= longest] for kind, some in some_of.items()}
     split = parts_of([one for some in short.values() for one in some], seed_for(context, "parts"))
-    counts: dict[str, Any] = {"left out as too long": sum(len(read[kind]) - len(short[kind]) for kind in read)}
+    counts: dict[str, Any] = {"left out as too long": sum(len(some_of[kind]) - len(short[kind]) for kind in read)}
     for kind, some in short.items():
         for part in PARTS:
             chosen = [one for one in some if split[_first(one.prompt)] == part]
+            if not chosen:
+                raise ValueError(
+                    f"{FILES[kind]}: none of its {len(read[kind])} pairs is left for the part {part or 'train'!r}; "
+                    f"give more pairs, with different first messages and of at most {longest} tokens"
+                )
             context.once(f"{kind}{part}.jsonl", partial(write_comparisons, comparisons=chosen))
             counts[f"{kind}{part}".replace("-", " ")] = len(chosen)
     for name, part in SPLITS.items():
@@ -88,6 +96,13 @@ def pairs(context: Context) -> Mapping[str, Any]:
         context.once(f"prompts-{name}.jsonl", partial(write_prompts, prompts=kept))
         counts[f"prompts {name}"] = len(kept)
     return counts
+
+
+def _drawn(comparisons: Sequence[Comparison], most: int, seed: Sequence[int]) -> list[Comparison]:
+    """At most so many of them, in their order; all where `most` is 0."""
+    if not 0 < most < len(comparisons):
+        return list(comparisons)
+    return [comparisons[i] for i in sorted(np.random.default_rng(seed).permutation(len(comparisons))[:most].tolist())]
 
 
 def parts_of(comparisons: Sequence[Comparison], seed: int) -> dict[str, str]:

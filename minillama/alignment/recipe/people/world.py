@@ -52,7 +52,7 @@ class PeopleWorld:
         if not given.pairs:
             raise ValueError(
                 "preferences of people are needed: --pairs FOLDER, with helpful-base.jsonl.gz and "
-                "harmless-base.jsonl.gz of Anthropic's hh-rlhf (github.com/anthropics/hh-rlhf)"
+                "harmless-base.jsonl.gz, pairs of Anthropic's hh-rlhf (github.com/anthropics/hh-rlhf)"
             )
         if given.text:
             raise ValueError(

@@ -75,7 +75,7 @@ def bar_rows(card: Card) -> list[Row]:
     last = list(stages.values())[-1]
     return [
         *_rates(first, last),
-        *_follow_up(stages),
+        *_follow_up(stages, first),
         *_changes(card, first, last),
         *_wins(card),
         *_reward_models(card),
@@ -91,13 +91,13 @@ def _rates(first: Mapping[str, Figure], last: Mapping[str, Figure]) -> Iterator[
             yield [aim.measure, aim.text, _cell(before), _cell(found), _met(aim, found["value"])]
 
 
-def _follow_up(stages: Mapping[str, Mapping[str, Figure]]) -> Iterator[Row]:
+def _follow_up(stages: Mapping[str, Mapping[str, Figure]], first: Mapping[str, Figure]) -> Iterator[Row]:
     found = {name: rates[FOLLOW_UP.measure] for name, rates in stages.items() if FOLLOW_UP.measure in rates}
     if found:
         worst = min(found, key=lambda name: found[name]["value"])
         shown = _cell(found[worst]) + f" ({worst})"
         what = "follow-up, at the stage that has least"
-        yield [what, FOLLOW_UP.text, _cell(next(iter(found.values()))), shown, _met(FOLLOW_UP, found[worst]["value"])]
+        yield [what, FOLLOW_UP.text, _cell(first.get(FOLLOW_UP.measure)), shown, _met(FOLLOW_UP, found[worst]["value"])]
 
 
 def _changes(card: Card, first: Mapping[str, Figure], last: Mapping[str, Figure]) -> Iterator[Row]:

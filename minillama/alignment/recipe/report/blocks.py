@@ -20,7 +20,7 @@ _NO_CHARTS = "Charts are drawn by matplotlib, which was missing when this page w
 
 _NO_READER = (
     "Left out: fluency under SmolLM2-135M, which is not on this machine (a report fetches nothing): minillama pull "
-    "smollm2-135m-instruct brings it, 93 MB."
+    "smollm2-135m-instruct brings it, 93 MB; without the folder of the report, --resume makes it again."
 )
 
 

@@ -6,9 +6,10 @@
     upper       learned by the last 4 layers, on what the frozen ones have made
     learned     by all layers; a third slower where hidden states are computed twice
 
-hh-rlhf has 1,954 helpful and 1,912 adversarial pairs of some 300 tokens, the beginning of both answers counted once. A
-prompt that is asked has 110 tokens, an answer 130 of at most 192; answers to one prompt share its computation where
-they are scored. All of it is about right at best: what a step took stands in its done.json.
+Of hh-rlhf some 2,000 helpful and adversarial pairs each are taken ([preferences] requests), of some 300 tokens, the
+beginning of both answers counted once. A prompt that is asked has 110 tokens, an answer 130 of at most 192; answers to
+one prompt share its computation where they are scored. All of it is about right at best: what a step took stands in its
+done.json.
 """
 
 from __future__ import annotations

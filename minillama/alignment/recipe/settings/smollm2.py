@@ -34,7 +34,7 @@ SMOLLM2 = RecipeSettings(
     ),
     sft=FineTuningTable(demonstrations=2000, epochs=1, peak=1e-4, batch_rows=0, batch_tokens=2048),
     verified=VerifiedTable(requests=200, samples=4, epochs=0),
-    preferences=PreferencesTable(requests=0, refresh=0, held_out=0),
+    preferences=PreferencesTable(requests=2000, refresh=0, held_out=0),
     reward=RewardTable(
         helpful_peak=1e-4, safety_peak=1e-4, batch_pairs=32, margin="none", auxiliary=0.0, layers=4, gate_share=0.1
     ),

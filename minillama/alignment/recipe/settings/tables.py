@@ -123,7 +123,7 @@ class PreferencesTable:
     Attributes
     ----------
     requests : int
-        A pair each; the paper has 1,418,091 comparisons of its own.
+        A pair each; the paper has 1,418,091 comparisons of its own. Of people's files at most so many of each kind.
     refresh : int
         Pairs more after the last round of rejection sampling, from its policy: PPO maximises what is learned from them.
     temperatures : tuple of float

@@ -1,7 +1,7 @@
 """A round of rejection sampling (LLaMA 2 section 3.2.3): the best of K answers, over all rounds, are learned.
 
-Every round starts from the same model: the fine-tuned one, after context distillation where there was one. To turn away
-from harm alone, and not from whatever has the same verb, takes three passes over kept answers whose first tokens count
+Every round starts from the same model: the fine-tuned one, after context distillation where there was one. To turn
+away from harm alone, and not from whatever has the same verb, takes passes over kept answers whose first tokens count
 more; a round that began before that, with some hundred turns among its answers, would turn away at random.
 
 Answers are compared by the reward of PPO: the safety model's where a request is tagged or an answer falls below the
@@ -24,14 +24,14 @@ from ...conversations import Example
 from ...models import ChatModel, Prompt
 from ...ppo import Scoring
 from ...ppo.reward import combined
-from ...rejection_sampling import RejectionSettings, Rewards, rejection_round
+from ...rejection_sampling import NothingKeptError, RejectionSettings, Rewards, rejection_round
 from ...rejection_sampling.round_files import folder_of
 from ...rollouts import Answer
 from ...sft import FineTuning, passes_of
 from ..pipeline import Context
 from .kept import drawn
 from .scoring import scoring_of
-from .shared import chat_model, seed_for, settings_of, template_of
+from .shared import chat_model, seed_for, settings_of, template_of, unchanged
 from .world import World
 
 _VALIDATION = 60  # requests that the temperature is chosen on
@@ -75,21 +75,25 @@ def rejection(
         max_tokens=settings.recipe.max_tokens, seed=seed,
     )  # fmt: skip
 
-    outcome = rejection_round(
-        context.folder,
-        number,
-        chat_model(context, policy),
-        world.requests(context, f"rejection {number}", given.requests, world.mix),
-        _combined(scoring_of(context, world, helpful, safety, first), settings.ppo.gate),
-        partial(_learned, context, world, start),
-        how,
-        validation=world.requests(context, "rejection", min(_VALIDATION, given.requests), world.mix, "validation"),
-        replay=drawn(pool, world.beside["rejection"], round(given.replay * given.requests), seed),
-        keep=has_ended,
-        example=lambda prompt, one: world.example(start, prompt, one.text),
-        rewards_name=f"{helpful} {safety}",
-        progress=lambda what, done, total: context.progress(done, total, what),
-    )
+    try:
+        outcome = rejection_round(
+            context.folder,
+            number,
+            chat_model(context, policy),
+            world.requests(context, f"rejection {number}", given.requests, world.mix),
+            _combined(scoring_of(context, world, helpful, safety, first), settings.ppo.gate),
+            partial(_learned, context, world, start),
+            how,
+            validation=world.requests(context, "rejection", min(_VALIDATION, given.requests), world.mix, "validation"),
+            replay=drawn(pool, world.beside["rejection"], round(given.replay * given.requests), seed),
+            keep=has_ended,
+            example=lambda prompt, one: world.example(start, prompt, one.text),
+            rewards_name=f"{helpful} {safety}",
+            progress=lambda what, done, total: context.progress(done, total, what),
+        )
+    except NothingKeptError:
+        unchanged(context, start, f"none of {given.requests * given.samples} answers comes to an end")
+        return {"prompts": given.requests, "chosen": 0}
     return {name.replace("_", " "): value for name, value in outcome.figures.items()}
 
 
