@@ -72,5 +72,5 @@ REMARKS = {
     "reward.margin": "hh-rlhf says nothing of strengths",
     "reward.auxiliary": "nor of safety",
     "reward.gate_share": "so a tenth of the rejected held-out answers lies below [ppo] gate",
-    "preferences.requests": "none: the pairs are those of the files",
+    "preferences.requests": "at most so many pairs of each file",
 }

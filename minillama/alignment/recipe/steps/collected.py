@@ -98,7 +98,8 @@ def reward_model_rows(context: Context, pairs: Sequence[str], scorers: Mapping[s
         assert scorer.chat is not None
         assert scorer.tokenizer is not None
         tokens = token_pairs(comparisons, scorer.chat, scorer.tokenizer)
-        scores, safe = pair_scores(scorer.model, scorer.config, tokens), np.array([pair.safe for pair in tokens])
+        scores = pair_scores(scorer.model, scorer.config, tokens) - np.float32(scorer.shift)
+        safe = np.array([pair.safe for pair in tokens])
         shares = by_strength(scores, [one.strength for one in comparisons])
         if name == "safety":
             shares |= by_bin(scores, safe) | _unsafe(scores, safe)

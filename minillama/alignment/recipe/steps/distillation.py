@@ -8,7 +8,6 @@ and are to be told.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from ...sft import FineTuning, passes_of
 from ..pipeline import Context
 from .kept import KEPT, Kept, read_kept, replayed, there, write_kept
 from .shared import chat_model, scorer, seed_for, settings_of, unchanged
-from .world import World
+from .world import World, tuning_of
 
 
 def distillation(context: Context, world: World, policy: str, safety: str) -> Mapping[str, Any]:
@@ -55,13 +54,6 @@ def distillation(context: Context, world: World, policy: str, safety: str) -> Ma
     pool = world.replay(context, model)
     examples = mixed(kept, pool, there(world.beside["distillation"], pool, given.replay), seed=seed)
     examples = [first_weighted(example, given.first_weight) for example in examples]
-    tuning = replace(
-        world.tuning,
-        peak=given.peak,
-        final_fraction=0.1,
-        epochs=given.epochs,
-        tokens=settings.sft.batch_tokens,
-        seed=seed,
-    )
+    tuning = tuning_of(world, settings, given, seed)
     context.trained(FineTuning(model, passes_of(examples, tuning), tuning, name="distillation"))
     return {"requests": len(prompts), "kept": len(kept), "replayed": len(examples) - len(kept)}

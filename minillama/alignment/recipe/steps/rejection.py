@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from ..pipeline import Context
 from .kept import drawn
 from .scoring import scoring_of
 from .shared import chat_model, seed_for, settings_of, template_of, unchanged
-from .world import World
+from .world import World, tuning_of
 
 _VALIDATION = 60  # requests that the temperature is chosen on
 
@@ -101,14 +100,7 @@ def _learned(context: Context, world: World, start: ChatModel, examples: list[Ex
     """The model that every round starts from, fine-tuned on the best answers and what is replayed."""
     settings, seed = settings_of(context), seed_for(context, "rejection")
     given = settings.rejection
-    tuning = replace(
-        world.tuning,
-        peak=given.peak,
-        final_fraction=0.1,
-        epochs=given.epochs,
-        tokens=settings.sft.batch_tokens,
-        seed=seed,
-    )
+    tuning = tuning_of(world, settings, given, seed)
     context.trained(FineTuning(start, passes_of(examples, tuning), tuning, name="rejection"))
     return ChatModel.load(context.file("model"), template_of(context))
 

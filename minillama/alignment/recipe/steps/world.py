@@ -13,6 +13,7 @@ weights, in which nobody does, and reward models take the place of the judge.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 from ...conversations import Example
@@ -23,6 +24,7 @@ from ...ppo.validation import Judging
 from ...sft import FineTuningSettings
 from ..pipeline import Context, Step
 from ..settings import RecipeSettings
+from ..settings.tables import DistillationTable, RejectionTable
 
 
 class Beginning(NamedTuple):
@@ -126,3 +128,17 @@ class World(Protocol):
         self, context: Context, stages: Mapping[str, str], first: str, helpful: str, safety: str, pairs: Sequence[str]
     ) -> Mapping[str, Any]:
         """The last step: report.html and report.md."""
+
+
+def tuning_of(
+    world: World, settings: RecipeSettings, given: DistillationTable | RejectionTable, seed: int
+) -> FineTuningSettings:
+    """How a stage fine-tunes on what it has kept: passes and rate are its own, the size of a step is that of SFT."""
+    return replace(
+        world.tuning,
+        peak=given.peak,
+        final_fraction=0.1,
+        epochs=given.epochs,
+        tokens=settings.sft.batch_tokens,
+        seed=seed,
+    )
