@@ -92,7 +92,8 @@ def _explain(exercise: Exercise, workspace: Workspace | None, failed: list[tuple
         return
     contract = textwrap.indent(inspect.getdoc(exercise.function) or exercise.task, "    ")
     _say(f"{exercise.id}{inspect.signature(exercise.function)}, about {exercise.minutes} minutes\n{contract}\n")
-    _say(f"{exercise.id} is the book's from here on. Yours: write it above the call, in this cell, and run it again,")
+    _say(f"{exercise.id} is the book's from here on.")
+    _say("Yours: write it above the call, in this cell, and run it again,")
     if workspace is None:
         _say("or in a folder that `minillama learn start my-llama` makes.")
         return
