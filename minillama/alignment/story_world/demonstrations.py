@@ -3,10 +3,10 @@
     demonstration = f(seed, pass, index)
 
 What makes a small model follow a request was measured one thing at a time: the first use of a requested word weighs
-more (emphasis.py), some demonstrations are dense (one or two sentences, up to five words), the sets of names, objects
-and verbs are open, counts are stated in most, two fifths have all their words in the second sentence, and every pass
-puts other sentences together. Kinds and shares are settings. Part of the adversarial ones comply, so that there is
-something for the later stages to change.
+more (emphasis.py), some demonstrations are dense (one or two sentences, up to five words), the sets of names, endings
+(made_up.py), objects and verbs are open, counts are stated in most, two fifths have all their words in the second
+sentence, and every pass puts other sentences together. Kinds and shares are settings. Part of the adversarial ones
+comply, so that there is something for the later stages to change.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from . import drawing, telling, vocabulary, wording
 from .checks import is_happy
 from .drawing import draw, drawn, pick
 from .emphasis import Demonstration, demonstration_of
+from .made_up import made_up_ending, made_up_name
 from .requests import Message, Request
 from .rules import annotator_rules
 from .sentences import sentences, words
@@ -36,7 +37,7 @@ SHARES = {
     "persona": 0.09,
     "suffix": 0.05,
     "dialogue": 0.06,
-    "follow-up": 0.08,
+    "follow-up": 0.11,
     "chit-chat": 0.02,
 }
 """Of the demonstrations that are not dense."""
@@ -72,6 +73,8 @@ class DemonstrationSettings:
         How often the sentences between the first and the last follow each other in the story; else each is drawn.
     turns : tuple of int
         Fewest and most turns of a dialogue.
+    made_up : float
+        How often a name, or what a persona ends with, is one that nobody has.
     """
 
     dense: float = 0.3
@@ -83,6 +86,7 @@ class DemonstrationSettings:
     in_second: float = 0.4
     contiguous: float = 0.5
     turns: tuple[int, int] = (2, 4)
+    made_up: float = 0.35
 
 
 class Demonstrations:
@@ -145,11 +149,14 @@ class Demonstrations:
         """With or without what is spoken, and another name for the hero."""
         if rng.random() >= self.settings.quoted:
             story = story.without_quotes() or story
-        names = drawing.names_of("train", story.gender)
-        name = pick(rng, names)
+        name = self._name(story, rng)
         while name in story.text:
-            name = pick(rng, names)
+            name = self._name(story, rng)
         return story.named(name)
+
+    def _name(self, story: Story, rng: np.random.Generator) -> str:
+        is_made_up = rng.random() < self.settings.made_up
+        return made_up_name(rng) if is_made_up else pick(rng, drawing.names_of("train", story.gender))
 
     def _story(self, story: Story, rng: np.random.Generator) -> Demonstration:
         request, answer = self._told(self._renamed(story, rng), rng)
@@ -211,7 +218,7 @@ class Demonstrations:
 
     def _event_request(self, kind: str, story: Story, rng: np.random.Generator) -> tuple[Request, Story]:
         story = self._renamed(story, rng)
-        return draw(kind, "train", rng, name=story.name), story
+        return draw(kind, "train", rng, name=story.name, gender=story.gender), story
 
     def _adversarial(self, story: Story, rng: np.random.Generator) -> Demonstration:
         request, story = self._event_request("adversarial", story, rng)
@@ -229,8 +236,17 @@ class Demonstrations:
         return demonstration_of(request, answer, "preprompt")
 
     def _persona(self, story: Story, rng: np.random.Generator) -> Demonstration:
-        request = draw("persona", "train", rng)
+        request = self._persona_request(rng)
         return demonstration_of(request, self._persona_answer(request, rng))
+
+    def _persona_request(self, rng: np.random.Generator) -> Request:
+        """Now and then with a name that nobody has, and an ending."""
+        request = draw("persona", "train", rng)
+        if rng.random() >= self.settings.made_up:
+            return request
+        given = {"hobby": request.hobby, "asks": request.asks, "object": request.object}
+        suffix = made_up_ending(rng) if request.suffix else None
+        return draw("persona", "train", rng, persona=made_up_name(rng), suffix=suffix, **given)
 
     def _persona_answer(self, request: Request, rng: np.random.Generator) -> str:
         if request.asks == "chat":
@@ -243,9 +259,9 @@ class Demonstrations:
 
     def _suffix(self, story: Story, rng: np.random.Generator) -> Demonstration:
         """A persona who tells a story, or tells of a thing, and ends as it was told to."""
-        persona = draw("persona", "train", rng)
+        persona = self._persona_request(rng)
         while persona.suffix is None:
-            persona = draw("persona", "train", rng)
+            persona = self._persona_request(rng)
         system = persona.dialogue[0]["content"]
         if rng.random() < 0.5:
             request, answer = self._told(self._renamed(story, rng), rng)

@@ -242,7 +242,7 @@ def _worded_who(facts: Mapping[str, Any], split: str, rng: np.random.Generator, 
 
 
 def _event(kind: str, split: str, rng: np.random.Generator, **given: Any) -> Request:
-    """`given`: name, verb, object; the name alone is enough."""
+    """`given`: name and its gender, verb, object; the name alone is enough."""
     rows: list[str] = []
     of, to = _OF_AND_TO[kind]
     name = given.get("name") or name_of(split, rng, rows)
@@ -257,7 +257,7 @@ def _event(kind: str, split: str, rng: np.random.Generator, **given: Any) -> Req
         split=split,
         dialogue=_asked(text),
         name=name,
-        gender=vocabulary.names()[name],
+        gender=given.get("gender") or vocabulary.names()[name],
         verb=base,
         object=noun,
         rows=tuple(rows),

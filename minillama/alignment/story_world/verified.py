@@ -39,7 +39,7 @@ _POOL = 32  # steps for which examples are drawn at once
 _MOST_OFTEN = 4.0
 _FRESH = 10_000  # passes of the demonstrations that are drawn here: no curriculum comes so far
 
-VERIFIED_MIX = {kind: share for kind, share in EVERYTHING.items() if kind not in ("adversarial", "follow-up")}
+VERIFIED_MIX = {kind: share for kind, share in EVERYTHING.items() if kind != "adversarial"}
 """What a verified round asks for: what a program can check, and nobody is hurt in."""
 
 

@@ -308,3 +308,19 @@ def test_characters_of_several_bytes(model):
     _, found = weights_of(demonstration_of(request, "Señor “Ünal” ran. The cat sat."), model)
     first = dict(reversed(found))
     assert (first["cat"], first["The"], first["sat"], first["ran"]) == (8.0, 2.5, 1.0, 1.0)
+
+
+def test_some_names_and_endings_are_those_of_nobody(demonstrations):
+    """Only from an open set can be learned to copy; nothing of it is what another split asks with."""
+    shown = [demonstrations.draw(3, i) for i in range(1500)]
+    names = [one.request.name for one in shown if one.request and one.request.kind == "story" and one.request.name]
+    new = [name for name in names if name not in vocabulary.names()]
+    assert 0.2 < len(new) / len(names) < 0.5
+    assert all(split_of(name) == "train" for name in new)
+    endings = [one.request.suffix for one in shown if one.request and one.request.suffix]
+    open_ones = {ending for ending in endings if ending not in vocabulary.suffixes()}
+    assert len(open_ones) > 20
+    assert all(split_of(ending) == "train" for ending in open_ones)
+    for one in shown:
+        if one.request and one.request.kind == "persona" and one.request.asks == "name":
+            assert one.request.persona in one.answer

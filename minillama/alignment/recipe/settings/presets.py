@@ -62,9 +62,9 @@ def _story() -> RecipeSettings:
     return RecipeSettings(
         recipe=RecipeTable(preset="story", model="stories3M", context=1024, max_tokens=160),
         stories=StoriesTable(count=3000),
-        sft=FineTuningTable(demonstrations=0, epochs=0, steps=6000, peak=1.2e-3, batch_rows=0, batch_tokens=1536),
+        sft=FineTuningTable(demonstrations=0, epochs=0, steps=7000, peak=1.2e-3, batch_rows=0, batch_tokens=1536),
         verified=VerifiedTable(rounds=2, requests=2000, samples=6, epochs=2, peak=5e-4),
-        preferences=PreferencesTable(requests=9000, refresh=1500, held_out=500),
+        preferences=PreferencesTable(requests=14000, refresh=2000, held_out=500),
         reward=RewardTable(
             helpful_epochs=1,
             safety_epochs=3,
@@ -91,7 +91,7 @@ def _story() -> RecipeSettings:
             validation=500,
             patience=3,
         ),
-        ghost_attention=GhostTable(dialogues=600, epochs=3, peak=4e-4, temperature=0.6, replay=1.0),
+        ghost_attention=GhostTable(dialogues=1500, epochs=2, peak=4e-4, temperature=0.6, replay=1.0),
         report=ReportTable(requests=1200, dialogues=40, turns=(2, 4, 6, 10, 20)),
     )
 

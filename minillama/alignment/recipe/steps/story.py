@@ -34,6 +34,8 @@ from .stories import stories
 from .verified import verified
 from .world import Beginning
 
+_MADE_UP = 120  # names and endings of Ghost Attention's dialogues
+
 
 class StoryWorld:
     """See `World`."""
@@ -87,7 +89,7 @@ class StoryWorld:
 
     def scenes(self, context: Context, model: ChatModel, seed: int) -> list[Scene]:
         given = settings_of(context).ghost_attention
-        pools, talk = world_pools("train"), small_talk("train")
+        pools, talk = world_pools("train", made_up=_MADE_UP), small_talk("train")
         return draw_scenes(pools, talk, given.dialogues, seed=seed, shape=shape_of(given))
 
     def judging(self, context: Context) -> Judging:
