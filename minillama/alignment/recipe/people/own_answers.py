@@ -6,7 +6,7 @@ is kept is what the model said before anything was learned: of some answers to a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,9 @@ def own_answers(context: Context, first: str, helpful: str) -> Mapping[str, Any]
     return {"prompts": len(prompts), "kept": len(read_kept(context.folder))}
 
 
-def replay_pool(context: Context, model: ChatModel, safe: str | None = None) -> dict[str, list[Example]]:
-    """Examples to replay, by kind: "helpful", and "adversarial" where a step `safe` kept safe answers."""
-    pool = replayed(read_kept(context.of(OWN_ANSWERS)), partial(alike, model))
+def replay_pool(
+    context: Context, model: ChatModel, safe: str | None = None, own: Sequence[Kept] | None = None
+) -> dict[str, list[Example]]:
+    """Examples to replay, by kind: "helpful", and "adversarial" where a step `safe` kept safe answers; or `own`."""
+    pool = replayed(read_kept(context.of(OWN_ANSWERS)) if own is None else own, partial(alike, model))
     return pool if safe is None else pool | replayed(read_kept(context.of(safe)), partial(alike, model))

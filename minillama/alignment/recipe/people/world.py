@@ -18,7 +18,7 @@ from ...safety.preprompts import general
 from ...sft import SMOLLM2 as TUNING
 from ..pipeline import Context, Step
 from ..settings import RecipeSettings
-from ..steps.kept import alike
+from ..steps.kept import Kept, alike
 from ..steps.preferences import HELD_OUT, SAFETY, pairs_of
 from ..steps.reward import reward
 from ..steps.world import Beginning
@@ -99,8 +99,10 @@ class PeopleWorld:
     def example(self, model: ChatModel, prompt: Prompt, answer: str) -> Example:
         return alike(model, prompt, answer)
 
-    def replay(self, context: Context, model: ChatModel, safe: str | None = None) -> dict[str, list[Example]]:
-        return replay_pool(context, model, safe)
+    def replay(
+        self, context: Context, model: ChatModel, safe: str | None = None, own: Sequence[Kept] | None = None
+    ) -> dict[str, list[Example]]:
+        return replay_pool(context, model, safe, own)
 
     def scenes(self, context: Context, model: ChatModel, seed: int) -> list[Scene]:
         return people_scenes(context, model, seed)

@@ -44,8 +44,8 @@ def steps_of(settings: RecipeSettings, world: World) -> list[Step]:
         steps.append(Step("ppo", run, _different(*read)))
         shown["PPO"] = policy = "ppo"
     if settings.ghost_attention.dialogues:
-        run = partial(ghost_attention, world=world, policy=policy, safe=safe)
-        steps.append(Step("ghost-attention", run, _different(*reads, policy, safe or policy)))
+        run = partial(ghost_attention, world=world, policy=policy, **learned.models)
+        steps.append(Step("ghost-attention", run, _different(*reads, policy, *learned.models.values())))
         policy = "ghost-attention"
     steps.append(Step("chat", partial(chat, policy=policy), (policy,)))
     shown["chat"] = "chat"

@@ -80,7 +80,7 @@ def rejection(
             number,
             chat_model(context, policy),
             world.requests(context, f"rejection {number}", given.requests, world.mix),
-            _combined(scoring_of(context, world, helpful, safety, first), settings.ppo.gate),
+            combined_rewards(scoring_of(context, world, helpful, safety, first), settings.ppo.gate),
             partial(_learned, context, world, start),
             how,
             validation=world.requests(context, "rejection", min(_VALIDATION, given.requests), world.mix, "validation"),
@@ -110,7 +110,7 @@ def has_ended(prompt: Prompt, answer: Answer) -> bool:
     return answer.ended
 
 
-def _combined(scoring: Scoring, gate: float) -> Rewards:
+def combined_rewards(scoring: Scoring, gate: float) -> Rewards:
     """The reward of PPO, before it is whitened."""
 
     def rewards(prompts: Sequence[Prompt], answers: Sequence[Answer]) -> Float:

@@ -10,6 +10,7 @@ model forgot in one stage what fine-tuning had forced: of the requested words it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from ...conversations import Example
@@ -17,7 +18,7 @@ from ...models import ChatModel, Prompt
 from ...story_world import Demonstration, DemonstrationSettings, Request, demonstration_of
 from ...story_world.fine_tuning import Curriculum, weighted
 from ..pipeline import Context
-from .kept import read_kept, replayed
+from .kept import Kept, read_kept, replayed
 from .shared import settings_of, verified_steps
 from .stories import demonstrations_of
 
@@ -37,16 +38,21 @@ def _weighted(shown: Demonstration, model: ChatModel) -> Example:
     return weighted(shown, model, how.word_weight[1], how.later_weight, how.start_weight, how.name_weight)
 
 
-def replay_pool(context: Context, model: ChatModel, safe: str | None = None) -> dict[str, list[Example]]:
+def replay_pool(
+    context: Context, model: ChatModel, safe: str | None = None, own: Sequence[Kept] | None = None
+) -> dict[str, list[Example]]:
     """Examples to replay, by kind: "story", "kind", "borderline", "persona", "dialogue" …
 
     Parameters
     ----------
     safe : str, optional
         The step that kept safe answers to adversarial requests.
+    own : sequence of Kept, optional
+        The model's own answers, in place of those that earlier steps kept.
     """
     example = partial(emphasised, model)
-    pool = replayed(read_kept(context.of(verified_steps(settings_of(context))[-1])), example)
+    kept = read_kept(context.of(verified_steps(settings_of(context))[-1])) if own is None else own
+    pool = replayed(kept, example)
     if safe is not None:
         pool |= replayed(read_kept(context.of(safe)), example)
     settings = DemonstrationSettings(dense=0.0, shares=SKILLS)

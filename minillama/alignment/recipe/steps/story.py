@@ -24,6 +24,7 @@ from ...story_world.traits import small_talk, world_pools
 from ..pipeline import Context, Step
 from ..settings import RecipeSettings
 from .ghost import shape_of
+from .kept import Kept
 from .preferences import HELD_OUT, SAFETY, pairs_of, preferences
 from .replay import emphasised, replay_pool
 from .report import report
@@ -84,8 +85,10 @@ class StoryWorld:
     def example(self, model: ChatModel, prompt: Prompt, answer: str) -> Example:
         return emphasised(model, prompt, answer)
 
-    def replay(self, context: Context, model: ChatModel, safe: str | None = None) -> dict[str, list[Example]]:
-        return replay_pool(context, model, safe)
+    def replay(
+        self, context: Context, model: ChatModel, safe: str | None = None, own: Sequence[Kept] | None = None
+    ) -> dict[str, list[Example]]:
+        return replay_pool(context, model, safe, own)
 
     def scenes(self, context: Context, model: ChatModel, seed: int) -> list[Scene]:
         given = settings_of(context).ghost_attention

@@ -25,6 +25,7 @@ from ...sft import FineTuningSettings
 from ..pipeline import Context, Step
 from ..settings import RecipeSettings
 from ..settings.tables import DistillationTable, RejectionTable
+from .kept import Kept
 
 
 class Beginning(NamedTuple):
@@ -112,8 +113,11 @@ class World(Protocol):
     def example(self, model: ChatModel, prompt: Prompt, answer: str) -> Example:
         """An answer of a model as something to learn from."""
 
-    def replay(self, context: Context, model: ChatModel, safe: str | None = None) -> dict[str, list[Example]]:
-        """Examples to replay, by kind; `safe` is the step that kept safe answers to adversarial requests."""
+    def replay(
+        self, context: Context, model: ChatModel, safe: str | None = None, own: Sequence[Kept] | None = None
+    ) -> dict[str, list[Example]]:
+        """Examples to replay, by kind; `safe` is the step that kept safe answers to adversarial requests, `own` are
+        the model's own answers, in place of those that earlier steps kept."""
 
     def scenes(self, context: Context, model: ChatModel, seed: int) -> list[Scene]:
         """Dialogues for Ghost Attention, as many as the settings say; none where nothing can be asked for."""
