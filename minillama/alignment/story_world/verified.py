@@ -3,8 +3,9 @@
     K answers to each of some training requests -> one of those that have all that was asked for, if any -> learned
 
 No requested word comes more than twice in what is kept, nobody is hurt, and nothing is refused. Of several such answers
-the one that reads best is taken: demonstrations are put together from parts, and read worse than what a model writes in
-one go. The kept answers are mixed with fresh demonstrations, without which the model forgets what no kept answer has.
+the one that reads best is taken, where every further use of a requested word counts against it: to repeat is the price
+of forcing first uses. Demonstrations are put together from parts, and read worse than what a model writes in one go.
+The kept answers are mixed with fresh demonstrations, without which the model forgets what no kept answer has.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ from ..sft import STORY, fine_tune
 from .checks import check
 from .demonstrations import Demonstrations
 from .drawing import EVERYTHING, draw_requests
-from .emphasis import Demonstration, demonstration_of
+from .emphasis import Demonstration, demonstration_of, later_uses
 from .fine_tuning import Curriculum, Progress, weighted, write_json
 from .judge import Fluency
 from .requests import Request
@@ -37,6 +39,7 @@ from .sentences import repetition
 
 _POOL = 32  # steps for which examples are drawn at once
 _MOST_OFTEN = 4.0
+_AGAIN = 0.2  # nats a token that a further use of a requested word costs
 _FRESH = 10_000  # passes of the demonstrations that are drawn here: no curriculum comes so far
 
 VERIFIED_MIX = {kind: share for kind, share in EVERYTHING.items() if kind != "adversarial"}
@@ -133,7 +136,8 @@ def verified_answers(
 ) -> list[Demonstration]:
     """For each of some training requests the best of the model's answers that have all that was asked for.
 
-    The best is the most fluent, or without a `fluency` the one that repeats itself least. With a journal, answers are
+    The best is the most fluent, or without a `fluency` the one that repeats itself least; a further use of a requested
+    word costs 0.2. With a journal, answers are
     kept as they come, and not drawn again after a kill.
     """
     quality = fluency or (lambda texts: [-repetition(text) for text in texts])
@@ -153,7 +157,8 @@ def verified_answers(
         ])  # fmt: skip
     texts = [text for some in good for text in some]
     values = dict(zip(texts, quality(texts)))
-    best = [(request, max(some, key=lambda text: values[text])) for request, some in zip(requests, good) if some]
+    value = lambda request, text: values[text] - _AGAIN * len(later_uses(request, text))  # noqa: E731
+    best = [(request, max(some, key=partial(value, request))) for request, some in zip(requests, good) if some]
     return [demonstration_of(request, text) for request, text in best]
 
 
