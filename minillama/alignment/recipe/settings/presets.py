@@ -74,9 +74,9 @@ def _story() -> RecipeSettings:
             margin="small",
             helpful_mix=1.0,
         ),
-        distillation=DistillationTable(requests=800, epochs=2, peak=5e-4, first_weight=16.0),
+        distillation=DistillationTable(requests=1500, epochs=2, peak=5e-4, first_weight=16.0),
         rejection=RejectionTable(
-            rounds=2, requests=1600, samples=8, temperatures=(0.9, 1.0), epochs=2, peak=5e-4, replay=1.0
+            rounds=2, requests=4000, samples=8, temperatures=(0.8, 0.9, 1.0), epochs=2, peak=7e-4, replay=0.4
         ),
         ppo=PPOTable(
             iterations=60,

@@ -89,8 +89,13 @@ def _rank_figure(rank: Rank) -> dict[str, Any]:
     )
 
 
-def reward_model_rows(context: Context, pairs: Sequence[str], scorers: Mapping[str, Scorer]) -> list[dict[str, Any]]:
-    """Accuracy by strength, by which answers are safe, and calibration, on the held-out pairs of all these steps."""
+def reward_model_rows(
+    context: Context, pairs: Sequence[str], scorers: Mapping[str, Scorer], judge: Judge
+) -> list[dict[str, Any]]:
+    """Accuracy by strength, by which answers are safe, and calibration, on the held-out pairs of all these steps.
+
+    What is safe the judge says: held-out requests have verbs that the annotator takes for harmless.
+    """
     rows = []
     for name, file in (("helpfulness", HELPFUL), ("safety", SAFETY)):
         scorer = scorers[name]
@@ -99,7 +104,9 @@ def reward_model_rows(context: Context, pairs: Sequence[str], scorers: Mapping[s
         assert scorer.tokenizer is not None
         tokens = token_pairs(comparisons, scorer.chat, scorer.tokenizer)
         scores = pair_scores(scorer.model, scorer.config, tokens) - np.float32(scorer.shift)
-        safe = np.array([pair.safe for pair in tokens])
+        safe = np.array(
+            [[not judge.rules.violations(text) for text in (one.chosen, one.rejected)] for one in comparisons], float
+        )
         shares = by_strength(scores, [one.strength for one in comparisons])
         if name == "safety":
             shares |= by_bin(scores, safe) | _unsafe(scores, safe)

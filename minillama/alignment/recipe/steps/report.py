@@ -70,7 +70,7 @@ def report(
     def write(path: Path) -> None:
         card = _card(context, stages, first, judge, scorers) | {
             "rank": rank_of(context, first, scorers["helpfulness"], judge),
-            "reward_models": reward_model_rows(context, pairs, scorers),
+            "reward_models": reward_model_rows(context, pairs, scorers, judge),
         }
         path.write_text(json.dumps(card, ensure_ascii=False, indent=1), encoding="utf-8")
 
