@@ -2,17 +2,20 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from minillama.alignment.ghost_attention import retention_rows
 from minillama.alignment.ghost_attention.retention import Reply
 from minillama.alignment.preferences.candidates import Candidate, Candidates
 from minillama.alignment.recipe.settings import PRESETS
-from minillama.alignment.recipe.steps import rejection
+from minillama.alignment.recipe.steps import best_answers, rejection
+from minillama.alignment.recipe.steps.kept import Kept
 from minillama.alignment.recipe.steps.preferences import HELPFUL, MIX, SAFETY, compared, second_asked
 from minillama.alignment.recipe.steps.replay import SKILLS
 from minillama.alignment.recipe.steps.retention import lines_of, scenes_of
 from minillama.alignment.recipe.steps.story import StoryWorld
+from minillama.alignment.rollouts import Answer
 from minillama.alignment.story_world import draw_requests
 from minillama.alignment.story_world.vocabulary import split_of
 
@@ -59,6 +62,27 @@ def test_a_round_starts_from_what_context_distillation_gave(monkeypatch, safe, s
     models = {"policy": "rejection-1", "first": "verified", "helpful": "h", "safety": "s"}
     rejection.rejection(context, StoryWorld(), 1, **models, before=None, safe=safe)
     assert begun == {"centred": "verified", "policy": "rejection-1", "start": start}
+
+
+def test_of_its_own_answers_the_best_ended_one_is_replayed(monkeypatch, tmp_path):
+    prompts = [request.prompt() for request in draw_requests("train", 3, 2, {"story": 1})]
+    texts = [["long", "longer", "cut after very long"], ["a", "b", "c"], ["cut", "cut", "cut"]]
+    answers = [
+        [Answer(prompt.id, k, (1,), (2,), text, not text.startswith("cut")) for k, text in enumerate(some)]
+        for prompt, some in zip(prompts, texts)
+    ]
+    monkeypatch.setattr(StoryWorld, "requests", lambda *args, **_: prompts)
+    monkeypatch.setattr(best_answers, "answers_to", lambda *args, **_: answers)
+    monkeypatch.setattr(best_answers, "scoring_of", lambda *args, **_: None)
+    by_length = lambda prompts, some: np.array([len(one.text) for one in some])
+    monkeypatch.setattr(best_answers, "combined_rewards", lambda scoring, gate: by_length)
+    once = lambda name, write: (tmp_path / name).exists() or write(tmp_path / name)
+    context = SimpleNamespace(settings=PRESETS["story"].settings, folder=tmp_path, once=once)
+    asked = (context, StoryWorld(), None, 3, {"story": 1}, "ppo")
+    kept = [Kept(prompts[0], "longer"), Kept(prompts[1], "a")]
+    assert best_answers.best_answers(*asked, helpful="h", safety="s") == kept
+    texts[1][0] = "z"
+    assert best_answers.best_answers(*asked, helpful="h", safety="s") == kept  # what is there is not drawn again
 
 
 @pytest.mark.parametrize("step", ["distillation", "rejection", "ghost-attention"])
