@@ -95,7 +95,7 @@ np.testing.assert_allclose(next_logits(beginnings[0], alone), next_logits(beginn
 # all three stand at one place.)
 #
 # How well does a key answer? The dot product of query and key says it, divided by √2, and that is the
-# [score](glossary.md#score). Softmax (03) makes shares of the scores: exponentials, divided by their sum. They are the
+# [score](glossary.md#score). Softmax (00) makes shares of the scores: exponentials, divided by their sum. They are the
 # [attention weights](glossary.md#attention-weight):
 #
 # | | dog | bone | it | |
