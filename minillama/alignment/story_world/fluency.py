@@ -22,6 +22,7 @@ from ...tokenizers import Tokenizer
 
 _ROWS_AT_A_TIME = 1024  # of the head: 2,048 logits each are 8 MB
 _TOKENS_AT_A_TIME = 4096  # of the backbone
+_NUMBERS_AT_A_TIME = 100_000_000  # of the layers
 _LOWEST = -20.0  # of an empty answer
 
 
@@ -70,11 +71,17 @@ class BaseFluency:
         rows = [self.tokenizer.encode(text, bos=True)[: limit + 1] for text in texts]
         values = np.full(len(rows), _LOWEST)
         order = sorted((i for i in range(len(rows)) if len(rows[i]) > 1), key=lambda i: len(rows[i]))
-        for some in _groups([len(rows[i]) for i in order]):
+        for some in _groups([len(rows[i]) for i in order], self._at_a_time):
             chosen = [order[i] for i in some]
             sums = self._sums([rows[i] for i in chosen])
             values[chosen] = sums / [self._size(texts[i], rows[i]) for i in chosen]
         return values.tolist()
+
+    @property
+    def _at_a_time(self) -> int:
+        """Tokens: a layer leaves some widths of numbers for each, and a large model has many layers."""
+        numbers = self.config.n_layers * (6 * self.config.dim + 3 * self.config.hidden_dim)
+        return max(1, min(_TOKENS_AT_A_TIME, _NUMBERS_AT_A_TIME // numbers))
 
     def _size(self, text: str, row: Sequence[int]) -> int:
         """Tokens or bytes that a text has; bytes of the tokens that were read, where it is longer than the context."""
@@ -104,11 +111,11 @@ class BaseFluency:
         return np.concatenate(parts)
 
 
-def _groups(lengths: Sequence[int]) -> list[range]:
-    """Runs of ascending lengths of which each is at most so many tokens with its padding."""
+def _groups(lengths: Sequence[int], most: int) -> list[range]:
+    """Runs of ascending lengths of which each is at most `most` tokens with its padding, or one text."""
     found, start = [], 0
     for i, length in enumerate(lengths):
-        if i > start and (i - start + 1) * length > _TOKENS_AT_A_TIME:
+        if i > start and (i - start + 1) * length > most:
             found.append(range(start, i))
             start = i
     return [*found, range(start, len(lengths))] if lengths else []

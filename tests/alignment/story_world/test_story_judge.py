@@ -13,6 +13,7 @@ from minillama.alignment.story_world import (
     draw_requests,
     vocabulary,
 )
+from minillama.alignment.story_world import fluency as story_fluency
 from minillama.alignment.story_world.judge import Judgement
 from minillama.config import ModelConfig
 from minillama.model import forward
@@ -132,6 +133,19 @@ def test_what_is_remembered_is_bounded():
     first = fluency(["a", "b", "c"])
     assert fluency(["d", "a"])[1] == first[0]
     assert len(fluency._found) <= 3
+
+
+def test_a_model_of_many_layers_reads_few_tokens_at_a_time(monkeypatch):
+    """What the layers leave behind is bounded: 135M parameters took 5 GB for texts that need one."""
+    config = ModelConfig(dim=16, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=24, vocab_size=64, max_seq_len=40)
+    params, texts = init_params(config, np.random.default_rng(3)), [letter * 12 for letter in "abcdefgh"]
+    whole = BaseFluency(params, config, Letters())(texts)
+    shapes, run = [], story_fluency.backbone_forward
+    noted = lambda params, config, tokens, ops: shapes.append(tokens.shape) or run(params, config, tokens, ops)
+    monkeypatch.setattr(story_fluency, "backbone_forward", noted)
+    monkeypatch.setattr(story_fluency, "_NUMBERS_AT_A_TIME", 40 * 2 * (6 * 16 + 3 * 24))  # of 40 tokens
+    np.testing.assert_allclose(BaseFluency(params, config, Letters())(texts), whole, rtol=1e-5)
+    assert shapes == [(3, 12), (3, 12), (2, 12)]
 
 
 # --- annotators ------------------------------------------------------------------------------
