@@ -31,6 +31,7 @@ import matplotlib.pyplot as plt
 import numba
 import numpy as np
 
+from minillama.compute.threads import set_threads
 from minillama.config import named_config
 from minillama.learn.book import (
     COLOURS,
@@ -51,6 +52,7 @@ from minillama.ops import FAST
 from minillama.trees import map_tree
 
 style()
+set_threads(1)  # the same work wherever the chapter runs
 rng = np.random.default_rng(8)
 
 llm = load()
