@@ -16,6 +16,7 @@ from .sources import HERE, HIDE_INPUT, SOLUTION, chapters, code_cells, prose, re
 _WIDEST_OUTPUT = 110
 _SHORTEST_ALT = 40
 CELL_SECONDS = 15
+PICTURES = {"image/png", "image/svg+xml"}
 _TAKES = re.compile(r"takes? (?:about |up to |some )?\d+ (?:seconds|minutes?)")
 _DRAWING = re.compile(r"\bshow\(|\bplt\.")
 _TITLES = re.compile(r"\.set_title\(|\bsuptitle\(|\.set\([^)]*\btitle=|plt\.title\(")
@@ -142,7 +143,7 @@ def glossary() -> dict[str, tuple[str, str, str, str]]:
 def _terms(path: Path, notebook) -> Iterator[str]:
     """Every term that the glossary has from this chapter on is linked where it is first read."""
     text = re.sub(r"(?m)^(#|>|\|).*$", "", prose(notebook))
-    text = re.sub(r"(?s)<!--.*?-->|<summary>.*?</summary>|\$[^$]*\$|`[^`]*`", " ", text)
+    text = re.sub(r"(?s)<!--.*?-->|<summary>.*?</summary>|\$\$.*?\$\$|\$[^$]*\$|`[^`]*`", " ", text)
     for anchor, (term, _, chapter, _) in glossary().items():
         if chapter != path.name[:2]:
             continue
@@ -170,9 +171,9 @@ def complaints_of_outputs(notebook, seconds: dict[int, float], *, rewritten: boo
             wide = max(map(len, text.splitlines()), default=0)
             if wide > _WIDEST_OUTPUT:
                 yield f"cell {i} prints a line of {wide} columns"
-            if "image/png" in output.get("data", {}):
+            for kind in PICTURES & output.get("data", {}).keys():
                 n_pictures += 1
-                alt = output.get("metadata", {}).get("image/png", {}).get("alt", "")
+                alt = output.get("metadata", {}).get(kind, {}).get("alt", "")
                 if rewritten and len(alt) < _SHORTEST_ALT:
                     yield f"cell {i} has a picture without a text for who does not see it: show(figure, alt)"
         around = "\n".join(other.source for other in notebook.cells[max(0, i - 1) : i + 1])

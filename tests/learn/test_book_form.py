@@ -156,6 +156,22 @@ def test_a_slow_cell_has_to_say_so():
     assert not any("nobody says so" in text for text in form.complaints_of_outputs(book, {1: 20.0}, rewritten=True))
 
 
+@pytest.mark.parametrize("kind", ["image/png", "image/svg+xml"])
+def test_a_picture_of_either_kind_needs_a_text(kind):
+    cell = nbformat.v4.new_code_cell("show()")
+    cell.outputs = [nbformat.v4.new_output("display_data", {kind: "…"}, metadata={kind: {"alt": "a picture"}})] * 2
+    found = list(form.complaints_of_outputs(nbformat.v4.new_notebook(cells=[cell]), {}, rewritten=True))
+    assert found == ["cell 0 has a picture without a text for who does not see it: show(figure, alt)"] * 2
+
+
+def test_a_term_inside_a_displayed_formula_is_no_first_use(tmp_path):
+    formula = "# %% [markdown]\n# $$ \\text{query} $$\n#\n# then the [query](glossary.md#query) is explained\n"
+    found = "\n".join(form.complaints(chapter(tmp_path, formula)))
+    assert "uses 'query'" not in found
+    plain = formula.replace("$$ \\text{query} $$", "the query")
+    assert "uses 'query'" in "\n".join(form.complaints(chapter(tmp_path, plain)))
+
+
 # --- glossary, symbols, map -----------------------------------------------------------------
 
 
