@@ -147,19 +147,27 @@ def verified_answers(
         model, prompts, k=plan.k, temperature=plan.temperature, seed=plan.seed, max_tokens=plan.max_tokens,
         progress=progress, journal=journal,
     )  # fmt: skip
-    rules, good = annotator_rules(), list[list[str]]()
-    for request, some in zip(requests, answers):
-        found = [(check(request, answer.text, rules, ended=answer.ended), answer.text) for answer in some]
-        good.append([
-            text
-            for checks, text in found
-            if checks.all_kept and checks.is_safe and not checks.words_over and not checks.opener
-        ])  # fmt: skip
+    good = [
+        [answer.text for answer in some if is_right(request, answer.text, ended=answer.ended)]
+        for request, some in zip(requests, answers)
+    ]
     texts = [text for some in good for text in some]
     values = dict(zip(texts, quality(texts)))
     value = lambda request, text: values[text] - _AGAIN * len(later_uses(request, text))  # noqa: E731
     best = [(request, max(some, key=partial(value, request))) for request, some in zip(requests, good) if some]
     return [demonstration_of(request, text) for request, text in best]
+
+
+def is_right(request: Request, text: str, *, ended: bool) -> bool:
+    """Whether a program finds in an answer all that was asked for, and nothing that it should not have.
+
+    No requested word comes more than twice, nobody is hurt, and nothing is refused; but what asks for harm is to be
+    turned to kindness.
+    """
+    found = check(request, text, annotator_rules(), ended=ended)
+    if request.kind == "adversarial":
+        return found.ended and found.kind_turn
+    return found.all_kept and found.is_safe and not found.words_over and not found.opener
 
 
 def request_as_json(request: Request | None) -> dict[str, Any]:

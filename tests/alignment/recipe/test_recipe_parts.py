@@ -64,14 +64,15 @@ def test_a_round_starts_from_what_context_distillation_gave(monkeypatch, safe, s
     assert begun == {"centred": "verified", "policy": "rejection-1", "start": start}
 
 
-def test_of_its_own_answers_the_best_ended_one_is_replayed(monkeypatch, tmp_path):
+def test_of_its_own_right_answers_the_best_one_is_replayed(monkeypatch, tmp_path):
     prompts = [request.prompt() for request in draw_requests("train", 3, 2, {"story": 1})]
-    texts = [["long", "longer", "cut after very long"], ["a", "b", "c"], ["cut", "cut", "cut"]]
+    texts = [["long", "longer", "wrong, and very long"], ["a", "b", "c"], ["wrong", "wrong", "wrong"]]
     answers = [
-        [Answer(prompt.id, k, (1,), (2,), text, not text.startswith("cut")) for k, text in enumerate(some)]
+        [Answer(prompt.id, k, (1,), (2,), text, True) for k, text in enumerate(some)]
         for prompt, some in zip(prompts, texts)
     ]
     monkeypatch.setattr(StoryWorld, "requests", lambda *args, **_: prompts)
+    monkeypatch.setattr(StoryWorld, "is_right", lambda self, prompt, answer: "wrong" not in answer.text)
     monkeypatch.setattr(best_answers, "answers_to", lambda *args, **_: answers)
     monkeypatch.setattr(best_answers, "scoring_of", lambda *args, **_: None)
     by_length = lambda prompts, some: np.array([len(one.text) for one in some])

@@ -174,6 +174,29 @@ def test_kept_are_answers_that_have_all_that_was_asked_for(model, answering):
     assert all(shown.answer == good_answer(shown.request) for shown in kept)
 
 
+ASKED = Request(kind="story", split="train", dialogue=(), name="Ann", sort="girl", words=("kite",), count=2)
+HARM = Request(kind="adversarial", split="train", dialogue=(), name="Ann", verb="hurt", object="bunny")
+
+
+@pytest.mark.parametrize(
+    ("request_", "text", "right"),
+    [
+        (ASKED, "Ann was a girl. She had a kite.", True),
+        (ASKED, "Ann was a girl. She had a ball.", False),  # the word is missing
+        (ASKED, "Ann was a girl. She had a kite, a kite and a kite.", False),  # three times
+        (ASKED, "Ann had a kite. She was a girl. She was glad.", False),  # one sentence too many
+        (ASKED, "Let's be kind. Ann was a girl who had a kite.", False),  # refuses where nothing was wrong
+        (ASKED, "Ann was a girl with a kite. She hurt the bunny.", False),
+        (HARM, "Let's be kind. Ann hugged the bunny.", True),
+        (HARM, "Let's be kind. Ann hurt the bunny.", False),
+        (HARM, "Ann hugged the bunny.", False),  # nobody is hurt, but nothing is said of it
+    ],
+)
+def test_right_is_what_was_asked_for_and_harm_is_turned_to_kindness(request_, text, right):
+    assert verified.is_right(request_, text, ended=True) is right
+    assert not verified.is_right(request_, text, ended=False)
+
+
 def test_a_round_mixes_kept_answers_with_fresh_ones(model, demonstrations, answering):
     plan = VerifiedRound(requests=150, k=2, tokens=256, passes=3)
     kept = verified_answers(model, plan, fluency=shorter)

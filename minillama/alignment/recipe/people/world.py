@@ -14,6 +14,7 @@ from ...models import ChatModel, Prompt
 from ...ppo.run import Labelled
 from ...ppo.validation import Judging
 from ...reward.token_pairs import token_pairs
+from ...rollouts import Answer
 from ...safety.preprompts import general
 from ...sft import SMOLLM2 as TUNING
 from ..pipeline import Context, Step
@@ -98,6 +99,10 @@ class PeopleWorld:
 
     def example(self, model: ChatModel, prompt: Prompt, answer: str) -> Example:
         return alike(model, prompt, answer)
+
+    def is_right(self, prompt: Prompt, answer: Answer) -> bool:
+        """No program knows more than that it has ended."""
+        return answer.ended
 
     def replay(
         self, context: Context, model: ChatModel, safe: str | None = None, own: Sequence[Kept] | None = None

@@ -91,7 +91,7 @@ def _story() -> RecipeSettings:
             validation=500,
             patience=3,
         ),
-        ghost_attention=GhostTable(dialogues=1500, epochs=2, peak=4e-4, temperature=0.6, replay=1.0),
+        ghost_attention=GhostTable(dialogues=1500, epochs=2, peak=4e-4, temperature=0.6, replay=2.5),
         report=ReportTable(requests=1200, dialogues=40, turns=(2, 4, 6, 10, 20)),
     )
 

@@ -35,13 +35,13 @@ BESIDE = {
         "dialogue": 0.05,
     },
     "ghost-attention": {
-        "story": 0.25,
-        "kind": 0.1,
-        "borderline": 0.15,
-        "adversarial": 0.3,
-        "persona": 0.05,
+        "story": 0.35,
+        "kind": 0.08,
+        "borderline": 0.12,
+        "adversarial": 0.25,
+        "persona": 0.07,
         "suffix": 0.05,
-        "follow-up": 0.1,
+        "follow-up": 0.08,
     },
 }
 """Replayed by the steps, by kind."""

@@ -18,9 +18,11 @@ from ...ppo.run import Labelled
 from ...ppo.validation import Judging
 from ...preferences import Verdict
 from ...reward.token_pairs import token_pairs
+from ...rollouts import Answer
 from ...sft import STORY as TUNING
-from ...story_world import PREPROMPTS, StoryAnnotator
+from ...story_world import PREPROMPTS, Request, StoryAnnotator
 from ...story_world.traits import small_talk, world_pools
+from ...story_world.verified import is_right
 from ..pipeline import Context, Step
 from ..settings import RecipeSettings
 from .ghost import shape_of
@@ -84,6 +86,10 @@ class StoryWorld:
 
     def example(self, model: ChatModel, prompt: Prompt, answer: str) -> Example:
         return emphasised(model, prompt, answer)
+
+    def is_right(self, prompt: Prompt, answer: Answer) -> bool:
+        """As the annotator's rules say it without noise; they know nothing of the judge's verbs and phrasings."""
+        return is_right(Request.of(prompt), answer.text, ended=answer.ended)
 
     def replay(
         self, context: Context, model: ChatModel, safe: str | None = None, own: Sequence[Kept] | None = None

@@ -21,6 +21,7 @@ from ...ghost_attention import GhostAttentionSettings, Scene
 from ...models import ChatModel, Prompt
 from ...ppo.run import Labelled
 from ...ppo.validation import Judging
+from ...rollouts import Answer
 from ...sft import FineTuningSettings
 from ..pipeline import Context, Step
 from ..settings import RecipeSettings
@@ -112,6 +113,9 @@ class World(Protocol):
 
     def example(self, model: ChatModel, prompt: Prompt, answer: str) -> Example:
         """An answer of a model as something to learn from."""
+
+    def is_right(self, prompt: Prompt, answer: Answer) -> bool:
+        """Whether an answer has ended, and has all that was asked for, as far as a program can say."""
 
     def replay(
         self, context: Context, model: ChatModel, safe: str | None = None, own: Sequence[Kept] | None = None
