@@ -175,7 +175,7 @@ _MODELS = (
         n_bytes=3_063_136,
         source=PackageSource("stories/stories3M-chat.gguf"),
         suffix=".gguf",
-        sha256="812cd191963828268c106b366fdbda509313bc73e06d1cfbfcf7fa5f44634dcf",
+        sha256="a5dea961260f3fe043eeb82f75d5d78f39645bbe69f58c566a955938b3607345",
     ),
     _stories("260K", 1_056_540, "the smallest that writes sentences, for tests", TOK512),
     _stories("15M", 60_816_028, "short stories at once"),
