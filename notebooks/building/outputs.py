@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from .sources import VARIES, tags_of
 
-_NUMBER = re.compile(r"(?<![\w.])[-+−]?\d+(?:[.,]\d+)*(?:e[-+]?\d+)?")
+_NUMBER = re.compile(r"(?<![\w.])[-+−]?\d+(?:,\d+)*(?:\.\d+)?(?:e[-+]?\d+)?")  # of 83.12.7.200 only 83.12
 _ERROR = re.compile(r"largest error \S+")
 _RELATIVE, _ACROSS, _RANGE, _SHARE = 0.01, 160, 0.1, 0.01
 

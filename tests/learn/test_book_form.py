@@ -111,6 +111,8 @@ def test_rules_find_what_is_missing(tmp_path):
         ("loss 3.81", "loss 3.95", True),
         ("24 of 30 layers", "23 of 30 layers", True),  # counted: exact
         ("1,234 tokens", "1,240 tokens", False),
+        ("reached at 83.12.7.200", "reached at 83.12.7.200", False),  # an address is no number
+        ("reached at 83.12.7.200", "reached at 83.12.7.201", True),
         ("one head: largest error 5.8e-08, allowed 1e-05", "one head: largest error 9.9e-06, allowed 1e-05", False),
         ("the same", "other words", True),
         ("[0.72 0.28]", "[0.72 nan]", True),
