@@ -9,51 +9,211 @@
 # %% [markdown]
 # # 13 · Pretraining data
 #
-# **Goal.** Turn pages into training rows: judge their quality, mask personal data, measure harmful content, remove
-# near-duplicates, find test questions, mix sources, and write token shards. Every rule is shown with its figure.
+# > **Before this:** [03](03_embeddings_and_loss.ipynb).
+# > **Time:** 60 minutes to read and run, 264 for all exercises; on the [core path](README.md) 225 together.
+# >
+# > **In the paper:** LLaMA 2 (arXiv:2307.09288), sections 2.1 and 4.1, appendix A.6. The rules are those of Gopher
+# > (arXiv:2112.11446), C4 (JMLR 21, 2020), FineWeb (arXiv:2406.17557) and Dolma (arXiv:2402.00159). **Not here:** the
+# > training itself (14). Not reproduced: LLaMA 2's data were never published, neither pages nor sources nor
+# > proportions. The pages here were made for this chapter: their shares say how rules work, not what the web is like.
 #
-# **Before this.** Chapters 02 (tokenizer) and 03 (loss, perplexity); chapter 01 for the Numba cells.
-# **Time.** 60 minutes to read and run, 260 minutes for the exercises.
-# **Paper.** LLaMA 2 (arXiv:2307.09288), section 2.1 (data), section 4.1 (what is in them), appendix A.6
-# (contamination). The rules are those of Gopher (arXiv:2112.11446), C4 (JMLR 21, 2020), FineWeb (arXiv:2406.17557)
-# and Dolma (arXiv:2402.00159).
-#
-# **Not reproduced.** LLaMA 2's data were never published: neither the pages, nor the sources, nor their proportions.
-# Two trillion tokens do not fit into a chapter either. It works with pages written here and with a synthetic corpus
-# from a seed; so its shares say how the rules work, not what the web looks like.
+# A language model learns what usually comes next. Usually where? In the texts that somebody gave it, and nowhere else.
+# Two sentences for the real model: one stands on very many pages of the web, the other was written for this chapter.
 
-# %%
+# %% tags=["hide-input"]
 import ipaddress
 import json
 import re
 import shutil
 import tempfile
 import textwrap
+import time
 import zlib
 from collections import Counter
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, permutations
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 from numba import njit
 
-from minillama.learn import check
-from minillama.learn.book import COLOURS, load, show_error, style, table
+from minillama.compute.threads import set_threads
+from minillama.learn.book import COLOURS, claim, label, load, now_you, show, show_error, style, table, torch
+from minillama.learn.book.toy import SENTENCE
 
 style()
-work = Path(tempfile.mkdtemp(prefix="minillama-13-"))  # everything this chapter writes
+plt.rcParams["axes.axisbelow"] = True
+set_threads(1)  # the same work wherever the chapter runs
+llm = load()
+work = Path(tempfile.mkdtemp(prefix="minillama-13-"))  # everything that this chapter writes
 
 
-def show(text):
+def show_text(text):
     """Print a text in lines of the page's width."""
     print("\n".join(textwrap.fill(line, 100) for line in text.splitlines()))
 
 
 # %% [markdown]
-# ## What LLaMA 2 did, and what it did not
+# **Guess first:** at each place the model is given the words so far. For how many of the tokens beyond the tenth is the
+# right one its first choice, in the one sentence and in the other?
+
+# %% tags=["hide-output"]
+OFTEN = """\
+We hold these truths to be self-evident, that all men are created equal, that they are endowed by their Creator with
+certain unalienable Rights, that among these are Life, Liberty and the pursuit of Happiness.""".replace("\n", " ")
+NEW = """\
+Once there was a lighthouse keeper who had a small grey cat. Every evening the two of them climbed the stairs to light
+the lamp, and every morning they came down to sleep.""".replace("\n", " ")
+knows = {}
+for name, text in (("stands on many pages", OFTEN), ("written for this book", NEW)):
+    ids = llm.tokenizer.encode(text)
+    first_choice = llm.logits(ids)[:-1].argmax(axis=-1) == ids[1:]
+    knows[name] = first_choice[9:].mean()
+    print(f"{name:<22} {first_choice[9:].sum()} of {len(first_choice[9:])} tokens are its first choice")
+assert knows["stands on many pages"] > 2 * knows["written for this book"]
+
+# %% [markdown]
+# Nobody asked it to learn the one by heart. What a text is worth is not written on it, so whatever is in the data often
+# is learned well: a declaration, an advert, somebody's telephone number, the questions of a test.
 #
-# The paper says little, and some of it surprises: it did *not* filter harmful content, and it did so on purpose.
+# Now the part missing: no choice at all. The folded cell makes a web of 760 pages: stories, copies of stories, adverts,
+# lists of addresses, pages that say one thing again and again, programs, pages with a question of a test in them, and
+# one story that was copied 60 times. Two models learn from it. They are the simplest there are: for every three words
+# in a row they have counted which word followed, and how often. One has read all pages as they are, the other what is
+# left of them at the end of this chapter.
+
+# %% tags=["hide-input"]
+from minillama.data.pipeline.run import PipelineSettings, run_pipeline
+from minillama.data.rules.contamination import NgramOverlap, TokenContamination
+
+GRAMMAR_TEXT = """\
+who: fox, hen, baker, sailor, child, teacher, king, miller, owl, mouse, smith, painter, nurse, farmer
+how: old, young, clever, tired, brave, shy, proud, hungry, careful, lonely, quick, gentle
+thing: key, map, lamp, coat, drum, boat, ring, bell, basket, letter, ladder, kettle, mirror, wheel
+where: river, forest, market, bridge, garden, tower, harbour, mill, school, meadow, cellar, hill
+did: found, lost, sold, carried, painted, hid, mended, borrowed, counted, cleaned, opened, washed
+when: in spring, at noon, after supper, before dawn, on Sunday, in winter, at midnight, once
+felt: laughed, was glad, said nothing, went home, fell asleep, began to sing, felt better"""
+GRAMMAR = {line.split(": ")[0]: line.split(": ")[1].split(", ") for line in GRAMMAR_TEXT.splitlines()}
+SHAPES = (
+    "{when} the {how} {who} {did} a {thing} by the {where}.",
+    "The {who} and the {how} {who} went to the {where} {when}.",
+    '"Where is my {thing}?" asked the {who}, and the {how} {who} {felt}.',
+    "Nobody at the {where} had a {how} {thing}, so the {who} {felt}.",
+    "It was {how} work to have a {thing} that a {who} {did} {when}.",
+    "Then the {who} {felt} and {did} the {thing} of the {who}.",
+)
+QUIZ = [
+    "Which of the four seas that a lighthouse keeper of the north can see from the tower is the one without any ice?",
+    "A farmer has 17 hens and buys 25 more at the market on Sunday. How many hens does the farmer have on Monday?",
+    "Who painted the tall blue mill by the river that all the children of the village pass on their way to school?",
+    "In which year was the old stone bridge over the river closed to all the carts and the horses of the farmers?",
+    "Name the instrument that the miller plays before supper and the teacher plays after supper in the quiet house.",
+    "What does the owl in the fable give to the hungry mouse in exchange for the silver key of the cellar door?",
+]
+
+
+def tell(rng, n_sentences=11):
+    """A story of the grammar."""
+
+    def word(match):
+        options = GRAMMAR[match[1]]
+        return options[int(rng.integers(len(options)))]
+
+    made = (re.sub(r"\{(\w+)\}", word, SHAPES[int(rng.integers(len(SHAPES)))]) for _ in range(n_sentences))
+    return " ".join(sentence[0].upper() + sentence[1:] for sentence in made)
+
+
+def changed(text, share, rng):
+    """A text with some of its words exchanged."""
+    words = text.split()
+    for i in np.flatnonzero(rng.random(len(words)) < share):
+        words[i] = GRAMMAR["thing"][int(rng.integers(14))] + "s"
+    return " ".join(words)
+
+
+def made_up_web():
+    """Pairs of a kind and a page."""
+    rng = np.random.default_rng(11)
+    stories = [tell(rng) for _ in range(300)]
+    pages = [("story", text) for text in stories]
+    for i in range(80):
+        pages.append(("near copy", f"Visitor {i}. " + changed(stories[i], 0.008, rng)))
+    pages += [("exact copy", stories[i].upper() if i % 2 else stories[i] + "\n") for i in range(100, 150)]
+    for i in range(40):
+        pages.append(("with address", tell(rng) + f" Write to reader{i}@mail.example.org if you like it."))
+        pages.append(("address list", "\n".join(f"{x}{i}@{x}.example: {tell(rng, 3)}" for x in GRAMMAR["who"][:9])))
+        pages.append(("advert", "\n".join(["BUY NOW !!!", f"#sale{i}", "Free shipping", tell(rng, 1)] * 5)))
+        pages.append(("loop", " ".join([tell(rng, 2)] * 7)))
+        pages.append(("program", tell(rng, 6) + "\nfunction f(x) { return x; }\n" + tell(rng, 6)))
+        pages.append(("too short", tell(rng, 3)))
+    pages += [("with question", tell(rng) + " " + QUIZ[i % 6] + " " + tell(rng, 3)) for i in range(30)]
+    pages += [("copied 60 times", changed(FAVOURITE, 0.01, rng)) for _ in range(60)]
+    return [pages[i] for i in rng.permutation(len(pages))]
+
+
+FAVOURITE = tell(np.random.default_rng(77), 9)
+web = made_up_web()
+(work / "pages.jsonl").write_text("".join(json.dumps({"text": t, "kind": k}) + "\n" for k, t in web))
+(work / "quiz.json").write_text(json.dumps(QUIZ))
+settings = PipelineSettings((work / "pages.jsonl",), work / "clean.jsonl", eval_files=(work / "quiz.json",))
+tally = run_pipeline(settings).tally
+clean = [json.loads(line)["text"] for line in (work / "clean.jsonl").read_text().splitlines()]
+print(f"{len(web)} pages, {len(clean)} are left")
+
+
+# %% [markdown]
+# **Guess first:** each model writes 300 texts, by chance, word by word. In how many is there an advert, an address of
+# somebody, a question of the test, twelve words in a row of the story that was copied? And in how many of the other?
+
+
+# %% tags=["hide-output"]
+def following(texts):
+    """How often each word came after each three words."""
+    counts = {}
+    for words in map(str.split, texts):
+        for i in range(len(words) - 3):
+            counts.setdefault(tuple(words[i : i + 3]), Counter())[words[i + 3]] += 1
+    return counts
+
+
+def write_texts(texts, n, rng, longest=60):
+    """Texts that begin like a page, and go on by chance."""
+    counts, written = following(texts), []
+    for page in rng.integers(len(texts), size=n):
+        words = texts[page].split()[:3]
+        while len(words) < longest and tuple(words[-3:]) in counts:
+            follows = counts[tuple(words[-3:])]
+            shares = np.array(list(follows.values())) / follows.total()
+            words.append(list(follows)[int(rng.choice(len(shares), p=shares))])
+        written.append(" ".join(words))
+    return written
+
+
+# Filters that drop a text with so many words in a row of the questions, or of the story; how they work comes below.
+is_question, is_favourite = NgramOverlap(QUIZ, n=13), NgramOverlap([FAVOURITE], n=12)
+drawn = {}
+for name, texts in (("all pages", [text for _, text in web]), ("what is left", clean)):
+    written = write_texts(texts, 300, np.random.default_rng(13))
+    drawn[name] = [
+        sum("BUY NOW" in text for text in written),
+        sum("@" in text for text in written),
+        sum(is_question(text).text is None for text in written),
+        sum(is_favourite(text).text is None for text in written),
+    ]
+assert drawn["what is left"] == [0, 0, 0, 0]
+assert min(drawn["all pages"]) > 0
+table(
+    ("model of", "adverts", "addresses", "questions of the test", "the copied story"),
+    [(k, *v) for k, v in drawn.items()],
+)
+
+# %% [markdown]
+# Nothing crashed, and both are models of their data. The first has learned the web.
+#
+# ## LLaMA 2 names no rule
+#
+# What did the makers of LLaMA 2 do? The paper says little, and some of it surprises:
 
 # %%
 table(
@@ -65,59 +225,84 @@ table(
         ("quality rules", "cleaning was 'more robust'; no rule is named"),
         ("harmful content", "measured, not filtered: about 0.2 % of documents score 0.5 or more (4.1)"),
         ("why not filtered", "detecting hate needs examples of it, and filters erase groups of people (4.1)"),
-        ("duplicates", "not described; LLaMA 1 removed them (CCNet, and equal files of code)"),
-        ("contamination", "measured on tokens after training, nothing removed (A.6)"),
+        ("duplicates", "not described; LLaMA 1 removed them"),
+        ("test questions", "looked for after training, nothing removed (A.6)"),
     ],
 )
 
 # %% [markdown]
-# Everything in this chapter that goes further is therefore not LLaMA 2's. It is what others have published with code,
-# and what a model trained from the open web needs today.
-
-# %% [markdown]
-# ## The idea
+# So the rules of this chapter are not LLaMA 2's. They are those that the makers of Gopher, a model, and of C4, FineWeb
+# and Dolma, collections of texts, have published.
 #
-# A page passes a row of cheap tests. Each computes one figure, such as the share of repeated lines, and compares it
-# with a threshold. Some tests drop the page, some change it, some only count. Then all pages that are left are compared
-# with one another, because the web says most things several times. What remains becomes token ids in long files, and a
-# sampler draws rows from several such files by weights.
-
-# %% [markdown]
-# ## The mathematics
+# ## A figure and a limit decide about a page
 #
-# A text has words $w_1 \dots w_m$, lines $l_1 \dots l_k$ and $c$ characters. A quality rule is a figure
-# $f(\text{text})$ with a threshold: keep if $f \ge \theta$, or if $f \le \theta$.
+# Nobody can read two trillion tokens, so a program judges, and it does not understand a word. It computes a figure,
+# such as the signs # per word, and compares it with a limit. Nine of Gopher's rules, on two pages made of this book's
+# words. The first is its sentence. The second is an advert: `# dog # bone BUY NOW ...`. Signs stand alone and count as
+# words; words that are no signs are called *real* here.
 #
-# Two texts with sets of shingles $A$ and $B$ (all windows of 5 words) have the **Jaccard similarity**
-# $s = |A \cap B| \, / \, |A \cup B|$. For a random function $h(x) = (a x + b) \bmod p$ with the prime $p = 2^{61}-1$,
+# | figure | kept if | the sentence | the advert |
+# |---|---|---|---|
+# | real words | at least 50 | 9 | 4 |
+# | their mean length | 3 to 10 (two rules) | 4.1 | 3.25 |
+# | # per word | at most 0.1 | 0 | 2/7 = 0.29 |
+# | dots (... or …) per word | at most 0.1 | 0 | 1/7 = 0.14 |
+# | lines that begin with • or - | at most 0.9 | 0 | 0 |
+# | lines that end in dots | at most 0.3 | 0 | 1 |
+# | words with a letter | at least 0.8 | 9/10 = 0.9 | 4/7 = 0.57 |
+# | different ones of *the, be, to, of, and, that, have, with* | at least 2 | ? | 0 |
 #
-# $$P\big(\min_{x \in A} h(x) = \min_{x \in B} h(x)\big) = s,$$
+# **Guess first:** what stands in place of the question mark, and does the sentence pass the last rule? The words count
+# as they are written.
 #
-# because in a random order each element of $A \cup B$ is equally likely to be the smallest, and both minima agree
-# exactly when it lies in both sets. (The orders that linear functions make are random enough: see the scatter plot.)
-# With $r$ values in a band and $b$ bands, both texts agree in at least one whole band with the probability $1 - (1 -
-# s^r)^b$.
+# ### Now you · `gopher_broken_rules` · 30 minutes
 #
-# Drawing $N$ tokens with weights $g_i$ from sources of $n_i$ tokens sees source $i$ for
-# $e_i = \frac{g_i}{\sum_j g_j} \cdot \frac{N}{n_i}$ epochs. Losses $\ell_t$ in nats over a text of $B$ bytes are
-# $\frac{1}{B \ln 2}\sum_t \ell_t$ bits per byte, whatever the tokenizer.
-
-# %% [markdown]
-# | what | type and shape | in this chapter |
-# |---|---|---|
-# | document | `str` | a page |
-# | decision of a filter | text or `None`, counts of rules | `Decision(text, findings, examples)` |
-# | word hashes | uint64 $(m,)$ | all rules compare numbers, not words |
-# | signature | uint64 $(112,)$ | 14 bands of 8 values |
-# | shard | uint16 $(N,)$, and int64 starts $(n_{docs},)$ | one long row of ids on disk |
-# | batch | int64 $(B, T)$ tokens and targets | targets are shifted by one |
-
-# %% [markdown]
-# ## Nine pages
-#
-# The web in small: two pages worth keeping, and seven that are not, each in its own way.
+# A text in which signs stand alone → the names of the rules that it breaks. Words are what stands between spaces.
 
 # %%
+gopher_broken_rules = now_you("gopher_broken_rules")
+
+
+# %% tags=["solution"]
+def book_gopher_broken_rules(text, min_words):
+    words, lines = text.split(), text.splitlines()
+    real = [word for word in words if any(c.isalnum() for c in word)]
+    mean = sum(map(len, real)) / len(real)
+    broken = {
+        "min_words": len(real) < min_words,
+        "min_mean_word_length": mean < 3,
+        "max_mean_word_length": mean > 10,
+        "max_hashes_per_word": text.count("#") / len(words) > 0.1,
+        "max_ellipses_per_word": (text.count("...") + text.count("…")) / len(words) > 0.1,
+        "max_bullet_lines": sum(line.startswith(("•", "-")) for line in lines) / len(lines) > 0.9,
+        "max_ellipsis_lines": sum(line.endswith(("...", "…")) for line in lines) / len(lines) > 0.3,
+        "min_words_with_letter": sum(any(c.isalpha() for c in word) for word in words) / len(words) < 0.8,
+        "min_stop_words": len(set(words) & set(STOP_WORDS)) < 2,
+    }
+    return [rule for rule, is_broken in broken.items() if is_broken]
+
+
+# %% tags=["hide-input", "hide-output"]
+STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")  # the starter brings them
+A_SIGN_OR_A_WORD = re.compile(r"[^\W_]+|(?<=[^\W_])['’][^\W_]+|([^\w\s]|_)\1*")
+
+
+def apart(text):
+    """The same lines, every sign a word of its own, runs of one sign together."""
+    return "\n".join(" ".join(m[0] for m in A_SIGN_OR_A_WORD.finditer(line)) for line in text.splitlines())
+
+
+for name, text in (("sentence", SENTENCE), ("advert", "#dog #bone BUY NOW...")):
+    print(f"{name:<9} {apart(text)!r}")
+    for rule in gopher_broken_rules(apart(text), 50):
+        print(f"{'':<9} breaks {rule}")
+
+# %% [markdown]
+# The sentence has *the* twice, as "The" and as "the", and only the small one is in the list: 1, too few. It would go
+# for two reasons, of which one is good: it is no page. How do the rules do on pages? Here are two that are worth
+# keeping, and seven that are not, each in its own way.
+
+# %% tags=["hide-input"]
 STORY = """\
 Once there was a lighthouse keeper who had a small grey cat. Every evening the two of them climbed the stairs to
 light the lamp, and every morning they came down to sleep. One night the lamp would not burn. The keeper looked at
@@ -141,119 +326,131 @@ LINKS = "\n".join(
 TEASERS = "\n".join(
     f"The {thing} that you will have to see to believe and ..." for thing in ["dog", "boat", "cake", "hat"] * 4
 )
-CODE = "\n".join(["def area(r):", "    # the area of a circle", "    return {'r': r, 'a': 3.14159 * r ** 2}"] * 6)
+PROGRAM = "\n".join(["def area(r):", "    # the area of a circle", "    return {'r': r, 'a': 3.14159 * r ** 2}"] * 6)
 WARES = ["cheap", "shoes", "online", "shop", "sale", "boots", "leather", "discount", "best", "price", "buy", "outlet"]
 KEYWORDS = " ".join(WARES * 6)
 SHORT = "The page that you look for has moved. Go back to the start and try again."
 PAGES = {
     "story": STORY, "guide": GUIDE, "advert": ADVERT, "loop": LOOP, "links": LINKS,
-    "teasers": TEASERS, "code": CODE, "keywords": KEYWORDS, "short": SHORT,
+    "teasers": TEASERS, "program": PROGRAM, "keywords": KEYWORDS, "short": SHORT,
 }  # fmt: skip
+for name, text in PAGES.items():
+    print(f"{name:<9} {len(text):>4} characters: {' / '.join(text.splitlines())[:74]} …")
 
 # %% [markdown]
-# ## Quality: figures against thresholds
-#
-# Gopher's rules in plain Python. A word is a run of letters and digits, an apostrophe with the letters after it, or a
-# run of one sign; a sign is not a word for the first three rules, but it counts as one in the shares.
+# The package's `GopherQuality` cuts words by itself, by a compiled loop. It has to find the same broken rules as
+# `gopher_broken_rules`:
 
 # %%
-STOP_WORDS = {"the", "be", "to", "of", "and", "that", "have", "with"}
-
-
-WORD = re.compile(r"[^\W_]+|(?<=[^\W_])['’][^\W_]+|([^\w\s]|_)\1*")
-
-
-def split_words(text):
-    return [match[0] for match in WORD.finditer(text)]
-
-
-def gopher_figures(text):
-    words, lines = split_words(text), text.splitlines()
-    real = [word for word in words if any(c.isalnum() for c in word)]
-    mean = sum(map(len, real)) / len(real)
-    return {
-        "min_words": len(real),
-        "min_mean_word_length": mean,
-        "max_mean_word_length": mean,
-        "max_hashes_per_word": text.count("#") / len(words),
-        "max_ellipses_per_word": (text.count("...") + text.count("…")) / len(words),
-        "max_bullet_lines": sum(line.lstrip().startswith(("•", "-")) for line in lines) / len(lines),
-        "max_ellipsis_lines": sum(line.rstrip().endswith(("...", "…")) for line in lines) / len(lines),
-        "min_words_with_letter": sum(any(c.isalpha() for c in word) for word in words) / len(words),
-        "min_stop_words": len(STOP_WORDS & set(words)),
-    }
-
-
-# %% [markdown]
-# The package computes the same figures with compiled loops over hashes of words. Both agree on all pages, and so do the
-# rules that they break.
-
-# %%
-from minillama.data.rules.c4 import C4Quality
-from minillama.data.rules.fineweb import FineWebQuality
 from minillama.data.rules.gopher import GopherQuality
-from minillama.data.rules.repetition import GopherRepetition
 
 gopher = GopherQuality()
-ours = [list(gopher_figures(text).values()) for text in PAGES.values()]
-package = [[dict(gopher.figures(text))[rule] for rule in gopher_figures(text)] for text in PAGES.values()]
-show_error("nine figures of nine pages", np.array(ours), np.array(package), 1e-12, against="the package")
+for name, text in PAGES.items():
+    broken = gopher_broken_rules(apart(text), 50)
+    assert sorted(broken) == sorted(gopher(text).findings)
+    print(f"{name:<9} {', '.join(broken) or 'passes'}")
 
-
-def gopher_broken_rules(text, min_words=50):
-    broken = []
-    for rule, figure in gopher_figures(text).items():
-        limit = min_words if rule == "min_words" else getattr(gopher, rule)
-        if (figure < limit) if rule.startswith("min") else (figure > limit):
-            broken.append(rule)
-    return broken
-
-
-for text in PAGES.values():
-    assert gopher_broken_rules(text) == list(gopher(text).findings)
-
-# %% [markdown]
-# A figure alone says nothing. The picture divides each one by its threshold (upside down for rules with a minimum), so
-# that 1 is the border everywhere and everything above it is dropped.
-
-# %%
-rules = list(gopher_figures(STORY))
+# %% tags=["hide-input"]
+rules = [name for name, _ in gopher.figures(STORY) if name != "max_words"]
 limits = np.array([getattr(gopher, rule) for rule in rules], float)
-ratio = np.array(ours) / limits
+figures = np.array([[dict(gopher.figures(text))[rule] for rule in rules] for text in PAGES.values()], float)
 lower = np.array([rule.startswith("min") for rule in rules])
 with np.errstate(divide="ignore"):
-    ratio[:, lower] = 1 / ratio[:, lower]
-shown = np.clip(ratio, 0, 3)
-fig, axis = plt.subplots(figsize=(9.5, 4.4))
-image = axis.imshow(shown, cmap="RdBu_r", vmin=0, vmax=2, aspect="auto")
+    ratio = np.where(lower, limits / figures, figures / limits)
+figure, axis = plt.subplots(figsize=(9.5, 4.2))
+image = axis.imshow(np.clip(ratio, 0, 3), cmap="RdBu_r", vmin=0, vmax=2, aspect="auto")
 axis.grid(visible=False)
 axis.set_xticks(range(len(rules)), [rule.replace("_", " ", 1).replace("_", "\n") for rule in rules], fontsize=8)
 axis.set_yticks(range(len(PAGES)), list(PAGES))
 for (row, column), value in np.ndenumerate(ratio):
-    if limits[column] < 100_000:
-        text = f"{ours[row][column]:.3g}"
-        colour = "white" if abs(shown[row, column] - 1) > 0.7 else "black"
-        weight = "bold" if value > 1 else "normal"
-        axis.text(column, row, text, ha="center", va="center", color=colour, weight=weight, fontsize=8)
-axis.set(xlabel="rule (numbers are the page's figures, bold: the page is dropped)", ylabel="page")
-axis.set_title("Bad pages break different rules, all but one; good pages break none")
-fig.colorbar(image, label="figure / threshold (or its inverse)")
-plt.show()
+    colour = "white" if abs(min(value, 3) - 1) > 0.7 else "black"
+    weight = "bold" if value > 1 else "normal"
+    text = f"{figures[row, column]:.3g}"
+    axis.text(column, row, text, ha="center", va="center", color=colour, weight=weight, fontsize=8)
+axis.set(xlabel="rule; the numbers are the page's figures, bold where the rule is broken", ylabel="page")
+breaks = dict(zip(PAGES, (ratio > 1).any(axis=1)))
+claim(
+    axis,
+    "Every bad page but “loop” breaks a rule, and no good page does",
+    holds=[name for name, broken in breaks.items() if not broken] == ["story", "guide", "loop"],
+)
+figure.colorbar(image, label="figure / limit, or its inverse")
+show(
+    figure,
+    "A table of nine pages by nine rules, coloured by the figure divided by its limit, upside down where the limit is "
+    "a minimum: blue is far inside, white at the limit, red outside. Story, guide and loop have no red field; advert "
+    f"has {int((ratio[2] > 1).sum())}, keywords only the one for stop words, short only the one for the "
+    "number of words.",
+)
 
 # %% [markdown]
-# Only "loop" passes beside the good pages: its words look like words. Other rules are for it.
-
-# %% [markdown]
-# ## Repetition
+# "loop" gets through because each of its words looks like a word. What is wrong with it is only seen by who remembers.
 #
-# Gopher's second set of rules asks how much of a page was there before. For phrases of $n$ words a cursor walks over
-# the text; a phrase that was seen adds its characters, and the cursor jumps past it, so that no character counts
-# twice.
+# ## A cursor that jumps counts no letter twice
+#
+# How much of a page was there before? For lines that is easily said: a line is repeated if an equal one came before it.
+# Two figures: repeated lines of all lines, and their characters of all characters. In
+#
+#     it was hungry
+#     dog
+#     it was hungry
+#
+# one line of three is repeated, and 13 of 31 characters (a line end is a character, too).
+#
+# ### Now you · `duplicate_line_shares` · 10 minutes
+#
+# A text → both shares. Empty lines are no lines: several line ends in a row part lines as one does. (Not on the core
+# path.)
+
+# %%
+duplicate_line_shares = now_you("duplicate_line_shares")
+
+
+# %% tags=["solution"]
+def book_duplicate_line_shares(text):
+    lines = re.split(r"\n+", text)
+    seen, count, characters = set(), 0, 0
+    for line in lines:
+        if line in seen:
+            count += 1
+            characters += len(line)
+        seen.add(line)
+    return count / len(lines), characters / len(text)
 
 
 # %%
-def repeated_ngram_share(text, n):
-    words, seen, characters, i = split_words(text), set(), 0, 0
+of_lines, of_characters = duplicate_line_shares("it was hungry\ndog\nit was hungry")
+print(f"the three lines: {of_lines:.2f} of the lines, {of_characters:.2f} of the characters")
+for name in ("advert", "links", "loop"):
+    print(f"{name:<8} {duplicate_line_shares(PAGES[name])[0]:.2f} of the lines")
+
+# %% [markdown]
+# "loop" is one long line, so this finds nothing. Its phrases are repeated: runs of $n$ words. Take the text *it was
+# hungry it was hungry it was hungry* and $n = 3$. The 41 characters hold seven runs of three words, of which the last
+# four occurred before; each has 11 letters. Four times 11 are 44: more than the text has. Every letter was counted up
+# to three times. So a cursor walks, and what it has counted it jumps over:
+#
+# | at word | the next three words | seen? | adds | goes to word |
+# |---|---|---|---|---|
+# | 0 | it was hungry | no | | 1 |
+# | 1 | was hungry it | no | | 2 |
+# | 2 | hungry it was | no | | 3 |
+# | 3 | it was hungry | yes | 11 | 6 |
+# | 6 | it was hungry | yes | 11 | 9: the end |
+#
+# The share is 22/41 = 0.54.
+#
+# ### Now you · `repeated_ngram_share` · 15 minutes
+#
+# A text and $n$ → the share.
+
+# %%
+repeated_ngram_share = now_you("repeated_ngram_share")
+
+
+# %% tags=["solution"]
+def book_repeated_ngram_share(text, n):
+    words, seen, characters, i = text.split(), set(), 0, 0
     while i + n <= len(words):
         window = tuple(words[i : i + n])
         if window in seen:
@@ -265,135 +462,135 @@ def repeated_ngram_share(text, n):
     return characters / len(text)
 
 
-def duplicate_line_shares(text):
-    lines, seen, count, characters = re.split(r"\n+", text), set(), 0, 0
-    for line in lines:
-        count, characters = count + (line in seen), characters + (line in seen) * len(line)
-        seen.add(line)
-    return count / len(lines), characters / len(text)
-
-
-print("page       repeated lines   5-grams   10-grams")
-for name, text in PAGES.items():
-    five, ten = repeated_ngram_share(text, 5), repeated_ngram_share(text, 10)
-    print(f"{name:10s} {duplicate_line_shares(text)[0]:14.2f} {five:9.2f} {ten:10.2f}")
-
 # %% [markdown]
-# Long texts need this for six lengths of phrases. In NumPy all windows can be made at once, but the jump depends on
-# what was found before, which is a loop. So the compiled version walks as above, over hashes of windows in place of
-# tuples, with an open table in place of the set.
-
+# The toy, then all pages for the six lengths of Gopher's rules, against the package:
 
 # %%
-@njit
-def repeated_characters(windows, lengths, n):
-    size = 4
-    while size < 2 * len(windows):
-        size *= 2
-    table_, used = np.zeros(size, np.uint64), np.zeros(size, np.bool_)
-    characters, i = 0, 0
-    while i < len(windows):
-        place = windows[i] % np.uint64(size)
-        while used[place] and table_[place] != windows[i]:
-            place = (place + np.uint64(1)) % np.uint64(size)
-        if used[place]:
-            characters += lengths[i : i + n].sum()
-            i += n
-        else:
-            table_[place], used[place] = windows[i], True
-            i += 1
-    return characters
+from minillama.data.rules.repetition import GopherRepetition
 
+repetition, sizes = GopherRepetition(), range(5, 11)
+print(f"toy: {repeated_ngram_share('it was hungry it was hungry it was hungry', 3):.2f}")
+shares = np.array([[repeated_ngram_share(apart(text), n) for n in sizes] for text in PAGES.values()])
+found = [dict(repetition.figures(apart(text))) for text in PAGES.values()]
+show_error(
+    "repeated phrases",
+    shares,
+    np.array([[figures[f"max_duplicate_{n}_grams"] for n in sizes] for figures in found]),
+    1e-12,
+    against="the package",
+)
 
-# %% [markdown]
-# The windows themselves are one line of arithmetic in NumPy for each word of a window.
-
-
-# %%
-def windows_of(hashes, n):
-    """NumPy: one number for each window of n words, wrapping in 64 bits."""
-    windows = np.zeros(max(len(hashes) - n + 1, 0), np.uint64)
-    for k in range(n):
-        windows = (windows ^ hashes[k : k + len(windows)]) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(12345)
-        windows ^= windows >> np.uint64(29)
-    return windows
-
-
-def compiled_share(text, n):
-    words = split_words(text)
-    hashes = np.array([zlib.crc32(word.encode()) * 0x1_0000_0001 for word in words], np.uint64)
-    return repeated_characters(windows_of(hashes, n), np.array([len(word) for word in words]), n) / len(text)
-
-
-# %%
-repetition = GopherRepetition()
-ours = np.array([[repeated_ngram_share(text, n) for n in range(5, 11)] for text in PAGES.values()])
-compiled = np.array([[compiled_share(text, n) for n in range(5, 11)] for text in PAGES.values()])
-figures = [dict(repetition.figures(text)) for text in PAGES.values()]
-package = np.array([[f[f"max_duplicate_{n}_grams"] for n in range(5, 11)] for f in figures])
-show_error("repeated n-grams, plain Python", ours, package, 1e-12, against="the package")
-show_error("repeated n-grams, NumPy and Numba", compiled, package, 1e-12, against="the package")
-
-# %%
-fig, axis = plt.subplots(figsize=(8, 3.6))
-for row, (name, colour) in enumerate(zip(PAGES, COLOURS + COLOURS)):
-    if name in ("story", "loop", "links", "code", "keywords"):
-        axis.plot(range(5, 11), ours[row], "o-" if row < 6 else "s--", label=name, color=colour, markersize=4)
-limits = [getattr(repetition, f"max_duplicate_{n}_grams") for n in range(5, 11)]
-axis.fill_between(range(5, 11), limits, 1, color="#d8d8d2", alpha=0.5, zorder=0)
-axis.plot(range(5, 11), limits, color="black", linewidth=1.2, label="threshold")
+# %% tags=["hide-input"]
+figure, axis = plt.subplots(figsize=(8, 3.6))
+most = np.array([getattr(repetition, f"max_duplicate_{n}_grams") for n in sizes])
+for name, colour, line in zip(("story", "loop", "links", "program", "keywords"), COLOURS, ("-", "--", "-", "--", "-")):
+    axis.plot(sizes, shares[list(PAGES).index(name)], line, marker="o", markersize=4, label=name, color=colour)
+axis.plot(sizes, most, color="black", linewidth=1.2, label="limit")
+axis.fill_between(sizes, most, 1, color="#d8d8d2", alpha=0.5, zorder=0)
 axis.set(xlabel="words n of a phrase", ylabel="share of characters repeated", ylim=(-0.03, 1))
-axis.set_title("What says the same again and again is far above the threshold")
-axis.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.2))
-plt.show()
+by_name = dict(zip(PAGES, shares))
+claim(
+    axis,
+    "What says the same again and again is far above the limit",
+    holds=all((by_name[name] > 3 * most).all() for name in ("loop", "links", "program", "keywords")),
+)
+axis.legend(ncols=6, loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=8)
+show(
+    figure,
+    "Five lines over the length of a phrase, 5 to 10 words, and the limit, which falls from 0.15 to 0.10; above it the "
+    "ground is grey. Loop, links, program and keywords run nearly level, all between "
+    f"{min(by_name[name].min() for name in ('loop', 'links', 'program', 'keywords')):.2f} and "
+    f"{max(values.max() for values in by_name.values()):.2f}; the story lies at 0.",
+)
 
 # %% [markdown]
-# ## Lines: C4
+# Nothing lies near the limit, on either side: what repeats itself does so thoroughly. The limit falls with $n$ because
+# five words that come again may be chance, and ten are not.
 #
-# C4's rules do not drop a page for one bad line. They keep lines that are sentences, without citation marks, and drop
-# the page only when fewer than five sentences are left (or when it has a `{`, which is code, or "lorem ipsum").
+# ## A good page has bad lines
+#
+# Both sets of rules keep a page or drop it. The guide on baking is worth keeping, but it ends in a menu and a notice.
+# C4's rules look at lines, and keep those that are sentences. Four lines:
+#
+#     Dogs | Bones | About us
+#     The dog buried the bone.[1]
+#     It was hungry ...
+#     Read our privacy policy.
+#
+# **Guess first:** a sentence ends in a full stop, a question mark, an exclamation mark or a quotation mark, and has
+# three words or more. Which of the four lines stay, and what is done about the [1]?
+#
+# ### Now you · `c4_clean_lines` · 15 minutes
+#
+# A page → the list of its lines that stay, without citation marks. Some lines end like sentences and are notices.
+# (Not on the core path.)
 
 # %%
-POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
+c4_clean_lines = now_you("c4_clean_lines")
 
 
-def c4_clean_lines(text):
+# %% tags=["solution"]
+def book_c4_clean_lines(text):
     kept = []
     for line in text.splitlines():
         line = re.sub(r"\[\d*\]|\[edit\]|\[citation needed\]", "", line.strip())
         lower = line.lower()
-        sentence = line.endswith((".", "?", "!", '"', "'")) and not line.endswith("...") and len(line.split()) >= 3
-        if sentence and "javascript" not in lower and not any(phrase in lower for phrase in POLICY):
+        is_sentence = line.endswith((".", "?", "!", '"', "'")) and not line.endswith("...")
+        is_notice = "javascript" in lower or any(phrase in lower for phrase in POLICY_PHRASES)
+        if is_sentence and len(line.split()) >= 3 and not is_notice:
             kept.append(line)
     return kept
 
 
-show("\n".join(c4_clean_lines(GUIDE)))
+# %% tags=["hide-input", "hide-output"]
+from minillama.data.rules.c4 import POLICY_PHRASES, C4Quality
+
+print(c4_clean_lines("""\
+Dogs | Bones | About us
+The dog buried the bone.[1]
+It was hungry ...
+Read our privacy policy."""))  # fmt: skip
 
 # %% [markdown]
-# The heading, the menu and the notice are gone. FineWeb leaves out the rule of terminal punctuation in its C4 step, and
-# has rules of its own that look at the page instead. Here is what every filter says about every page.
+# One is left. The mark has to go before the end of the line is looked at: "bone.[1]" ends in a bracket. On the guide,
+# and on all pages against the package:
 
 # %%
-filters = [GopherRepetition(), GopherQuality(), C4Quality.fineweb(), FineWebQuality()]
-rows = []
+show_text("\n".join(c4_clean_lines(GUIDE)))
+lines_only = C4Quality(lorem_ipsum=False, curly_bracket=False, min_sentences=None)
+for text in PAGES.values():
+    left = lines_only(text).text
+    assert c4_clean_lines(text) == (left.split("\n") if left else [])
+
+# %% [markdown]
+# FineWeb leaves out the rule about how a line ends in its C4 step, and has rules of its own that ask the same of the
+# page. What all four filters say about the nine pages:
+
+# %%
+from minillama.data.rules.fineweb import FineWebQuality
+
+rows, survivors = [], []
+filters = [repetition, gopher, C4Quality.fineweb(), FineWebQuality()]
 for name, text in PAGES.items():
-    said = []
-    for filter_ in filters:
-        decision = filter_(text)
-        found = [rule for rule in decision.findings if decision.text is None]
-        said.append("kept" if decision.text == text else "changed" if decision.text else ", ".join(found[:2]))
+    decisions = [filter_(text) for filter_ in filters]
+    survivors += [name] * all(decision.text for decision in decisions)
+    said = ("keeps" if d.text == text else "changes" if d.text else ", ".join(list(d.findings)[:2]) for d in decisions)
     rows.append((name, *said))
-table(("page", "repetition", "gopher", "c4 (as in FineWeb)", "fineweb"), rows)
+assert survivors == ["story", "guide"]
+table(("page", "repetition", "gopher", "c4, as in FineWeb", "fineweb"), rows)
 
 # %% [markdown]
-# ### A model as a judge
+# Every bad page is dropped by somebody, mostly by several. None of the four had to know what a page is about.
 #
-# The pipeline that LLaMA 1 used for CommonCrawl (CCNet) scores pages by their perplexity under a small language model.
-# The idea can be seen with a real one. SmolLM2 reads some pages, and random letters; the bars are its bits per byte.
+# ## The least surprising page is the worst
+#
+# Could a language model not do all that? It says how probable a text is (03), and prose should be more probable than
+# garbage. The pipeline that LLaMA 1 used for the web, CCNet, sorts pages by a small model's perplexity.
+#
+# **Guess first:** SmolLM2 reads the beginnings of the story, the guide, the loop, the keywords, and random letters.
+# Which has the fewest bits per byte (03), and which the most?
 
-# %%
-llm = load()
+# %% tags=["hide-input", "hide-output"]
 letters = "".join(np.random.default_rng(1).choice(list("abcdefghijklmnopqrstuvwxyz     "), 240))
 bits = {}
 for name, text in {**PAGES, "letters": letters}.items():
@@ -401,28 +598,65 @@ for name, text in {**PAGES, "letters": letters}.items():
         ids = llm.tokenizer.encode(text[:240])
         losses = -llm.logprobs(ids[:1], ids[1:])
         bits[name] = float(losses.sum() / np.log(2) / len(llm.tokenizer.decode(ids[1:]).encode()))
-fig, axis = plt.subplots(figsize=(8, 3.2))
+figure, axis = plt.subplots(figsize=(8, 3.2))
 good = [COLOURS[0] if name in ("story", "guide") else COLOURS[5] for name in bits]
 axis.bar_label(axis.bar(list(bits), list(bits.values()), color=good), fmt="%.2f", padding=2)
-axis.set_axisbelow(True)
-axis.set(xlabel="page (its first 240 characters)", ylabel="bits per byte under SmolLM2")
-axis.set_title("Prose is neither the least nor the most surprising text")
+axis.set(xlabel="page, its first 240 characters", ylabel="bits per byte under SmolLM2")
+in_order = sorted(bits, key=bits.get)
+claim(axis, "The best score goes to a loop", holds=in_order[0] == "loop" and in_order[-1] == "letters")
 axis.margins(y=0.12)
-plt.show()
+show(
+    figure,
+    "Five bars, the bits per byte of SmolLM2: "
+    + ", ".join(f"{name} {bits[name]:.2f}" for name in in_order)
+    + ". The two good pages, blue, stand between the loop and the random letters.",
+)
 
 # %% [markdown]
-# One threshold cannot do it: repeated text is the most predictable of all. So perplexity filters keep a middle, and
-# they keep what resembles the judge's own training data. The rules above are cruder and do not have this preference.
+# What repeats itself is the easiest to predict. So such filters keep a middle, and they prefer what resembles the
+# judge's own data. The rules above are cruder and do not have that preference.
 
 # %% [markdown]
-# ## Personal data
+# ## A year looks like a telephone number
 #
-# Addresses and numbers of people have shapes, so regular expressions find them. They also find much else. What tells
-# them apart is checksums, and the words around them.
+# Addresses and numbers of people have a shape, and shapes can be found by regular expressions. Say, a telephone number
+# is a row of seven signs or more, a digit at each end, and digits, spaces, dots, dashes and brackets between.
+#
+# **Guess first:** what does that rule leave of the first two sentences?
 
+# %% tags=["hide-output"]
+FACTS = """\
+The war of 1914-1918 was followed by the years 1919-1939. The house was sold for 1 250 000 dollars.
+The book, ISBN 978-3-16-148410-0, appeared on 2023-07-18. Its distance is 149 597 870 kilometres.
+Call the author on 555-010-4477."""
+loose = re.compile(r"\+?\d[\d\-. ()]{5,}\d")
+show_text(loose.sub("|||PHONE_NUMBER|||", FACTS))
+
+# %% [markdown]
+# A model that is trained on this never sees when the war was. Its loss falls as it should: "|||PHONE_NUMBER|||" is easy
+# to predict. What can tell a number of somebody from any other number? Some have a check inside.
+#
+# The last digit of a card number is chosen so that a sum comes out as a multiple of 10, the Luhn formula. From the
+# right, every second digit is doubled, and a doubled digit of two figures counts as their sum:
+#
+# | number | | | | sum | |
+# |---|---|---|---|---|---|
+# | 497 | 4 | 9, doubled 18, counts 9 | 7 | 20 | valid |
+# | 947 | 9 | 4, doubled 8 | 7 | 24 | not valid |
+#
+# So a card whose digits were typed in the wrong order is noticed. Almost always: one pair of neighbours can be
+# exchanged unnoticed.
+#
+# ### Now you · `luhn_valid` · 10 minutes
+#
+# Digits → True or False. From the right, because cards have 12 to 19 digits.
 
 # %%
-def luhn_valid(digits):
+luhn_valid = now_you("luhn_valid")
+
+
+# %% tags=["solution"]
+def book_luhn_valid(digits):
     total = 0
     for i, digit in enumerate(map(int, reversed(digits))):
         if i % 2 == 1:
@@ -431,48 +665,123 @@ def luhn_valid(digits):
     return total % 10 == 0
 
 
-def iban_checksum_valid(iban):
+# %% [markdown]
+# **Guess first:** which two digits? And of random numbers of 16 digits, what share is valid?
+
+# %% tags=["hide-output"]
+pairs = [(a, b) for a in range(10) for b in range(a + 1, 10)]
+same = lambda a, b: all(luhn_valid(f"{a}{b}{c}") == luhn_valid(f"{b}{a}{c}") for c in range(10))  # next to a third
+print("unnoticed:", [pair for pair in pairs if same(*pair)])
+rng = np.random.default_rng(13)
+random_numbers = ["".join(map(str, rng.integers(0, 10, 16))) for _ in range(20_000)]
+print(f"valid by accident: {np.mean([luhn_valid(number) for number in random_numbers]):.1%}")
+
+# %% [markdown]
+# 0 counts 0 either way, and 9 counts 9 either way. The check removes nine accidents of ten, and the tenth has to be
+# judged by the words around it.
+#
+# A bank account has a better one. Its first four characters go to the end, letters become numbers (A is 10, Z is 35),
+# and the whole, as one decimal number, leaves the remainder 1 when divided by 97. One accident in 97 passes. And 97 is
+# a prime, so whatever single digit is wrong, the remainder is another one.
+#
+# ### Now you · `iban_checksum_valid` · 10 minutes
+#
+# Capitals and digits, with a space after every four → True or False. Python's integers have no limit. (Not on the core
+# path.)
+
+# %%
+iban_checksum_valid = now_you("iban_checksum_valid")
+
+
+# %% tags=["solution"]
+def book_iban_checksum_valid(iban):
     compact = iban.replace(" ", "")
     turned = compact[4:] + compact[:4]
     return int("".join(str(int(c, 36)) for c in turned)) % 97 == 1
 
 
-def ipv4_public(text):
+# %%
+EXAMPLE = "GB82 WEST 1234 5698 7654 32"  # the registry's example
+wrong = [EXAMPLE[:i] + d + EXAMPLE[i + 1 :] for i in range(10, 27) if EXAMPLE[i] != " " for d in "0123456789"]
+wrong = [text for text in wrong if text != EXAMPLE]
+print(f"{EXAMPLE}: {iban_checksum_valid(EXAMPLE)}")
+print(f"with one digit wrong, {len(wrong)} ways: {sum(map(iban_checksum_valid, wrong))} are valid")
+
+# %% [markdown]
+# An address of the internet has no check, but it has a range: four numbers up to 255. And some of these nobody outside
+# can reach, such as 192.168.0.7, which is in millions of houses and tells nothing about anybody.
+#
+# ### Now you · `ipv4_public` · 12 minutes
+#
+# A text → whether it is an address, and not a private one. 172.16 to 172.31 are private, 172.40 is not. (Not on the
+# core path.)
+
+# %%
+ipv4_public = now_you("ipv4_public")
+
+
+# %% tags=["solution"]
+def book_ipv4_public(text):
     parts = text.split(".")
     if len(parts) != 4 or not all(p.isdecimal() and p == str(int(p)) and int(p) <= 255 for p in parts):
         return False
     a, b = int(parts[0]), int(parts[1])
-    return not (a in (10, 127) or (a, b) in ((169, 254), (192, 168)) or (a == 172 and 16 <= b <= 31))
+    is_private = a in (10, 127) or (a, b) in ((169, 254), (192, 168)) or (a == 172 and 16 <= b <= 31)
+    return not is_private
 
-
-# %% [markdown]
-# How much does a checksum exclude? For addresses, Python's `ipaddress` knows the answer.
 
 # %%
-rng = np.random.default_rng(13)
-random_numbers = ["".join(map(str, rng.integers(0, 10, 16))) for _ in range(20_000)]
-passing = np.mean([luhn_valid(number) for number in random_numbers])
-print(f"of random 16-digit numbers {passing:.1%} pass the Luhn formula")
-print("a test card:", luhn_valid("4111111111111111"), "  two digits exchanged:", luhn_valid("1411111111111111"))
-print("an example IBAN:", iban_checksum_valid("GB82 WEST 1234 5698 7654 32"))
-for address in ("83.12.7.200", "172.20.1.1", "172.40.1.1", "256.1.1.1", "1.2.3"):
+for address in ("83.12.7.200", "192.168.0.7", "172.20.1.1", "172.40.1.1", "256.1.1.1", "1.2.3"):
     try:
-        expected = ipaddress.ip_address(address).is_global
+        expected = ipaddress.ip_address(address).is_global  # Python's own
     except ValueError:
         expected = False
-    assert ipv4_public(address) == expected, address
+    assert ipv4_public(address) == expected
+    print(f"{address:<12} {'public' if expected else 'private, or no address'}")
 
 # %% [markdown]
-# So the checksum removes nine of ten accidents, and only the words around can say more. Last come the two things that
-# are done with a finding: replace it, or drop a page that is a list of contacts.
-
+# ## A found place moves all that come after it
+#
+# An e-mail address needs neither check nor range: it has an @. What goes wrong there are the ends. In *Write to
+# dog@bone.example.org, or to it.* the comma is the sentence's, and in *dog@bone.example.org.* the last full stop is.
+#
+# ### Now you · `redact_emails` · 12 minutes
+#
+# A text → the text with `|||EMAIL_ADDRESS|||` in place of each address. `re.sub` is enough.
 
 # %%
-def redact_emails(text):
+redact_emails = now_you("redact_emails")
+
+
+# %% tags=["solution"]
+def book_redact_emails(text):
     return re.sub(r"[A-Za-z0-9._+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}", "|||EMAIL_ADDRESS|||", text)
 
 
-def redact_or_drop(text, spans, most):
+# %%
+CONTACT = """\
+The lighthouse is open on Sundays. Write to keeper@lighthouse.example.org. Or call (555) 010-4477 before you come.
+The guest book is at 83.12.7.200 and the old one was at 192.168.0.7, which nobody can reach from outside.
+Friends of the lighthouse pay to GB82 WEST 1234 5698 7654 32. Our book has the ISBN 978-3-16-148410-0."""
+show_text(redact_emails(CONTACT))
+
+# %% [markdown]
+# Other finders say where they have found something, and of what kind. In *dog and bone*, say, a `DOG` from 0 to 3 and a
+# `BONE` from 8 to 12. Put `|||DOG|||` in the place of the first: where is the bone now? It has moved by six.
+#
+# And a page with many findings is a list of contacts. What would be left of it is a list of marks, so it is dropped as
+# a whole.
+#
+# ### Now you · `redact_or_drop` · 10 minutes
+#
+# A text, its sorted findings, and how many a page may have → the text with marks, or None. (Not on the core path.)
+
+# %%
+redact_or_drop = now_you("redact_or_drop")
+
+
+# %% tags=["solution"]
+def book_redact_or_drop(text, spans, most):
     if len(spans) > most:
         return None
     for start, stop, kind in reversed(spans):  # from the right, so that the other positions stay
@@ -480,35 +789,37 @@ def redact_or_drop(text, spans, most):
     return text
 
 
-CONTACT = """\
-The lighthouse is open on Sundays. Write to keeper@lighthouse.example.org or call (555) 010-4477 before you come.
-The guest book is at 83.12.7.200 and the old one was at 192.168.0.7, which nobody can reach from outside.
-Friends of the lighthouse pay to GB82 WEST 1234 5698 7654 32. Our book has the ISBN 978-3-16-148410-0."""
-show(redact_emails(CONTACT))
-
 # %% [markdown]
-# Three published or checked styles on this page. Dolma puts marks in place of findings, and drops pages with six or
-# more. FineWeb puts in neutral addresses, and leaves private IP addresses alone. The package's own style knows more
-# kinds.
+# The package's `PersonalDataFilter` has three styles. Dolma's puts marks, and drops pages with six findings or more;
+# FineWeb's puts in other addresses, the same everywhere, and leaves private ones of the internet alone; the package's
+# own, "checked", knows more kinds, and asks checks and neighbouring words.
 
 # %%
 from minillama.data.rules.personal_data.filter import PersonalDataFilter
 
+print(redact_or_drop("dog and bone", [(0, 3, "DOG"), (8, 12, "BONE")], 5))
 for name in ("dolma", "fineweb", "checked"):
     print(f"--- {name}")
-    show(PersonalDataFilter(style=name)(CONTACT).text)
+    show_text(PersonalDataFilter(style=name)(CONTACT).text)
 contacts = "\n".join(f"{name} answers at {name}@mail.example.org daily" for name in "abcdef")
-print("--- six addresses, as in Dolma:", PersonalDataFilter(style="dolma")(contacts).text)
+print("--- six addresses, dolma:", PersonalDataFilter(style="dolma")(contacts).text)
+spans = [(start, stop, kind) for kind, start, stop, *_ in PersonalDataFilter(style="dolma").find(CONTACT)]
+assert redact_or_drop(CONTACT, spans, 5) == PersonalDataFilter(style="dolma")(CONTACT).text
 
 # %% [markdown]
-# The bank account is safe only in the third version. The ISBN stands in all of them: it is nobody's number.
+# Only the third hides the bank account. The ISBN stands in all of them: it is nobody's.
 #
-# ### Precision and recall
+# ## Found is not right, and right is not all
 #
-# How good is a rule? That needs texts in which the right answer is known. The next cells make some: sentences with
-# places for data, and traps that look like data.
+# How good is such a rule? Say a text has four telephone numbers. A rule finds ten places, of which three are telephone
+# numbers. Two figures say what that is worth. The [precision](glossary.md#precision): of what was found, 3/10 are
+# right. And the [recall](glossary.md#recall): of what is there, 3/4 were found. The loose rule above has the second and
+# not the first.
+#
+# To measure them one needs texts in which the right places are known. The folded cell makes 400: sentences with
+# numbers and addresses in them, and traps that only look like that (orders, ISBNs, versions, years).
 
-# %%
+# %% tags=["hide-input"]
 DRAW = np.random.default_rng(5)
 
 
@@ -532,10 +843,6 @@ def iban():
     return pick(compact, " ".join(compact[i : i + 4] for i in range(0, 22, 4)))
 
 
-# %% [markdown]
-# What goes into the places, the sentences, and the traps. All of it is made up.
-
-# %%
 MAKE = {
     "EMAIL_ADDRESS": lambda: pick("a.b", "info", "jo+x") + pick("@post", "@mail.co") + pick(".org", ".net"),
     "PHONE_NUMBER": lambda: pick(f"(555) 010-{digits(4)}", f"555-010-{digits(4)}", f"+44 20 7946 0{digits(3)}",
@@ -556,12 +863,9 @@ TRAPS = (
     lambda: f"The hash is {digits(16)}.", lambda: "The story began in the spring of that year.",
 )  # fmt: skip
 
-# %% [markdown]
-# A finding is right when it overlaps a marked place of the same kind.
 
-
-# %%
 def labelled_text():
+    """A text, and the places of its personal data."""
     text, spans = "", []
     for _ in range(5):
         if DRAW.random() < 0.5:
@@ -576,57 +880,123 @@ def labelled_text():
     return text, spans
 
 
+LABELLED = [labelled_text() for _ in range(400)]
+show_text(f"for example:{LABELLED[0][0]}")
+
+
 # %% [markdown]
-# With these, precision and recall are counts.
+# **Guess first:** the loose expression finds every telephone number, and the package's own style finds as many.
+# How much of what each finds is right?
 
 
-# %%
+# %% tags=["hide-output"]
 def counted(find, texts):
-    """Right, found and wanted for every kind."""
-    right, found, wanted, reached = Counter(), Counter(), Counter(), Counter()
+    """For each kind: right findings, findings, places that are there, places that were found."""
+    right, found, there, reached = Counter(), Counter(), Counter(), Counter()
     for text, marked in texts:
         spans = find(text)
         for kind, start, stop, *_ in spans:
             found[kind] += 1
             right[kind] += any(k == kind and a < stop and start < b for k, a, b in marked)
         for kind, a, b in marked:
-            wanted[kind] += 1
+            there[kind] += 1
             reached[kind] += any(s[0] == kind and a < s[2] and s[1] < b for s in spans)
-    return right, found, wanted, reached
+    return right, found, there, reached
 
 
-LABELLED = [labelled_text() for _ in range(400)]
-figures = {name: counted(PersonalDataFilter(style=name).find, LABELLED) for name in ("dolma", "fineweb", "checked")}
+styles = {name: PersonalDataFilter(style=name).find for name in ("dolma", "fineweb", "checked")}
+styles["loose"] = lambda text: [("PHONE_NUMBER", *match.span()) for match in loose.finditer(text)]
+tallies = {name: counted(find, LABELLED) for name, find in styles.items()}
+for name in ("loose", "checked"):
+    right, found, there, reached = (counts["PHONE_NUMBER"] for counts in tallies[name])
+    print(f"{name:<8} recall {reached / there:.2f}, precision {right / found:.2f}")
 
-# %%
+# %% tags=["hide-input", "hide-output"]
 kinds = list(MAKE)
-fig, axes = plt.subplots(1, 2, figsize=(11.5, 3.6), sharey=True)
-for i, (name, (right, found, wanted, reached)) in enumerate(figures.items()):
-    for axis, over, what in ((axes[0], wanted, reached), (axes[1], found, right)):
-        values = [what[kind] / over[kind] if found[kind] else np.nan for kind in kinds]
+figure, axes = plt.subplots(1, 2, figsize=(11, 3.6), sharex=True, sharey=True)
+recalls = {}
+for i, name in enumerate(("dolma", "fineweb", "checked")):
+    right, found, there, reached = tallies[name]
+    for axis, of, what in ((axes[0], there, reached), (axes[1], found, right)):
+        values = [what[kind] / of[kind] if found[kind] else np.nan for kind in kinds]
         bars = axis.bar(np.arange(5) + 0.28 * (i - 1), values, width=0.26, color=COLOURS[i], label=name)
         axis.bar_label(bars, ["–" if np.isnan(v) else f"{v:.2g}" for v in values], fontsize=7, padding=2)
-for axis, what in zip(axes, ("recall: of the marked data, found", "precision: of the findings, right")):
+    recalls[name] = {kind: reached[kind] / there[kind] for kind in kinds}
+for axis, what in zip(axes, ("recall: of what is there, found", "precision: of what is found, right")):
     axis.set_xticks(range(5), [kind.replace("_", "\n").lower() for kind in kinds])
-    axis.set(title=what, ylim=(0, 1.12), xlabel="kind of personal data")
-    axis.set_axisbelow(True)
+    axis.set(ylim=(0, 1.12), xlabel="kind of personal data")
+    label(axis, what)
 axes[0].set_ylabel("share")
-axes[1].legend(ncols=1, loc="center left", bbox_to_anchor=(1, 0.5))
-fig.suptitle("US-style rules miss the world's numbers; kinds without a rule are not found at all", fontweight="bold")
-plt.show()
+axes[1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+claim(
+    figure,
+    "Rules for numbers of one country miss those of others; a kind without a rule is never found",
+    holds=recalls["dolma"]["PHONE_NUMBER"] < 0.7
+    and recalls["dolma"]["IBAN_CODE"] == recalls["fineweb"]["IBAN_CODE"] == 0
+    and min(recalls["checked"].values()) > 0.95,
+)
+show(
+    figure,
+    "Two charts of bars with the same axes, five kinds of data, three styles. Left, recall: of e-mail addresses dolma "
+    f"finds {recalls['dolma']['EMAIL_ADDRESS']:.2f}, the others all; of telephone numbers dolma "
+    f"{recalls['dolma']['PHONE_NUMBER']:.2f}, fineweb none; cards and bank accounts only checked finds. Right, "
+    "precision: checked is at 1 everywhere, dolma and fineweb lie between 0.3 and 0.75 where they find anything.",
+)
 
 # %% [markdown]
-# These figures hold for these templates and for no others: a set that is easy gives high ones. Names and postal
-# addresses have no shape at all; they need a trained tagger, and no rule here finds them.
-
-# %% [markdown]
-# ## Harmful content: lists, classifiers, thresholds
+# Dolma's rule knows the American forms of a telephone number, and of the others it finds nothing. The figures hold for
+# these sentences and no others: an easy set gives high ones. And names and postal addresses have no shape at all. No
+# rule here finds them.
 #
-# C4 drops a page when it holds one word of a list. Dolma trains a classifier and drops sentences above a threshold.
-# LLaMA 2 only measured. How such filters work, and fail, does not depend on the topic. So the chapter takes a harmless
-# one: a filter for **storms**. Sentences about bad weather are to go, sentences about anything else are to stay.
+# ## The last storms cost good texts
+#
+# C4 drops a page with one word of a list. Dolma trains a classifier, which gives each sentence a score from 0 to 1, and
+# drops what is above a threshold. LLaMA 2's makers only measured. How such filters work and fail does not depend on the
+# topic, so here is a harmless one: sentences about **storms** are to go, all others to stay. Five of them:
+#
+# | | score | about a storm |
+# |---|---|---|
+# | heavy hail hit the roof | 0.95 | yes |
+# | a storm of applause broke out | 0.8 | no |
+# | waves as high as houses | 0.4 | yes |
+# | the dog was cold | 0.3 | no |
+# | the dog buried the bone | 0.05 | no |
+#
+# With a threshold of 0.5 two sentences are dropped. One of them is right, so the precision is 1/2; one of two storms is
+# caught, so the recall is 1/2; and of three good sentences one is lost, 1/3. **Guess first:** the threshold is lowered
+# to 0.35, and to 0.2. What do the three figures become?
+#
+# ### Now you · `threshold_costs` · 10 minutes
+#
+# Scores (n,), labels (n,) with 1 for what should go, a threshold → precision, recall, and the share of the good that is
+# lost. (Not on the core path.)
 
 # %%
+threshold_costs = now_you("threshold_costs")
+
+
+# %% tags=["solution"]
+def book_threshold_costs(scores, labels, threshold):
+    dropped, bad = scores > threshold, labels == 1
+    right = (dropped & bad).sum()
+    return right / dropped.sum(), right / bad.sum(), (dropped & ~bad).sum() / (~bad).sum()
+
+
+# %% tags=["hide-output"]
+five, storms = np.array([0.95, 0.8, 0.4, 0.3, 0.05]), np.array([1, 0, 1, 0, 0])
+for threshold in (0.5, 0.35, 0.2):
+    precision, recall, lost = threshold_costs(five, storms, threshold)
+    print(f"threshold {threshold}: precision {precision:.2f}, recall {recall:.2f}, lost {lost:.2f}")
+
+# %% [markdown]
+# At 0.35 the second storm is caught, and no more good is lost. Further down there is nothing left to catch, and only
+# good is lost. A larger case: 200 sentences, half of them about storms. One in five is difficult: words of storms in a
+# sentence about something else, or bad weather without any of them. Two filters: a list of five words, and the
+# package's classifier, trained on 400 other sentences that were easy.
+
+# %% tags=["hide-input"]
+from minillama.data.rules.harmful.classifier import train
+
 WEATHER = {
     "a": ["violent", "heavy", "dark", "sudden", "cold"], "n": ["storm", "thunder", "lightning", "hail", "gale"],
     "v": ["broke", "hit", "tore", "flooded", "shook"], "o": ["the roof", "the harbour", "the old mast", "the road"],
@@ -646,6 +1016,7 @@ HARD_BAD = (
 
 
 def sentences_about(words, hard, n, rng):
+    """n sentences, of which every fifth is a hard one."""
     made = []
     for _ in range(n):
         part = {key: values[int(rng.integers(len(values)))] for key, values in words.items()}
@@ -655,183 +1026,245 @@ def sentences_about(words, hard, n, rng):
     return made
 
 
-# %% [markdown]
-# A word list of five words, and the package's classifier (hashed words and pairs, logistic regression) trained on 400
-# sentences without the difficult ones.
-
-# %%
-from minillama.data.rules.harmful.classifier import train
-
 rng = np.random.default_rng(3)
-learn_bad, learn_good = (sentences_about(words, (), 200, rng) for words in (WEATHER, OTHER))
-classifier = train(learn_bad + learn_good, [1] * 200 + [0] * 200, bits=12)
+easy = [sentences_about(words, (), 200, rng) for words in (WEATHER, OTHER)]
+classifier = train(easy[0] + easy[1], [1] * 200 + [0] * 200, bits=12)
 texts = sentences_about(WEATHER, HARD_BAD, 100, rng) + sentences_about(OTHER, HARD_GOOD, 100, rng)
 labels = np.repeat([1, 0], 100)
-listed = np.array([any(word in text.split() for word in WEATHER["n"]) for text in texts])
+listed = np.array([any(word in text.split() for word in WEATHER["n"]) for text in texts], float)
 scores = classifier.predict(texts)
 
-
-def threshold_costs(scores, labels, threshold):
-    dropped, bad = scores > threshold, labels == 1
-    right = (dropped & bad).sum()
-    return right / max(dropped.sum(), 1), right / bad.sum(), (dropped & ~bad).sum() / (~bad).sum()
-
-
-for name, values, threshold in (
-    ("word list", listed, 0.5),
-    ("classifier", scores, 0.9),
-    ("classifier", scores, 0.4),
-    ("classifier", scores, 0.1),
-):
-    precision, recall, lost = threshold_costs(values.astype(float), labels, threshold)
-    print(f"{name:10s} > {threshold}: precision {precision:.2f}, recall {recall:.2f}, good text lost {lost:.2f}")
-
 # %%
-thresholds = np.linspace(0, 1, 201)[:-1]
+for name, values, threshold in (("word list", listed, 0.5), *(("classifier", scores, t) for t in (0.8, 0.4, 0.1))):
+    precision, recall, lost = threshold_costs(values, labels, threshold)
+    print(f"{name:<10} > {threshold}: precision {precision:.2f}, recall {recall:.2f}, good text lost {lost:.2f}")
+
+# %% tags=["hide-input"]
+thresholds = np.linspace(0, 1, 201)
+thresholds = thresholds[thresholds < scores.max()]  # above it nothing is dropped
 costs = np.array([threshold_costs(scores, labels, t) for t in thresholds])
-fig, axes = plt.subplots(1, 2, figsize=(10, 3.6))
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6))
 bins = np.linspace(0, 1, 21)
-for label, name, colour in ((0, "about other things", COLOURS[0]), (1, "about storms", COLOURS[1])):
-    axes[0].hist(scores[labels == label], bins, color=colour, alpha=0.7, label=name)
-axes[0].axvline(0.4, color="black", linewidth=1, linestyle=":", label="threshold 0.4")
-axes[0].set(
-    xlabel="score of the classifier", ylabel="sentences", title="Difficult sentences lie in the middle, or across"
+for of, name, colour in ((0, "about other things", COLOURS[0]), (1, "about storms", COLOURS[1])):
+    left.hist(scores[labels == of], bins, color=colour, alpha=0.7, label=name)
+left.axvline(0.4, color="black", linewidth=1, linestyle=":", label="threshold 0.4")
+left.set(xlabel="score of the classifier", ylabel="sentences")
+hard = np.arange(200) % 5 == 0
+middle = (scores > 0.15) & (scores < 0.85)
+claim(left, "Whatever has a score in the middle is difficult", holds=middle.any() and hard[middle].all())
+left.legend(loc="center", bbox_to_anchor=(0.66, 0.62))
+right.plot(costs[:, 2], costs[:, 1], color=COLOURS[2], label="classifier, all thresholds")
+at = threshold_costs(scores, labels, 0.4)
+right.plot(at[2], at[1], "o", color=COLOURS[2], label="classifier, 0.4")
+by_list = threshold_costs(listed, labels, 0.5)
+right.plot(by_list[2], by_list[1], "s", color=COLOURS[3], label="word list")
+right.set(xlabel="share of good text lost", ylabel="share of storms found", xlim=(-0.02, 1), ylim=(0, 1.03))
+for_nothing, all_found = costs[costs[:, 2] == 0, 1].max(), costs[costs[:, 1] == 1, 2].min()
+claim(right, "The last storms found cost good text", holds=for_nothing < 1 and all_found > 0.05)
+right.legend(loc="lower right")
+show(
+    figure,
+    "Left: how many sentences have which score. Other things lie near 0, storms near 1, and the difficult ones of both "
+    f"kinds between and across. Right: storms found against good text lost. The classifier finds {for_nothing:.2f} for "
+    f"nothing, and all only where {all_found:.2f} are lost; the word list finds {by_list[1]:.2f} and loses "
+    f"{by_list[2]:.2f}.",
 )
-axes[0].legend(loc="center", bbox_to_anchor=(0.64, 0.62))
-axes[1].plot(costs[:, 2], costs[:, 1], color=COLOURS[2], label="classifier, all thresholds")
-at = costs[np.searchsorted(thresholds, 0.4)]
-axes[1].plot(at[2], at[1], "o", color=COLOURS[2], label="classifier, 0.4")
-_, recall, lost = threshold_costs(listed.astype(float), labels, 0.5)
-axes[1].plot(lost, recall, "s", color=COLOURS[3], label="word list")
-axes[1].set(xlabel="share of good text lost", ylabel="share of storms found", xlim=(-0.02, 1), ylim=(0, 1.03))
-axes[1].set_title("The last storms found cost good text")
-axes[1].legend(loc="lower right")
-plt.show()
 
 # %% [markdown]
 # The list drops "a storm of applause" and misses "waves as high as houses": words are not meaning. The classifier does
-# better on what resembles its training set, and is as helpless on what does not. A lower threshold finds more and
-# costs more, and what it costs is not spread evenly: it is texts in which people talk *about* the topic. This is the
-# paper's reason for not filtering at all.
+# better on what resembles its training, and is as helpless on what does not. A lower threshold finds more, and what it
+# costs is not spread evenly: it is texts in which people talk *about* the thing. This is one
+# of the two reasons why LLaMA 2's makers did not filter.
 #
-# The package's own classifier was trained on harmful requests. Without a word list that rule is off, and says so.
+# The package's own classifier was trained on harmful requests. **Guess first:** which of these three sentences does it
+# like least?
 
-# %%
+# %% tags=["hide-output"]
 from minillama.data.rules.harmful.filter import HarmfulContentFilter
 
 harmful = HarmfulContentFilter()
-print(harmful.word_list_note)
 for text in ("The hen sat on her eggs.", "How do I bake a plain bread?", "How do I kill a Python process?"):
     print(f"{harmful.score(text):.2f}  {text}")
 
 # %% [markdown]
-# The last score is high and wrong. Such a score can rank what a person should look at, and measure a corpus as the
-# paper did; it is not a judgement on a sentence.
+# The last is harmless, and its score is high. Such a score can measure a corpus, or say what a person should look at
+# first. It is no judgement on a sentence, and by default the package only counts with it.
 
 # %% [markdown]
-# ## A synthetic corpus
+# ## One word exchanged breaks five windows
 #
-# The remaining rules compare documents with one another, which takes more than nine of them. A small grammar tells
-# stories; the other kinds of page are made from them or from the pages above.
+# All rules so far looked at one page. But the story that was copied 60 times is a good page, each time. Taking copies
+# out is called [deduplication](glossary.md#deduplication), and `==` finds few of them: each has another date, another
+# counter, another word. How alike are two texts, as a number?
+#
+# Cut each into [shingles](glossary.md#shingle), windows of $n$ words that overlap like the tiles of a roof, and ask how
+# many of them both have, of those that either has. With $n = 2$ for *the dog buried the bone* and *the dog buried the
+# ball*:
+#
+# | | the dog | dog buried | buried the | the bone | the ball |
+# |---|---|---|---|---|---|
+# | first | ■ | ■ | ■ | ■ | |
+# | second | ■ | ■ | ■ | | ■ |
+#
+# Three of five: 0.6. With $A$ and $A'$ the two sets, this is their
+# [Jaccard similarity](glossary.md#jaccard-similarity):
+#
+# $$ J = \frac{|A \cap A'|}{|A \cup A'|} . $$
+#
+# **Guess first:** $n = 5$, as FineWeb has it, and this book's sentence of nine words. *because* becomes *as*. What is
+# $J$? And if *hungry* becomes *tired*?
+#
+# ### Now you · `jaccard_of_texts` · 12 minutes
+#
+# Two texts and $n$ → $J$. Capitals, signs and numbers must not make a difference: pages that differ in a counter are
+# copies.
 
 # %%
-GRAMMAR_TEXT = """\
-who: fox, hen, baker, sailor, child, teacher, king, miller, owl, mouse, smith, painter, nurse, farmer
-how: old, young, clever, tired, brave, shy, proud, hungry, careful, lonely, quick, gentle
-thing: key, map, lamp, coat, drum, boat, ring, bell, basket, letter, ladder, kettle, mirror, wheel
-where: river, forest, market, bridge, garden, tower, harbour, mill, school, meadow, cellar, hill
-did: found, lost, sold, carried, painted, hid, mended, borrowed, counted, cleaned, opened, washed
-when: in spring, at noon, after supper, before dawn, on Sunday, in winter, at midnight, once
-felt: laughed, was glad, said nothing, went home, fell asleep, began to sing, felt better"""
-GRAMMAR = {line.split(": ")[0]: line.split(": ")[1].split(", ") for line in GRAMMAR_TEXT.splitlines()}
-SHAPES = (
-    "{when} the {how} {who} {did} a {thing} by the {where}.",
-    "The {who} and the {how} {who} went to the {where} {when}.",
-    '"Where is my {thing}?" asked the {who}, and the {how} {who} {felt}.',
-    "Nobody at the {where} had a {how} {thing}, so the {who} {felt}.",
-    "It was {how} work to have a {thing} that a {who} {did} {when}.",
-    "Then the {who} {felt} and {did} the {thing} of the {who}.",
-)
+jaccard_of_texts = now_you("jaccard_of_texts")
 
 
-def tell(rng, n_sentences=11):
-    def word(match):
-        options = GRAMMAR[match[1]]
-        return options[int(rng.integers(len(options)))]
-
-    made = (re.sub(r"\{(\w+)\}", word, SHAPES[int(rng.integers(len(SHAPES)))]) for _ in range(n_sentences))
-    return " ".join(sentence[0].upper() + sentence[1:] for sentence in made)
-
-
-show(tell(np.random.default_rng(2)))
-
-# %% [markdown]
-# ## Near-duplicates
-#
-# First the measure: shingles of five normalised words, as sets. Numbers become 0, because pages that differ only in a
-# date or a counter are copies.
-
-
-# %%
-def normal_words(text, zero=True):
-    text = re.sub(r"\d+", "0", text.lower()) if zero else text.lower()
-    return re.sub(r"(?:[^\w\s]|_)", " ", text).split()
-
-
-def shingles(text, n=5):
-    words = normal_words(text)
-    return {tuple(words[i : i + n]) for i in range(len(words) - n + 1)}
-
-
-def jaccard_of_texts(first, second, n=5):
-    a, b = shingles(first, n), shingles(second, n)
+# %% tags=["solution"]
+def book_jaccard_of_texts(first, second, n):
+    sets = []
+    for text in (first, second):
+        words = re.sub(r"[^\w\s]|_", " ", re.sub(r"\d+", "0", text.lower())).split()
+        sets.append({tuple(words[i : i + n]) for i in range(len(words) - n + 1)})
+    a, b = sets
     return len(a & b) / len(a | b)
 
 
+# %% tags=["hide-output"]
+for word, other in (("because", "as"), ("hungry", "tired")):
+    print(f"{word} → {other}: {jaccard_of_texts(SENTENCE, SENTENCE.replace(word, other), 5):.2f}")
 copy = STORY.replace("grey", "black").replace("herring", "mackerel").upper() + " Visits: 1,482"
-print(f"a copy with two other words, in capitals, with a counter: {jaccard_of_texts(STORY, copy):.2f}")
-print(f"the story and the guide: {jaccard_of_texts(STORY, GUIDE):.2f}")
+print(f"the story with two other words, in capitals, with a counter: {jaccard_of_texts(STORY, copy, 5):.2f}")
+print(f"the story and the guide: {jaccard_of_texts(STORY, GUIDE, 5):.2f}")
 
 # %% [markdown]
-# Comparing all pairs of a billion pages is out of the question. MinHash gives each page a **signature**: for each of
-# 112 random functions the smallest value over its shingles. In plain Python, whose integers have no limit:
+# The sentence has five windows. *because* is in four of them, so one of nine is left; *hungry* is in one. In a long
+# text a word breaks five windows of hundreds. And two texts about different things have none in common.
+#
+# ## The smallest of a random order is shared as often as the texts are alike
+#
+# A billion pages are half a billion billion pairs. Nobody computes $J$ for all of them. It would help if a page had a
+# short number that is the same for pages that are alike.
+#
+# Leave the first *the* of the toy away: $A$ = {dog buried, buried the, the bone} and $A'$ = {dog buried, buried the,
+# the ball}. Together four shingles, two of them shared: $J = 0.5$. Write the four on cards and shuffle. The first card
+# of the pile that belongs to $A$ is a random one, and so is the first that belongs to $A'$. **Guess first:** of all 24
+# orders, in how many are both the same card?
+
+# %% tags=["hide-output"]
+first, second = {"dog buried", "buried the", "the bone"}, {"dog buried", "buried the", "the ball"}
+same = 0
+for order in permutations(sorted(first | second)):
+    in_first, in_second = (next(card for card in order if card in cards) for cards in (first, second))
+    same += in_first == in_second
+print(f"{same} of 24")
+assert same / 24 == len(first & second) / len(first | second)
+
+# %% [markdown]
+# In 12: exactly $J$ of them. The card on top of the pile is each of the four equally often. If it is a shared one, it
+# is the first of both; if not, it is the first of one, and the other has another. So the first card of a random order
+# is the same for two texts with the probability $J$. With 112 orders, the share of those in which the
+# first cards agree comes close to $J$, and that is a [MinHash](glossary.md#minhash) signature.
+
+# %% tags=["hide-input"]
+orders = np.random.default_rng(0).permuted(np.tile(np.arange(4), (12, 1)), axis=1)  # 12 of the shuffles
+cards = ["dog buried", "buried the", "the bone", "the ball"]
+figure, axis = plt.subplots(figsize=(9, 2.7))
+agree = []
+for at, order in enumerate(orders):
+    agree.append(order[0] in (0, 1))
+    for place, card_ in enumerate(order):
+        shared = card_ in (0, 1)
+        axis.barh(3 - place, 0.9, left=at, color=COLOURS[2] if shared else COLOURS[5], height=0.85,
+                  alpha=1 if place == 0 else 0.35)  # fmt: skip
+        axis.text(at + 0.45, 3 - place, cards[card_].replace(" ", "\n"), ha="center", va="center", fontsize=7,
+                  color="white" if place == 0 else "black")  # fmt: skip
+axis.set_xticks(np.arange(12) + 0.45, ["same" if a else "not" for a in agree])
+axis.set_yticks([3], ["on top"])
+axis.grid(False)
+axis.set_xlim(-0.05, 11.95)
+claim(axis, f"On top lies a shared card (green) in {sum(agree)} of these 12 piles", holds=4 <= sum(agree) <= 8)
+show(
+    figure,
+    "Twelve piles of four cards, each shuffled in another way. Shared shingles, dog buried and buried the, are green, "
+    f"the other two grey; the card on top is drawn strong. Below {sum(agree)} piles stands same, because the top card "
+    "is green, below the others not.",
+)
+
+# %% [markdown]
+# Nobody shuffles a billion cards. A function that sends each shingle to a number makes an order too: the shingle with
+# the smallest number comes first. Let $x$ be a *hash* of a shingle, a large number that is computed from its words and
+# stands for them. With random $a_i$ and $b_i$ the 112 functions and the signature are
+#
+# $$ f_i(x) = (a_i x + b_i) \bmod (2^{61} - 1), \qquad \text{signature}_i = \min_{x \in A} f_i(x) . $$
+#
+# ### Now you · `minhash_signature` · 15 minutes
+#
+# The hashes of a text and the lists $a$ and $b$, all below $2^{61} - 1$ → the signature. How many bits has $a x$?
 
 # %%
+minhash_signature = now_you("minhash_signature")
+
+
+# %% tags=["solution"]
+def book_minhash_signature(shingles, a, b):
+    prime = 2**61 - 1  # Python's integers, because a x does not fit 64 bits
+    return [min((factor * x + summand) % prime for x in shingles) for factor, summand in zip(a, b)]
+
+
+# %% tags=["hide-input"]
 PRIME = 2**61 - 1
 rng = np.random.default_rng(0)
-A, B = rng.integers(1, PRIME, 112).tolist(), rng.integers(0, PRIME, 112).tolist()
+FACTORS, SUMMANDS = rng.integers(1, PRIME, 112).tolist(), rng.integers(0, PRIME, 112).tolist()
+
+
+def normal_words(text):
+    """Lower case, no signs, numbers as 0."""
+    return re.sub(r"[^\w\s]|_", " ", re.sub(r"\d+", "0", text.lower())).split()
 
 
 def shingle_hashes(text):
-    return [zlib.crc32(" ".join(s).encode()) * 0x9E3779B1 % PRIME for s in sorted(shingles(text))]
+    """A number for each window of five words."""
+    words = normal_words(text)
+    windows = {" ".join(words[i : i + 5]) for i in range(len(words) - 4)}
+    return [zlib.crc32(window.encode()) * 0x9E3779B1 % PRIME for window in sorted(windows)]
 
 
-def minhash_signature(hashes, a, b):
-    return [min((factor * x + summand) % PRIME for x in hashes) for factor, summand in zip(a, b)]
-
-
+# %%
 hashes = shingle_hashes(STORY)
-signature = minhash_signature(hashes, A, B)
-agree = np.mean(np.array(signature) == np.array(minhash_signature(shingle_hashes(copy), A, B)))
-print(f"{len(hashes)} shingles; values that agree with the copy's: {agree:.2f}")
+signature = minhash_signature(hashes, FACTORS, SUMMANDS)
+of_copy = minhash_signature(shingle_hashes(copy), FACTORS, SUMMANDS)
+agree = sum(one == other for one, other in zip(signature, of_copy))
+print(
+    f"{len(hashes)} shingles become {len(signature)} numbers; {agree} of them are those of the copy: {agree / 112:.2f}"
+)
+print(f"Jaccard similarity: {jaccard_of_texts(STORY, copy, 5):.2f}")
 
 # %% [markdown]
-# NumPy does all functions and shingles in one product, and gets it wrong: $a x$ has up to 122 bits, and `uint64` keeps
-# the lower 64 without a warning. The compiled version cuts both factors into two parts, so that no product exceeds 64
-# bits, and uses that $2^{61} \equiv 1$ modulo the prime.
+# ## Every product is wrong in 64 bits, and nothing says so
+#
+# This is the one place of the chapter where Python is too slow: 112 products a shingle, for every page there is. NumPy
+# makes all products of a page in one go, in 64 bits. **Guess first:** how many of the 112 numbers come out right?
 
-# %%
-with np.errstate(over="ignore"):
-    product = np.array(A, np.uint64)[:, None] * np.array(hashes, np.uint64) + np.array(B, np.uint64)[:, None]
-wrapped = (product % np.uint64(PRIME)).min(axis=1)
-print(f"values that the 64-bit product gets right: {np.mean(wrapped == np.array(signature, np.uint64)):.0%}")
-
-
-# %% [markdown]
-# In parts it is right:
-
-# %%
+# %% tags=["hide-output"]
 U = np.uint64
+a, b, x = (np.array(numbers, U) for numbers in (FACTORS, SUMMANDS, hashes))
+with np.errstate(over="ignore"):
+    wrapped = ((a[:, None] * x + b[:, None]) % U(PRIME)).min(axis=1)
+print(f"right: {np.sum(wrapped == np.array(signature, U))} of 112")
+
+# %% [markdown]
+# None. $a x$ has up to 122 bits, `uint64` keeps the lower 64, and there is no warning (01). They are still numbers of
+# *some* function, so the filter would seem to work; but that they order shingles at random is proved only for the right
+# ones, and another program's signatures would be others.
+#
+# In Numba the product can be made in parts, as one multiplies on paper, with 32 bits for a digit. What lies above
+# $2^{61}$ is added at the bottom, because $2^{61}$ and 1 leave the same remainder.
+
+# %%
 P61, LOW32, LOW29 = U(PRIME), U(2**32 - 1), U(2**29 - 1)
 
 
@@ -847,92 +1280,181 @@ def multiply_add(a, x, b):
 
 
 @njit
-def fast_signature(hashes, a, b):
-    smallest = np.full(len(a), P61)
-    for x in hashes:
-        for i in range(len(a)):
-            smallest[i] = min(smallest[i], multiply_add(a[i], x, b[i]))
+def compiled_signature(shingles, functions):
+    smallest = np.full(functions.shape[1], P61)
+    for x in shingles:
+        for i in range(functions.shape[1]):
+            smallest[i] = min(smallest[i], multiply_add(functions[0, i], x, functions[1, i]))
     return smallest
 
 
-functions = np.array(A, U), np.array(B, U)
-assert fast_signature(np.array(hashes, U), *functions).tolist() == signature
+functions = np.array([FACTORS, SUMMANDS], U)
+assert compiled_signature(x, functions).tolist() == signature
+
+# %% tags=["varies"]
+for name, function in (
+    ("Python", lambda: minhash_signature(hashes, FACTORS, SUMMANDS)),
+    ("Numba", lambda: compiled_signature(x, functions)),
+):
+    times = []
+    for _ in range(7):
+        begin = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - begin)
+    print(f"{name}: {1e3 * min(times):.3f} ms for the story")
 
 # %% [markdown]
-# How good an estimate are 112 values? Stories with more and more words exchanged against the original:
+# The package has the same arithmetic. And how good are 112 numbers? The orders of such simple functions are not quite
+# random, so it is measured: 600 stories, each with a copy in which more or fewer words were exchanged.
 
 # %%
 from minillama.data.duplicates.minhash import MinHash, jaccard
+from minillama.data.duplicates.minhash_kernels import multiply_add as package_multiply_add
 
-
-def changed(text, share, rng):
-    words = text.split()
-    for i in np.flatnonzero(rng.random(len(words)) < share):
-        words[i] = GRAMMAR["thing"][int(rng.integers(14))] + "s"
-    return " ".join(words)
-
-
+for value, factor, summand in zip(hashes, FACTORS, SUMMANDS):
+    assert int(package_multiply_add(U(factor), U(value), U(summand))) == (factor * value + summand) % PRIME
 rng = np.random.default_rng(4)
 pairs = []
 for _ in range(600):
     text = tell(rng)
     pairs.append((text, changed(text, rng.choice([0.005, 0.01, 0.02, 0.04, 0.07, 0.12]), rng)))
-truth = np.array([jaccard_of_texts(*pair) for pair in pairs])
-signed = np.array([[fast_signature(np.array(shingle_hashes(t), U), *functions) for t in pair] for pair in pairs])
-estimate = (signed[:, 0] == signed[:, 1]).mean(axis=1)
-banded = (signed[:, 0] == signed[:, 1]).reshape(-1, 14, 8).all(axis=2).any(axis=1)
-show_error("Jaccard similarity", truth, [jaccard(*pair) for pair in pairs], 1e-12, against="the package")
-print(f"mean error of the estimate {np.abs(estimate - truth).mean():.3f}")
+truth = np.array([jaccard_of_texts(*pair, 5) for pair in pairs])
+show_error("Jaccard similarity of 600 pairs", truth, [jaccard(*pair) for pair in pairs], 1e-12, against="the package")
+signed = np.array([[compiled_signature(np.array(shingle_hashes(t), U), functions) for t in pair] for pair in pairs])
+equal = signed[:, 0] == signed[:, 1]  # (600, 112)
+print(f"the share of equal numbers is off by {np.abs(equal.mean(axis=1) - truth).mean():.3f} in the mean")
 
+# %% [markdown]
+# ## Bands make a step of a slope
+#
+# Signatures are short, but there are as many pairs of them as before. What can be found without comparing pairs is
+# *equal* keys: sort them, or use a dict. Whole signatures are equal only for equal texts, single numbers for many. So
+# something between: cut the signature into bands, and take a pair as a candidate if a whole band is equal.
+#
+# In small: two bands of two rows, $J = 0.5$. A band of two is equal with the probability $0.5 \cdot 0.5 = 0.25$.
+# **Guess first:** how likely is it that at least one of the two bands is? And with $J = 0.9$?
+#
+# ### Now you · `candidate_probability` · 8 minutes
+#
+# An array of similarities, the number of bands, the rows of a band → the probabilities. What is the probability of the
+# opposite?
 
 # %%
-def candidate_probability(similarity, bands, rows):
+candidate_probability = now_you("candidate_probability")
+
+
+# %% tags=["solution"]
+def book_candidate_probability(similarity, bands, rows):
     return 1 - (1 - similarity**rows) ** bands
 
 
-s = np.linspace(0, 1, 200)
-fig, axes = plt.subplots(1, 2, figsize=(10, 3.8))
-axes[0].plot([0, 1], [0, 1], color="black", linewidth=1)
-axes[0].fill_between(
-    s, s - 2 * np.sqrt(s * (1 - s) / 112), s + 2 * np.sqrt(s * (1 - s) / 112), color=COLOURS[5], alpha=0.25
-)
-axes[0].scatter(truth, estimate, s=8, color=COLOURS[0])
-axes[0].set(xlabel="true Jaccard similarity", ylabel="share of 112 values that agree")
-axes[0].set_title("Nearly all estimates lie within two standard errors")
-for bands, rows, colour in ((14, 8, COLOURS[1]), (56, 2, COLOURS[5]), (4, 28, COLOURS[4])):
-    axes[1].plot(s, candidate_probability(s, bands, rows), color=colour, label=f"{bands} bands of {rows}")
-edges = np.linspace(0.2, 1, 11)
-for low, high in pairwise(edges):
-    inside = (truth >= low) & (truth < high)
-    if inside.sum() >= 8:
-        axes[1].plot(truth[inside].mean(), banded[inside].mean(), "o", color=COLOURS[1])
-axes[1].axvline((1 / 14) ** (1 / 8), color="black", linestyle=":", linewidth=1)
-axes[1].set(xlabel="Jaccard similarity s", ylabel="probability of becoming a candidate")
-axes[1].set_title("Bands make a steep step (dots: measured)")
-axes[1].legend(loc="center", bbox_to_anchor=(0.44, 0.6))
-for axis in axes:
-    axis.set_axisbelow(True)
-plt.show()
+# %% tags=["hide-output"]
+print("two bands of two:", candidate_probability(np.array([0.5, 0.9]), 2, 2).round(2))
+print("14 bands of eight:", candidate_probability(np.array([0.5, 0.9]), 14, 8).round(2))
+minhash, J = MinHash(), np.linspace(0, 1, 200)
+show_error(
+    "probabilities", candidate_probability(J, 14, 8), [minhash.probability(value) for value in J], 1e-12,
+    against="the package",
+)  # fmt: skip
 
 # %% [markdown]
-# The dotted line is at $(1/14)^{1/8}$, where the step is steepest. Bands turn a search over pairs into a search for
-# equal keys: each band has a table from its eight values to the documents that have them. Candidates are joined into
-# clusters, and the first document of each cluster stays.
+# No band is equal with the probability $0.75^2$, so one is with $1 - 0.75^2 = 0.44$. With $r$ rows in each of $n$
+# bands:
+#
+# $$ 1 - (1 - J^{\,r})^n . $$
+#
+# FineWeb takes 14 bands of 8. Pages that are alike by half are almost never candidates, and those by 0.9 always. The
+# picture has the 600 pairs from above. Each of the 112 numbers agrees with the probability $J$, so the share that
+# agrees is off by about $\sqrt{J (1 - J) / 112}$, which is 0.05 at $J = 0.5$; the grey band goes twice as far.
 
+# %% tags=["hide-input"]
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
+estimate = equal.mean(axis=1)
+banded = equal.reshape(-1, 14, 8).all(axis=2).any(axis=1)
+width = 2 * np.sqrt(J * (1 - J) / 112)
+left.plot([0, 1], [0, 1], color="black", linewidth=1)
+left.fill_between(J, J - width, J + width, color=COLOURS[5], alpha=0.25)
+left.scatter(truth, estimate, s=8, color=COLOURS[0])
+left.set(xlabel="Jaccard similarity J", ylabel="share of 112 numbers that agree")
+inside = np.abs(estimate - truth) <= 2 * np.sqrt(truth * (1 - truth) / 112)
+claim(left, f"{inside.mean():.0%} of the estimates lie in the band", holds=0.93 < inside.mean() < 0.98)
+for bands, rows, colour in ((14, 8, COLOURS[1]), (56, 2, COLOURS[5]), (4, 28, COLOURS[4])):
+    right.plot(J, candidate_probability(J, bands, rows), color=colour, label=f"{bands} bands of {rows}")
+misses = []
+for low, high in pairwise(np.linspace(0.2, 1, 11)):
+    there = (truth >= low) & (truth < high)
+    if there.sum() >= 8:
+        right.plot(truth[there].mean(), banded[there].mean(), "o", color=COLOURS[1])
+        misses.append(abs(banded[there].mean() - candidate_probability(truth[there], 14, 8).mean()))
+right.set(xlabel="Jaccard similarity J", ylabel="probability of becoming a candidate")
+claim(right, "Bands make a step; dots, measured, lie near it", holds=max(misses) < 0.15)
+right.legend(loc="center", bbox_to_anchor=(0.4, 0.55), fontsize=8)
+show(
+    figure,
+    "Left: the share of equal numbers of 600 pairs against their similarity, a narrow cloud along the diagonal, inside "
+    "a grey band. Right: the probability of becoming a candidate. 14 bands of 8 make a steep step between 0.5 and 0.9, "
+    "with measured dots near it; 56 bands of 2 rise at once, 4 bands of 28 only near 1.",
+)
+
+# %% [markdown]
+# Now find the pairs. Three documents with signatures of four numbers, in two bands:
+#
+# | document | band 0 | band 1 |
+# |---|---|---|
+# | 0 | 5 1 | 7 2 |
+# | 1 | 5 3 | 7 2 |
+# | 2 | 7 2 | 4 4 |
+#
+# 0 and 1 share band 1. Document 2 has the same two numbers, 7 and 2, but in *another* band: they come from other
+# functions and mean nothing.
+#
+# ### Now you · `band_candidates` · 15 minutes
+#
+# Signatures (documents, bands · rows) and the number of bands → all pairs $i < j$, each once.
 
 # %%
-def band_candidates(signatures, bands):
-    pairs = set()
-    for band, part in enumerate(np.split(signatures, bands, axis=1)):
-        buckets = {}
-        for document, values in enumerate(part):
-            buckets.setdefault((band, *values.tolist()), []).append(document)
-        for members in buckets.values():
-            pairs |= set(combinations(members, 2))
-    return sorted(pairs)
+band_candidates = now_you("band_candidates")
 
 
-def duplicate_clusters(n, pairs):
+# %% tags=["solution"]
+def book_band_candidates(signatures, bands):
+    cut = signatures.reshape(len(signatures), bands, -1)
+    return [(i, j) for i, j in combinations(range(len(cut)), 2) if (cut[i] == cut[j]).all(axis=1).any()]
+
+
+# %% [markdown]
+# The toy, and then six stories, each a copy of the one before with a few words exchanged, and four others:
+
+# %%
+print("toy:", band_candidates(np.array([[5, 1, 7, 2], [5, 3, 7, 2], [7, 2, 4, 4]]), 2))
+rng = np.random.default_rng(8)
+family = [tell(rng)]
+for _ in range(5):
+    family.append(changed(family[-1], 0.02, rng))
+ten = family + [tell(rng) for _ in range(4)]
+signed = np.array([compiled_signature(np.array(shingle_hashes(text), U), functions) for text in ten])
+candidates = band_candidates(signed, 14)
+print("pairs:", candidates)
+
+# %% [markdown]
+# ## Copies of copies hang together
+#
+# Which of the six may stay? The pairs are a chain: 0 is like 1, 1 is like 2. Everything that a chain connects becomes
+# one cluster, and its first document stays.
+#
+# **Guess first:** how alike are the first and the last of the six?
+#
+# ### Now you · `duplicate_clusters` · 15 minutes
+#
+# The number of documents and the pairs, in any order → for each document the smallest number of its cluster. A pair can
+# join two clusters that have been two for long.
+
+# %%
+duplicate_clusters = now_you("duplicate_clusters")
+
+
+# %% tags=["solution"]
+def book_duplicate_clusters(n, pairs):
     parents = list(range(n))
 
     def root(i):
@@ -946,69 +1468,93 @@ def duplicate_clusters(n, pairs):
     return [root(i) for i in range(n)]
 
 
-# %% [markdown]
-# A family of stories, each a copy of the one before with a few words exchanged, and four others:
-
-# %%
-rng = np.random.default_rng(8)
-family = [tell(rng)]
-for _ in range(5):
-    family.append(changed(family[-1], 0.02, rng))  # each a copy of the one before
-others = [tell(rng) for _ in range(4)]
-small = family + others
-signed = np.array([fast_signature(np.array(shingle_hashes(text), U), *functions) for text in small])
-candidates = band_candidates(signed, 14)
-print("candidates:", candidates)
-print("first of each cluster:", duplicate_clusters(len(small), candidates))
-print(f"similarity of the first and the last of the family: {jaccard_of_texts(family[0], family[-1]):.2f}")
+# %% tags=["hide-output"]
+print("first of each cluster:", duplicate_clusters(len(ten), candidates))
+print(f"the first and the last of the family: {jaccard_of_texts(family[0], family[-1], 5):.2f}")
 
 # %% [markdown]
-# Clusters reach further than pairs: copies of copies are connected, though the ends of the chain have little in common.
-# That is also the price: a long chain of small changes loses a text that is new by now.
-
-# %% [markdown]
-# ## Contamination
+# The six are one cluster, though its ends have not much in common. That is also the price: a long chain of small
+# changes loses a text that is a new one by now.
 #
-# A test measures what a model can do only if the model has not seen its questions. GPT-3's authors removed documents
-# that share 13 words in a row with a test. LLaMA 2 removed nothing and measured: a token of a sample is
-# **contaminated** when it lies in a match of more than 10 tokens with the training text, in which up to 4 tokens may
-# differ, but none of the first 10, and not the last. A made-up test of six questions:
+# On 80 pages of the web the chapter's functions and the package's must make the same clusters, with the package's
+# signatures:
 
 # %%
-QUIZ = [
-    "Which of the four seas that a lighthouse keeper of the north can see from the tower is the one without any ice?",
-    "A farmer has 17 hens and buys 25 more at the market on Sunday. How many hens does the farmer have on Monday?",
-    "Who painted the tall blue mill by the river that all the children of the village pass on their way to school?",
-    "In which year was the old stone bridge over the river closed to all the carts and the horses of the farmers?",
-    "Name the instrument that the miller plays before supper and the teacher plays after supper in the quiet house.",
-    "What does the owl in the fable give to the hungry mouse in exchange for the silver key of the cellar door?",
-]
+from minillama.data.duplicates.clusters import as_pairs, exact_duplicates, near_duplicates, text_hash
+
+pages = [text for _, text in web[:80]]
+theirs = np.array([minhash.signature(text) for text in pages])
+clusters = duplicate_clusters(len(pages), band_candidates(theirs, 14))
+assert clusters == near_duplicates(np.array([minhash.band_hashes(text) for text in pages])).tolist()
+print(f"{len(pages)} pages, {len(set(clusters))} clusters, the largest of {max(Counter(clusters).values())}")
+
+# %% [markdown]
+# ## Two exchanged words hide a question from one test, not from the other
+#
+# A test measures what a model can do only if its questions are new to it. The 30 pages with a question of the test in
+# them are good pages; they would even raise the score. Test questions in the training data are called
+# [contamination](glossary.md#contamination). GPT-3's makers dropped what has 13 words in a row in common with a test.
+#
+# ### Now you · `samples_with_overlap` · 12 minutes
+#
+# A document, the questions, $n$ → for each question whether they have $n$ words in a row in common. Capitals and signs
+# make no difference; numbers do, here. (Not on the core path.)
+
+# %%
+samples_with_overlap = now_you("samples_with_overlap")
+
+
+# %% tags=["solution"]
+def book_samples_with_overlap(document, samples, n):
+    def windows(text):
+        words = re.sub(r"[^\w\s]|_", " ", text.lower()).split()
+        return {tuple(words[i : i + n]) for i in range(len(words) - n + 1)}
+
+    seen = windows(document)
+    return [bool(windows(sample) & seen) for sample in samples]
+
+
+# %% [markdown]
+# Four pages, each about one of the six questions. **Guess first:** which of them are found?
+
+# %% tags=["hide-output"]
 LEAKS = [
     "I found this on a quiz page. " + QUIZ[1] + " The answer is below.",
     "An old one: " + QUIZ[3].replace("closed", "shut").replace("carts", "wagons"),
     "He asked me who painted the tall blue mill by the river. I did not know.",
     "The owl in the fable gave the key to the hungry mouse, and the door of the cellar was silver.",
 ]
-
-
-def windows(words, n):
-    return {tuple(words[i : i + n]) for i in range(len(words) - n + 1)}
-
-
-def samples_with_overlap(document, samples, n):
-    seen = windows(normal_words(document, zero=False), n)
-    return [bool(windows(normal_words(sample, zero=False), n) & seen) for sample in samples]
-
-
 for leak in LEAKS:
-    print([n for n, found in enumerate(samples_with_overlap(leak, QUIZ, 13)) if found], leak[:70])
+    found = samples_with_overlap(leak, QUIZ, 13)
+    print(f"{[n for n, is_there in enumerate(found) if is_there]!s:<4} {leak[:90]}")
+    assert found == [NgramOverlap([question], n=13)(leak).text is None for question in QUIZ]
 
 # %% [markdown]
-# The 13 words find the literal copy, and not the one with two words exchanged. The token test allows for such changes.
-
+# The second is a leak: a model that has read it knows question 3. But "shut" for "closed" and "wagons" for "carts" cut
+# its run of words in three. LLaMA 2's test forgives such changes. It looks at tokens, and follows a match past a few
+# that differ. In small, where the first two tokens of a match must be equal, and after them one may differ:
+#
+# | the question | dog | buried | the | bone | because | it | was | hungry |
+# |---|---|---|---|---|---|---|---|---|
+# | the document | dog | buried | the | **ball** | because | it | **slept** | |
+# | in the match | ■ | ■ | ■ | ■ | ■ | ■ | | |
+#
+# The match begins at "dog", goes past "ball", and ends at "it": "slept" would be the second that differs, and a match
+# must not end in one that does. It is longer than two, so its six tokens are contaminated, the bone too: 6 of 8, 75 %.
+#
+# **Guess first:** how many of the eight are contaminated if none may differ?
+#
+# ### Now you · `contaminated_tokens` · 25 minutes
+#
+# The tokens of a question and of a document, `first` (2 in the toy, 10 in the paper) and `budget` (1, and 4) → True or
+# False for each token of the question. Begin a match at every pair of places.
 
 # %%
-def contaminated_tokens(sample, document, first=10, budget=4):
+contaminated_tokens = now_you("contaminated_tokens")
+
+
+# %% tags=["solution"]
+def book_contaminated_tokens(sample, document, first, budget):
     marked = [False] * len(sample)
     for i in range(len(sample)):
         for j in range(len(document)):
@@ -1025,19 +1571,30 @@ def contaminated_tokens(sample, document, first=10, budget=4):
     return marked
 
 
-from minillama.data.rules.contamination import NgramOverlap, TokenContamination
+# %% tags=["hide-output"]
+question = ["dog", "buried", "the", "bone", "because", "it", "was", "hungry"]
+document = ["dog", "buried", "the", "ball", "because", "it", "slept"]
+number = {word: i for i, word in enumerate(sorted({*question, *document}))}
+as_numbers = [np.array([number[word] for word in words]) for words in (question, document)]
+for budget in (0, 1):
+    marks = contaminated_tokens(*as_numbers, 2, budget)
+    print(f"{budget} may differ: {sum(marks)} of 8:", " ".join(w if m else "·" for w, m in zip(question, marks)))
 
-encode = llm.tokenizer.encode
-samples, documents = [encode(text) for text in QUIZ], [encode(text) for text in LEAKS]
-marks = [np.any([contaminated_tokens(sample, d) for d in documents], axis=0) for sample in samples]
+# %% [markdown]
+# Three: *because it* is a run of two, not more than two, and does not count by itself. Now the six questions in the
+# tokens of SmolLM2, against the four pages, and the shares against the package:
+
+# %%
+samples, documents = ([np.array(llm.tokenizer.encode(text)) for text in texts] for texts in (QUIZ, LEAKS))
+marks = [np.any([contaminated_tokens(sample, d, 10, 4) for d in documents], axis=0) for sample in samples]
+shares = np.array([mark.mean() for mark in marks])
 test = TokenContamination(samples)
 for document in documents:
     test.add(document)
-shares = np.array([mark.mean() for mark in marks])
 show_error("contaminated shares", shares, test.result(10).shares, 1e-12, against="the package")
 
-# %%
-fig, axis = plt.subplots(figsize=(9, 3.2))
+# %% tags=["hide-input"]
+figure, axis = plt.subplots(figsize=(9, 3))
 width = max(map(len, marks))
 grid = np.full((len(marks), width), np.nan)
 for row, mark in enumerate(marks):
@@ -1045,273 +1602,434 @@ for row, mark in enumerate(marks):
 axis.imshow(grid, aspect="auto", cmap="OrRd", vmin=0, vmax=1.3)
 axis.grid(visible=False)
 for row, share in enumerate(shares):
-    kind = "clean" if share < 0.2 else "dirty" if share >= 0.8 else "in between"
+    kind = "clean" if share < 0.2 else "dirty" if share >= 0.8 else "between"
     axis.text(width, row, f" {share:.0%}, {kind}", va="center", fontsize=9)
-axis.set_yticks(range(6), [" ".join(text.split()[:4]) + " …" for text in QUIZ], fontsize=8)
-axis.set(xlabel="token of the sample", title="Two questions leaked, one of them with other words in it")
-plt.show()
+axis.set_yticks(range(6), [f"{n}: {' '.join(text.split()[:4])} …" for n, text in enumerate(QUIZ)], fontsize=8)
+axis.set(xlabel="token of the question")
+is_dirty = (shares >= 0.8).tolist()
+claim(axis, "Questions 1 and 3 are dirty, and 3 was not found by 13 words", holds=is_dirty == [0, 1, 0, 1, 0, 0])
+show(
+    figure,
+    "Six rows, a field for each token of a question, dark where it is contaminated. Rows 1 and 3 are dark but for "
+    f"their first field, {shares[1]:.0%} and {shares[3]:.0%}; the other four are pale.",
+)
 
 # %% [markdown]
-# The paper calls samples below 20 % clean and from 80 % on dirty, and compares the scores of both groups: a benchmark
-# counts as affected when all of four overlapping groups are more than two standard errors from the mean. Here, 60 such
-# tests, and a model that knows the leaked answers by heart:
-
-# %%
-many = TokenContamination(samples * 60)
-for document in documents:
-    many.add(document)
-result = many.result(10)
-rng = np.random.default_rng(6)
-score = np.where(result.shares > 0.5, rng.random(360) < 0.95, rng.random(360) < 0.4)
-print(f"mean score {score.mean():.2f}", {name: f"Z = {z:+.1f}" for name, z in result.z_scores(score).items()})
-
-# %% [markdown]
-# ## The whole pipeline
+# The first token of both is left out: after a space, " A" is another token than "A". Of question 2 the third page has
+# nine words in a row, and a match needs more than ten tokens.
 #
-# All filters in FineWeb's order, over 700 synthetic pages whose kinds are known. The table in the picture says what
-# each filter removed of each kind, the bars what was left.
+# LLaMA 2's makers removed nothing. They call questions clean below 20 % and dirty from 80 % on, and compare the
+# model's scores on both: if it is better on the dirty ones, the benchmark has measured memory.
+#
+# ## No rule does the work of another
+#
+# All filters, in FineWeb's order, over the web of the beginning, whose kinds are known. The pipeline counts pages, not
+# kinds. The folded cell calls the same filters one after another, counts both, and must arrive at the same texts.
+#
+# **Guess first:** which filter removes the adverts, and which the copies in capitals? Of the 60 copies of one story,
+# how many are left?
 
-# %%
-from minillama.data.pipeline.run import PipelineSettings, run_pipeline
-
-rng = np.random.default_rng(11)
-stories = [tell(rng) for _ in range(300)]
-corpus = [("story", text) for text in stories]
-for i in range(80):
-    corpus.append(("near copy", f"Visitor {i}. " + changed(stories[i], 0.008, rng)))
-corpus += [("exact copy", stories[i].upper() if i % 2 else stories[i] + "\n") for i in range(100, 150)]
-for i in range(40):
-    corpus.append(("with address", tell(rng) + f" Write to reader{i}@mail.example.org if you like it."))
-    corpus.append(("address list", "\n".join(f"{x}{i}@{x}.example: {tell(rng, 3)}" for x in GRAMMAR["who"][:9])))
-    corpus.append(("advert", "\n".join(["BUY NOW !!!", f"#sale{i}", "Free shipping", tell(rng, 1)] * 5)))
-    corpus.append(("loop", " ".join([tell(rng, 2)] * 7)))
-    corpus.append(("code", tell(rng, 6) + "\nfunction f(x) { return x; }\n" + tell(rng, 6)))
-    corpus.append(("too short", tell(rng, 3)))
-corpus += [("quiz page", tell(rng) + " " + QUIZ[i % 6] + " " + tell(rng, 3)) for i in range(30)]
-order = rng.permutation(len(corpus))
-corpus = [corpus[i] for i in order]
-(work / "pages.jsonl").write_text("".join(json.dumps({"text": t, "kind": k}) + "\n" for k, t in corpus))
-(work / "quiz.json").write_text(json.dumps(QUIZ))
-settings = PipelineSettings((work / "pages.jsonl",), work / "clean.jsonl", eval_files=(work / "quiz.json",))
-tally = run_pipeline(settings).tally
-print(", ".join(settings.in_order))
-print(f"read {tally['read']['documents']} pages, written {tally['written']['documents']}")
-
-# %% [markdown]
-# The pipeline counts pages, not kinds. The same filters called one after another tell both, and must arrive at the same
-# texts.
-
-# %%
-from minillama.data.duplicates.clusters import as_pairs, exact_duplicates, near_duplicates, text_hash
+# %% tags=["hide-input"]
 from minillama.data.pipeline.settings import build_filter
 
-left, removed = list(corpus), {}
+left, removed = list(web), {}
 for rule in settings.in_order:
-    if rule == "exact":
-        first = exact_duplicates(as_pairs(b"".join(text_hash(text) for _, text in left)))
-        after = [(k, t if first[i] == i else None) for i, (k, t) in enumerate(left)]
-    elif rule == "minhash":
-        first = near_duplicates(np.array([MinHash().band_hashes(text) for _, text in left]))
-        after = [(k, t if first[i] == i else None) for i, (k, t) in enumerate(left)]
+    if rule in ("exact", "minhash"):
+        if rule == "exact":
+            first = exact_duplicates(as_pairs(b"".join(text_hash(text) for _, text in left)))
+        else:
+            first = near_duplicates(np.array([minhash.band_hashes(text) for _, text in left]))
+        after = [(kind, text if first[i] == i else None) for i, (kind, text) in enumerate(left)]
     else:
         filter_ = build_filter(rule, settings)
         after = [(kind, filter_(text).text) for kind, text in left]
     removed[rule] = Counter(kind for kind, text in after if text is None)
     left = [(kind, text) for kind, text in after if text is not None]
-written = [json.loads(line)["text"] for line in (work / "clean.jsonl").read_text().splitlines()]
-assert written == [text for _, text in left]
+assert clean == [text for _, text in left]
 
-# %%
-kinds = list(dict.fromkeys(kind for kind, _ in sorted(corpus, key=lambda page: page[0])))
-before, kept = Counter(kind for kind, _ in corpus), Counter(kind for kind, _ in left)
+# %% tags=["hide-input", "hide-output"]
+before, kept = Counter(kind for kind, _ in web), Counter(kind for kind, _ in left)
+kinds = sorted(before)
 grid = np.array([[removed[rule][kind] for rule in removed] for kind in kinds])
-fig, axes = plt.subplots(1, 2, figsize=(11, 4.6), width_ratios=(3, 2))
-axes[0].imshow(grid / [[before[kind]] for kind in kinds], cmap="OrRd", vmin=0, vmax=1.2, aspect="auto")
-axes[0].grid(visible=False)
+figure, (by_kind, funnel) = plt.subplots(1, 2, figsize=(11, 4.6), width_ratios=(3, 2))
+by_kind.imshow(grid / [[before[kind]] for kind in kinds], cmap="OrRd", vmin=0, vmax=1.2, aspect="auto")
+by_kind.grid(visible=False)
 for (row, column), value in np.ndenumerate(grid):
     colour = "white" if value > 0.7 * before[kinds[row]] else "black"
-    axes[0].text(column, row, value or "·", ha="center", va="center", fontsize=9, color=colour)
-axes[0].set_xticks(range(len(removed)), list(removed), rotation=35, ha="right")
-axes[0].set_yticks(range(len(kinds)), kinds)
-axes[0].set(xlabel="filter, in the order they run", ylabel="kind of page", title="What each filter removes (pages)")
-remaining = len(corpus) - np.cumsum([0, *(sum(c.values()) for c in removed.values())])
-bars = axes[1].barh(["read", *removed], remaining, color=[COLOURS[5], *[COLOURS[0]] * len(removed)])
-axes[1].bar_label(bars, padding=3, fontsize=9)
-axes[1].invert_yaxis()
-axes[1].grid(visible=False, axis="y")
-axes[1].set_axisbelow(True)
-axes[1].set(xlabel="pages left", title="The funnel")
-axes[1].margins(x=0.12)
-plt.show()
-
-# %% [markdown]
-# Of a cluster the first page stays, whichever it is, so some stories went and their copies stayed. Copies in capitals
-# already fail Gopher's rules, because the stop words are looked for as they are written. The harmful-content filter
-# only measures, as in the paper. Pages with one address were changed, not dropped. The counts say which rules applied.
+    by_kind.text(column, row, value or "·", ha="center", va="center", fontsize=9, color=colour)
+by_kind.set_xticks(range(len(removed)), list(removed), rotation=35, ha="right")
+by_kind.set_yticks(range(len(kinds)), [f"{kind} ({before[kind]})" for kind in kinds])
+by_kind.set(xlabel="filter, in the order they run", ylabel="kind of page (how many)")
+main = {kind: list(removed)[int(row.argmax())] for kind, row in zip(kinds, grid) if row.sum() > before[kind] / 2}
+claim(
+    by_kind,
+    f"{len(set(main.values()))} filters each remove some kind that passed those before",
+    holds=len(set(main.values())) >= 5,
+)
+remaining = len(web) - np.cumsum([0, *(sum(counts.values()) for counts in removed.values())])
+bars = funnel.barh(["read", *removed], remaining, color=[COLOURS[5], *[COLOURS[0]] * len(removed)])
+funnel.bar_label(bars, padding=3, fontsize=9)
+funnel.invert_yaxis()
+funnel.grid(visible=False, axis="y")
+funnel.set(xlabel="pages left")
+funnel.margins(x=0.12)
+label(funnel, "What is left after each")
+show(
+    figure,
+    "Left: a table of kinds of page by filters, with the pages that each removes. "
+    + "; ".join(
+        f"{kind} {sum(row)} of {before[kind]}" + (f", most by {main[kind]}" if kind in main else "")
+        for kind, row in zip(kinds, grid)
+    )
+    + f". Right: bars of what is left after each filter, from {len(web)} down to {len(left)}.",
+)
 
 # %%
-masked = sum("|||EMAIL_ADDRESS|||" in text for _, text in left)
-print(f"pages with a masked address: {masked}")
-for rule, figure in list(tally["filters"].items())[:2]:
-    show(f"{rule}: " + ", ".join(f"{name} {counts['documents']}" for name, counts in figure["rules"].items()))
+print("left:", ", ".join(f"{kind} {n}" for kind, n in sorted(kept.items())))
+print(f"pages with a masked address: {sum('|||EMAIL_ADDRESS|||' in text for _, text in left)}")
 
 # %% [markdown]
-# ## Tokenizer and shards
+# Copies in capitals fail Gopher's rules already: the words of its list are looked for as they are written. Of a cluster
+# the first page stays, whatever it is, so some stories went and their copies stayed. Of the story that was copied 60
+# times three pages are left: one for the cluster, and two with so many words exchanged that no whole band agrees. Pages
+# with one address were changed, not dropped. The harmful-content filter only measures. And one filter did almost
+# nothing: what FineWeb's rules look for was gone by then.
 #
-# Cleaned texts become tokens. LLaMA's settings are trained by the `sentencepiece` library; the package also has the
-# algorithm written out, which gives the same pieces. Where the library is missing, the written-out trainer is used.
+# ## The more copies, the more comes back word for word
+#
+# What happens if only the rules of duplicates are missing? The count model of the beginning learns from the clean pages
+# and some copies of one story, each with one word in a hundred exchanged. It is given the story's first four words, and
+# always takes what followed most often.
+#
+# **Guess first:** how many copies does it take until ten words in a row come back? And do 60 bring back all?
 
-# %%
-from minillama.data.shards.reading import TokenShards, write_shards
-from minillama.tokenizers.bpe.training import train_sentencepiece_bpe
-from minillama.tokenizers.training import train_tokenizer
+# %% tags=["hide-output"]
+others = [text for kind, text in left if kind != "copied 60 times"]
+story = FAVOURITE.split()
 
-clean = [text for _, text in left]
-small = train_sentencepiece_bpe(clean, 360)
-large = train_sentencepiece_bpe(clean, 700)
-try:
-    library = train_tokenizer(clean, 700, work / "tokenizer")
-    assert library.pieces == large.pieces
-    print("sentencepiece learns the same 700 pieces, in the same order")
-except ImportError:
-    print("sentencepiece is not installed; the written-out trainer was used")
-for tokenizer in (small, large):
-    ids = tokenizer.encode(clean[0])
-    print(f"{len(tokenizer.pieces)} pieces: {len(ids)} tokens for {len(clean[0])} bytes")
-    print("   " + " ".join(tokenizer.pieces[i] for i in ids[1:18]))
+
+def recited(n_copies, seed):
+    """Words of the story that come back before the first wrong one."""
+    rng = np.random.default_rng(seed)
+    follows = following([*others, *(changed(FAVOURITE, 0.01, rng) for _ in range(n_copies))])
+    said = story[:4]
+    while len(said) < len(story) and tuple(said[-3:]) in follows:
+        said.append(follows[tuple(said[-3:])].most_common(1)[0][0])
+    return next((n for n, (one, other) in enumerate(zip(said, story)) if one != other), len(said)) - 4
+
+
+copies = (0, 1, 2, 3, 5, 10, 20, 60)
+by_heart = np.array([[recited(n, seed) for seed in range(12)] for n in copies])
+for n, row in zip(copies, by_heart):
+    print(f"{n:>2} copies: {np.median(row):.0f} of {len(story) - 4} words come back (from {row.min()} to {row.max()})")
+
+# %% tags=["hide-input", "hide-output"]
+figure, axis = plt.subplots(figsize=(8, 3.2))
+axis.plot(range(len(copies)), np.median(by_heart, axis=1), "o-", label="median of 12 corpora")
+axis.fill_between(range(len(copies)), by_heart.min(axis=1), by_heart.max(axis=1), alpha=0.2, label="least to most")
+axis.axhline(len(story) - 4, color=COLOURS[5], linestyle=":", label="the whole story")
+axis.set_xticks(range(len(copies)), [str(n) for n in copies])
+axis.set(xlabel="copies of the story among the pages", ylabel="words that come back")
+axis.legend(fontsize=8)
+middle = np.median(by_heart, axis=1)
+claim(axis, "Without duplicates removed, a story is learned by heart", holds=middle[-1] >= middle[4] > middle[0])
+show(
+    figure,
+    "Words of the story that come back, against the number of its copies, 0 to 60. The median is "
+    + ", ".join(f"{value:.0f} at {n}" for n, value in zip(copies, middle))
+    + f"; a dotted line marks the whole story, {len(story) - 4} words.",
+)
 
 # %% [markdown]
-# A shard is one long row of ids. Each document begins with BOS; with fewer than 65,536 pieces an id takes two bytes. A
-# description with checksums is written last, so that an interrupted run leaves nothing that looks finished.
+# It stops where three words of the story occur in other stories too, and go on in another way there: a model that looks
+# back further than three words would go on. Nothing else about this one looks wrong. In real language models the same
+# was measured: the more copies there are, and the larger the model, the more text comes back word for word (Carlini et
+# al., arXiv:2202.07646), and taking near-duplicates out helps (Lee et al., arXiv:2107.06499).
+#
+# ## The last target of a row is the first token of the next
+#
+# What is left becomes ids. With a vocabulary of fewer than 65,536 pieces (02) an id takes two bytes, and all documents
+# lie one after another in long files, the *shards*, each document with BOS, a token that says "a text begins", at its
+# front. How are they read? Training takes rows of $T$ tokens, and every token's target is the next one (03). For a
+# stream of 0 to 9 and $T = 3$:
+#
+# | row | tokens | targets |
+# |---|---|---|
+# | 0 | 0 1 2 | 1 2 3 |
+# | 1 | 3 4 5 | 4 5 6 |
+# | 2 | 6 7 8 | 7 8 9 |
+#
+# **Guess first:** and without the 9, how many rows are there?
+#
+# ### Now you · `rows_for_training` · 12 minutes
+#
+# Documents, one after another, and $T$ → tokens and targets (rows, T). A row may cross from one document into the next.
+# (Not on the core path.)
 
 # %%
-written = write_shards(clean, large, work / "stories", shard_tokens=20_000)
-read = TokenShards(work / "stories")
-for path in sorted((work / "stories").iterdir()):
-    print(f"{path.name:20s} {path.stat().st_size:6d} bytes")
-print(f"{read.n_documents} documents, {read.n_tokens} tokens, {read.n_text_bytes / read.n_tokens:.2f} bytes a token")
-assert large.decode(read.document(7).tolist()) == clean[7]
-read.verify()
-
-# %% [markdown]
-# Training reads rows of $T$ tokens, and the target of each token is the next one, also where the next document begins.
-# Every token but the very first is a target exactly once.
+rows_for_training = now_you("rows_for_training")
 
 
-# %%
-def rows_for_training(documents, seq_len):
-    stream = np.concatenate(documents).astype(np.int64)
+# %% tags=["solution"]
+def book_rows_for_training(documents, seq_len):
+    stream = np.concatenate(documents)
     n = (len(stream) - 1) // seq_len * seq_len
     return stream[:n].reshape(-1, seq_len), stream[1 : n + 1].reshape(-1, seq_len)
 
 
-tokens, targets = rows_for_training([read.document(i) for i in range(read.n_documents)], 32)
-print("tokens ", " ".join(large.pieces[i] for i in tokens[6, :12]))
-print("targets", " ".join(large.pieces[i] for i in targets[6, :12]))
-assert np.array_equal(tokens[1:, 0], targets[:-1, -1])
+# %% tags=["hide-output"]
+for n in (10, 9):
+    tokens, targets = rows_for_training([np.arange(4), np.arange(4, n)], 3)
+    print(f"a stream of {n}: tokens {tokens.tolist()}, targets {targets.tolist()}")
 
 # %% [markdown]
-# ## Mixing
-#
-# LLaMA 1's mix is published. A source's weight divided by how often it was seen is its share of what there was.
+# Two: the token 8 would have no target. So every token is asked for exactly once, but the very first and
+# those behind the last full row. The clean pages, with
+# two vocabularies that are trained on them (02), as shards on disk:
 
 # %%
 from minillama.data.batches import Batches, Source, paper_mix, validation_batches
+from minillama.data.shards.reading import TokenShards, write_shards
+from minillama.tokenizers.bpe.training import train_sentencepiece_bpe
+
+small, large = (train_sentencepiece_bpe(clean, n) for n in (360, 700))
+write_shards(clean, large, work / "stories", shard_tokens=20_000)
+shards = TokenShards(work / "stories")
+for path in sorted((work / "stories").iterdir()):
+    print(f"{path.name:20s} {path.stat().st_size:6d} bytes")
+print(
+    f"{shards.n_documents} documents, {shards.n_tokens} tokens, {shards.n_text_bytes / shards.n_tokens:.2f} bytes each"
+)
+tokens, targets = rows_for_training([shards.document(i) for i in range(shards.n_documents)], 32)
+print("tokens ", " ".join(large.pieces[i] for i in tokens[6, :12]))
+print("targets", " ".join(large.pieces[i] for i in targets[6, :12]))
+assert large.decode(shards.document(7).tolist()) == clean[7]
+assert np.array_equal(tokens[1:, 0], targets[:-1, -1])
+
+# %% [markdown]
+# ## A weight is a number of readings
+#
+# Several sources are mixed by weights. Say there are 100 tokens of stories and 10 of guides, and of 120 tokens that are
+# drawn half come from each. **Guess first:** how often is each source read?
+#
+# One reading of all is an [epoch](glossary.md#epoch). Stories are read 60/100 = 0.6 times, four of ten of their tokens
+# never, and guides 60/10 = 6 times. With the weights $\omega_i$, sizes $n_i$, and $N$ tokens drawn:
+#
+# $$ \text{epochs}_i = \frac{\omega_i}{\sum_j \omega_j} \cdot \frac{N}{n_i} . $$
+#
+# ### Now you · `mixture_epochs` · 8 minutes
+#
+# Sizes (n,), weights (n,) with any sum, $N$ → epochs (n,).
+
+# %%
+mixture_epochs = now_you("mixture_epochs")
 
 
-def mixture_epochs(sizes, weights, n_tokens):
-    weights = np.asarray(weights, float)
-    return weights / weights.sum() * n_tokens / np.asarray(sizes)
+# %% tags=["solution"]
+def book_mixture_epochs(sizes, weights, n_tokens):
+    return weights / weights.sum() * n_tokens / sizes
 
 
+# %%
+print(mixture_epochs(np.array([100, 10]), np.array([1.0, 1.0]), 120))
+
+# %% [markdown]
+# LLaMA 1's mix was published, with its epochs, so its sizes can be computed backwards: weight divided by epochs.
+
+# %% tags=["hide-input"]
 mix = paper_mix()
 weights, epochs = np.array([part.weight for part in mix]), np.array([part.epochs for part in mix])
+weights = weights / weights.sum()
 sizes = weights / epochs / (weights / epochs).sum()
-fig, axis = plt.subplots(figsize=(9, 3.8))
-x = np.arange(len(mix))
-axis.bar(x - 0.2, 100 * sizes, 0.38, color=COLOURS[5], label="share of the tokens there are")
-bars = axis.bar(x + 0.2, weights / weights.sum() * 100, 0.38, color=COLOURS[0], label="share of the tokens drawn")
-axis.bar_label(bars, [f"{e:.2f} epochs" for e in epochs], fontsize=8, padding=2)
+figure, axis = plt.subplots(figsize=(9, 3.8))
+at = np.arange(len(mix))
+axis.bar(at - 0.2, 100 * sizes, 0.38, color=COLOURS[5], label="share of the tokens there are")
+bars = axis.bar(at + 0.2, 100 * weights, 0.38, color=COLOURS[0], label="share of the tokens drawn (the number: epochs)")
+axis.bar_label(bars, [f"{e:.2f}" for e in epochs], fontsize=8, padding=2)
 axis.set_yscale("log")
 axis.set_yticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
 axis.set_ylim(1, 130)
 axis.minorticks_off()
-axis.set_axisbelow(True)
-axis.set_xticks(x, [part.name for part in mix])
+axis.set_xticks(at, [part.name for part in mix])
 axis.set(xlabel="source of LLaMA 1", ylabel="share of the tokens (%), logarithmic")
-axis.set_title("Wikipedia and books are up-sampled, code is not even read once")
+of = {part.name: part.epochs for part in mix}
+claim(
+    axis,
+    "Wikipedia and books were read more than twice, code not even once",
+    holds=min(of["Wikipedia"], of["Books"]) > 2 and of["GitHub"] < 1 and sorted(of.values())[-3] < 1.2,
+)
 axis.legend()
-plt.show()
+show(
+    figure,
+    "Two bars for each of seven sources of LLaMA 1, logarithmic: its share of the tokens there are, and of those "
+    "drawn. They are alike for CommonCrawl, C4, ArXiv and StackExchange; drawn is twice as high for Wikipedia, "
+    f"{of['Wikipedia']:.2f} epochs, and Books, {of['Books']:.2f}; lower for GitHub, {of['GitHub']:.2f}.",
+)
 
 # %% [markdown]
-# LLaMA 2 says that it up-sampled the most factual sources, and not by how much. The sampler here follows the weights
-# exactly: after any number of rows no source is a whole row away from its share. Drawing each row at random is right on
-# average, and drifts.
+# LLaMA 2 says that its most factual sources were up-sampled, and not by how much. The package's sampler follows the
+# weights to the row. Drawing the source of each row by chance would be right in the mean, and drift:
 
 # %%
 guides = write_shards([GUIDE.replace("bread", thing) for thing in GRAMMAR["thing"]], large, work / "guides")
 songs = write_shards([tell(np.random.default_rng(900 + i), 3) for i in range(30)], large, work / "songs")
-sources = [Source("stories", read, 6.7), Source("guides", guides, 2.0), Source("songs", songs, 1.3)]
-batches = Batches(sources, batch_size=8, seq_len=32, seed=1)
-n_steps = 100
-drawn = np.array([source for step in range(n_steps) for source, _ in batches.rows(step)])
-share = np.array([6.7, 2.0, 1.3]) / 10
-random_rows = np.random.default_rng(1).choice(3, len(drawn), p=share)
-fig, axes = plt.subplots(1, 2, figsize=(10, 3.4), sharex=True)
-for n, (source, colour) in enumerate(zip(sources, COLOURS)):
-    expected = share[n] * np.arange(1, len(drawn) + 1)
-    axes[0].plot(np.cumsum(drawn == n), color=colour, label=f"{source.name} ({share[n]:.0%})")
-    axes[1].plot(np.cumsum(random_rows == n) - expected, color=colour, linewidth=1, alpha=0.5)
-    axes[1].plot(np.cumsum(drawn == n) - expected, color=colour, linewidth=0.8)
-axes[0].set(xlabel="rows drawn", ylabel="rows from the source", title="Rows follow the weights …")
-axes[0].legend()
-axes[1].set(xlabel="rows drawn", ylabel="rows too many", title="… to the row (pale: drawn at random)")
-plt.show()
-
-# %%
+sources = [Source("stories", shards, 6.7), Source("guides", guides, 2.0), Source("songs", songs, 1.3)]
+batches, n_steps = Batches(sources, batch_size=8, seq_len=32, seed=1), 100
 counted_epochs = batches.epochs(n_steps)
-sizes = [source.shards.n_tokens for source in sources]
-formula = mixture_epochs(sizes, [source.weight for source in sources], n_steps * 8 * 32)
+ours = mixture_epochs(
+    np.array([source.shards.n_tokens for source in sources]),
+    np.array([source.weight for source in sources]),
+    n_steps * 8 * 32,
+)
 print({name: round(value, 2) for name, value in counted_epochs.items()})
-show_error("epochs", list(counted_epochs.values()), formula, 0.02, against="the sampler's count")
+show_error("epochs", ours, list(counted_epochs.values()), 0.02, against="the sampler's count")
 again, _ = Batches(sources, batch_size=8, seq_len=32, seed=1).batch(57)
 assert np.array_equal(again, batches.batch(57)[0])  # a batch is a function of seed and step
 
-# %% [markdown]
-# A few short songs that make up an eighth of the rows are read again and again, while most stories are not read at all.
-# That is what up-sampling is; how many epochs are too many is a question for the validation loss.
-#
-# ### Bits per byte
-#
-# Two tokenizers cannot be compared by their loss per token, because a longer token is harder to guess. The cost of the
-# text can: the sum of the losses, in bits, over the bytes. The model here is the simplest there is, the frequency of
-# each piece.
+# %% tags=["hide-input"]
+rows = np.array([source for step in range(n_steps) for source, _ in batches.rows(step)])
+share = np.array([0.67, 0.2, 0.13])
+by_chance = np.random.default_rng(1).choice(3, len(rows), p=share)
+figure, axis = plt.subplots(figsize=(8, 3.2))
+off = {"even": [], "by chance": []}
+for n, (source, colour) in enumerate(zip(sources, COLOURS)):
+    expected = share[n] * np.arange(1, len(rows) + 1)
+    for name, drawn_rows in (("even", rows), ("by chance", by_chance)):
+        too_many = np.cumsum(drawn_rows == n) - expected
+        off[name].append(np.abs(too_many).max())
+        axis.plot(too_many, color=colour, linewidth=1, alpha=1 if name == "even" else 0.5,
+                  label=f"{source.name} ({share[n]:.0%})" if name == "even" else None)  # fmt: skip
+axis.set(xlabel="rows drawn", ylabel="rows too many from the source")
+axis.legend(fontsize=8, loc="lower left")
+claim(
+    axis,
+    "The sampler is never off by a row (near 0); chance (pale) drifts away",
+    holds=max(off["even"]) < 1 and max(off["by chance"]) > 5,
+)
+show(
+    figure,
+    "How many rows too many came from each of three sources, over 800 rows. The sampler's three lines lie on 0; three "
+    f"pale lines, drawn by chance, wander off by up to {max(off['by chance']):.0f} rows.",
+)
 
+# %% [markdown]
+# The few songs fill 13 of 100 rows and are read two and a half times, while two thirds of the stories are not read at
+# all. How many readings are too many is a question for the loss on texts that were kept apart.
+#
+# ## A padded place has no loss and no bytes
+#
+# That loss is best given in bits per byte: the losses of all tokens in bits, over the bytes of the text (03). Texts for
+# it are not cut into full rows; each is a row of its own, and the shorter ones are padded at the end. A padded place
+# has the target −100, which PyTorch's cross-entropy leaves out, too. In small:
+#
+# | target | bone | it | −100 | |
+# |---|---|---|---|---|
+# | loss (nats) | 1.39 | 0.69 | 5.00 | 1.39 + 0.69 = 2.08 nats = 3 bits |
+# | bytes | 4 | 2 | | 6 |
+#
+# Half a bit per byte. Whoever counts the padded place, too, gets 1.7, and the number depends on how texts were sorted
+# into batches.
+#
+# ### Now you · `bits_per_byte_of_targets` · 8 minutes
+#
+# Losses (rows, T) in float32, targets (rows, T), bytes → bits per byte. A validation set has millions of targets: in
+# which number format is the sum made (01)? (Not on the core path.)
 
 # %%
-def bits_per_byte_of_targets(losses, targets, n_bytes):
+bits_per_byte_of_targets = now_you("bits_per_byte_of_targets")
+
+
+# %% tags=["solution"]
+def book_bits_per_byte_of_targets(losses, targets, n_bytes):
     return losses[targets != -100].sum(dtype=np.float64) / np.log(2) / n_bytes
 
 
+# %% [markdown]
+# The simplest model again, how frequent each piece is, with both vocabularies, on the same 40 texts that it has not
+# read. **Guess first:** with 360 pieces or with 700, which has the higher loss per token, and which the more bits per
+# byte?
+
+# %% tags=["hide-output"]
+print("toy:", bits_per_byte_of_targets(np.array([[1.386, 0.693, 5]], np.float32), np.array([[3, 7, -100]]), 6).round(2))
 rows = []
 for tokenizer in (small, large):
-    held = write_shards(clean[:40], tokenizer, work / f"held-{len(tokenizer.pieces)}")
+    n_pieces = len(tokenizer.pieces)
+    held = write_shards(clean[:40], tokenizer, work / f"held-{n_pieces}")
     ids = np.concatenate([tokenizer.encode(text) for text in clean[40:]])
-    frequency = np.bincount(ids, minlength=len(tokenizer.pieces)) + 1
-    loss_of = -np.log(frequency / frequency.sum())
+    counts = np.bincount(ids, minlength=n_pieces) + 1
+    logp = np.log(counts / counts.sum()).astype(np.float32)
     padded, n_bytes = validation_batches(held, seq_len=256, batch_size=8)
-    parts = [(loss_of[np.maximum(targets, 0)], targets) for _, targets in padded]
-    bpb = sum(bits_per_byte_of_targets(losses, targets, n_bytes) for losses, targets in parts)
-    per_token = sum(losses[t >= 0].sum() for losses, t in parts) / sum((t >= 0).sum() for _, t in parts)
-    rows.append((len(tokenizer.pieces), f"{per_token:.2f}", f"{bpb:.3f}"))
+    targets = np.concatenate([t.ravel() for _, t in padded])[None]
+    losses = -logp[np.maximum(targets, 0)]
+    bpb = bits_per_byte_of_targets(losses, targets, n_bytes)
+    if torch is not None:
+        logits = torch.tensor(logp, dtype=torch.float64).expand(targets.size, n_pieces)
+        summed = torch.nn.functional.cross_entropy(logits, torch.tensor(targets[0]), ignore_index=-100, reduction="sum")
+        expected = float(summed) / np.log(2) / n_bytes
+    else:
+        expected = sum(-float(logp[t]) for t in targets[0] if t >= 0) / np.log(2) / n_bytes
+    show_error(f"{n_pieces} pieces, bits per byte", bpb, expected, 1e-6)
+    rows.append((n_pieces, f"{losses[targets >= 0].mean():.2f}", f"{bpb:.3f}"))
 assert rows[0][1] < rows[1][1]
-assert float(rows[0][2]) > 2 * float(rows[1][2])
+assert float(rows[0][2]) > float(rows[1][2])
+shutil.rmtree(work, ignore_errors=True)
 table(("pieces", "loss per token (nats)", "bits per byte"), rows)
 
 # %% [markdown]
-# The larger vocabulary has the higher loss per token, and yet the same text costs less than half as many bits.
-
-# %% [markdown]
+# The larger vocabulary has the higher loss per token and the fewer bits per byte: it asks harder questions, and far
+# fewer of them.
+#
+# ## What you now know
+#
+# - A model learns what is in its data often, whatever it is worth. Nothing crashes when a data rule is wrong.
+# - A quality rule is a figure and a limit. It understands nothing, and each catches what others let through.
+# - What looks like somebody's number can be a year. Checks inside a number remove most accidents, the words around it
+#   have to do the rest. Precision and recall are counted on texts whose right places are known.
+# - A lower threshold finds more of the bad and loses more of the good, above all what talks about the bad.
+# - In a random order the smallest shingle is shared with the probability of the Jaccard similarity. Bands turn that
+#   into equal keys, and chains turn pairs into clusters.
+# - A leaked question with two words exchanged is seen by a test that follows a match past what differs.
+# - A weight is a number of readings. Bits per byte compare models whose vocabularies differ.
+#
+# ## Three questions
+#
+# 1. Somebody thinks that MinHash misses copies, and takes 28 bands of 4 rows in place of 14 bands of 8. Two pages with
+#    $J = 0.9$, and two with $J = 0.5$: how likely were they candidates, and how likely are they now? A site has a
+#    thousand recipes, all of which have half of their shingles in common. How many are left?
+#
+# <details>
+# <summary>Answer</summary>
+#
+# Before, 0.9996 and 0.05; now 1 − (1 − 0.9⁴)²⁸ = 1.0000 and 1 − (1 − 0.5⁴)²⁸ = 0.84. Hardly any copy is found that was
+# missed before. But most pairs of recipes are candidates now, and chains of pairs join nearly all of them to one
+# cluster, of which one page stays: in a trial with such pages, 2 of the thousand were left. And it is no matter of the
+# last digit: 14 bands of 8 left about 130. What all pages of a site share has to go before they are compared.
+#
+# </details>
+#
+# 2. Somebody puts a test question of 40 words on a page, and exchanges every eighth word. Which of the two tests finds
+#    it, if a word is a token?
+#
+# <details>
+# <summary>Answer</summary>
+#
+# Neither. The longest run of equal words is 7, fewer than 13; and a match of LLaMA 2's test must begin with 10 equal
+# tokens, so none begins. A clean result says that no leak of a certain kind was found.
+#
+# </details>
+#
+# 3. LLaMA 1 drew 1.4 trillion tokens, 4.5 % of them from Wikipedia, which was read 2.45 times. How many tokens of
+#    Wikipedia are there? LLaMA 2 drew 2 trillion. If it had twice the weight for the same Wikipedia, how often was it
+#    read?
+#
+# <details>
+# <summary>Answer</summary>
+#
+# 0.045 · 1.4 trillion = 63 billion tokens drawn, in 2.45 readings: 26 billion tokens. With 9 % of 2 trillion, 180
+# billion, it is read 7 times.
+#
+# </details>
+#
 # ## Exercises
 #
 # <!-- exercises: written by `python -m minillama.learn.generate` -->
@@ -1341,144 +2059,10 @@ table(("pieces", "loss per token (nats)", "bits per byte"), rows)
 #
 # <!-- end of the exercises -->
 #
-# In a terminal: `minillama learn start my-llama`, then `minillama learn watch`, which checks on every save. In a
-# notebook: `from minillama.learn import check; check("luhn_valid", my_function)`.
+# Each is asked for above, where its idea is fresh. `minillama learn start my-llama` makes a folder with all starters,
+# and `minillama learn watch` checks on every save.
 #
-# A wrong function gets a diagnosis. This one doubles every second digit from the left, which is right for all cards of
-# 16 digits, and so passes most tests that people think of:
-
-
-# %%
-def from_the_left(digits):
-    doubled = [2 * int(d) if i % 2 == 0 else int(d) for i, d in enumerate(digits)]
-    return sum(d - 9 if d > 9 else d for d in doubled) % 10 == 0
-
-
-check("luhn_valid", from_the_left)
-
-# %% [markdown]
-# And the chapter's own functions pass.
-
-# %%
-mine = (
-    gopher_broken_rules,
-    duplicate_line_shares, c4_clean_lines, luhn_valid, iban_checksum_valid, ipv4_public, redact_emails, redact_or_drop,
-    threshold_costs, jaccard_of_texts, minhash_signature, candidate_probability, band_candidates, duplicate_clusters,
-    samples_with_overlap, contaminated_tokens, mixture_epochs, rows_for_training, bits_per_byte_of_targets,
-    repeated_ngram_share,
-)  # fmt: skip
-for function in mine:
-    assert check(function.__name__, function).passed, function.__name__
-print(f"{len(mine)} functions of this chapter pass their checks")
-
-# %% [markdown]
-# ## What breaks if it is wrong
+# ## Next
 #
-# Nothing crashes when a data rule is wrong. The loss falls as it should, and the damage is in what the model knows.
-#
-# **A loose expression eats facts.** Seven digits or more with signs between them look like a telephone number to a
-# simple rule. So do years, prices, ISBNs and dates.
-
-# %%
-FACTS = """\
-The war of 1914-1918 was followed by the years 1919-1939. The house was sold for 1 250 000 dollars.
-The book, ISBN 978-3-16-148410-0, appeared on 2023-07-18. Its distance is 149 597 870 kilometres.
-Call the author on 555-010-4477."""
-loose = re.compile(r"\+?\d[\d\-. ()]{5,}\d")
-show(loose.sub("|||PHONE_NUMBER|||", FACTS))
-print("---")
-print(PersonalDataFilter(kinds=["PHONE_NUMBER"])(FACTS).text)
-
-# %% [markdown]
-# A model trained on the first version never sees a year in this sentence. How much the loose rule costs on the labelled
-# set:
-
-# %%
-loose_spans = lambda text: [("PHONE_NUMBER", *match.span()) for match in loose.finditer(text)]
-for name, find in (("loose", loose_spans), ("checked", PersonalDataFilter(kinds=["PHONE_NUMBER"]).find)):
-    right, found, wanted, reached = (counts["PHONE_NUMBER"] for counts in counted(find, LABELLED))
-    print(f"{name:8s} recall {reached / wanted:.2f}, precision {right / found:.2f}")
-
-# %% [markdown]
-# **One rule removed, and texts are learned by heart.** The pipeline runs twice over the same pages, of which one
-# occurs 60 times with a few words exchanged: with the rules of duplicates and without them. The model is again the
-# simplest one, which knows for every three words how often each word followed. It is given the page's first four words,
-# and always takes the most frequent continuation.
-
-# %%
-SECRET = tell(np.random.default_rng(77), 9)
-rng = np.random.default_rng(12)
-copied = [text for _, text in corpus] + [SECRET] + [changed(SECRET, 0.01, rng) for _ in range(60)]
-(work / "copied.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in copied))
-
-
-def next_words(texts):
-    counts = {}
-    for words in map(str.split, texts):
-        for i in range(len(words) - 3):
-            counts.setdefault(tuple(words[i : i + 3]), Counter())[words[i + 3]] += 1
-    return {key: max(count, key=count.get) for key, count in counts.items()}
-
-
-def by_heart(rules):
-    """Words of the page that come back, and the model's text."""
-    out = work / f"{len(rules)}-rules.jsonl"
-    run_pipeline(PipelineSettings((work / "copied.jsonl",), out, rules=rules))
-    follows = next_words(json.loads(line)["text"] for line in out.read_text().splitlines())
-    page = SECRET.split()
-    said = page[:4]
-    while len(said) < len(page) and tuple(said[-3:]) in follows:
-        said.append(follows[tuple(said[-3:])])
-    return next((n for n, (a, b) in enumerate(zip(said, page)) if a != b), len(said)), " ".join(said)
-
-
-# %% [markdown]
-# Both models, asked:
-
-# %%
-print("the page:  ", SECRET[:96], "…")
-every = ("repetition", "gopher", "c4", "fineweb", "exact", "minhash")
-for name, rules in (("with the rules of duplicates", every), ("without them", every[:4])):
-    n, said = by_heart(rules)
-    print(f"{name}: {n} of {len(SECRET.split())} words come back")
-    print("           ", said[:96], "…")
-
-# %% [markdown]
-# The first four words were given, so the first model says nothing of the page. The second one recites it for a while,
-# and nothing else about it looks wrong. In real language models the same was measured: the more copies there were and
-# the larger the model is, the more often text comes back word for word (Carlini et al., arXiv:2202.07646), and
-# removing near-duplicates helps (Lee et al., arXiv:2107.06499).
-
-# %% [markdown]
-# ## The package
-#
-# Last, the chapter's functions against those that `minillama data filter` runs.
-
-# %%
-from minillama.data.duplicates.minhash_kernels import multiply_add as package_multiply_add
-from minillama.data.duplicates.minhash_kernels import signature as package_signature
-from minillama.data.rules.personal_data.checks import iban_valid as package_iban
-from minillama.data.rules.personal_data.checks import luhn_valid as package_luhn
-from minillama.data.rules.words import normal_words as package_words
-
-assert all(luhn_valid(number) == package_luhn(number) for number in random_numbers)
-for number in (iban() for _ in range(50)):
-    assert iban_checksum_valid(number) == package_iban(number.replace(" ", ""))
-page = C4Quality(lorem_ipsum=False, curly_bracket=False, min_sentences=None)
-assert all(
-    c4_clean_lines(text) == ((page(text).text or "").split("\n") if page(text).text else []) for text in PAGES.values()
-)
-for x, a, b in zip(hashes, A, B):
-    assert int(package_multiply_add(U(a), U(x), U(b))) == (a * x + b) % PRIME
-for question, leak in ((q, d) for q in QUIZ for d in LEAKS):
-    assert (NgramOverlap([question], n=13)(leak).text is None) == samples_with_overlap(leak, [question], 13)[0]
-minhash = MinHash()
-np.testing.assert_allclose(candidate_probability(s, 14, 8), [minhash.probability(value) for value in s])
-pages = [text for _, text in left[:60]] + [changed(text, 0.01, rng) for _, text in left[:20]]
-signed = np.array([package_signature(package_words(text), 5, *minhash.functions) for text in pages])
-clusters = duplicate_clusters(len(pages), band_candidates(signed, 14))
-np.testing.assert_allclose(near_duplicates(np.array([minhash.band_hashes(text) for text in pages])), clusters)
-rows = Batches([Source("songs", songs)], batch_size=2, seq_len=16, seed=0).batch(0)
-assert np.array_equal(rows[0].reshape(-1)[1:], rows[1].reshape(-1)[:-1])
-print("checks, lines, MinHash, clusters, contamination and rows: all equal to the package")
-shutil.rmtree(work, ignore_errors=True)
+# There are rows of tokens, and for each token a target. What is missing is a model that becomes better by them:
+# [14](14_training.ipynb) computes for every weight in which direction it should move, and moves it.
