@@ -107,8 +107,8 @@ print("the vocabulary has", llm.config.vocab_size, "tokens")
 # | e to the logit | 1 | 7.39 | 2.72 | 1 | sum 12.11 |
 # | probability $p$ | 0.08 | 0.61 | 0.22 | 0.08 | e to the logit / 12.11 |
 #
-# That is the [softmax](glossary.md#softmax). One more in the logit makes a token $e$ = 2.72 times as probable, whatever
-# the others are. In symbols, for a vocabulary of $V$ tokens:
+# That is the [softmax](glossary.md#softmax). Of two tokens, the one whose logit is larger by 1 is $e$ = 2.72 times as
+# probable, whatever the others are. In symbols, for a vocabulary of $V$ tokens:
 #
 # $$ p_i = \frac{e^{z_i}}{\sum_{j=1}^{V} e^{z_j}} . $$
 
@@ -167,8 +167,8 @@ show(
 #
 # The model is asked for one token. It is put behind the text, and the model is asked again. The text that it begins
 # with is the [prompt](glossary.md#prompt), and all that it can see at a time is its [context](glossary.md#context).
-# Which token is taken? The most probable one, for a start: that is called [greedy](glossary.md#greedy). The toy, asked
-# to go on from "dog":
+# Which token is taken? The most probable one, for a start: that is called [greedy](glossary.md#greedy), and
+# `temperature=0` asks for it. The toy, asked to go on from "dog":
 #
 # - after *dog*, the largest number is 2, for *bone*;
 # - after *bone*, it is 2, for *it*;
@@ -231,7 +231,8 @@ assert long.count("was happy to eat the bone") > 3
 # ## Thirty layers, all alike
 #
 # What is between the ids and the logits? Not equations yet; the chapters bring them one by one. But the parts have
-# names, and this is the way of a token through them:
+# names, and this is the way of a token through them. (A box is a file of the package, a *block* a layer, T the number
+# of tokens; `linear.py` multiplies by a matrix such as wq.)
 
 # %% tags=["hide-input"]
 alt = (
@@ -252,9 +253,10 @@ display(picture, raw=True, metadata={"image/svg+xml": {"alt": alt}})
 #   *norm*, which keeps the numbers in bounds (04).
 # - At the end the state is compared with every token of the vocabulary, and these are the logits (03).
 #
-# A model in this package is a table of functions, one for each kind of part. So one can listen: the next cell puts a
-# function around each that notes the shapes of what goes in and what comes out, and runs "The capital of France is".
-# (Attention works with *queries*, *keys* and *values*, which chapter 06 explains. Here only their shapes count.)
+# A model in this package is a table of functions, one for each kind of part: here `FAST`. So one can listen: the next
+# cell puts a function around each that notes the shapes of what goes in and what comes out, and runs "The capital of
+# France is". (Attention works with *queries*, *keys* and *values*, which chapter 06 explains. Here only their shapes
+# count.)
 
 # %%
 heard = []
@@ -318,11 +320,11 @@ described = {
 #
 # Three more numbers are the longest text, and two that chapters 04 and 05 explain. The yes or no is whether the
 # embeddings are *tied*: the table that turns ids into states serves again to turn states into logits (03). If it is
-# not, there is a second table of the same shape.
+# not, as in LLaMA 2, there is a second table of the same shape.
 #
 # A *head* is one of several lookouts of attention, each with some numbers of its own (06). Where is `head_dim` in the
-# file? It is missing, as keys may be, and then it has a meaning: 576 / 9 = 64. Much of reading a file is knowing what
-# it means when it says nothing.
+# file? It is missing, as keys may be, and then it has a meaning: 576 / 9 = 64. Where it is given, the heads together,
+# $H h$, may be wider or narrower than $D$. Much of reading a file is knowing what it means when it says nothing.
 #
 # ### Now you · `read_config` · 15 minutes
 #
@@ -376,8 +378,8 @@ for n_tokens in (100, 1000):
 
 # %% [markdown]
 # When a model writes, the tokens that it has already seen need not be computed again, if what attention wants to know
-# of them has been kept: their *keys* and *values*. So a call may bring, say, 2 new tokens after 7 kept ones. Then
-# queries and states exist for the 2, and there are keys for all 9.
+# of them has been kept, in a *cache*: their *keys* and *values*. So a call may bring, say, 2 new tokens after 7 kept
+# ones. Then queries and states exist for the 2, and there are keys for all 9.
 #
 # ### Now you · `activation_shapes` · 20 minutes
 #
