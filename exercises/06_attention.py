@@ -15,7 +15,7 @@ import numpy as np
 def softmax_over_keys(scores):
     """The weights of every query: softmax over the last axis.
 
-    weights[h, t, s] = exp(scores[h, t, s]) / sum over r of exp(scores[h, t, r])
+    weights[j, t, s] = exp(scores[j, t, s]) / sum over r of exp(scores[j, t, r])
 
     Scores may be so large that exp overflows float32, and -inf for hidden keys (weight 0).
 
@@ -71,7 +71,7 @@ def attend_one_head(q, k, v, positions):
 
 
 def split_into_heads(x, n_heads):
-    """Cut the vector of every token into heads: head h is numbers h * head_dim ... (h + 1) * head_dim - 1.
+    """Cut the vector of every token into heads: head j is numbers j * head_dim ... (j + 1) * head_dim - 1.
 
     Parameters
     ----------
@@ -109,12 +109,12 @@ def attend_many_heads(q, k, v, positions):
 def attend_online(q, k, v, block):
     """Attention of one query that sees all keys, in one pass over blocks of keys.
 
-    No array of all scores: carry the largest score c, the total, and the sum of the values, and for
-    every block
+    No array of all scores: carry the largest score so far c, the total u, and the sum of the values
+    a, and for every block
 
-    c'     = max(c, largest score of the block)
-    total' = total * exp(c - c') + sum of exp(score - c')
-    y'     = y     * exp(c - c') + sum of exp(score - c') * value
+    c' = max(c, largest score of the block)
+    u' = u * exp(c - c') + sum of exp(score - c')
+    a' = a * exp(c - c') + sum of exp(score - c') * value
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def attend_online(q, k, v, block):
     Returns
     -------
     y : ndarray of shape (head_dim,)
-        The sum of the values divided by the total.
+        a / u.
     """
     raise NotImplementedError
 

@@ -129,7 +129,7 @@ end = np.zeros(2)
 for word, share, value, colour, offset in zip(WORDS, shares, v, COLOURS, ((-62, -14), (6, -12), (7, -3))):
     draw_arrows(right, {f"{share:.2f} of {word}": share * value}, start=end, colours=(colour,), offset=offset)
     end = end + share * value
-draw_arrows(right, {"new “it”": end}, colours=COLOURS[3:4], offset=(-42, 8))
+draw_arrows(right, {"new “it”": end}, colours=COLOURS[3:4], offset=(-5, 9))
 draw_arrows(right, {"“it” before": VECTORS[2]}, colours=COLOURS[5:], offset=(-28, 7), dashed=True)
 claim(right, "“it” moves towards the dog", holds=end[0] > VECTORS[2, 0] and end[1] < VECTORS[2, 1])
 show(
@@ -170,9 +170,9 @@ print(np.round(answer_loops(q[2].tolist(), k.tolist(), v.tolist()), 2))
 # %% [markdown]
 # ## A score of 100 is too much for float32
 #
-# `answer_loops` has a weakness that the toy does not show. $e^{89}$ is more than float32 can hold (01), and
-# nothing in the equation keeps a score below that. Take three keys with the scores 100, 99 and 0. On paper the weights
-# are 0.73, 0.27 and 0.00: one step of score is a factor of $e$.
+# In float32, in which models compute, the formula has a weakness that the toy does not show. $e^{89}$ is more than
+# float32 can hold (01), and nothing keeps a score below that. Take three keys with the scores 100, 99 and 0. On paper
+# the weights are 0.73, 0.27 and 0.00: one step of score is a factor of $e$.
 
 # %%
 with np.errstate(over="ignore", invalid="ignore"):
@@ -481,7 +481,9 @@ show_error("logits", logits, plain, 2e-3, against="the model with the package's 
 
 # %% [markdown]
 # Four of the 270, looked up by what they do in this sentence: the head with the most weight on the token itself, on the
-# token before, on the first token, and from "it" to "dog". **Guess first:** does any head look from "it" to the dog?
+# token before, on the first token (each a mean from the third token on: the first two see hardly anything else), and
+# from "it" to "dog". **Guess first:** "it" sees seven tokens, so an even share is 0.14. How much does this head give
+# the dog?
 
 # %% tags=["hide-input", "hide-output"]
 places = np.arange(2, len(words))
@@ -519,8 +521,8 @@ show(
 # %% [markdown]
 # Above the diagonal all is zero: the mask. Nobody programmed these roles; they came out of training. One sentence does
 # not prove that a head *does* find who "it" is: the number in brackets is its weight here, and 270 heads are many to
-# choose the best from. Look at others yourself (in JupyterLab the sliders move; on a page they stand where the last
-# picture was):
+# choose the best from. Look at others yourself (in JupyterLab the sliders move; on a page they stand at the head of the
+# previous token):
 
 
 # %% tags=["hide-input"]
@@ -545,7 +547,7 @@ live(draw_head, layer=(range(config.n_layers), int(i)), head=(range(config.n_hea
 # ## Heads that find nothing look at the first token
 #
 # Weights sum to 1, so a head that has nothing to find must put its weight somewhere. **Guess first:** of 30 layers, in
-# how many does the first token alone get more than half of all weight?
+# how many does the first token alone get more than half of all weight, again from the third token on?
 
 # %% tags=["hide-output"]
 sink = kinds["the first token"]
@@ -685,8 +687,7 @@ table(("attention", "loss", "The capital of France is ..."), [(a, f"{b:.2f}", c)
 # Without any mask the words give the mistake away: the layers have mixed what comes later into every token. The last
 # one is the dangerous one. With a mask that is late by one, a token mixes in one later token a layer, not all of them.
 # That is little enough that this model, which was trained with the right mask, still says Paris. Only the loss is
-# better than it can be. A model that is *trained* like this learns to look one token ahead, and has nothing there when
-# it writes.
+# better than it can be.
 #
 # ## One pass is enough
 #

@@ -12,13 +12,14 @@ from .variants import softmax
 
 
 def make_online(rng: np.random.Generator, S: int, block: int, head_dim: int) -> tuple[Any, ...]:
-    """One query; scores that rise from block to block, or all lie far above or far below 0."""
+    """One query; scores that rise from block to block, fall by 800, or all lie far above or far below 0."""
     q = rng.normal(size=head_dim)
     k, v = rng.normal(size=(S, head_dim)) * 1.5, rng.normal(size=(S, head_dim))
     direction = q / (q @ q)
     k -= np.outer(k @ q, direction)  # now every score is exactly what is added here
     scores = 2 * rng.normal(size=S) + (0.0, 100.0, -120.0)[S % 3]
     scores = np.sort(scores) if S % 2 == 0 else scores
+    scores[S // 2 :] -= 800 * (S % 4 == 1)  # exp(800) is too much even for float64
     k += np.outer(scores * math.sqrt(head_dim), direction)
     return *(a.astype(np.float32) for a in (q, k, v)), block
 
@@ -71,12 +72,12 @@ def torch_online(q, k, v, block):
 def attend_online(q, k, v, block):
     """Attention of one query that sees all keys, in one pass over blocks of keys.
 
-    No array of all scores: carry the largest score c, the total, and the sum of the values, and for
-    every block
+    No array of all scores: carry the largest score so far c, the total u, and the sum of the values
+    a, and for every block
 
-    c'     = max(c, largest score of the block)
-    total' = total * exp(c - c') + sum of exp(score - c')
-    y'     = y     * exp(c - c') + sum of exp(score - c') * value
+    c' = max(c, largest score of the block)
+    u' = u * exp(c - c') + sum of exp(score - c')
+    a' = a * exp(c - c') + sum of exp(score - c') * value
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ def attend_online(q, k, v, block):
     Returns
     -------
     y : ndarray of shape (head_dim,)
-        The sum of the values divided by the total.
+        a / u.
     """
     largest, total, y = -np.inf, 0.0, np.zeros(len(q))
     for first in range(0, len(k), block):
@@ -103,13 +104,24 @@ def attend_online(q, k, v, block):
 
 
 def online(
-    q, k, v, block, *, y_follows=True, total_follows=True, inverted=False, start=-np.inf, divide=True, scale=True
+    q,
+    k,
+    v,
+    block,
+    *,
+    y_follows=True,
+    total_follows=True,
+    inverted=False,
+    falls=False,
+    start=-np.inf,
+    divide=True,
+    scale=True,
 ):
     """The right loop, with parts of it left out."""
     largest, total, y = np.float32(start), np.float32(0), np.zeros(len(q), np.float32)
     for first in range(0, len(k), block):
         scores = k[first : first + block] @ q / np.float32(math.sqrt(len(q)) if scale else 1)
-        new = max(largest, scores.max())
+        new = scores.max() if falls else max(largest, scores.max())
         correction = np.exp(new - largest) if inverted and np.isfinite(largest) else np.exp(largest - new)
         weights = np.exp(scores - new)
         total = total * (correction if total_follows else 1) + weights.sum()
@@ -148,6 +160,14 @@ def rescales_sum_of_values(q, k, v, block):
 )
 def correction_is_turned_round(q, k, v, block):
     return online(q, k, v, block, inverted=True)
+
+
+@attend_online.mistake(
+    "Your maximum is that of the block alone, not the largest so far.",
+    "exp(old - new) is then larger than 1, and overflows where scores fall far. Take max(old, the block's largest).",
+)
+def maximum_falls(q, k, v, block):
+    return online(q, k, v, block, falls=True)
 
 
 @attend_online.mistake(

@@ -53,7 +53,7 @@ def torch_softmax(scores):
 def softmax_over_keys(scores):
     """The weights of every query: softmax over the last axis.
 
-    weights[h, t, s] = exp(scores[h, t, s]) / sum over r of exp(scores[h, t, r])
+    weights[j, t, s] = exp(scores[j, t, s]) / sum over r of exp(scores[j, t, r])
 
     Scores may be so large that exp overflows float32, and -inf for hidden keys (weight 0).
 

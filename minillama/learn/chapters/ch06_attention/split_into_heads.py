@@ -37,7 +37,7 @@ def make_joined(rng: np.random.Generator, B: int, T: int, H: int, head_dim: int)
     ),
 )
 def split_into_heads(x, n_heads):
-    """Cut the vector of every token into heads: head h is numbers h * head_dim ... (h + 1) * head_dim - 1.
+    """Cut the vector of every token into heads: head j is numbers j * head_dim ... (j + 1) * head_dim - 1.
 
     Parameters
     ----------
