@@ -449,7 +449,7 @@ for n_kv_heads in (6, 3, 2, 1):
     in_turn = np.arange(6) % n_kv_heads
     wrong = grouped_attention(q6, *(a[:, in_turn] for a in some), places)
     off[n_kv_heads] = np.abs(wrong - grouped_attention(q6, *some, places)).max()
-    print(f"{n_kv_heads} key heads: off by {off[n_kv_heads]:.2f}")
+    print(f"key heads: {n_kv_heads}, off by {off[n_kv_heads]:.2f}")
 assert off[6] < 1e-6 > off[1]
 assert min(off[3], off[2]) > 0.1
 

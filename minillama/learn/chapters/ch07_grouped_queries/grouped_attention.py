@@ -82,12 +82,10 @@ def grouped_torch(q, k, v, positions):
     ),
 )
 def grouped_attention(q, k, v, positions):
-    """Causal attention where K key and value heads serve H query heads, H / K neighbours each.
+    """Causal attention where K key and value heads serve H query heads.
 
-    With g = h // (H / K):
-
-    score[b, h, t, s] = q[b, h, t] . k[b, g, s] / sqrt(head_dim)     for s <= positions[b, t]
-    y[b, h, t]        = sum over s of softmax(score[b, h, t])[s] * v[b, g, s]
+    Each query head does what `attend_one_head` does (06), with the keys and values of the head that
+    `key_head_of_query_heads` names: of 6 query heads and 2 key heads, 0, 1 and 2 read key head 0.
 
     A model can run on this function. For speed: loop over the key heads, and let the whole group
     use a key while it is at hand.

@@ -25,7 +25,7 @@ def make_heads_rows(rng: np.random.Generator, K: int, group: int, head_dim: int,
     shapes=POOL_SHAPES,
     axes=("row", "column"),
     hints=(
-        "Row h * head_dim + i of w belongs to head h. Which heads belong to one group, and which of their rows are "
+        "Row j * head_dim + i of w belongs to head j. Which heads belong to one group, and which of their rows are "
         "averaged with one another?",
         "A reshape to (n_kv_heads, group, head_dim, D) gives each index an axis. The mean goes over the group.",
         "head_dim = len(w) // n_heads\n"
@@ -39,7 +39,7 @@ def pool_heads_into_groups(w, n_heads, n_kv_heads):
     Parameters
     ----------
     w : ndarray of shape (n_heads * head_dim, D)
-        Of an MHA model; rows h * head_dim ... (h + 1) * head_dim - 1 are head h.
+        Of an MHA model; rows j * head_dim ... (j + 1) * head_dim - 1 are head j.
     n_heads, n_kv_heads : int
         A group is n_heads / n_kv_heads neighbouring heads.
 
