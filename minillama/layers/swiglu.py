@@ -1,6 +1,6 @@
 """The gate of the feed-forward layer, SwiGLU (Shazeer 2020, arXiv:2002.05202; LLaMA 2 section 2.2).
 
-    silu(z) = z * sigmoid(z)                 also called swish
+    silu(g) = g * sigmoid(g)                 also called swish
     y       = silu(gate) * up                element by element
 
 Backward, with s = sigmoid(gate):

@@ -95,7 +95,7 @@ def leaves_out_gate(x, w_gate, w_up, w_down):
 
 @feed_forward.mistake(
     "Your function uses a sigmoid as its gate.",
-    "SiLU is z * sigmoid(z).",
+    "SiLU is g * sigmoid(g).",
 )
 def uses_sigmoid_as_its_gate(x, w_gate, w_up, w_down):
     return (logistic(x @ w_gate.T) * (x @ w_up.T)) @ w_down.T

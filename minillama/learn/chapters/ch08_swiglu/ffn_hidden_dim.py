@@ -46,11 +46,7 @@ def make_width(rng: np.random.Generator, dim: int, multiple_of: int, tenths: int
 def ffn_hidden_dim(dim, multiple_of, multiplier):
     """The width of the feed-forward layer by the rule of LLaMA.
 
-    1. two thirds of 4 * dim, rounded down
-    2. times `multiplier`, rounded down, unless it is None
-    3. rounded up to a multiple of `multiple_of`
-
-    7B: 4096, 256, None gives 11008.  70B: 8192, 4096, 1.3 gives 28672.
+    7B: 4096, 256, None gives 11008. 70B: 8192, 4096, 1.3 gives 28672. 100, 1, 1.3 gives 345.
 
     Parameters
     ----------
@@ -126,6 +122,14 @@ def ignores_multiplier(dim, multiple_of, multiplier):
 )
 def one_floor(dim, multiple_of, multiplier):
     return up_to(int((multiplier or 1) * 8 * dim / 3), multiple_of)
+
+
+@ffn_hidden_dim.mistake(
+    "Your function never rounds down: it goes up from a fraction.",
+    "Meta's code makes an integer of the width after each step, and rounds up from that: 7B from 10922.",
+)
+def never_rounds_down(dim, multiple_of, multiplier):
+    return up_to((multiplier or 1) * 8 * dim / 3, multiple_of)
 
 
 @ffn_hidden_dim.mistake(

@@ -78,8 +78,8 @@ def _gate(gate, up, y):
         "For speed: NumPy makes a temporary array for every operation, and each goes through memory. A Numba loop "
         "over the flat arrays reads gate and up once and writes y once.",
         "for i in prange(gate.size):                 # on gate.reshape(-1), up.reshape(-1), y.reshape(-1)\n"
-        "    small = np.exp(-abs(gate[i]))\n"
-        "    y[i] = gate[i] * (1 if gate[i] >= 0 else small) / (1 + small) * up[i]",
+        "    small, one = np.exp(-abs(gate[i])), np.float32(1)   # an integer would make float64 of the rest\n"
+        "    y[i] = gate[i] * ((one if gate[i] >= 0 else small) / (one + small)) * up[i]",
     ),
 )
 def swiglu_forward(gate, up):
@@ -134,7 +134,7 @@ def multiplies_without_any_activation(gate, up):
 
 @swiglu_forward.mistake(
     "Your gate is a sigmoid: that is GLU, not SwiGLU.",
-    "SiLU is z * sigmoid(z): the factor gate is missing.",
+    "SiLU is g * sigmoid(g): the factor gate is missing.",
 )
 def gate_is_sigmoid(gate, up):
     return logistic(gate) * up
@@ -142,7 +142,7 @@ def gate_is_sigmoid(gate, up):
 
 @swiglu_forward.mistake(
     "Your gate is GELU: that is GeGLU.",
-    "LLaMA's gate is SiLU, z * sigmoid(z).",
+    "LLaMA's gate is SiLU, g * sigmoid(g).",
 )
 def gate_is_gelu(gate, up):
     return gelu(gate) * up

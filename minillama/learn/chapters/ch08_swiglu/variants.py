@@ -9,14 +9,14 @@ import numpy as np
 from ....layers.swiglu import swiglu_forward as package_swiglu_forward
 
 
-def logistic(z):
-    small = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1, small) / (1 + small)
+def logistic(g):
+    small = np.exp(-np.abs(g))
+    return np.where(g >= 0, 1, small) / (1 + small)
 
 
-def gelu(z):
+def gelu(g):
     """The tanh form, as GPT-2 has it."""
-    return 0.5 * z * (1 + np.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)))
+    return 0.5 * g * (1 + np.tanh(math.sqrt(2 / math.pi) * (g + 0.044715 * g**3)))
 
 
 def forward(gate, up):
