@@ -227,18 +227,19 @@ def _show(report: Report) -> None:
 
 
 def _confirm(exercise: Exercise) -> None:
-    """After a pass: the reference that it was compared with, beside PyTorch where that is installed."""
+    """After a pass: the reference that it was compared with, beside the oracle, where PyTorch is installed."""
     import importlib.util
 
     if exercise.oracle is None or importlib.util.find_spec("torch") is None:
         return
     from ..learn.diagnosis.compare import compare
 
+    other = "PyTorch" if exercise.oracle.__name__.startswith("torch_") else "another program"
     for dims in exercise.shapes:
         if not compare(exercise, exercise.run(exercise.oracle, dims), exercise.run(exercise.reference, dims)).equal:
-            note("the book's reference and PyTorch disagree on this machine: please report it")
+            note(f"the book's reference and {other} disagree on this machine: please report it")
             return
-    write(f"   PyTorch gives the same numbers on all {len(exercise.shapes)} shapes.\n")
+    write(f"   {other[0].upper()}{other[1:]} gives the same on all {len(exercise.shapes)} shapes.\n")
 
 
 def _print_next(workspace: Workspace, after: Exercise | None = None) -> None:

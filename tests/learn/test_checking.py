@@ -219,3 +219,15 @@ def test_overfit_looks_at_the_parameters(extra):
 
     report = check_function(exercise, trained)
     assert report.mistake == next(m.name for m in exercise.mistakes if ("too many" if extra else "copy") in m.name)
+
+
+def test_what_is_shown_of_a_sequence_names_the_case_that_it_is_from():
+    def one_held_byte_too_many(held, data):
+        for n in range(4):
+            with contextlib.suppress(UnicodeDecodeError):
+                return (held + data)[: len(held + data) - n].decode(), (held + data)[len(held + data) - n :]
+        return (held + data).decode("utf-8", "replace"), b""
+
+    facts = dict(check_function(get_exercise("utf8_feed"), one_held_byte_too_many).facts)
+    assert facts["smallest case"] == "characters=1 chunk=1 wrong_bytes=1"
+    assert facts["both at"] == "characters=9 chunk=3 wrong_bytes=2"

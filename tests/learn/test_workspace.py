@@ -205,6 +205,15 @@ def test_from_start_to_the_first_solved_exercise(tmp_path):
     assert f"[x] {first.id}" in run().output
 
 
+def test_a_pass_says_what_else_gives_the_same(tmp_path):
+    pytest.importorskip("torch")
+    run("start", str(tmp_path / "new"))
+    for chapter in ("01", "02"):
+        solve(tmp_path / "new", chapter)
+    assert "PyTorch gives the same on all" in run("check", "stable_softmax").output
+    assert "Another program gives the same on all" in run("check", "utf8_feed").output
+
+
 def test_giving_up_is_remembered(folder):
     assert "def rope_half" in run("solution", "rope_half", "--give-up", "--dir", str(folder)).output
     assert find_workspace(folder).record("rope_half").solution_seen

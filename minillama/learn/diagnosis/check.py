@@ -162,7 +162,7 @@ def _explain_mismatch(
     if mismatch.kind == "numbers":
         _explain_numbers(report, exercise, function, mismatch, dims, shapes)
     elif mismatch.kind == "sequence":
-        _explain_sequence(report, exercise, function, mismatch, shapes)
+        _explain_sequence(report, exercise, function, mismatch, dims, shapes)
     else:
         shape = _about_shape(mismatch, exercise)
         report.headline = report.headline or [f"The result {mismatch.message}.", *shape]
@@ -240,11 +240,11 @@ def _number(value: Any) -> str:
 
 
 def _explain_sequence(
-    report: Report, exercise: Exercise, function: Function, mismatch: Mismatch, shapes: Sequence[Dims]
+    report: Report, exercise: Exercise, function: Function, mismatch: Mismatch, dims: Dims, shapes: Sequence[Dims]
 ) -> None:
-    failing = [failed for _, failed in _failing(exercise, function, mismatch, shapes)]
-    others = [mismatch, *failing]
-    mismatch = _longest(mismatch, failing)
+    failing = _failing(exercise, function, mismatch, shapes)
+    others = [mismatch, *(failed for _, failed in failing)]
+    longest_dims, mismatch = _longest(mismatch, dims, failing)
     expected, got = mismatch.expected, mismatch.got
     if isinstance(expected, list | str | bytes) and isinstance(got, type(expected)):
         n = next((i for i, (a, b) in enumerate(zip(expected, got)) if a != b), min(len(expected), len(got)))
@@ -259,15 +259,17 @@ def _explain_sequence(
     else:
         report.headline = report.headline or ["The result is another one."]
     report.facts += [("expected", _short(expected)), ("yours", _short(got))]
+    if longest_dims != dims:
+        report.facts.append(("both at", name_dims(longest_dims)))
 
 
-def _longest(mismatch: Mismatch, failing: Sequence[Mismatch]) -> Mismatch:
+def _longest(mismatch: Mismatch, dims: Dims, failing: Sequence[tuple[Dims, Mismatch]]) -> tuple[Dims, Mismatch]:
     """The failing case that shows most, up to what still can be read."""
-    for failed in failing:
+    for shape, failed in failing:
         sizes = [len(m.expected) if hasattr(m.expected, "__len__") else 0 for m in (mismatch, failed)]
         if sizes[0] < sizes[1] <= 40:
-            mismatch = failed
-    return mismatch
+            dims, mismatch = shape, failed
+    return dims, mismatch
 
 
 def _about_sequence(expected: Any, got: Any, n: int, what: str, others: Sequence[Mismatch]) -> str:

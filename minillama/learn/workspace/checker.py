@@ -87,7 +87,8 @@ def _start() -> JsonProcess:
 
 
 _TOO_LONG = """It did not finish within {seconds:.0f} seconds, and was stopped: a loop that does not end?
-The cases are small: most functions take milliseconds."""
+The cases are small: most functions take milliseconds.
+A kernel under @njit inside of your function is compiled at every call: put it beside your function."""
 
 
 def check_in_process(exercise: Exercise, path: Path, dims: Dims | None = None, seconds: float | None = None) -> Report:
