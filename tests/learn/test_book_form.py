@@ -7,7 +7,7 @@ import re
 import nbformat
 import numpy as np
 import pytest
-from building import form, giveaways, outputs, sources
+from building import executing, form, giveaways, outputs, sources
 from PIL import Image
 
 from minillama.learn.book import claim, draw_arrows, label, live, show
@@ -148,6 +148,16 @@ def test_stale_names_the_cell_and_leaves_out_what_varies():
         "cell 0 stores another text than today's: 1.0, now 2.0"
     ]
     assert list(outputs.stale(book("1.0 ms", ["varies"]), book("2.0 ms", ["varies"]))) == []
+
+
+def test_neighbouring_texts_of_a_cell_are_joined_and_their_order_stays():
+    printed = [("stdout", "a\n"), ("stdout", "b\n"), ("stderr", "c\n"), None, ("stdout", "d\n"), ("stdout", "e\n")]
+    made = [
+        nbformat.v4.new_output("stream", name=text[0], text=text[1]) if text else nbformat.v4.new_output("display_data")
+        for text in printed
+    ]
+    found = [(output.get("name"), output.get("text")) for output in executing.joined(made)]
+    assert found == [("stdout", "a\nb\n"), ("stderr", "c\n"), (None, None), ("stdout", "d\ne\n")]
 
 
 def test_a_slow_cell_has_to_say_so():
