@@ -58,7 +58,7 @@ def best_of(n, function, *args):
 
 # %% [markdown]
 # **Guess first:** how long does one token take, if Python does its multiplications one after another? A second, a
-# minute, an hour?
+# minute, an hour? (`weight` is one matrix of the model, 1536 × 576, and `best_of` takes the shortest time of several.)
 
 # %% tags=["hide-output", "varies"]
 D, kv = config.dim, config.n_kv_heads * config.head_dim
@@ -97,11 +97,11 @@ print(f"the package: {compiled:.3f} s a token")
 #
 # $$ y_i = \sum_j W_{ij}\, x_j . $$
 #
-# The function `multiply_and_add` above is one row of it. For each of its six multiplications Python looks up what `a`
+# The function `multiply_and_add` above is one row of it. For each of the six multiplications Python looks up what `a`
 # is, takes a number out, wraps it in an object, looks up what `*` means for two such objects, and so on: some hundred
 # nanoseconds of asking for a multiplication that takes less than one. NumPy asks once for a whole array and then runs a
 # loop that was compiled long ago. [Numba](https://numba.pydata.org) compiles *our* loop, as it stands, at its first
-# call, for the types of that call:
+# call, for the types of that call, and once more for others:
 
 # %%
 by_numba = njit(multiply_and_add)
@@ -143,7 +143,7 @@ show(
 )
 
 # %% [markdown]
-# A layer of the model has 5184 rows, so it pays within the first token. The dashed line costs nothing at all: the
+# A layer of the model has 5184 rows, so it pays within the first token. On the dashed line nothing is compiled: the
 # package keeps what it has compiled on disk. A small compiled function in which the time of a program goes is called a
 # [kernel](glossary.md#kernel).
 #
@@ -235,7 +235,7 @@ axis.axhline(2.0**-24, color=COLOURS[5], ls="--", label="half of the last digit,
 axis.set(xlabel="how many tenths are added up", ylabel="relative error (1e-9: less)")
 claim(
     axis,
-    "Only the sum one after the other becomes worse with its length",
+    "A long sum is wrong one after the other, and right in pairs",
     holds=errors["one after the other"][-1] > 1e-3 and max(errors["in pairs"] + errors["NumPy's sum"]) < 1e-6,
 )
 axis.legend(fontsize=8)
@@ -270,7 +270,8 @@ with np.errstate(over="ignore", invalid="ignore"):
 
 # %% [markdown]
 # Infinity divided by infinity is not a number. But e^300 / (e^300 + e^100 + e^200) is the same fraction as
-# 1 / (1 + e^−200 + e^−100), with everything divided by e^300, and in that nothing is large.
+# 1 / (1 + e^−200 + e^−100), with everything divided by e^300, and in that nothing is large. (What is too small for
+# float32, below 10⁻⁴⁵, becomes 0.)
 #
 # ### Now you · `stable_softmax` · 10 minutes
 #
@@ -416,7 +417,7 @@ print("six words, counted in lockstep:", counts)
 
 # %% [markdown]
 # Real threads are not in lockstep. **Guess first:** the toy's sentence, 400,000 times, shared out by `prange`. How many
-# of its tokens are lost, and are they the same number every time?
+# of its tokens are lost, and is it the same number every time?
 
 
 # %% tags=["hide-output", "varies"]
@@ -683,9 +684,10 @@ show(
 )
 
 # %% [markdown]
-# The roof is drawn through the best that was seen, because a roof, too, can only be measured. One token at a time is
-# what writing a text is, and it lies on the slope: there, fewer bytes are more speed, which is what packing the weights
-# into 4 bits is for (12). A prompt is many tokens at once.
+# The roof is drawn through the best that was seen, because a roof, too, can only be measured: the flat part through
+# NumPy's product of two matrices of 1024 × 1024, or a point above it. One token at a time is what writing a text is,
+# and it lies on the slope: there, fewer bytes are more speed, which is what packing the weights into 4 bits is for
+# (12). A prompt is many tokens at once.
 #
 # ## Sizes that divide hide a wrong kernel
 #
