@@ -270,7 +270,7 @@ show(
 # %% [markdown]
 # ## A page of English
 #
-# Now a real text. The second one is about the same place, and is not used in training.
+# Now two real texts about the same place, folded here. The second one is not used in training.
 
 # %% tags=["hide-input"]
 TEXT = """
@@ -378,8 +378,8 @@ print(f"most frequent: {alphabet[a]!r} + {alphabet[b]!r}, {n} times; the loops s
 assert (alphabet[a], alphabet[b]) == merges[0]
 
 # %% [markdown]
-# Joining a pair makes the array shorter, which NumPy does badly and a compiled loop does well: one cursor reads,
-# another follows it and writes. The counts are a table of $V \times V$ numbers.
+# Joining a pair makes the array shorter, which NumPy does badly and a loop that Numba compiles (`njit`, 01) does well:
+# one cursor reads, another follows it and writes. The counts are a table of $V \times V$ numbers.
 
 
 # %%
@@ -515,6 +515,7 @@ show(
 # With 348 rules every word of the page is one piece, and training ends: there is no pair left. The last 188 of them
 # make the page's tokens half as long again, and those of the new text a quarter: they join the parts of words that
 # occur on the page once or twice. Real vocabularies are trained on gigabytes for that reason.
+#
 # ## 1987 is one piece, 1865 is five
 #
 # Numbers are rarely frequent. Let a text have all years from 1980 to 2024, each once, and train on them as on words.
@@ -553,8 +554,8 @@ for text in (" 2023", " 34+57=91"):
 #
 # The page has no z, and no 6. What becomes of a letter that the training text never had? No list of characters is
 # complete, but every text is a sequence of bytes, numbers from 0 to 255. [UTF-8](glossary.md#utf-8) writes a character
-# in one to four of them, and the first byte says how many: one that begins with 0 stands alone, 110 is the first of
-# two, 1110 of three, 11110 of four. Those that follow begin with 10.
+# in one to four of them, and the first byte says how many by its binary digits: one that begins with 0 stands alone,
+# 110 is the first of two, 1110 of three, 11110 of four. Those that follow begin with 10.
 
 # %%
 rows = [(c, f"U+{ord(c):04X}", len(c.encode()), " ".join(f"{byte:08b}" for byte in c.encode())) for c in "tßé개🙂"]

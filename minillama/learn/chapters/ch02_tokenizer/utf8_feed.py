@@ -77,9 +77,9 @@ def utf8_feed(held, data):
 
     Called for one chunk after the other, with the bytes that the last call held back. Characters
     that are complete come out at once. Bytes at the end that begin a character whose other bytes
-    may still come are held back, three at most. Bytes that can be no part of a character become
-    U+FFFD at once, as in `bytes.decode("utf-8", "replace")`. (Forms such as E0 80, which look right
-    and are not allowed, do not occur in the checks.)
+    may still come are held back. Bytes that can be no part of a character become U+FFFD at once, as
+    in `bytes.decode("utf-8", "replace")`. (Forms such as E0 80, which look right and are not
+    allowed, do not occur in the checks.)
 
     Parameters
     ----------
