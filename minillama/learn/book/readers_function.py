@@ -23,6 +23,7 @@ from ..workspace.folder import Workspace, WorkspaceError, find_workspace
 from ..workspace.from_notebook import checked_function, is_begun, keep, note
 from .controls import is_being_built
 
+_WIDEST = 110  # columns of a printed line
 _from_cells: dict[str, Callable[..., Any]] = {}  # by exercise; the name itself may be the book's by now
 
 
@@ -91,7 +92,8 @@ def _explain(exercise: Exercise, workspace: Workspace | None, failed: list[tuple
         _say(f"{exercise.id} is the book's from here on: yours {where} does not pass yet.")
         return
     contract = textwrap.indent(inspect.getdoc(exercise.function) or exercise.task, "    ")
-    _say(f"{exercise.id}{inspect.signature(exercise.function)}, about {exercise.minutes} minutes\n{contract}\n")
+    call = f"{exercise.id}{inspect.signature(exercise.function)}, about {exercise.minutes} minutes"
+    _say(f"{textwrap.fill(call, _WIDEST, subsequent_indent='    ')}\n{contract}\n")
     _say(f"{exercise.id} is the book's from here on.")
     _say("Yours: write it above the call, in this cell, and run it again,")
     if workspace is None:

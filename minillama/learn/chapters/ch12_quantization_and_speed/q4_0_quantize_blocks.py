@@ -55,8 +55,9 @@ def gguf_q4_0(x):
 def q4_0_quantize_blocks(x):
     """Quantise blocks of 32 numbers as Q4_0, to the bytes of a GGUF file.
 
-    d = (the number of largest size, with its sign) / -8
-    q[i] = min(15, trunc(x[i] / d + 8.5))
+    The levels are d * (q - 8) with q = 0 ... 15. The number of largest size (the first of them) gets
+    q = 0, whatever its sign; every other gets the nearest q that there is. Where x / d lies just
+    half way between two, the larger q is taken.
 
     The integers come from d in float32; it is stored as float16. Layout as in
     `q4_0_dequantize_blocks`. No block consists of zeros only.
