@@ -569,10 +569,10 @@ np.testing.assert_array_equal(q4_0_dequantize_blocks(theirs), FORMATS["Q4_0"].de
 # ## How wrong a weight can be stands in its block
 #
 # Weights that all lie far from zero waste levels: for weights between 3.0 and 3.3, Q4_0 has a step of 3.3/8 = 0.41, and
-# all become 3.3. The format Q4_1 stores a *minimum* $\mu$ as well, 16 more bits: the levels 0 … 15 begin there and end
-# at the largest, $\hat W_i = \Delta\, Q_i + \mu$. Its step for the same weights is 0.3/15 = 0.02.
+# all become 3.3. The format Q4_1 stores a *minimum* $a$ as well, 16 more bits: the levels 0 … 15 begin there and end
+# at the largest, $\hat W_i = \Delta\, Q_i + a$. Its step for the same weights is 0.3/15 = 0.02.
 #
-# | | integers | step $\Delta$ | minimum $\mu$ | bits a weight |
+# | | integers | step $\Delta$ | minimum $a$ | bits a weight |
 # |---|---|---|---|---|
 # | Q8_0 | −127 … 127 | largest size / 127 | | 8 + 16/32 |
 # | Q4_0 | −8 … 7 | the weight of largest size / (−8) | | 4 + 16/32 |

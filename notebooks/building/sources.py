@@ -19,7 +19,7 @@ TAGS = {HIDE_INPUT, HIDE_OUTPUT, SOLUTION, VARIES}
 
 # Chapters that have not been rewritten in the form that form.py asks for. The list only becomes shorter: a test fails
 # where a chapter of it has nothing left to do. `python notebooks/build.py --todo` says what is left.
-OLD_FORM = ("14")
+OLD_FORM = ()
 
 
 def chapters(wanted: list[str] | None = None) -> list[Path]:
