@@ -16,11 +16,11 @@ import os
 import sys
 from pathlib import Path
 
-from building.executing import Run, execute
+from building.executing import execute
 from building.form import CELL_SECONDS, complaints, complaints_of_outputs
 from building.giveaways import given_away
 from building.outputs import stale
-from building.sources import chapters, is_rewritten
+from building.sources import chapters
 
 SECONDS = 60  # of CPU time for a chapter, when its kernels have been compiled before
 
@@ -30,11 +30,6 @@ def sources(notebook):
     return [(cell.cell_type, cell.source.strip(), dict(cell.metadata)) for cell in notebook.cells]
 
 
-def _seconds(path: Path, run: Run) -> float:
-    """What is held against the bar; of a chapter of the old form, whose bar was one of wall time, the smaller one."""
-    return run.cpu if is_rewritten(path) else min(run.cpu, run.wall)
-
-
 def build(path: Path, *, check: bool) -> list[str]:
     """Execute one chapter; what is wrong with it."""
     import nbformat
@@ -42,21 +37,17 @@ def build(path: Path, *, check: bool) -> list[str]:
     target = path.with_suffix(".ipynb")
     run = execute(path)
     slowest = max(run.cells.values())
-    if (
-        _seconds(path, run) > SECONDS or slowest > CELL_SECONDS
-    ):  # kernels were compiled, perhaps: the second time counts
+    if run.cpu > SECONDS or slowest > CELL_SECONDS:  # kernels were compiled, perhaps: the second time counts
         print(f"{path.name}: {run.cpu:.1f} s of CPU time, slowest cell {slowest:.1f} s, once more", flush=True)
         run = execute(path)
-    found = list(complaints_of_outputs(run.notebook, run.cells, rewritten=is_rewritten(path)))
-    if is_rewritten(path):
-        found += complaints(path)
-    if _seconds(path, run) > SECONDS:
+    found = [*complaints_of_outputs(run.notebook, run.cells), *complaints(path)]
+    if run.cpu > SECONDS:
         found.append(f"takes {run.cpu:.0f} s of CPU time, more than {SECONDS}")
     if not check:
         nbformat.write(run.notebook, target)
     elif not target.exists() or sources(stored := nbformat.read(target, 4)) != sources(run.notebook):
         found.append(f"{target.name} was not built from this source: python notebooks/build.py {path.name[:2]}")
-    elif is_rewritten(path):
+    else:
         found += stale(stored, run.notebook)
     slowest = max(run.cells.values())
     print(

@@ -160,7 +160,7 @@ def _terms(path: Path, notebook) -> Iterator[str]:
 # --- executed notebooks ---------------------------------------------------------------------
 
 
-def complaints_of_outputs(notebook, seconds: dict[int, float], *, rewritten: bool) -> Iterator[str]:
+def complaints_of_outputs(notebook, seconds: dict[int, float]) -> Iterator[str]:
     """What a reader should not see: stderr, wide lines, pictures without a text, a cell that is silently slow."""
     n_pictures = 0
     for i, cell in enumerate(notebook.cells):
@@ -174,7 +174,7 @@ def complaints_of_outputs(notebook, seconds: dict[int, float], *, rewritten: boo
             for kind in PICTURES & output.get("data", {}).keys():
                 n_pictures += 1
                 alt = output.get("metadata", {}).get(kind, {}).get("alt", "")
-                if rewritten and len(alt) < _SHORTEST_ALT:
+                if len(alt) < _SHORTEST_ALT:
                     yield f"cell {i} has a picture without a text for who does not see it: show(figure, alt)"
         around = "\n".join(other.source for other in notebook.cells[max(0, i - 1) : i + 1])
         if seconds.get(i, 0) > CELL_SECONDS and not _TAKES.search(around):

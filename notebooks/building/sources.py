@@ -17,10 +17,6 @@ HERE = Path(__file__).parents[1]
 HIDE_INPUT, HIDE_OUTPUT, SOLUTION, VARIES = "hide-input", "hide-output", "solution", "varies"
 TAGS = {HIDE_INPUT, HIDE_OUTPUT, SOLUTION, VARIES}
 
-# Chapters that have not been rewritten in the form that form.py asks for. The list only becomes shorter: a test fails
-# where a chapter of it has nothing left to do. `python notebooks/build.py --todo` says what is left.
-OLD_FORM = ()
-
 
 def chapters(wanted: list[str] | None = None) -> list[Path]:
     """The sources, all or those whose number is given."""
@@ -29,10 +25,6 @@ def chapters(wanted: list[str] | None = None) -> list[Path]:
     if missing:
         raise SystemExit(f"there is no chapter {missing[0]}; there are {', '.join(path.name[:2] for path in found)}")
     return [path for path in found if not wanted or path.name[:2] in wanted]
-
-
-def is_rewritten(path: Path) -> bool:
-    return path.name[:2] not in OLD_FORM
 
 
 def read_source(path: Path):

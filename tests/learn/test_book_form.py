@@ -16,28 +16,16 @@ from minillama.learn.chapters.catalogue import catalogue, chapter_packages
 from minillama.learn.course import course, reading_minutes
 
 CHAPTERS = sources.chapters()
-REWRITTEN = [path for path in CHAPTERS if sources.is_rewritten(path)]
-NOT_YET = [path for path in CHAPTERS if not sources.is_rewritten(path)]
 
 
-@pytest.mark.parametrize("path", REWRITTEN, ids=lambda path: path.stem)
-def test_a_rewritten_chapter_has_the_form(path):
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_has_the_form(path):
     assert list(form.complaints(path)) == []
 
 
-@pytest.mark.parametrize("path", REWRITTEN, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_no_answer_stands_before_its_question(path):
     assert list(giveaways.given_away(path)) == []
-
-
-@pytest.mark.parametrize("path", NOT_YET, ids=lambda path: path.stem)
-def test_a_chapter_of_the_old_form_has_something_left_to_do(path):
-    """The list of those that are not rewritten only becomes shorter: `python notebooks/build.py --todo`."""
-    assert list(form.complaints(path)), f"take {path.name[:2]} off OLD_FORM in notebooks/building/sources.py"
-
-
-def test_the_list_of_the_old_form_names_chapters():
-    assert set(sources.OLD_FORM) <= {path.name[:2] for path in CHAPTERS}
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
@@ -49,10 +37,10 @@ def test_a_notebook_is_built_from_its_source(path):
     assert cells[0] == cells[1], f"python notebooks/build.py {path.name[:2]}"
 
 
-@pytest.mark.parametrize("path", REWRITTEN, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_every_stored_picture_says_what_is_seen(path):
     stored = nbformat.read(path.with_suffix(".ipynb"), 4)
-    assert list(form.complaints_of_outputs(stored, {}, rewritten=True)) == []
+    assert list(form.complaints_of_outputs(stored, {})) == []
     assert any(cell.metadata.get("jupyter", {}).get("source_hidden") for cell in stored.cells)
     assert any(cell.metadata.get("jupyter", {}).get("outputs_hidden") for cell in stored.cells)
 
@@ -163,16 +151,16 @@ def test_neighbouring_texts_of_a_cell_are_joined_and_their_order_stays():
 def test_a_slow_cell_has_to_say_so():
     cells = [nbformat.v4.new_markdown_cell("Training."), nbformat.v4.new_code_cell("train()")]
     book = nbformat.v4.new_notebook(cells=cells)
-    assert any("nobody says so" in text for text in form.complaints_of_outputs(book, {1: 20.0}, rewritten=True))
+    assert any("nobody says so" in text for text in form.complaints_of_outputs(book, {1: 20.0}))
     cells[0].source = "Training takes about 20 seconds."
-    assert not any("nobody says so" in text for text in form.complaints_of_outputs(book, {1: 20.0}, rewritten=True))
+    assert not any("nobody says so" in text for text in form.complaints_of_outputs(book, {1: 20.0}))
 
 
 @pytest.mark.parametrize("kind", ["image/png", "image/svg+xml"])
 def test_a_picture_of_either_kind_needs_a_text(kind):
     cell = nbformat.v4.new_code_cell("show()")
     cell.outputs = [nbformat.v4.new_output("display_data", {kind: "…"}, metadata={kind: {"alt": "a picture"}})] * 2
-    found = list(form.complaints_of_outputs(nbformat.v4.new_notebook(cells=[cell]), {}, rewritten=True))
+    found = list(form.complaints_of_outputs(nbformat.v4.new_notebook(cells=[cell]), {}))
     assert found == ["cell 0 has a picture without a text for who does not see it: show(figure, alt)"] * 2
 
 
