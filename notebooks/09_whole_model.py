@@ -195,9 +195,9 @@ show(
 # $$ x'' = x' + W_{down} \bigl( \operatorname{silu}(W_{gate}\, n) \odot W_{up}\, n \bigr),
 #    \qquad n = \operatorname{norm}_2(x'), $$
 #
-# and after all layers $z = W_{out} \operatorname{norm}_f(x)$. $R$ turns queries and keys by their positions (05), and
-# attention is causal with shared heads (06, 07). One layer as a whole is called a [block](glossary.md#block): two
-# parts, two norms, two sums.
+# and after all layers, with the last norm and the head, $z = W_{out} \operatorname{norm}_f(x)$. $R$ turns queries and
+# keys by their positions (05), and attention is causal with shared heads (06, 07). One layer as a whole is called a
+# [block](glossary.md#block): two parts, two norms, two sums.
 #
 # ## What is added in place is added to the past
 #
@@ -283,10 +283,16 @@ table(
 )
 
 # %% [markdown]
-# All functions of the chapters before are in the package, in tables called `REFERENCE` (NumPy) and `FAST` (compiled).
-# Each returns a pair, of which the second is for training. `ops.attention_forward` takes `q` (B, H, T, h) and `k`, `v`
-# (B, K, T, h) and the positions (B, T), so heads have to be brought forward, and back before `wo`. A whole text begins
-# at position 0.
+# All functions of the chapters before are in the package, in two tables of `minillama.ops`: `REFERENCE` (NumPy) and
+# `FAST` (compiled). Each returns a pair, of which the second is for training.
+#
+#     ops.rmsnorm_forward(x, weight, eps)
+#     ops.linear_forward(x, weight)                    x @ weight.T
+#     ops.rope_forward(x, cos, sin, positions)         x (B, H, T, h) or (B, K, T, h), positions (B, T)
+#     ops.attention_forward(q, k, v, positions)        q (B, H, T, h), k and v (B, K, T, h)
+#     ops.swiglu_forward(gate, up)
+#
+# So heads have to be brought forward (06), and back before `wo`. A whole text begins at position 0.
 #
 # ### Now you · `transformer_block` · 30 minutes
 #
@@ -366,7 +372,8 @@ for factor in (1, 1000):
 
 # %% [markdown]
 # A stream that is a thousand times as long has the same logits. Without the last norm they would be a thousand times as
-# large, and the model absolutely sure.
+# large, and the model absolutely sure. Their order would stay, since a row is divided by one number. What can change it
+# are the learned numbers of `final_norm`, one for each dimension, here all 1.
 #
 # ## The real model on these two functions
 #
@@ -579,7 +586,7 @@ show(
 # since state 0 is the embedding. The other ε shows in state 1 already. The rows of the embedding are small (04), so it
 # is there that ε counts most.
 #
-# ## The toy is a file of 212 bytes
+# ## The toy is a file without names
 #
 # Where do weights come from? From a file, and a file is nothing but bytes. The simplest format there is, version 0 of
 # llama2.c, has seven whole numbers of four bytes each at the beginning, the *header*, and then float32 after float32.
@@ -737,7 +744,7 @@ same = logits_of(run(read, teller.config, np.array([story]), transformer_block)[
 show_error("logits", same, forward(teller.params, teller.config, np.array([story]))[0], 1e-2, against="the package")
 
 # %% [markdown]
-# A story, from bytes and 24 passes through this chapter's functions. It goes round in circles, as it does when the most
+# A story, from bytes and 20 passes through this chapter's functions. It goes round in circles, as it does when the most
 # probable token is always taken; 11 draws instead. SmolLM2's own file has another format, with names, in which several
 # weights share a byte (12); the package's readers do the same there as `load_llama2c_v0` here.
 #
@@ -886,7 +893,7 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.6))
 pairs = votes[1:].reshape(-1, 2)
 left.set_axisbelow(True)
 for i, name in enumerate(("attention", "feed-forward")):
-    left.bar(np.arange(config.n_layers) + 0.4 * i - 0.2, pairs[:, i], 0.4, label=f"{name}: {pairs[:, i].sum():+.1f}")
+    left.bar(np.arange(config.n_layers) + 0.4 * i - 0.2, pairs[:, i], 0.4, label=f"{name}: {pairs[:, i].sum():+.2f}")
 left.set(xlabel="block", ylabel="vote for Berlin against Paris")
 strong = np.sort(np.abs(pairs).ravel())[::-1]
 late = np.abs(pairs[20:]).sum() / np.abs(pairs).sum()
@@ -917,9 +924,9 @@ for i in np.argsort(-np.abs(pairs).ravel())[:5]:
 # feed-forward layers after it. A vote is what the *head* gets from a part. What an early block writes for a later one
 # to read counts as a vote of the later one.
 #
-# The right side answers the question of the beginning. From block 2 on each half adds 10 to 60 percent of the stream's
+# The right side answers the question of the beginning. From block 2 on each half adds 8 to 60 percent of the stream's
 # length, mostly about 20. Without one block the next reads nearly what it has learned to read, and so it does with two
-# exchanged. Block 0 is another matter: its feed-forward layer adds fifteen times what it meets.
+# exchanged. Block 0 is another matter: its feed-forward layer adds fifteen times the embedding.
 #
 # **Guess first:** without layer 15 the loss of the dog rose from 6.06 to 6.34. What is it without layer 0?
 

@@ -137,10 +137,14 @@ def transformer_block(x, layer, cos, sin, n_heads, n_kv_heads, eps):
     return h + y @ layer.w_down.T
 
 
-def attention(n, layer, cos, sin, n_heads, n_kv_heads, rotate_v=False, rotate=True, swap=True, out=True):
+def uncut(x, n_heads):
+    return x.reshape(len(x), n_heads, x.shape[1], -1)  # the right shape, and the halves of a token mixed with tokens
+
+
+def attention(n, layer, cos, sin, n_heads, n_kv_heads, rotate_v=False, rotate=True, swap=True, out=True, cut=heads):
     """wo attention(...) of the normalised n; each flag off is a mistake."""
     positions = np.broadcast_to(np.arange(n.shape[1]), n.shape[:2])
-    q, k, v = (heads(n @ w.T, h) for w, h in ((layer.wq, n_heads), (layer.wk, n_kv_heads), (layer.wv, n_kv_heads)))
+    q, k, v = (cut(n @ w.T, h) for w, h in ((layer.wq, n_heads), (layer.wk, n_kv_heads), (layer.wv, n_kv_heads)))
     if rotate:
         q, k = (rope_forward(a, cos, sin, positions)[0] for a in (q, k))
     if rotate_v:
@@ -229,6 +233,13 @@ transformer_block.mistake(
     "Your function joins the heads without bringing the axes back.",
     "Attention returns (B, H, T, head_dim). swapaxes(1, 2) comes before the reshape to (B, T, H * head_dim).",
     functools.partial(block, swap=False),
+)
+
+transformer_block.mistake(
+    "Your function cuts the heads, and joins them, by a reshape alone.",
+    "reshape(B, n_heads, T, head_dim) mixes tokens with heads: reshape to (B, T, n_heads, head_dim), then swapaxes(1, "
+    "2) (chapter 06); after attention the same way back.",
+    functools.partial(block, cut=uncut, swap=False),
 )
 
 
