@@ -68,7 +68,7 @@ def attention_decode_step(q, k_new, v_new, k_cache, v_cache, lengths):
         Rotated (chapter 05), as are all keys.
     k_new, v_new : ndarray of shape (B, K, head_dim)
     k_cache, v_cache : ndarray of shape (B, K, S, head_dim)
-        Written to. What lies past `lengths` is stale and must not be read.
+        Written to. What lies past `lengths` is stale and must not count.
     lengths : integer ndarray of shape (B,)
         Tokens that each sequence holds, 0 among them; always below S. The caller counts them up.
 

@@ -139,7 +139,7 @@ def attention_decode_step(q, k_new, v_new, k_cache, v_cache, lengths):
         Rotated (chapter 05), as are all keys.
     k_new, v_new : ndarray of shape (B, K, head_dim)
     k_cache, v_cache : ndarray of shape (B, K, S, head_dim)
-        Written to. What lies past `lengths` is stale and must not be read.
+        Written to. What lies past `lengths` is stale and must not count.
     lengths : integer ndarray of shape (B,)
         Tokens that each sequence holds, 0 among them; always below S. The caller counts them up.
 
@@ -181,6 +181,16 @@ def decode_with(q, k_cache, v_cache, visible, *, scale=None, tiled=False):
 def decode_without_itself(q, k_new, v_new, k_cache, v_cache, lengths):
     store(k_new, v_new, k_cache, v_cache, lengths)
     return decode_with(q, k_cache, v_cache, np.arange(k_cache.shape[2]) < lengths[:, None])
+
+
+@attention_decode_step.mistake(
+    "Your query does not see its own token, and a sequence without tokens has no key at all.",
+    "The new key is at index lengths[b]: a slice up to and including it is [: lengths[b] + 1].",
+)
+def decode_slice_too_short(q, k_new, v_new, k_cache, v_cache, lengths):
+    if min(lengths) == 0:
+        raise ValueError("the largest of no scores")  # as scores.max() raises it
+    return decode_without_itself(q, k_new, v_new, k_cache, v_cache, lengths)
 
 
 @attention_decode_step.mistake(
