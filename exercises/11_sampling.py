@@ -14,9 +14,9 @@ import numpy as np
 def temperature_probabilities(logits, temperature):
     """Probabilities at a temperature.
 
-    p[i] = exp(logits[i] / T) / sum over j of exp(logits[j] / T)
+    p[i] = exp(logits[i] / temperature) / sum over j of exp(logits[j] / temperature)
 
-    T = 0 is the limit: 1 for the largest logit (the lowest id among equals), 0 for all others.
+    Temperature 0 is the limit: 1 for the largest logit (the lowest id among equals), 0 for all others.
 
     Parameters
     ----------
@@ -53,7 +53,8 @@ def top_p_filter(logits, p):
     """Keep the most probable tokens until their mass passes p; -inf for the others.
 
     With tokens in falling order of probability (the lower id first among equals), a token is
-    kept while the mass of all before it is at most p. The token that crosses p is kept.
+    kept while the mass of all before it is at most p. The token that crosses p is kept. p = 1
+    keeps every token, although a sum of many rounded numbers may be a little more than 1.
 
     Parameters
     ----------
@@ -96,7 +97,7 @@ def penalize_repeated_tokens(logits, ids, penalty):
     ids : list of int
         The text so far; ids may repeat, and there may be none.
     penalty : float
-        Above 1.
+        1 or more.
 
     Returns
     -------

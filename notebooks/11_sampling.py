@@ -139,7 +139,7 @@ print("1000 draws:", ", ".join(f"{name} {n}" for name, n in zip(NAMES, counts)))
 
 # %% [markdown]
 # Read aloud, a draw is a walk along the line, until the dart is passed. Compiled (01), the walk needs no array of sums,
-# and it ends where the dart is. In the real model the most probable tokens can be anywhere among the 49,152.
+# and it ends where the dart is, which may be anywhere among the 49,152 tokens of the real model:
 
 
 # %%
@@ -396,9 +396,9 @@ for prompt, z in zip(PROMPTS, (sure, unsure)):
 #
 # ## The token that crosses the limit stays
 #
-# A number of tokens is the wrong measure, then. Take a mass: the most probable tokens, until they hold 0.7 together.
-# That is [nucleus sampling](glossary.md#nucleus-sampling) (Holtzman et al., arXiv:1904.09751), or *top-p*. For every
-# token in falling order, add up what stands *before* it:
+# A number of tokens is the wrong measure, then. Take a mass: the most probable tokens, until they hold more than 0.7
+# together. That is [nucleus sampling](glossary.md#nucleus-sampling) (Holtzman et al., arXiv:1904.09751), or *top-p*.
+# For every token in falling order, add up what stands *before* it:
 #
 # | | bone | it | dog | . |
 # |---|---|---|---|---|
@@ -433,6 +433,8 @@ top_p_filter = now_you("top_p_filter")
 
 # %% tags=["solution"]
 def book_top_p_filter(logits, p):
+    if p >= 1:
+        return logits.copy()
     order = np.argsort(-logits, kind="stable")
     probabilities = temperature_probabilities(logits[order], 1.0)
     keep = np.cumsum(probabilities) - probabilities <= p  # the mass before each token
@@ -581,24 +583,20 @@ for prompt, z in zip(PROMPTS, (sure, unsure)):
 # Move all three on the real model (in JupyterLab; on a page the picture stands as it begins). A ring is what the model
 # itself gives a token, a dot what it is drawn with; a ring without a dot has been dropped. `top_k` = 0 and `top_p` = 1
 # are no limits.
-#
-# **Guess first:** at $\tau = 1.5$ and without filters, does " Paris" keep most of its probability? And which single
-# limit of top-p brings it back?
 
 
 # %% tags=["hide-input"]
 def draw_choice(prompt, temperature, top_k, top_p):
     z = dict(zip(PROMPTS, (sure, unsure)))[prompt]
-    own, drawn = softmax(z), softmax(top_k_filter(z / temperature, top_k))
-    if top_p < 1:  # 1 is no limit
-        drawn = filtered_probabilities(z, temperature, top_k, top_p)
+    own, drawn = softmax(z), filtered_probabilities(z, temperature, top_k, top_p)
     first, rows = np.argsort(-z)[:20], np.arange(20)
     figure, axis = plt.subplots(figsize=(8, 4.6))
     axis.plot(own[first], rows, "o", mfc="none", color=COLOURS[1], label="the model's own")
     stays = drawn[first] > 0
     axis.plot(drawn[first][stays], rows[stays], "o", ms=4, color=COLOURS[0], label="drawn with")
     axis.set_yticks(rows, [name_of(i) for i in first], fontsize=8)
-    axis.set(xscale="log", xlim=(1e-5, 1.5), xlabel="probability", ylabel=f"{prompt} …")
+    axis.set(xscale="log", xlim=(1e-5, 1.5), ylabel=f"{prompt} …")
+    axis.set_xlabel(f"probability (drawn with τ = {temperature}, top_k = {top_k}, top_p = {top_p})")
     axis.invert_yaxis()
     n, best = np.count_nonzero(drawn), drawn[first[0]]
     label(axis, f"{n:,} of {V:,} tokens can be drawn; these 20 hold {drawn[first].sum():.2f}")
@@ -618,6 +616,10 @@ live(
     top_k=((0, 1, 2, 5, 10, 20, 50, 200, 1000), 0),
     top_p=((0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0), 0.6),
 )
+
+# %% [markdown]
+# **Guess first:** at $\tau = 1.5$ and without filters, does " Paris" keep most of its probability? And which single
+# limit of top-p brings it back?
 
 # %% tags=["hide-output"]
 print(f"τ = 1.5, no limit:  {name_of(sure.argmax())} has {temperature_probabilities(sure, 1.5).max():.2f}")
@@ -685,8 +687,8 @@ for penalty in (1.0, 1.1, 1.2, 2.0):
 assert np.allclose(penalize_repeated_tokens(sure, [0, 5, 5], 1.3), penalize_repetition(sure, [0, 5, 5], 1.3))
 
 # %% [markdown]
-# With 1.1 it finds the pear, and another circle. Beyond, it gets out of the circle and out of the list as well: a
-# penalty cannot tell "apple", which should not come again, from the comma, which should.
+# With 1.1 it finds the pear, says it three times, and leaves the list; beyond, it leaves the list at once. A penalty
+# cannot tell "apple", which should not come again, from the comma, which should.
 #
 # ## Count, because a wrong sampler writes, too
 #
@@ -706,8 +708,8 @@ assert np.allclose(penalize_repeated_tokens(sure, [0, 5, 5], 1.3), penalize_repe
 #
 # The count of token $i$ varies from one experiment to the next, with the variance $n\,p_i (1 - p_i)$; divided by what
 # is expected that is $1 - p_i$. Over all tokens this sums up to their number minus 1. So a right sampler of three
-# tokens has a $\chi^2$ of 2 in the mean, and 3.6 is nothing to worry about. Ten times as many draws with the same
-# shares, 100, 80 and 20, make 36 of it: that is a fault.
+# tokens has a $\chi^2$ of 2 in the mean. It varies by about $\sqrt{2 (V - 1)}$ for $V$ tokens, here 2, so 3.6 is
+# nothing to worry about. Ten times as many draws with the same shares, 100, 80 and 20, make 36 of it: that is a fault.
 #
 # ### Now you · `chi_squared` · 10 minutes
 #
@@ -826,11 +828,11 @@ print(f"the token that crosses should come {2000 * promised[promised > 0].min():
 table(("sampler", "χ²", "Bread is made of …"), rows)
 
 # %% [markdown]
-# Reading does not find them. The one that adds up from below loses the most probable token, here " cat", which nobody
-# misses in one text; counting does find it: it has drawn what should be impossible, and $\chi^2$ is infinite. The last
-# one escapes even that. The token that it loses should have come twice in 2000 draws, and that is within what chance
-# does. (The one that was missed above, after 200 draws, should have come 12 times.) Counting finds what is frequent
-# enough; that a filter is right to the last token, only the comparison with PyTorch can say.
+# Two of them, and reading does not find these. The one that adds up from below loses the most probable token, here
+# " cat", which nobody misses in one text; counting does find it: it has drawn what should be impossible, and $\chi^2$
+# is infinite. The last one escapes even that. The token that it loses should have come twice in 2000 draws, and that is
+# within what chance does. (The one that was missed above, after 200 draws, should have come 12 times.) Counting finds
+# what is frequent enough; that a filter is right to the last token, only the comparison with PyTorch can say.
 #
 # ## Variety is paid for in probability
 #

@@ -23,6 +23,8 @@ def top_k_filter(logits, k):
 
 
 def top_p_filter(logits, p):
+    if p >= 1:
+        return logits.copy()
     order = np.argsort(-logits, kind="stable")
     probabilities = temperature_probabilities(logits[order], 1.0)
     keep = np.cumsum(probabilities) - probabilities <= p  # the mass before each token

@@ -48,7 +48,7 @@ def are_off(filters):
 
 
 class Candidates(NamedTuple):
-    """Tokens in the order of their ids, with their logits and exp((logit - largest) / T); and room to divide them."""
+    """Tokens in the order of their ids, with their logits and exp((logit - largest) / τ); and room to divide them."""
 
     ids: np.ndarray
     logits: np.ndarray

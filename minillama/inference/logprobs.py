@@ -1,6 +1,6 @@
 """Log-probabilities of given tokens, from rows of logits.
 
-    log p(id) = (x[id] - m) / T - log(sum over j of exp((x[j] - m) / T)),    m = max over j of x[j]
+    log p(id) = (x[id] - m) / τ - log(sum over j of exp((x[j] - m) / τ)),    m = max over j of x[j]
 
 A row is read twice, for m and for the sum, in float64 from the numbers as they are stored: no copy of the
 logits is made. What sampling.py draws from has the same maxima and sums, so that a token's log-probability

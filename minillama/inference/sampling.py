@@ -3,7 +3,7 @@
 With p the probabilities in falling order (equal ones: the lower id first) and E_i the mass
 before token i,
 
-    temperature T   logits / T; T = 0 takes the most probable token
+    temperature τ   logits / τ; τ = 0 takes the most probable token
     top-k           keep every logit >= the k-th largest; ties may keep more than k
     top-p           "meta": keep token i while E_i <= p;  "hf": while E_i < p.
                     They differ only where E_i equals p to the last bit. Either way the token

@@ -61,7 +61,7 @@ def penalize_repeated_tokens(logits, ids, penalty):
     ids : list of int
         The text so far; ids may repeat, and there may be none.
     penalty : float
-        Above 1.
+        1 or more.
 
     Returns
     -------

@@ -60,10 +60,10 @@ def torch_temperature(logits, temperature):
     ),
     axes=("token",),
     hints=(
-        "softmax(logits / T). A small T makes differences between logits large, a large T makes them small. What "
+        "softmax(logits / τ). A small τ makes differences between logits large, a large τ makes them small. What "
         "happens to exp of a logit of 100, or of 100 / 0.5?",
         "Subtract the largest logit before exp: the probabilities are the same and no exponential exceeds 1. "
-        "T = 0 cannot be divided by: it is the limit, a 1 at np.argmax(logits), which takes the first of equals.",
+        "By 0 nothing can be divided: it is the limit, a 1 at np.argmax(logits), which takes the first of equals.",
         "if temperature == 0:\n"
         "    p = np.zeros(len(logits)); p[np.argmax(logits)] = 1; return p\n"
         "e = np.exp((logits - logits.max()) / temperature)\n"
@@ -73,9 +73,9 @@ def torch_temperature(logits, temperature):
 def temperature_probabilities(logits, temperature):
     """Probabilities at a temperature.
 
-    p[i] = exp(logits[i] / T) / sum over j of exp(logits[j] / T)
+    p[i] = exp(logits[i] / temperature) / sum over j of exp(logits[j] / temperature)
 
-    T = 0 is the limit: 1 for the largest logit (the lowest id among equals), 0 for all others.
+    Temperature 0 is the limit: 1 for the largest logit (the lowest id among equals), 0 for all others.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def temperature_probabilities(logits, temperature):
 
 @temperature_probabilities.mistake(
     "Your function multiplies by the temperature.",
-    "A low temperature sharpens the distribution: divide, logits / T.",
+    "A low temperature sharpens the distribution: divide, logits / τ.",
 )
 def temperature_multiplied(logits, temperature):
     return _temperature(logits, 1 / temperature if temperature else 0)
@@ -125,7 +125,7 @@ def temperature_after(logits, temperature):
 
 @temperature_probabilities.mistake(
     "Your function divides by a temperature of 0.",
-    "T = 0 is a case of its own: a 1 at the most probable token, 0 elsewhere.",
+    "τ = 0 is a case of its own: a 1 at the most probable token, 0 elsewhere.",
 )
 def temperature_no_zero(logits, temperature):
     return softmax(logits.astype(np.float64) / np.float64(temperature))

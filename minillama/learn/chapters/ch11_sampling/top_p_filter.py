@@ -15,10 +15,13 @@ from .temperature_probabilities import temperature_probabilities
 def make_top_p(rng: np.random.Generator, V: int, kept: int) -> tuple[Any, ...]:
     """Logits of which top-p keeps `kept`; the last of them has equals, some kept and some dropped.
 
-    p lies in the middle of the crossing token's probability, so that rounding decides nothing.
+    p lies in the middle of the crossing token's probability, so that rounding decides nothing. Where all stay it is 1,
+    and rounding would decide: eleven times 1/11 is more than 1 in float32 and in float64.
     """
-    if not 0 < kept < V:
-        raise ValueError("some tokens have to be dropped")
+    if not 0 < kept <= V:
+        raise ValueError("a token has to be kept, and there are V of them")
+    if kept == V:
+        return rng.permutation(np.where(np.arange(V) < 11, 1, -60)).astype(np.float32), 1.0
     falling = np.sort(1.5 * rng.normal(size=V))[::-1]
     falling[max(kept - 2, 0) : kept + 2] = falling[kept - 1]
     logits = rng.permutation(falling).astype(np.float32)
@@ -55,6 +58,7 @@ def torch_top_p(logits, p):
         {"V": 9, "kept": 6},
         {"V": 30, "kept": 11},
         {"V": 100, "kept": 40},
+        {"V": 14, "kept": 14},
     ),
     axes=("token",),
     hints=(
@@ -63,6 +67,7 @@ def torch_top_p(logits, p):
         "np.argsort(-logits, kind='stable') puts the lower id first among equals. The mass before a token is the "
         "cumulative sum minus its own probability. The result has to be in the order of the ids again: write "
         "through the order, out[order[keep]] = logits[order[keep]].",
+        "if p >= 1: return logits.copy()                             # the sum may round to more than 1\n"
         "order = np.argsort(-logits, kind='stable')\n"
         "probabilities = softmax(logits[order])\n"
         "keep = np.cumsum(probabilities) - probabilities <= p\n"
@@ -74,7 +79,8 @@ def top_p_filter(logits, p):
     """Keep the most probable tokens until their mass passes p; -inf for the others.
 
     With tokens in falling order of probability (the lower id first among equals), a token is
-    kept while the mass of all before it is at most p. The token that crosses p is kept.
+    kept while the mass of all before it is at most p. The token that crosses p is kept. p = 1
+    keeps every token, although a sum of many rounded numbers may be a little more than 1.
 
     Parameters
     ----------
@@ -87,12 +93,20 @@ def top_p_filter(logits, p):
     logits : ndarray of shape (V,)
         In the order of the ids, -inf where a token is dropped.
     """
+    if p >= 1:
+        return logits.copy()
     order = np.argsort(-logits, kind="stable")
     probabilities = temperature_probabilities(logits[order], 1.0)
     keep = np.cumsum(probabilities) - probabilities <= p  # the mass before each token
     out = np.full_like(logits, -np.inf)
     out[order[keep]] = logits[order[keep]]
     return out
+
+
+def unguarded(logits, p):
+    """The filter without its case of p = 1."""
+    order, probabilities, mass = ranked(logits, p)
+    return kept_ranks(logits, order, mass - probabilities <= p)
 
 
 def ranked(logits, p):
@@ -127,6 +141,14 @@ def top_p_without_crossing_but_one(logits, p):
 
 
 @top_p_filter.mistake(
+    "Your function drops tokens where p is 1.",
+    "Rounded probabilities may add up to a little more than 1 before the last ones: return the logits as they are.",
+)
+def top_p_rounded(logits, p):
+    return unguarded(logits, p)
+
+
+@top_p_filter.mistake(
     "Your function keeps one token too many.",
     "The mass before token i is the sum of the i tokens before it; one shift by one place is enough.",
 )
@@ -140,7 +162,7 @@ def top_p_one_more(logits, p):
     "Top-k has a threshold, top-p counts: among equals the lower ids stay, until p is passed.",
 )
 def top_p_all_equals(logits, p):
-    return only_where(logits >= np.min(logits[np.isfinite(keep_top_p(logits, p))]), logits)
+    return only_where(logits >= np.min(logits[np.isfinite(unguarded(logits, p))]), logits)
 
 
 @top_p_filter.mistake(
@@ -148,7 +170,7 @@ def top_p_all_equals(logits, p):
     "np.argsort(logits)[::-1] turns equals round: sort the negated logits, with kind='stable'.",
 )
 def top_p_higher_ids(logits, p):
-    return keep_top_p(logits[::-1], p)[::-1]
+    return unguarded(logits[::-1], p)[::-1]
 
 
 @top_p_filter.mistake(
@@ -185,3 +207,14 @@ def top_p_rank_as_id(logits, p):
 )
 def top_p_single(logits, p):
     return only_where(softmax(logits) >= 1 - p, logits)
+
+
+def right_at_1(mistake):
+    return lambda logits, p: logits.copy() if p >= 1 else mistake(logits, p)
+
+
+# Right at p = 1 anyway, or nowhere else wrong.
+ALONE = (top_p_rounded, top_p_from_below, top_p_unsorted, top_p_single)
+for known in list(top_p_filter.mistakes):  # who has thought of p = 1 may be wrong elsewhere
+    if known.function not in ALONE:
+        top_p_filter.mistake(f"{known.name} p = 1 is right.", known.advice, right_at_1(known.function))
