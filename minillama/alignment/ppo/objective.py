@@ -7,9 +7,9 @@
 
     dL_policy/dlog pi_t = -A rho          0 where the clipped term is the larger one: rho has left the interval
     dL_value/dV_t       = V - G           0 where the clipped term is the larger one
-    dlog pi_t/dlogits   = (onehot - p) / T
+    dlog pi_t/dlogits   = (onehot - p) / τ
 
-So each row of logits gets the gradient of its cross-entropy times one number (`losses_in_place`). Temperature T is that
+So each row of logits gets the gradient of its cross-entropy times one number (`losses_in_place`). Temperature τ is that
 of sampling, for old and new log-probabilities alike. They come from one function on the same rows in the same parts
 (`measured`): before the first update rho is exactly 1, and the gradient that of the plain policy gradient, -A.
 

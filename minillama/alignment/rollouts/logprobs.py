@@ -1,7 +1,7 @@
 """How probable a model holds the answers, token by token, by the arithmetic of training.
 
-    log p(y_t | x, y_<t) = z[y_t] / T - log sum_j exp(z_j / T)              z: logits, T: the sampling temperature
-    H_t                  = - sum_j p_j log p_j = -log p(y_t) - sum_j (p_j - [j = y_t]) z_j / T
+    log p(y_t | x, y_<t) = z[y_t] / τ - log sum_j exp(z_j / τ)              z: logits, τ: the sampling temperature
+    H_t                  = - sum_j p_j log p_j = -log p(y_t) - sum_j (p_j - [j = y_t]) z_j / τ
 
 Policy-gradient methods compare these numbers with those of later weights, so they are to come from the same functions
 as the update: a sampler that multiplies in another order, or in integers, has others, and ratios would not begin at 1.
