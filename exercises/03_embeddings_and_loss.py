@@ -33,7 +33,7 @@ def gather_embeddings(tokens, weight):
 def log_sum_exp(logits):
     """Compute log(sum(exp(z))) over the last axis, without overflow or underflow.
 
-    lse(z) = log sum_v exp(z_v) = m + log sum_v exp(z_v - m),     for any m
+    lse(z) = log sum_v exp(z_v)
 
     Parameters
     ----------
@@ -93,9 +93,8 @@ def cross_entropy_loss(logits, targets, ignore_id):
 def cross_entropy_backward(logits, targets, ignore_id):
     """The gradient of `cross_entropy_loss` with respect to the logits.
 
-    dloss / dz[b, t, v] = (softmax(z[b, t])[v] - (1 if v == targets[b, t] else 0)) / n
-
-    and 0 for all v where targets[b, t] is `ignore_id`.
+    dlogits[b, t, v] is how fast that loss, the mean over all targets that count, grows when
+    logits[b, t, v] alone is moved.
 
     Parameters
     ----------

@@ -45,7 +45,7 @@ def torch_backward(logits, targets, ignore_id):
         {"B": 1, "T": 1, "V": 3},
         {"B": 1, "T": 3, "V": 4},
         {"B": 2, "T": 5, "V": 6},
-        {"B": 3, "T": 4, "V": 11},
+        {"B": 3, "T": 4, "V": 111},
         {"B": 2, "T": 9, "V": 60},
     ),
     axes=LOGIT_AXES,
@@ -62,9 +62,8 @@ def torch_backward(logits, targets, ignore_id):
 def cross_entropy_backward(logits, targets, ignore_id):
     """The gradient of `cross_entropy_loss` with respect to the logits.
 
-    dloss / dz[b, t, v] = (softmax(z[b, t])[v] - (1 if v == targets[b, t] else 0)) / n
-
-    and 0 for all v where targets[b, t] is `ignore_id`.
+    dlogits[b, t, v] is how fast that loss, the mean over all targets that count, grows when
+    logits[b, t, v] alone is moved.
 
     Parameters
     ----------
@@ -128,6 +127,17 @@ def backward_with_ignored(logits, targets, ignore_id):
     counted = targets != ignore_id
     p = np.exp(logits - log_sum_exp(logits)[..., None]) / np.asarray(counted.sum(), logits.dtype)
     return np.where(counted[..., None], plain_cross_entropy_backward(logits, targets, ignore_id), p)
+
+
+@cross_entropy_backward.mistake(
+    "Your function takes ignore_id for a token of the vocabulary.",
+    "NumPy reads the index -1 as the last token, in silence. Rows without a target are 0.",
+)
+def backward_of_ignored_as_token(logits, targets, ignore_id):
+    """ignore_id as an index: -1 is the last token for NumPy."""
+    return plain_cross_entropy_backward(logits, targets % logits.shape[-1], -(10**6)) * np.asarray(
+        targets.size / (targets != ignore_id).sum(), logits.dtype
+    )
 
 
 @cross_entropy_backward.mistake(

@@ -45,7 +45,7 @@ def torch_loss(logits, targets, ignore_id):
         {"B": 1, "T": 1, "V": 3},
         {"B": 1, "T": 3, "V": 4},
         {"B": 2, "T": 5, "V": 6},
-        {"B": 3, "T": 4, "V": 11},
+        {"B": 3, "T": 4, "V": 111},
         {"B": 2, "T": 9, "V": 200},
     ),
     oracle=torch_loss,

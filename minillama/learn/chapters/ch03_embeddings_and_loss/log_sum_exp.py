@@ -53,7 +53,7 @@ def torch_log_sum_exp(logits):
 def log_sum_exp(logits):
     """Compute log(sum(exp(z))) over the last axis, without overflow or underflow.
 
-    lse(z) = log sum_v exp(z_v) = m + log sum_v exp(z_v - m),     for any m
+    lse(z) = log sum_v exp(z_v)
 
     Parameters
     ----------
