@@ -266,7 +266,7 @@ for (name, outputs), colour, line in zip(curves.items(), (COLOURS[0], COLOURS[2]
     axis.loglog(inputs, outputs, line, color=colour, label=name)
 for eps, colour in ((1e-5, COLOURS[0]), (1e-6, COLOURS[2])):
     axis.axvline(math.sqrt(eps), color=colour, ls=":", lw=1)
-axis.set(xlabel="size of the row that goes in (root mean square)", ylabel="of the row that comes out")
+axis.set(xlabel="size of the row that goes in (root mean square)", ylabel="size of the row that comes out")
 small = inputs < math.sqrt(1e-5) / 3
 claim(
     axis,
@@ -390,9 +390,10 @@ np.testing.assert_allclose(left_of_it["post-norm"], 2.0**-30, rtol=0.6)
 
 # %% [markdown]
 # With pre-norm the last part still finds the embedding, about as loud as each of the 60 results: 1/√61 = 0.13, a little
-# more or less as the results fall together. With post-norm every division takes a factor √2 from all that came before,
-# and 2⁻³⁰ of it is left. What is so quiet on the way forward gets as little gradient on the way back, and deep
-# post-norm models need special care to learn at all (Xiong et al., arXiv:2002.04745).
+# more or less as the results cancel. With post-norm a row and a result of size 1 are about √2 together. Every division
+# takes that factor from all that came before, and 2⁻³⁰ of it is left. What is so quiet on the way forward gets as
+# little gradient on the way back, and deep post-norm models need special care to learn at all (Xiong et al.,
+# arXiv:2002.04745).
 #
 # ## The gradient stands at right angles to the row
 #
@@ -423,8 +424,8 @@ print("y", np.round(rmsnorm_row(row, [1, 1], 1e-5), 3), "  dx, measured by movin
 #    \text{so} \qquad \frac{\partial r}{\partial x_i} = -\frac{r^3 x_i}{D} . $$
 #
 # The numbers: $r$ = 0.894 and $\partial r/\partial x$ = (−0.54, −0.18). The loss is $x_0 r$. Directly, $x_0$ counts
-# $r$ = 0.894. Through $r$, both count 1.5 times their part of that: −0.80 and −0.27. Together (0.09, −0.27), as
-# measured.
+# $r$ = 0.894. Through $r$, each counts $x_0$ = 1.5 times its $\partial r/\partial x_i$: −0.80 and −0.27. Together
+# (0.09, −0.27), as measured.
 
 # %% tags=["hide-input"]
 figure, axis = plt.subplots(figsize=(5.4, 4))
@@ -500,8 +501,8 @@ assert np.abs(cosines).max() < 1e-5
 #
 # Now both functions in a stack that learns: twelve layers of 24 numbers, each a matrix, a ReLU (negative numbers become
 # 0) and a matrix, whose result is added to the stream. It has to sort 96 random rows into 8 kinds. The weights begin at
-# random: as usual, four times as large, and a quarter. Sixty steps against the gradient, of many sizes, which is called
-# the learning rate (14). The folded cell runs 78 trainings, 13 learning rates at a time.
+# random: as usual, four times as large, and a quarter. Sixty steps go against the gradient, each the gradient times the
+# learning rate (14). The folded cell runs 78 trainings, 13 learning rates at a time.
 #
 # **Guess first:** with four times the weights and no norms, how many of 13 learning rates lead anywhere?
 
@@ -557,6 +558,8 @@ rates = 10.0 ** np.arange(-5, 1.1, 0.5)
 beginnings = {"a quarter": 0.25, "as usual": 1.0, "four times": 4.0}
 with np.errstate(all="ignore"):
     ends = {(name, n): train(n, scale, rates) for n in (False, True) for name, scale in beginnings.items()}
+    first = train(False, beginnings["as usual"], rates[:1], steps=0)[0]
+assert round(float(first), 1) == 10.8  # the loss before the first step
 
 # %% tags=["hide-input", "hide-output"]
 learned = {key: np.nan_to_num(values, nan=np.inf) < 1 for key, values in ends.items()}
@@ -585,8 +588,9 @@ for (name, normed), good in learned.items():
 
 # %% [markdown]
 # Without norms each beginning has learning rates of its own, just below those at which the numbers run away, and the
-# largest has none. The smallest learns as well as with norms: who chooses the first weights with care can do without
-# them, in twelve layers. With norms, weights sixteen times as large learn at the same rate.
+# largest has none. ("As usual" begins at a loss of 10.8, and small steps do not get it down.) The smallest learns as
+# well as with norms: who chooses the first weights with care can do without them, in twelve layers. With norms, weights
+# sixteen times as large learn at the same rate.
 #
 # ## One kernel instead of four arrays
 #
@@ -646,7 +650,7 @@ rows = [
 table(("1024 rows of 576", "milliseconds"), [(name, f"{ms:.2f}") for name, ms in rows])
 
 # %% [markdown]
-# These are the numbers of the machine that ran this notebook; the loops in Python did 8 rows, and are scaled up.
+# Times of the machine that ran this notebook; that of the loops in Python is scaled up from 8 rows.
 #
 # The package's `minillama.layers.rmsnorm` does what was derived here: NumPy to be read, a kernel, and the same for the
 # gradient. Both return a pair, the result and what the way back needs.
@@ -663,7 +667,8 @@ for name in ("forward", "forward_fast"):
 # ## Above 256 a square is too much for float16
 #
 # Models are often run in [float16](glossary.md#float16), two bytes a number, to halve what has to be read. Its largest
-# number is 65,504. Take a row of two numbers that it holds without trouble, (300, 400), and compute everything in it.
+# number is 65,504, a little less than 256². Take a row of two numbers that it holds without trouble, (300, 400), and
+# compute everything in it.
 #
 # **Guess first:** in float32 the row becomes (0.85, 1.13). In float16? An error, infinity, or something else?
 
@@ -744,7 +749,7 @@ show(
 print(f"others above 256: from layer {depth[others_above][0]} on, {(largest[26, 1:] > 256).sum()} of 9 after layer 26")
 
 # %% [markdown]
-# One token stands out, and the next cell shows that it is one single number of it: a [massive
+# One token stands out, by one single number of it, as the next cell shows: a [massive
 # activation](glossary.md#massive-activation) (Sun et al., arXiv:2402.17762). Many language models have them, mostly at
 # the first token, where attention can park what it has no use for (06).
 
@@ -760,11 +765,11 @@ print(f"at {n_gone} of 31 places between layers some row has a square that overf
 
 # %% [markdown]
 # At size 1 the row is little but this one number, nearly √576 = 24. It has taken the size for itself, and the others
-# are left with an eighth. Whatever else the first token holds, the parts that read it hear little of it.
+# are left with an eighth. Whatever else the first token holds is hardly heard.
 #
 # ## The weights turn the loud number down
 #
-# Do they at least hear the loud number? Here the learned weights have their say. They begin at 1 when training begins.
+# Do the parts that read it at least hear the loud number? The learned weights begin at 1 when training begins.
 # **Guess first:** how much smaller than the others' is the weight of this one number: by a half, to a tenth, to a
 # thousandth?
 
@@ -795,19 +800,21 @@ show(
 usual = np.median(middle["ffn_norm"])
 print(f"feed-forward 11 to 26: the weight of number {loud} is at most {muted.max():.4f}, the median {usual:.2f}")
 assert abs(met[23, 0, loud]) < 100 < 1e4 < abs(met[24, 0, loud])  # before and after the feed-forward part of layer 11
+assert abs(met[3, 0, loud]) < 50 < 150 < abs(met[4, 0, loud])  # and of layer 1
+assert at["ffn_norm"][1] < 0.001
 
 # %% [markdown]
-# Layer 11's feed-forward part writes the number, and the same parts of the following layers have learned to let it pass
-# unheard, for as long as it is there. The last three hear it again, and it becomes smaller: after 30 layers it is down
-# to a few thousand. A division alone could not do this. It treats all numbers of a row alike, and the weights tell them
-# apart.
+# Layer 11's feed-forward part writes the number without hearing it (and layer 1's began the smaller one of layers 3 to
+# 9), and the same parts of the following layers have learned to let it pass unheard, for as long as it is there. The
+# last three hear it again, and it becomes smaller: after 30 layers it is down to a few thousand. A division alone could
+# not do this. It treats all numbers of a row alike, and the weights tell them apart.
 #
 # ## One thing wrong at a time
 #
 # The real model with one wrong norm after another: the loss on a short text, and the words that it then finds most
 # probable after a beginning.
 #
-# **Guess first:** which of these changes the model does not notice?
+# **Guess first:** which of the `variants` below does the model not notice?
 
 # %% tags=["hide-output"]
 story = f"{SENTENCE} The next day it could not find the bone, and it was sad."

@@ -115,6 +115,14 @@ def dx_does_not_know_weight(dy, x, weight, eps):
 
 
 @rmsnorm_backward.mistake(
+    "Your dx lets each number act through r on itself alone.",
+    "r stands in every number of the row: what x[i] does to it reaches the loss through all of them, a sum over g * x.",
+)
+def dx_acts_through_r_on_itself_alone(dy, x, weight, eps):
+    return backward(dy, x, weight, eps, mean=lambda a, axis, keepdims: a / np.asarray(a.shape[axis], a.dtype))
+
+
+@rmsnorm_backward.mistake(
     "Your dx uses a sum where a mean belongs.",
     "r holds the mean of the squares, so its derivative has 1/dim in it: mean(g * x_hat).",
 )
