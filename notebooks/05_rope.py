@@ -106,9 +106,9 @@ for name, ops in (("whole", FAST), ("without positions", nowhere)):
 assert np.abs(change[0]).max() < 1e-6  # the last of the two: without positions
 
 # %% [markdown]
-# Without positions "and" gets the same from both, to the last digit. In layer 1 a little order comes back, because a
+# Without positions "and" gets the same from both, to the last digit. In layer 1 there is a difference again, because a
 # token sees only what stands before it (06): in layer 0 the second token gets something of two tokens, the third of
-# three. That little is enough for Paris, and not for the alphabet.
+# three. That says what stands before a token, and not how far away it stands: enough for Paris, not for the alphabet.
 #
 # ## Turned together, two arrows keep their dot product
 #
@@ -238,6 +238,10 @@ show(
 )
 
 # %% [markdown]
+# Here is a head of 64 numbers: four of its 32 pairs, each (1, 0) at position 0, and where they are up to position 24.
+# Pair 0 comes round every six tokens, pair 8 gets through 2.4 radians, not half a turn, and of pair 31 nothing is seen
+# to move.
+#
 # ## Some hands never come round
 #
 # How many tokens a pair needs for a full turn is its [wavelength](glossary.md#wavelength), $2\pi\,\theta^{2i/h}$. For
@@ -278,8 +282,8 @@ show(
 )
 
 # %% [markdown]
-# A slow pair hardly turns, and keeps what its two numbers say; a fast one tells neighbours apart. LLaMA 3 reads longer
-# texts than LLaMA 2, and has theta 500,000.
+# A slow pair hardly turns (left, dark blue) and keeps what its two numbers say; a fast one tells neighbours apart.
+# LLaMA 3 reads longer texts than LLaMA 2, and has theta 500,000.
 #
 # What does a distance do to a score? Let query and key be the same arrow in every pair. Then each pair adds the cosine
 # of its angle at that distance, and the score, as a share of the largest, is the mean of all cosines. Move the distance
@@ -476,7 +480,7 @@ show_error("in place", turned, expected[1], 1e-5)
 
 
 # %% [markdown]
-# 512 tokens and nine heads, on one core of the machine that ran this notebook:
+# 512 tokens and nine heads, on one core of the machine that ran this notebook (the package's kernel fills a new array):
 
 # %% tags=["varies"]
 big, long = rng.normal(size=(1, 9, 512, 64)).astype(np.float32), rope_table(64, 512, 1e4)
