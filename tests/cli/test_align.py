@@ -125,3 +125,33 @@ def test_options_that_are_wrong(run, tmp_path, monkeypatch, arguments, problem):
     assert code == 1
     assert problem in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "problem"),
+    [
+        (["--model", "none.gguf"], "", "'none.gguf' is not a file, a folder or the name of a model"),
+        (["--text", "none.txt"], "", "none.txt does not exist"),
+        (["--text", "empty.txt"], "", "empty.txt has no story in it"),
+        ([], '[recipe]\nchat = "lama"', "unknown chat format 'lama'"),
+        ([], '[reward]\nmargin = "huge"', "[reward] margin: expected one of none, small, large"),
+    ],
+)
+def test_nothing_is_fixed_by_settings_that_cannot_run(run, tmp_path, monkeypatch, arguments, settings, problem):
+    """Else the folder would hold a run that goes on with the mistake alone."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "my.toml").write_text(settings)
+    code, _, err = run("--out", "run", "--preset", "minute", "--config", "my.toml", *arguments)
+    assert code == 1
+    assert problem in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_of_a_run_that_are_not_whole_any_more(run, tmp_path):
+    folder = tmp_path / "run"
+    assert run("--out", folder, "--preset", "minute", "--until", "first")[0] == 0
+    (folder / "recipe.toml").write_text("")
+    code, _, err = run("--out", folder, "--resume")
+    assert code == 1
+    assert f"{folder / 'recipe.toml'} has lost a part of the settings" in err

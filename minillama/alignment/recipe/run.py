@@ -10,7 +10,8 @@ from typing import Any
 from ...compute.threads import most_threads, set_threads
 from ...training.run_folder import RunError
 from .pipeline import Ended, Observer, RecipeFolder, last_step, run_pipeline
-from .settings import PRESETS, RecipeSettings, differences, format_recipe, preset_named, read_recipe
+from .settings import PRESETS, RecipeSettings, check_limits, differences, format_recipe, preset_named, read_recipe
+from .steps.shared import check_sources
 from .worlds import steps_of, world_of
 
 _HEAD = "The settings of this run, fixed when it began; `minillama align --out FOLDER --resume` goes on with them."
@@ -86,12 +87,13 @@ def run_recipe(
 
     Raises
     ------
-    RunError
-        When the folder is in use or of another run, or something cannot be written.
+    ValueError
+        When a run cannot begin with these settings; nothing is written then. RunError, one of them, when the folder is
+        in use or of another run, or something cannot be written.
     """
     folder.check(resume)
     if not folder.has_begun:
-        world_of(settings).check(settings)
+        _check_settings(settings)
     steps = steps_of(settings)
     last_step(steps, until)  # complain before a folder is made
     with folder.lock():
@@ -111,12 +113,24 @@ def run_recipe(
         )
 
 
+def _check_settings(settings: RecipeSettings) -> None:
+    """Of a run that begins, which fixes its settings: what is wrong with them is to be found before."""
+    world_of(settings).check(settings)
+    check_limits(settings)
+    check_sources(settings)
+
+
 def _fixed(
     settings: RecipeSettings, before: RecipeSettings | None, folder: RecipeFolder, observer: Observer
 ) -> RecipeSettings:
     """With a number of threads; checked against those that the run began with."""
     threads = min(settings.recipe.threads or most_threads(), most_threads())
     if before is not None:
+        if not before.recipe.threads:  # a run fixes all of them
+            raise RunError(
+                f"{folder.settings} has lost a part of the settings that the run began with: put the whole file there "
+                "again, or choose another folder with --out"
+            )
         if changed := differences(before, settings):
             raise RunError(
                 f"{folder.path} was begun with other settings ({'; '.join(changed)}): resume it without them, or "

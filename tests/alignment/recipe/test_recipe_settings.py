@@ -7,14 +7,17 @@ import pytest
 from minillama.alignment.recipe.settings import (
     PRESETS,
     RecipeSettings,
+    check_limits,
     differences,
     format_recipe,
+    limits,
     preset_named,
     read_recipe,
 )
 from minillama.alignment.recipe.settings.seconds import LIMIT, cpu_seconds
 from minillama.alignment.recipe.settings.smollm2 import SMOLLM2
 from minillama.alignment.recipe.worlds import steps_of
+from minillama.alignment.reward.objective import MARGINS
 from minillama.training.settings_toml import SettingsError
 
 
@@ -91,6 +94,61 @@ def test_settings_that_are_wrong(text, problem, tmp_path):
     (tmp_path / "recipe.toml").write_text(text)
     with pytest.raises(SettingsError, match=problem):
         read_recipe(tmp_path / "recipe.toml")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_within_the_limits(name):
+    """The paper's have no steps for the story world: the world is all that keeps them from one."""
+    settings = PRESETS[name].settings
+    if not PRESETS[name].runs:
+        settings = replace(settings, recipe=replace(settings.recipe, world="people"))
+    check_limits(settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[recipe]\nmodel = ""', r"\[recipe\] model: expected the base model"),
+        ("[recipe]\nmax_tokens = 0", r"\[recipe\] max_tokens: expected 1 or more, found 0"),
+        ("[recipe]\ncontext = 80", r"\[recipe\] context: expected more than the 80 tokens of an answer"),
+        ("[recipe]\ncontext = 10000000000", r"at most 1,048,576, found 10000000000"),
+        (
+            "[stories]\ncount = 0",
+            r"\[stories\] count: expected 1 or more, where no file of stories is given \(--text\)",
+        ),
+        ("[sft]\nsteps = 0", r"\[sft\] steps: expected 1 or more"),
+        ("[verified]\nshare = 5.0", r"\[verified\] share: expected above 0 and at most 1, found 5.0"),
+        ("[preferences]\ntemperatures = [0.5]", r"expected two different numbers or more, all above 0, found \[0.5\]"),
+        ("[preferences]\ntemperatures = [0.5, 0]", "all above 0"),
+        ('[reward]\nmargin = "huge"', r"\[reward\] margin: expected one of none, small, large, found 'huge'"),
+        ("[reward]\nsafety_epochs = 0", r"\[reward\] safety_epochs: expected 1 or more"),
+        ("[reward]\nhelpful_mix = 3", r"\[reward\] helpful_mix: expected above 0 and at most 1"),
+        ("[distillation]\nreplay = 1e300", r"\[distillation\] replay: expected at most 100"),
+        ("[rejection]\nsamples = 0", r"\[rejection\] samples: expected 1 or more"),
+        ("[rejection]\ntemperatures = [1, 1]", r"\[rejection\] temperatures: expected different numbers"),
+        ("[ppo]\nmini_batch = 0", r"\[ppo\] mini_batch: expected a number that divides \[ppo\] prompts \(8\), found 0"),
+        ("[ppo]\nmini_batch = 7", "found 7"),
+        ("[ppo]\ngate = 1", r"\[ppo\] gate: expected a probability below 1"),
+        ("[ppo]\nclip = 0", r"\[ppo\] clip: expected a number above 0"),
+        ("[ppo]\nlam = 2", r"\[ppo\] lam: expected at most 1, found 2.0"),
+        ("[ghost_attention]\nleast_turns = 9", r"expected 2 or more, and not below least_turns \(9\), found 4"),
+        ("[report]\nturns = [0, 2]", r"\[report\] turns: expected numbers from 1 in ascending order, found \[0, 2\]"),
+    ],
+)
+def test_values_that_no_stage_could_use(text, problem, tmp_path):
+    (tmp_path / "my.toml").write_text(text)
+    settings = read_recipe(tmp_path / "my.toml", PRESETS["minute"].settings)
+    with pytest.raises(SettingsError, match=problem):
+        check_limits(settings)
+
+
+def test_the_margins_are_those_that_there_are():
+    assert tuple(MARGINS) == limits.MARGINS
+
+
+def test_a_stage_that_is_left_out_may_have_any_values():
+    s = PRESETS["minute"].settings
+    check_limits(replace(s, ppo=replace(s.ppo, iterations=0, mini_batch=0, clip=0.0)))
 
 
 def test_a_preset_that_there_is_not():

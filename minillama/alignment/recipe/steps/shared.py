@@ -18,7 +18,7 @@ from ...ghost_attention import with_larger_theta
 from ...models import ChatModel, Prompt
 from ...reward import Scorer, read_scorer
 from ...rollouts import Answer, sample_answers
-from ...story_world import BaseFluency, draw_requests
+from ...story_world import BaseFluency, draw_requests, read_stories
 from ..pipeline import TRAINING, Context
 from ..settings import RecipeSettings
 
@@ -39,9 +39,20 @@ def chat_model(context: Context, step: str, name: str = "model") -> ChatModel:
     return ChatModel.load(context.of(step) / name, template_of(context), max_seq_len=recipe.context)
 
 
+def check_sources(settings: RecipeSettings) -> None:
+    """Open what the first step reads: ValueError where there is no such model, chat format or file of stories."""
+    recipe = settings.recipe
+    ChatModel.load(recipe.model, _template(recipe.chat))
+    if recipe.text:
+        read_stories(recipe.text)
+
+
 def template_of(context: Context) -> str | None:
     """The chat format by its name; None for the one that the tokenizer brings."""
-    name = settings_of(context).recipe.chat
+    return _template(settings_of(context).recipe.chat)
+
+
+def _template(name: str) -> str | None:
     return None if name == OWN else name
 
 
