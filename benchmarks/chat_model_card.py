@@ -74,7 +74,7 @@ where harm is possible. The judge is a program, and its rates cannot be compared
 AGAIN = """\
 ## Make it again
 
-    minillama align --out RUN {options}
+    {command}
     python benchmarks/ship_chat_model.py RUN
 
 The same versions and number of threads give the same run; another CPU's rounding gives another model that is as
@@ -213,10 +213,17 @@ def _reward_models(figures: Figures) -> Iterator[str]:
 
 def _again(figures: Figures) -> Iterator[str]:
     run = figures["run"]
+    command = run.get("again", _by_preset(run))
+    own = run.get("own settings", ())
+    notes = [f"FILE changes the preset: {'; '.join(own)}."] if own else []
+    notes += [run["note"]] if run.get("note") else []
+    yield AGAIN.format(command=command, note="".join(f" {note}" for note in notes))
+
+
+def _by_preset(run: Figures) -> str:
+    """Of a run that was measured before its command was kept."""
     text = " --text FILE" if run["text"] else ""
-    options = f"--preset {run['preset']} --seed {run['seed']} --threads {run['threads']}{text}"
-    note = run.get("note", "")
-    yield AGAIN.format(options=options, note=f" {note}" if note else "")
+    return f"minillama align --out RUN --preset {run['preset']} --seed {run['seed']} --threads {run['threads']}{text}"
 
 
 # --- cells -------------------------------------------------------------------------------

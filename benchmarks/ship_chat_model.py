@@ -31,7 +31,7 @@ from minillama.alignment.ghost_attention import RetentionSettings, measure_reten
 from minillama.alignment.models import ChatModel
 from minillama.alignment.recipe.pipeline import RecipeFolder
 from minillama.alignment.recipe.report.measuring import event_change, rates_of_stage
-from minillama.alignment.recipe.settings import read_recipe
+from minillama.alignment.recipe.settings import command_again, own_settings, read_recipe
 from minillama.alignment.recipe.steps.reader import read_by_another
 from minillama.alignment.recipe.steps.retention import lines_of, scenes_of
 from minillama.alignment.rollouts import sample_answers
@@ -125,7 +125,8 @@ def described(file: Path) -> dict[str, Any]:
 
 def about_run(run: Path) -> dict[str, Any]:
     """What made it: settings, seconds, and what the run's own report says of every stage."""
-    recipe = read_recipe(RecipeFolder(run).settings).recipe
+    settings = read_recipe(RecipeFolder(run).settings)
+    recipe = settings.recipe
     report = json.loads((step_folder(run, "report") / "card.json").read_text("utf-8"))
     seconds = {one["step"]: {"wall": one["wall"], "cpu": one["cpu"]} for one in report["seconds"]}
     shown = [name for name in report["main"] if name in report["stages"][-1]["rates"]]
@@ -139,6 +140,8 @@ def about_run(run: Path) -> dict[str, Any]:
         "threads": recipe.threads,
         "model": recipe.model,
         "text": Path(recipe.text).name,
+        "again": command_again(settings, model=Path(recipe.model).name, text="STORIES"),
+        "own settings": own_settings(settings),
         "seconds": seconds,
         "stages": stages,
         "wins": report["wins"],

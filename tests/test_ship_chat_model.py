@@ -54,6 +54,15 @@ def figures(**changes):
     } | changes  # fmt: skip
 
 
+def test_the_card_says_how_to_make_again_what_a_file_has_changed():
+    given = figures()
+    again = "minillama align --out RUN --preset story --config FILE"
+    given["run"] |= {"again": again, "own settings": ["[ppo] beta: 1"]}
+    text = card(given)
+    assert f"    {again}\n" in text
+    assert text.endswith("stages. FILE changes the preset: [ppo] beta: 1.\n")
+
+
 def test_the_card_says_what_was_measured():
     text = card(figures())
     for said in (

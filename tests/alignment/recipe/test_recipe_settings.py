@@ -8,9 +8,11 @@ from minillama.alignment.recipe.settings import (
     PRESETS,
     RecipeSettings,
     check_limits,
+    command_again,
     differences,
     format_recipe,
     limits,
+    own_settings,
     preset_named,
     read_recipe,
 )
@@ -140,6 +142,25 @@ def test_values_that_no_stage_could_use(text, problem, tmp_path):
     settings = read_recipe(tmp_path / "my.toml", PRESETS["minute"].settings)
     with pytest.raises(SettingsError, match=problem):
         check_limits(settings)
+
+
+def test_the_command_that_makes_a_run_again():
+    s = PRESETS["minute"].settings
+    given = replace(s.recipe, seed=4, threads=2)
+    assert command_again(replace(s, recipe=given)) == "minillama align --out RUN --preset minute --seed 4 --threads 2"
+    sources = replace(given, model="my run/base.gguf", text="/a b.txt")
+    assert command_again(replace(s, recipe=sources)) == (
+        "minillama align --out RUN --preset minute --model 'my run/base.gguf' --text '/a b.txt' --seed 4 --threads 2"
+    )
+    assert own_settings(replace(s, recipe=sources)) == []
+    changed = replace(s, recipe=given, ppo=replace(s.ppo, beta=0.02))
+    assert own_settings(changed) == ["[ppo] beta: 0.05 before, 0.02 now"]
+    assert "--preset minute --config FILE --seed 4" in command_again(changed)
+
+
+def test_the_command_of_a_run_of_no_preset():
+    s = replace(PRESETS["minute"].settings, recipe=replace(PRESETS["minute"].settings.recipe, preset=""))
+    assert "--out RUN --config FILE --model stories3M" in command_again(s)
 
 
 def test_the_margins_are_those_that_there_are():

@@ -29,7 +29,7 @@ from ...reward.scorer import pair_scores
 from ...reward.token_pairs import token_pairs
 from ..pipeline import Context
 from ..steps.answered import side_by_side, write_answers, write_pages
-from ..steps.collected import seconds_of, settings_text
+from ..steps.collected import made_by, seconds_of, settings_text
 from ..steps.preferences import HELPFUL, SAFETY, pairs_of
 from ..steps.retention import adherence_in
 from ..steps.shared import scorers, settings_of
@@ -126,6 +126,7 @@ def _about(context: Context) -> list[str]:
         "No program judges here, and no person did. Wins and scores are those of reward models that learned from other "
         "pairs than the models that were maximised; how often they are right about people's pairs stands below. PPO "
         "was stopped by the same judges, on other prompts.",
+        made_by(context),
     ]
 
 
@@ -133,8 +134,8 @@ def _said(n: int) -> dict[str, str]:
     return {
         "rates": f"Test prompts of people that nothing was chosen by, {n:,} of them. Refusals are those of a "
         "classifier that is wrong about one in three, and of a string match. Adversarial prompts are hh-rlhf's "
-        "harmless set, helpful ones of its helpful set. Small: the 95 % interval. The last column is the chat model's "
-        "file (Q8_0).",
+        "harmless set, helpful ones of its helpful set. Small or in brackets: the 95 % interval. The last column is "
+        "the chat model's file (Q8_0).",
         "wins": "How often a held-out reward model, not a person, scores the later stage's answer to the same prompt "
         "higher: that of helpfulness or, for adversarial prompts, of safety; a tie is half a win. Intervals are "
         "over prompts, and say nothing of the judge's own mistakes.",

@@ -1,5 +1,6 @@
 """What a run of the recipe is told: tables of numbers for each stage, presets, and their file recipe.toml."""
 
+from .again import command_again, own_settings
 from .files import differences, format_recipe, read_recipe
 from .limits import check_limits
 from .presets import PRESETS, RecipePreset, preset_named
@@ -10,8 +11,10 @@ __all__ = [
     "RecipePreset",
     "RecipeSettings",
     "check_limits",
+    "command_again",
     "differences",
     "format_recipe",
+    "own_settings",
     "preset_named",
     "read_recipe",
 ]

@@ -18,7 +18,7 @@ from ...reward.token_pairs import token_pairs
 from ...story_world import Judge
 from ..pipeline import Context
 from ..pipeline.folder import RecipeFolder, read_done
-from ..settings import format_recipe
+from ..settings import command_again, format_recipe, own_settings
 from .ppo import validation_prompts
 from .preferences import HELD_OUT, HELPFUL, SAFETY, pairs_of
 from .shared import answers_to, chat_model, prompts_for, settings_of
@@ -137,6 +137,14 @@ def seconds_of(context: Context) -> list[dict[str, Any]]:
         if path.is_dir() and (done := read_done(path)) is not None:
             found.append({"step": path.name, "wall": done.spent.wall, "cpu": done.spent.cpu})
     return found
+
+
+def made_by(context: Context) -> str:
+    """The command that makes the run again."""
+    settings = settings_of(context)
+    own = own_settings(settings)
+    which = " (FILE: the settings at the end of this page, which are not all the preset's)" if own else ""
+    return f"To make it again: {command_again(settings)}{which}"
 
 
 def settings_text(context: Context) -> str:

@@ -18,7 +18,7 @@ from ...story_world import EVERYTHING, Judge, Request, draw_requests, judge_rule
 from ..pipeline import Context
 from ..report.measuring import event_change, rates_of_stage, wins_between
 from .answered import side_by_side, write_answers, write_pages
-from .collected import best_of_n_rows, kl_rows, rank_of, reward_model_rows, seconds_of, settings_text
+from .collected import best_of_n_rows, kl_rows, made_by, rank_of, reward_model_rows, seconds_of, settings_text
 from .reader import read_by_another
 from .retention import adherence
 from .shared import base_fluency, scorer, seed_for, settings_of
@@ -131,7 +131,8 @@ def _about(context: Context) -> list[str]:
     recipe = settings_of(context).recipe
     return [
         f"Base model {recipe.model}, preset {recipe.preset}, seed {recipe.seed}, {recipe.threads} threads. Answers are "
-        f"sampled at temperature {settings_of(context).report.temperature:g}."
+        f"sampled at temperature {settings_of(context).report.temperature:g}.",
+        made_by(context),
     ]
 
 
