@@ -84,6 +84,15 @@ def rows():
     return {row[0]: row[1:] for row in bar_rows(card())}
 
 
+def test_an_aim_says_how_many_turns_there_were():
+    """A run of few turns says nothing of turn 10."""
+    some = card()
+    few = [line | {"turns": {"2": 1.0, "4": 0.9}} for line in some["adherence"]]
+    named = [row[0] for row in bar_rows(some | {"adherence": few})]
+    assert "Ghost Attention: recall (seen), the least to turn 4" in named
+    assert not any("turn 10" in name for name in named)
+
+
 @pytest.mark.parametrize(
     ("what", "met"),
     [
@@ -132,8 +141,8 @@ def test_the_page_says_how_many_are_met_and_what_was_left_out():
 def test_small_numbers_have_three_digits():
     rates = {"a": mean(0.3456), "b": mean(-1.8912)}
     text = as_markdown("", card_blocks({"settings": "", "stages": [{"name": "x", "rates": rates}]}))
-    assert "| a | 0.346 0.336–0.356 |" in text
-    assert "| b | -1.89 -1.90–-1.88 |" in text
+    assert "| a | 0.346 (0.336–0.356) |" in text
+    assert "| b | -1.89 (-1.90–-1.88) |" in text
 
 
 # --- changes and wins ------------------------------------------------------------------------

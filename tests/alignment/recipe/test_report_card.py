@@ -102,11 +102,11 @@ def test_every_stage_is_compared_with_the_one_before_and_with_the_first():
 
 def test_markdown_says_the_same():
     text = as_markdown("Report card", card_blocks(card()))
-    assert "| requested words | 66.7 % 61–72 | 70.0 % 61–72 |" in text
+    assert "| requested words | 66.7 % (61–72) | 70.0 % (61–72) |" in text
     assert "Once \\| upon" in text
     assert "\\*a time\\*" in text
     assert "KL 6.40: reward 2.39" in text
-    assert "| recall, after | 100 % 91–100 | 90 % 77–96 |" in text
+    assert "| recall, after | 100 % (91–100) | 90 % (77–96) |" in text
     assert "correlation of 0.44 (0.39 to 0.50; Spearman, mean over 100 requests)" in text
 
 

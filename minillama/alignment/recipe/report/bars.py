@@ -155,7 +155,8 @@ def _ghost(card: Card) -> Iterator[Row]:
     for measure, least, until in GHOST:
         before, found = (_worst(by_name.get((model, measure), {}), until) for model in (models[0], models[-1]))
         if found is not None:
-            what = f"Ghost Attention: {measure}, " + ("turn 20" if until == 20 else f"the least to turn {until}")
+            last = min(until, max(map(int, by_name[models[-1], measure]["turns"])))  # a run may have looked at fewer
+            what = f"Ghost Attention: {measure}, " + ("turn 20" if until == 20 else f"the least to turn {last}")
             aim = Aim("", least=least)
             shown = "–" if before is None or len(models) < 2 else f"{100 * before:.0f} % ({models[0]})"
             yield [what, aim.text, shown, f"{100 * found:.0f} %", _met(aim, found)]

@@ -65,7 +65,7 @@ def _rates(card: Card) -> Iterable[Block]:
         card,
         "rates",
         f"Requests of the test split, which nothing was chosen by; up to {n:,} answers a figure, judged without noise. "
-        "Small: the 95 % interval. The last column is the model that ships, as it is in its file (Q8_0).",
+        "Small or in brackets: the 95 % interval. The last column is the chat model, as it is in its file (Q8_0).",
     )
     if "reader" in card and card["reader"]["name"] is None:
         yield _NO_READER
@@ -112,7 +112,8 @@ def _bars(card: Card) -> Iterable[Block]:
     yield Heading("Beside what was aimed at")
     yield (
         f"The aims are those of the preset story, for the mean of three seeds; this is one run: {met} of {n} are met. "
-        f"SFT is the stage {card.get('first', 'before')}, the last is the chat model's file. Small: the 95 % interval."
+        f"SFT is the stage {card.get('first', 'before')}, the last is the chat model's file. Small or in brackets: the "
+        "95 % interval."
     )
     names = [stage["name"] for stage in card["stages"]]
     yield Table(["", "aim", f"SFT ({card.get('first', names[0])})", names[-1], "met"], rows)
@@ -218,7 +219,7 @@ def _adherence(card: Card) -> Iterable[Block]:
     yield Heading("Ghost Attention: instructions kept, by turn")
     yield (
         "The instruction stands before the first message alone. Recall: asked for a fact, the answer names it. Seen: "
-        "names, hobbies and endings that dialogues of training had. Small: the 95 % interval."
+        "names, hobbies and endings that dialogues of training had. Small or in brackets: the 95 % interval."
     )
     lines = {
         f"{one['measure']}, {one['model']}": {int(turn): share for turn, share in one["turns"].items()}
@@ -251,7 +252,7 @@ def _reward_models(card: Card) -> Iterable[Block]:
     if not models:
         return
     yield Heading("Reward models")
-    yield "Held-out pairs: how often the preferred answer scores higher. Small: the 95 % interval."
+    yield "Held-out pairs: how often the preferred answer scores higher. Small or in brackets: the 95 % interval."
     if (rank := card.get("rank", {"n": 0}))["n"]:
         yield (
             f"The helpfulness model ranks answers to a validation request as the truth does with a correlation of "
@@ -288,7 +289,7 @@ def _seconds(card: Card) -> Iterable[Block]:
         return
     yield Heading("Seconds")
     rows = [[one["step"], f"{one['wall']:,.0f}", f"{one['cpu']:,.0f}"] for one in steps]
-    rows.append(["in all", *(f"{sum(one[kind] for one in steps):,.0f}" for kind in ("wall", "cpu"))])
+    rows.append(["in all, up to this page", *(f"{sum(one[kind] for one in steps):,.0f}" for kind in ("wall", "cpu"))])
     yield Table(["step", "by the clock", "of the CPU (all threads)"], rows)
 
 

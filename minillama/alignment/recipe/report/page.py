@@ -140,13 +140,20 @@ def _markdown(block: Block) -> list[str]:
     if isinstance(block, Chart):
         return [f"*{_plain(block.caption)}* {_plain(block.described)}"]
     if isinstance(block, Table):
-        rows = ["| " + " | ".join(_plain(cell) for cell in row) + " |" for row in block.rows]
+        plain = _plain if block.texts else _in_brackets
+        rows = ["| " + " | ".join((_plain(row[0]), *(plain(cell) for cell in row[1:]))) + " |" for row in block.rows]
         return [
             "| " + " | ".join(_plain(name) for name in block.columns) + " |",
             "|---" * len(block.columns) + "|",
             *rows,
         ]
     return [_plain(block)]
+
+
+def _in_brackets(cell: str) -> str:
+    """A figure; what HTML sets small is in brackets here."""
+    first, _, rest = cell.partition("\n")
+    return _plain(f"{first} ({rest})" if rest else first)
 
 
 def _plain(text: str) -> str:
