@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+AFTER_THIS_STEP = "stopping after this step; interrupt again to stop at once, without saving"
+
 
 class StopRequest:
     """Whether somebody asked the run to stop, and by which signal (0: nobody did)."""
@@ -19,13 +21,15 @@ class StopRequest:
 
 
 @contextmanager
-def stop_on_signals(told: Callable[[str], None]) -> Iterator[StopRequest]:
+def stop_on_signals(told: Callable[[str], None], said: str = AFTER_THIS_STEP) -> Iterator[StopRequest]:
     """Within the block the first Ctrl-C (or SIGTERM) only makes a note; a second one interrupts at once.
 
     Parameters
     ----------
     told : callable
         Called with a sentence for the person when the first signal comes.
+    said : str
+        The sentence.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():  # only there can signals be caught
@@ -36,7 +40,7 @@ def stop_on_signals(told: Callable[[str], None]) -> Iterator[StopRequest]:
         if request.signal:
             raise KeyboardInterrupt
         request.signal = number
-        told("stopping after this step; interrupt again to stop at once, without saving")
+        told(said)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -81,6 +81,7 @@ def test_interrupted_it_says_how_to_go_on(run, tmp_path, monkeypatch):
     monkeypatch.setattr(recipe_run, "steps_of", lambda settings: steps)
     code, out, err = run("--out", tmp_path / "run", "--preset", "minute")
     assert (code, out) == (143, "")
+    assert "stopping, what is done is kept; interrupt again to stop at once" in err  # a step may take an hour
     assert (
         f"stopped in the step slow; continue with: minillama align --out {tmp_path / 'run'} --preset minute --resume"
         in err
@@ -146,6 +147,20 @@ def test_nothing_is_fixed_by_settings_that_cannot_run(run, tmp_path, monkeypatch
     assert code == 1
     assert problem in err
     assert not (tmp_path / "run").exists()
+
+
+def test_what_was_deleted_beside_the_steps_is_there_again(run, tmp_path, monkeypatch):
+    def chat(context):
+        kept = context.once("chat.gguf", lambda path: path.write_text("model"))
+        (context.folder.parent / "chat.gguf").write_text(kept.read_text())
+        return {}
+
+    monkeypatch.setattr(recipe_run, "steps_of", lambda settings: [Step("chat", chat)])
+    folder = tmp_path / "run"
+    assert run("--out", folder, "--preset", "minute")[1] == f"{folder / 'chat.gguf'}\n"
+    (folder / "chat.gguf").unlink()
+    assert run("--out", folder, "--resume")[1] == f"{folder / 'chat.gguf'}\n"
+    assert (folder / "chat.gguf").read_text() == "model"
 
 
 def test_settings_of_a_run_that_are_not_whole_any_more(run, tmp_path):

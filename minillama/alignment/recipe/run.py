@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ...compute.threads import most_threads, set_threads
 from ...training.run_folder import RunError
-from .pipeline import Ended, Observer, RecipeFolder, last_step, run_pipeline
+from .pipeline import Ended, Observer, RecipeFolder, Step, last_step, run_pipeline
 from .settings import PRESETS, RecipeSettings, check_limits, differences, format_recipe, preset_named, read_recipe
+from .steps.chat import beside
 from .steps.shared import check_sources
 from .worlds import steps_of, world_of
 
 _HEAD = "The settings of this run, fixed when it began; `minillama align --out FOLDER --resume` goes on with them."
 DEFAULT_PRESET = "story"
+_SHOWN = {"chat": ("chat.gguf",), "report": ("report.html", "report.md")}
 
 
 def chosen_settings(
@@ -101,7 +103,7 @@ def run_recipe(
         settings = _fixed(settings, before, folder, observer)
         folder.begin(format_recipe(settings, _HEAD))
         set_threads(settings.recipe.threads)
-        return run_pipeline(
+        ended = run_pipeline(
             steps,
             folder,
             settings,
@@ -111,6 +113,17 @@ def run_recipe(
             resume_command=resume_command,
             stop=stop,
         )
+        put_beside(steps, folder)
+        return ended
+
+
+def put_beside(steps: Sequence[Step], folder: RecipeFolder) -> None:
+    """Copy again what steps keep for the folder of the run, where the copies were deleted."""
+    for number, step in enumerate(steps, 1):
+        for name in _SHOWN.get(step.name, ()):
+            made = folder.step(number, step.name) / name
+            if made.exists() and not folder.file(name).exists():
+                beside(made, folder.file(name))
 
 
 def _check_settings(settings: RecipeSettings) -> None:

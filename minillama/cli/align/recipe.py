@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 HELP = "From a base model to one that chats: LLaMA 2's stages of alignment; may be interrupted and resumed at any time."
 
+_STOPPING = "stopping, what is done is kept; interrupt again to stop at once, without what is at work"
+
 
 def align(
     context: typer.Context,
@@ -117,7 +119,7 @@ def _run(
 
     observer = Silent() if quiet else shown()
     compiling = nullcontext() if quiet else compile_notice()
-    with compiling, observer.drawing(), stop_on_signals(observer.note) as request:
+    with compiling, observer.drawing(), stop_on_signals(observer.note, _STOPPING) as request:
         ended = run_recipe(
             folder,
             settings,

@@ -9,6 +9,7 @@ import pytest
 from fake_pipeline import STEPS, contents, run
 
 from minillama.alignment.recipe.pipeline import RecipeFolder, Step
+from minillama.alignment.recipe.pipeline.clock import StepClock
 from minillama.alignment.recipe.pipeline.folder import read_done
 from minillama.training.run_folder import RunError
 
@@ -140,6 +141,27 @@ def test_a_full_disk_says_how_to_go_on(tmp_path):
     run(tmp_path / "run")
     run(tmp_path / "whole")
     assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+
+
+def test_a_file_that_was_deleted_is_not_a_full_disk(tmp_path):
+    run(tmp_path / "run", until="draw")
+
+    def reads(context):
+        (context.of("draw") / "lines.jsonl").unlink()
+        (context.of("draw") / "lines.jsonl").read_text()
+
+    steps = (STEPS[0], Step("total", reads, ("draw",)))
+    with pytest.raises(
+        RunError, match=r"is missing: .*lines\.jsonl\. What is over stays; put it there again"
+    ) as caught:
+        run(tmp_path / "run", steps=steps)
+    assert "room" not in str(caught.value)
+
+
+def test_seconds_that_cannot_be_read_name_their_file(tmp_path):
+    (tmp_path / "seconds.jsonl").write_text("garbage\n")
+    with pytest.raises(ValueError, match=r"seconds\.jsonl: line 1: says no seconds; delete the file"):
+        StepClock(tmp_path)
 
 
 def test_folders_that_are_in_use_or_hold_others(tmp_path):

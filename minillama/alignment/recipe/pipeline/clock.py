@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from ....files.errors import CheckpointError
 from ....files.journal import Journal, whole_lines
 
 SECONDS = "seconds.jsonl"
@@ -67,7 +68,10 @@ class StepClock:
 def _recorded(path: Path) -> Spent:
     """The last line of every process, added up."""
     by_process = {}
-    for line in whole_lines(path).splitlines():
-        row = json.loads(line)
-        by_process[row["process"]] = (row["wall"], row["cpu"])
+    for number, line in enumerate(whole_lines(path).splitlines(), 1):
+        try:
+            row = json.loads(line)
+            by_process[row["process"]] = (float(row["wall"]), float(row["cpu"]))
+        except (ValueError, TypeError, KeyError):
+            raise CheckpointError(path, f"line {number}", "says no seconds; delete the file: they count anew") from None
     return Spent(sum(wall for wall, _ in by_process.values()), sum(cpu for _, cpu in by_process.values()))

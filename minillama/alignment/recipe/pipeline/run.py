@@ -132,11 +132,17 @@ def _check_inputs(step: Step, done: Done, paths: dict[str, Path]) -> None:
 
 @contextmanager
 def _disk_errors(path: Path, resume_command: str) -> Iterator[None]:
-    """Say in one sentence what is whole and what to do when a file cannot be written."""
+    """Say in one sentence what is whole and what to do when a file cannot be written, or is not there."""
     try:
         yield
     except BrokenPipeError:  # nobody reads what is said: not the disk's fault
         raise
+    except FileNotFoundError as error:
+        raise RunError(
+            f"the run stopped, a file that it needs is missing: {error.filename}. What is over stays; put it there "
+            "again, or delete the folder of the step that made it and those of the steps after it; then: "
+            f"{resume_command}"
+        ) from error
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise RunError(
