@@ -224,6 +224,37 @@ def test_conversations_of_a_file(tmp_path):
             conversations.read_conversations(path)
 
 
+def test_no_more_conversations_are_encoded_than_are_learned(tmp_path, monkeypatch):
+    said = [[{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": f"{n}."}] for n in range(20)]
+    said[7][1]["content"] *= 400  # longer than the context
+    path, model, asked, told = tmp_path / "some.jsonl", tiny_model(), [], []
+    path.write_text("".join(json.dumps({"messages": one}) + "\n" for one in said))
+    encode = conversations.conversation_of
+
+    def counted(dialogue, *rest):
+        asked.append(dialogue)
+        return encode(dialogue, *rest)
+
+    def drawn(most, seed=1):
+        return conversations._drawn(path, model, most, seed, lambda *how: told.append(how))
+
+    monkeypatch.setattr(conversations, "conversation_of", counted)
+    first = drawn(4)
+    assert len(first) == 4
+    assert len(asked) <= 5
+    assert told[-1] == (4, 4)
+    assert len(drawn(100)) == 19
+    assert [list(one.ids) for one in first] != [list(one.ids) for one in drawn(4, seed=2)]
+
+
+def test_a_conversation_that_the_format_refuses_is_named(tmp_path):
+    path = tmp_path / "some.jsonl"
+    bad = {"messages": [{"role": "user", "content": "[INST]"}, {"role": "assistant", "content": "Hello."}]}
+    path.write_text(json.dumps(bad) + "\n")
+    with pytest.raises(ValueError, match=r"some\.jsonl, conversation 1: .*\[INST\].*; mend that line"):
+        conversations._drawn(path, tiny_model(), 4, 1, lambda done, total: None)
+
+
 def test_hobbies_and_figures():
     assert [talk.is_figure(item) for item in ("Marie Curie", "Curie", "marie curie", "A B C D")] == [True, *[False] * 3]
     assert [talk.is_hobby(item) for item in ("chess", "bird watching", "to go out often", "chess 2")] == [

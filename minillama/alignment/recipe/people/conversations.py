@@ -8,7 +8,7 @@ All answers are learned (sft.py). Conversations that the context does not hold a
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,14 +56,13 @@ def sft(context: Context) -> Mapping[str, Any]:
     settings = settings_of(context)
     given, model, seed = settings.sft, chat_model(context, PAIRS), seed_for(context, "conversations")
     kept = context.once(KEPT_FILE, lambda path: _copy(Path(settings.recipe.conversations), path))
-    examples = _examples(kept, model)
+    examples = _drawn(kept, model, given.demonstrations, seed, context.counting("conversations encoded"))
     if not examples:
         raise ValueError(
             f"{settings.recipe.conversations}: none of its conversations fits into {model.config.max_seq_len} tokens"
         )
-    order = np.random.default_rng(seed).permutation(len(examples))[: given.demonstrations]
-    n_held_out = min(_HELD_OUT, len(order) // 10)
-    held_out, learned = ([examples[i] for i in some] for some in (order[:n_held_out], order[n_held_out:]))
+    n_held_out = min(_HELD_OUT, len(examples) // 10)
+    held_out, learned = examples[:n_held_out], examples[n_held_out:]
     tuning = replace(
         SMOLLM2,
         peak=given.peak,
@@ -82,6 +81,17 @@ def _copy(source: Path, path: Path) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def _examples(path: Path, model: ChatModel) -> list[Example]:
-    found = (conversation_of(dialogue, model.chat, model.tokenizer) for dialogue in read_conversations(path))
-    return [answers_learned(one) for one in found if len(one.ids) <= model.config.max_seq_len]
+def _drawn(path: Path, model: ChatModel, most: int, seed: int, progress: Callable[[int, int], None]) -> list[Example]:
+    """At most `most` conversations that the context holds, in an order of the seed; no more of them are encoded."""
+    dialogues, found = read_conversations(path), list[Example]()
+    for i in np.random.default_rng(seed).permutation(len(dialogues)).tolist():
+        if len(found) == most:
+            break
+        try:
+            one = conversation_of(dialogues[i], model.chat, model.tokenizer)
+        except ValueError as error:
+            raise ValueError(f"{path}, conversation {i + 1}: {error}; mend that line, or take it out") from None
+        if len(one.ids) <= model.config.max_seq_len:
+            found.append(answers_learned(one))
+            progress(len(found), min(most, len(dialogues)))
+    return found

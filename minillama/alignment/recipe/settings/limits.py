@@ -49,7 +49,8 @@ def _limits(settings: RecipeSettings) -> Iterator[Limit]:
     if recipe.world == "story":
         yield from _story(settings)
     elif recipe.conversations:
-        yield from (_at_least("sft.epochs", 1), _above_0("sft.peak"), _at_least("sft.batch_tokens", 1))
+        yield from (_at_least(f"sft.{name}", 1) for name in ("demonstrations", "epochs", "batch_tokens"))
+        yield _above_0("sft.peak")
     yield from _reward()
     if settings.distillation.requests:
         yield from _learned("distillation")
