@@ -69,6 +69,7 @@ def test_programs_compare(run, tmp_path):
         (["--rater", "ada", "--requests", "3"], "in one way: --prompts FILE or --requests N"),
         (["--annotator", "nobody"], "no annotator 'nobody': expected story-helpful"),
         (["--annotator", "reward"], "no annotator 'reward'"),
+        (["--annotator", "story-safe"], "story-safe knows requests of the story world alone \\(--requests N\\)"),
         (["--rater", "ada", "-t", "0.7"], "two different temperatures or more"),
     ],
 )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ...alignment.preferences import Annotator, Candidates
 
 _SOURCES, _JUDGES = "What is compared", "Who compares"
+_OF_THE_WORLD = ("story-helpful", "story-safe")
 ANNOTATORS = "story-helpful, story-safe (of the story world), or reward=FOLDER of a reward model"
 
 
@@ -69,6 +70,11 @@ def collect(
 
     if not annotators and rater is None:
         raise ValueError(f"say who compares: --annotator NAME ({ANNOTATORS}) or --rater YOURNAME")
+    if prompts is not None and (world := [name for name in annotators or () if name in _OF_THE_WORLD]):
+        raise ValueError(
+            f"--annotator {world[0]} knows requests of the story world alone (--requests N): answers to prompts of "
+            "a file are compared by reward=FOLDER, or by you (--rater YOURNAME)"
+        )
     given = tuple(temperatures or SamplingSettings.temperatures)
     settings = SamplingSettings(temperatures=given, max_tokens=max_tokens, seed=seed)
     asked, programs = _prompts(prompts, requests, seed), {name: _annotator(name) for name in annotators or ()}
@@ -118,7 +124,7 @@ def _annotate(folder: Path, pairs: Sequence[Candidates], name: str, annotator: A
 
 def _annotator(name: str) -> Annotator:
     kind, _, place = name.partition("=")
-    if kind in ("story-helpful", "story-safe") and not place:
+    if kind in _OF_THE_WORLD and not place:
         from ...alignment.models import ChatModel
         from ...alignment.story_world import BaseFluency, StoryAnnotator
 
