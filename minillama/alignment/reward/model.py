@@ -16,8 +16,9 @@ import numpy as np
 from ...checkpoints.native import read_native
 from ...compute.array_types import Float
 from ...config import ModelConfig
+from ...files.errors import CheckpointError
 from ...params import Params, empty_params
-from ...training.checkpoint import read_model, write_model
+from ...training.checkpoint import HEADS_NAME, read_model, write_model
 
 
 class RewardModel(NamedTuple):
@@ -43,5 +44,13 @@ def write_reward_model(folder: Path, config: ModelConfig, model: RewardModel) ->
 
 
 def read_reward_model(folder: Path, config: ModelConfig | None = None) -> tuple[ModelConfig, RewardModel]:
-    """What `write_reward_model`, or a checkpoint of a run, holds; `config` says what shapes are expected, if any."""
+    """What `write_reward_model`, or a checkpoint of a run, holds; `config` says what shapes are expected, if any.
+
+    Raises
+    ------
+    CheckpointError
+        When there is no such model, as in the folder of a chat model, or it is damaged.
+    """
+    if not (folder / HEADS_NAME).exists():
+        raise CheckpointError(folder, "folder", "expected that of a reward model's checkpoint, found none")
     return read_model(folder, reward_pattern(read_native(folder).config if config is None else config))

@@ -1,5 +1,6 @@
 """A safety model on the command line: `minillama chat --gate` and `minillama eval redteam --safety-model`."""
 
+import shutil
 import sys
 
 import numpy as np
@@ -14,6 +15,7 @@ from minillama.alignment.safety.scoring import p_safe
 from minillama.cli.app import main
 from minillama.inference.chat import Llama2Chat
 from minillama.tokenizers import save_tokenizer
+from minillama.training.checkpoint import HEADS_NAME
 
 DIALOGUE = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Once upon a time"}]
 
@@ -50,6 +52,13 @@ def test_a_folder_scores_dialogues(folder):
         safety.score(long)
     with pytest.raises(ValueError, match="expected the folder of a reward model"):
         SafetyModel.load(folder / "none")
+
+
+def test_the_folder_of_a_chat_model_is_no_gate(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "chat")
+    (tmp_path / "chat" / HEADS_NAME).unlink()
+    with pytest.raises(ValueError, match="chat: folder: expected that of a reward model's checkpoint, found none"):
+        SafetyModel.load(tmp_path / "chat")
 
 
 CHAT = ("chat", "Hello", "-m", "stories3M", "--template", "llama-2", "-t", "0", "-n", "8", "--quiet")
