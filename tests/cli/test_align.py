@@ -108,6 +108,13 @@ def test_settings_of_a_file(run, tmp_path):
     assert tomllib.loads((tmp_path / "run" / "recipe.toml").read_text())["ppo"]["beta"] == 0.3
 
 
+def test_what_is_printed_is_what_would_run(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, out, _ = run("--preset", "minute", "--print-config", "--seed", 5, "--model", "my.gguf", "--text", "some.txt")
+    recipe = tomllib.loads(out)["recipe"]
+    assert (recipe["seed"], recipe["model"], recipe["text"]) == (5, "my.gguf", str(tmp_path / "some.txt"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

@@ -49,6 +49,22 @@ def chosen_settings(
                 f"Presets to run here: {', '.join(one.name for one in PRESETS.values() if one.runs)}"
             )
         base = found.settings if config is None else read_recipe(config, found.settings)
+    return with_options(
+        base, model=model, text=text, pairs=pairs, conversations=conversations, seed=seed, threads=threads
+    )
+
+
+def with_options(
+    base: RecipeSettings,
+    *,
+    model: str | None = None,
+    text: Path | None = None,
+    pairs: Path | None = None,
+    conversations: Path | None = None,
+    seed: int | None = None,
+    threads: int | None = None,
+) -> RecipeSettings:
+    """Settings with what the command line gives in place of their own; files by their whole paths."""
     given: dict[str, Any] = {
         "model": model,
         "text": None if text is None else str(text.absolute()),

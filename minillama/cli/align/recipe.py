@@ -7,7 +7,7 @@ import signal
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -66,24 +66,22 @@ def align(
     from ...alignment.recipe.pipeline import RecipeFolder
     from ...alignment.recipe.run import chosen_settings
 
+    given: dict[str, Any] = {
+        "model": model,
+        "text": text,
+        "pairs": pairs,
+        "conversations": conversations,
+        "seed": seed,
+        "threads": threads,
+    }
     if print_config:
-        write(_config_text(preset, config))
+        write(_config_text(preset, config, given))
         return
     if out is None:
         raise ValueError("say where the run goes: minillama align --out RUN (see --help for its presets)")
     folder = RecipeFolder(out)
     folder.check(resume)
-    settings = chosen_settings(
-        folder,
-        preset=preset,
-        config=config,
-        model=model,
-        text=text,
-        pairs=pairs,
-        conversations=conversations,
-        seed=seed,
-        threads=threads,
-    )
+    settings = chosen_settings(folder, preset=preset, config=config, **given)
     if resume and not folder.has_begun and not quiet:
         note(f"there is no run in {out} yet: starting one")
     command = _resume_command()
@@ -91,14 +89,14 @@ def align(
     _conclude(folder, settings, ended, number, command, quiet)
 
 
-def _config_text(preset: str | None, config: Path | None) -> str:
-    from ...alignment.recipe.run import DEFAULT_PRESET
+def _config_text(preset: str | None, config: Path | None, given: dict[str, Any]) -> str:
+    from ...alignment.recipe.run import DEFAULT_PRESET, with_options
     from ...alignment.recipe.settings import format_recipe, preset_named, read_recipe
 
     found = preset_named(preset or DEFAULT_PRESET)
     if config is not None:
-        return format_recipe(read_recipe(config, found.settings))
-    return format_recipe(found.settings, found.about, found.comments)
+        return format_recipe(with_options(read_recipe(config, found.settings), **given))
+    return format_recipe(with_options(found.settings, **given), found.about, found.comments)
 
 
 def _resume_command(*, to_the_end: bool = False) -> str:
