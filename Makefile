@@ -13,7 +13,7 @@ help:
 	@echo "make chat   talk to it"
 	@echo "make learn  the exercises: starters in my-llama, and a terminal that checks what you save"
 	@echo "make train-stories  train the model that ships inside again, from STORIES and HELD_OUT (text files)"
-	@echo "make align  from the model that ships inside to one that chats: LLaMA 2's stages, meant for an hour on two cores"
+	@echo "make align  from the model that ships inside to one that chats: LLaMA 2's stages, 75 minutes of two cores"
 	@echo "make ship-chat  measure the chat model of that run, and put it inside the package with its card"
 	@echo "make align PRESET=smollm2 PAIRS=hh-rlhf ALIGN=runs/smollm2   the same with real weights and people's preferences"
 	@echo "make llama2  the same from a text on: pretraining, too (STORIES and HELD_OUT)"

@@ -1,6 +1,6 @@
 """Puts the chat model of a finished run of the recipe inside the package, measured as it ships, with its card.
 
-    minillama align --out RUN                      # an hour
+    minillama align --out RUN                      # 75 minutes
     minillama pull smollm2-135m-instruct           # once: it reads the answers, too
     python benchmarks/ship_chat_model.py RUN       # some minutes; resumed by the same command
 

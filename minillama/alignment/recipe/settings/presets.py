@@ -1,7 +1,7 @@
 """Settings to begin with: LLaMA 2-Chat's for its four sizes, and those that a laptop runs.
 
     7B 13B 34B 70B    the paper's numbers (paper.py); `--print-config` prints them, nothing here could run them
-    story             from the model inside this package to one that chats: meant for an hour on two cores
+    story             from the model inside this package to one that chats: 75 minutes of two cores
     minute            the same steps with counts so small that all of them take two minutes: nothing is learned well
     smollm2           real weights and pairs of people, no step above two hours on two cores (smollm2.py)
 
@@ -131,7 +131,7 @@ PRESETS: dict[str, RecipePreset] = {
     for preset in (
         RecipePreset("minute", "All steps in two minutes, to see that they work: nothing is learned well.", _minute()),
         RecipePreset(
-            "story", "From the model inside this package to one that chats: meant for an hour on two cores.", _story()
+            "story", "From the model inside this package to one that chats: 75 minutes of two cores.", _story()
         ),
         RecipePreset("smollm2", ABOUT, SMOLLM2, SMOLLM2_REMARKS),
         *(
