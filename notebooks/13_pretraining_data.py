@@ -38,6 +38,7 @@ import numpy as np
 from numba import njit
 
 from minillama.compute.threads import set_threads
+from minillama.data.rules.c4 import POLICY_PHRASES, C4Quality
 from minillama.learn.book import COLOURS, claim, label, load, now_you, show, show_error, style, table, torch
 from minillama.learn.book.toy import SENTENCE
 
@@ -46,6 +47,7 @@ plt.rcParams["axes.axisbelow"] = True
 set_threads(1)  # the same work wherever the chapter runs
 llm = load()
 work = Path(tempfile.mkdtemp(prefix="minillama-13-"))  # everything that this chapter writes
+STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")  # of Gopher's rules
 
 
 def show_text(text):
@@ -54,8 +56,8 @@ def show_text(text):
 
 
 # %% [markdown]
-# **Guess first:** at each place the model is given the words so far. For how many of the tokens beyond the tenth is the
-# right one its first choice, in the one sentence and in the other?
+# **Guess first:** at each place the model is given the words so far. For what share of the tokens beyond the tenth is
+# the right one its first choice, in the one sentence and in the other?
 
 # %% tags=["hide-output"]
 OFTEN = """\
@@ -76,9 +78,10 @@ assert knows["stands on many pages"] > 2 * knows["written for this book"]
 # Nobody asked it to learn the one by heart. What a text is worth is not written on it, so whatever is in the data often
 # is learned well: a declaration, an advert, somebody's telephone number, the questions of a test.
 #
-# Now the part missing: no choice at all. The folded cell makes a web of 760 pages: stories, copies of stories, adverts,
-# lists of addresses, pages that say one thing again and again, programs, pages with a question of a test in them, and
-# one story that was copied 60 times. Two models learn from it. They are the simplest there are: for every three words
+# Now the part missing: no choice at all. The folded cell makes a web of 760 pages: 300 stories, 130 copies of them,
+# some in capitals, one more story that was copied 60 times, 30 stories with a question of a test in them, and 40 pages
+# each of six kinds: adverts, lists of addresses, stories with one address, pages that say one thing again and again,
+# programs, pages that are too short. Two models learn from it. They are the simplest there are: for every three words
 # in a row they have counted which word followed, and how often. One has read all pages as they are, the other what is
 # left of them at the end of this chapter.
 
@@ -209,7 +212,8 @@ table(
 )
 
 # %% [markdown]
-# Nothing crashed, and both are models of their data. The first has learned the web.
+# Nothing crashed, and both are models of their data. The first has learned the web. One page in 19 is an advert, and
+# one in eight of its texts has one: whichever comes to three words that also stand in an advert may go on there.
 #
 # ## LLaMA 2 names no rule
 #
@@ -258,6 +262,7 @@ table(
 # ### Now you · `gopher_broken_rules` · 30 minutes
 #
 # A text in which signs stand alone → the names of the rules that it breaks. Words are what stands between spaces.
+# `STOP_WORDS` are the eight of the table.
 
 # %%
 gopher_broken_rules = now_you("gopher_broken_rules")
@@ -283,7 +288,6 @@ def book_gopher_broken_rules(text, min_words):
 
 
 # %% tags=["hide-input", "hide-output"]
-STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")  # the starter brings them
 A_SIGN_OR_A_WORD = re.compile(r"[^\W_]+|(?<=[^\W_])['’][^\W_]+|([^\w\s]|_)\1*")
 
 
@@ -339,7 +343,7 @@ for name, text in PAGES.items():
 
 # %% [markdown]
 # The package's `GopherQuality` cuts words by itself, by a compiled loop. It has to find the same broken rules as
-# `gopher_broken_rules`:
+# `gopher_broken_rules`, for which `apart` puts spaces around the signs:
 
 # %%
 from minillama.data.rules.gopher import GopherQuality
@@ -492,7 +496,8 @@ by_name = dict(zip(PAGES, shares))
 claim(
     axis,
     "What says the same again and again is far above the limit",
-    holds=all((by_name[name] > 3 * most).all() for name in ("loop", "links", "program", "keywords")),
+    holds=all((by_name[name] > 3 * most).all() for name in set(PAGES) - {"story", "guide", "short"})
+    and not np.any([by_name[name] for name in ("story", "guide", "short")]),
 )
 axis.legend(ncols=6, loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=8)
 show(
@@ -504,8 +509,9 @@ show(
 )
 
 # %% [markdown]
-# Nothing lies near the limit, on either side: what repeats itself does so thoroughly. The limit falls with $n$ because
-# five words that come again may be chance, and ten are not.
+# Nothing lies near the limit, on either side: what repeats itself does so thoroughly. (Advert and teasers, not drawn,
+# lie with the upper lines, guide and short at 0.) The limit falls with $n$ because five words that come again may be
+# chance, and ten are not.
 #
 # ## A good page has bad lines
 #
@@ -522,8 +528,8 @@ show(
 #
 # ### Now you · `c4_clean_lines` · 15 minutes
 #
-# A page → the list of its lines that stay, without citation marks. Some lines end like sentences and are notices.
-# (Not on the core path.)
+# A page → the list of its lines that stay, without citation marks. Some lines end like sentences and are notices: they
+# have one of the `POLICY_PHRASES`, which chapter and starter bring. (Not on the core path.)
 
 # %%
 c4_clean_lines = now_you("c4_clean_lines")
@@ -543,8 +549,6 @@ def book_c4_clean_lines(text):
 
 
 # %% tags=["hide-input", "hide-output"]
-from minillama.data.rules.c4 import POLICY_PHRASES, C4Quality
-
 print(c4_clean_lines("""\
 Dogs | Bones | About us
 The dog buried the bone.[1]
@@ -552,8 +556,8 @@ It was hungry ...
 Read our privacy policy."""))  # fmt: skip
 
 # %% [markdown]
-# One is left. The mark has to go before the end of the line is looked at: "bone.[1]" ends in a bracket. On the guide,
-# and on all pages against the package:
+# One is left. Three dots end no sentence, and "privacy policy" is one of the phrases. The mark has to go before the end
+# of the line is looked at: "bone.[1]" ends in a bracket. On the guide, and on all pages against the package:
 
 # %%
 show_text("\n".join(c4_clean_lines(GUIDE)))
@@ -564,7 +568,7 @@ for text in PAGES.values():
 
 # %% [markdown]
 # FineWeb leaves out the rule about how a line ends in its C4 step, and has rules of its own that ask the same of the
-# page. What all four filters say about the nine pages:
+# page. What all four filters say about the nine pages, with the first two rules that a dropped page breaks:
 
 # %%
 from minillama.data.rules.fineweb import FineWebQuality
@@ -580,7 +584,7 @@ assert survivors == ["story", "guide"]
 table(("page", "repetition", "gopher", "c4, as in FineWeb", "fineweb"), rows)
 
 # %% [markdown]
-# Every bad page is dropped by somebody, mostly by several. None of the four had to know what a page is about.
+# Every bad page is dropped by somebody, mostly by several.
 #
 # ## The least surprising page is the worst
 #
@@ -601,7 +605,7 @@ for name, text in {**PAGES, "letters": letters}.items():
 figure, axis = plt.subplots(figsize=(8, 3.2))
 good = [COLOURS[0] if name in ("story", "guide") else COLOURS[5] for name in bits]
 axis.bar_label(axis.bar(list(bits), list(bits.values()), color=good), fmt="%.2f", padding=2)
-axis.set(xlabel="page, its first 240 characters", ylabel="bits per byte under SmolLM2")
+axis.set(xlabel="page, its first 240 characters (blue: worth keeping)", ylabel="bits per byte under SmolLM2")
 in_order = sorted(bits, key=bits.get)
 claim(axis, "The best score goes to a loop", holds=in_order[0] == "loop" and in_order[-1] == "letters")
 axis.margins(y=0.12)
@@ -613,8 +617,7 @@ show(
 )
 
 # %% [markdown]
-# What repeats itself is the easiest to predict. So such filters keep a middle, and they prefer what resembles the
-# judge's own data. The rules above are cruder and do not have that preference.
+# What repeats itself is the easiest to predict. So such filters keep a middle.
 
 # %% [markdown]
 # ## A year looks like a telephone number
@@ -622,7 +625,7 @@ show(
 # Addresses and numbers of people have a shape, and shapes can be found by regular expressions. Say, a telephone number
 # is a row of seven signs or more, a digit at each end, and digits, spaces, dots, dashes and brackets between.
 #
-# **Guess first:** what does that rule leave of the first two sentences?
+# **Guess first:** what does that rule leave of the first line of `FACTS`?
 
 # %% tags=["hide-output"]
 FACTS = """\
@@ -817,7 +820,7 @@ assert redact_or_drop(CONTACT, spans, 5) == PersonalDataFilter(style="dolma")(CO
 # not the first.
 #
 # To measure them one needs texts in which the right places are known. The folded cell makes 400: sentences with
-# numbers and addresses in them, and traps that only look like that (orders, ISBNs, versions, years).
+# numbers and addresses in them, and traps that only look like that (orders, ISBNs, versions, years, prices: 3@2.50).
 
 # %% tags=["hide-input"]
 DRAW = np.random.default_rng(5)
@@ -1050,6 +1053,8 @@ for of, name, colour in ((0, "about other things", COLOURS[0]), (1, "about storm
 left.axvline(0.4, color="black", linewidth=1, linestyle=":", label="threshold 0.4")
 left.set(xlabel="score of the classifier", ylabel="sentences")
 hard = np.arange(200) % 5 == 0
+for of, name in ((0, "difficult"), (1, None)):
+    left.hist(scores[hard & (labels == of)], bins, histtype="step", hatch="////", color="black", label=name)
 middle = (scores > 0.15) & (scores < 0.85)
 claim(left, "Whatever has a score in the middle is difficult", holds=middle.any() and hard[middle].all())
 left.legend(loc="center", bbox_to_anchor=(0.66, 0.62))
@@ -1065,16 +1070,17 @@ right.legend(loc="lower right")
 show(
     figure,
     "Left: how many sentences have which score. Other things lie near 0, storms near 1, and the difficult ones of both "
-    f"kinds between and across. Right: storms found against good text lost. The classifier finds {for_nothing:.2f} for "
-    f"nothing, and all only where {all_found:.2f} are lost; the word list finds {by_list[1]:.2f} and loses "
-    f"{by_list[2]:.2f}.",
+    "kinds, hatched, between and across. Right: storms found against good text lost. The classifier finds "
+    f"{for_nothing:.2f} for nothing, and all only where {all_found:.2f} are lost; the word list finds {by_list[1]:.2f} "
+    f"and loses {by_list[2]:.2f}.",
 )
 
 # %% [markdown]
-# The list drops "a storm of applause" and misses "waves as high as houses": words are not meaning. The classifier does
-# better on what resembles its training, and is as helpless on what does not. A lower threshold finds more, and what it
-# costs is not spread evenly: it is texts in which people talk *about* the thing. This is one
-# of the two reasons why LLaMA 2's makers did not filter.
+# The list drops "a storm of applause" and misses "waves as high as houses": words are not meaning. It is right on all
+# easy sentences and wrong on all 40 difficult ones. The classifier is wrong on 10 of these at the thresholds 0.8 and
+# 0.4, and on 20 at 0.1. A lower threshold finds more, and what it costs is not spread evenly: every good sentence lost
+# has a word of storms in it. If the words were those of hatred, it would be texts in which people talk *about* it. This
+# is one of the two reasons why LLaMA 2's makers did not filter.
 #
 # The package's own classifier was trained on harmful requests. **Guess first:** which of these three sentences does it
 # like least?
@@ -1142,7 +1148,7 @@ print(f"the story and the guide: {jaccard_of_texts(STORY, GUIDE, 5):.2f}")
 
 # %% [markdown]
 # The sentence has five windows. *because* is in four of them, so one of nine is left; *hungry* is in one. In a long
-# text a word breaks five windows of hundreds. And two texts about different things have none in common.
+# text a word breaks five windows of hundreds.
 #
 # ## The smallest of a random order is shared as often as the texts are alike
 #
@@ -1358,10 +1364,10 @@ show_error(
 )  # fmt: skip
 
 # %% [markdown]
-# No band is equal with the probability $0.75^2$, so one is with $1 - 0.75^2 = 0.44$. With $r$ rows in each of $n$
+# No band is equal with the probability $0.75^2$, so one is with $1 - 0.75^2 = 0.44$. With $r$ rows in each of $k$
 # bands:
 #
-# $$ 1 - (1 - J^{\,r})^n . $$
+# $$ 1 - (1 - J^{\,r})^k . $$
 #
 # FineWeb takes 14 bands of 8. Pages that are alike by half are almost never candidates, and those by 0.9 always. The
 # picture has the 600 pairs from above. Each of the 112 numbers agrees with the probability $J$, so the share that
@@ -1423,7 +1429,8 @@ def book_band_candidates(signatures, bands):
 
 
 # %% [markdown]
-# The toy, and then six stories, each a copy of the one before with a few words exchanged, and four others:
+# The toy, and then six stories of about a hundred words, each a copy of the one before with two words in a hundred
+# exchanged, and four others:
 
 # %%
 print("toy:", band_candidates(np.array([[5, 1, 7, 2], [5, 3, 7, 2], [7, 2, 4, 4]]), 2))
@@ -1515,7 +1522,13 @@ def book_samples_with_overlap(document, samples, n):
 
 
 # %% [markdown]
-# Four pages, each about one of the six questions. **Guess first:** which of them are found?
+# The six questions of the test:
+
+# %%
+show_text("\n".join(f"{n} {question}" for n, question in enumerate(QUIZ)))
+
+# %% [markdown]
+# Four pages, each about one of them. **Guess first:** which of the pages are found?
 
 # %% tags=["hide-output"]
 LEAKS = [
@@ -1623,8 +1636,8 @@ show(
 #
 # ## No rule does the work of another
 #
-# All filters, in FineWeb's order, over the web of the beginning, whose kinds are known. The pipeline counts pages, not
-# kinds. The folded cell calls the same filters one after another, counts both, and must arrive at the same texts.
+# All filters, in FineWeb's order, over the web of the beginning, whose kinds are known. The folded cell calls the
+# pipeline's filters one after another, counts the pages of each kind, and must arrive at the same texts.
 #
 # **Guess first:** which filter removes the adverts, and which the copies in capitals? Of the 60 copies of one story,
 # how many are left?
@@ -1661,10 +1674,11 @@ by_kind.set_xticks(range(len(removed)), list(removed), rotation=35, ha="right")
 by_kind.set_yticks(range(len(kinds)), [f"{kind} ({before[kind]})" for kind in kinds])
 by_kind.set(xlabel="filter, in the order they run", ylabel="kind of page (how many)")
 main = {kind: list(removed)[int(row.argmax())] for kind, row in zip(kinds, grid) if row.sum() > before[kind] / 2}
+most_of = {rule for rule in removed if any(removed[rule][kind] > before[kind] / 2 for kind in kinds)}
 claim(
     by_kind,
-    f"{len(set(main.values()))} filters each remove some kind that passed those before",
-    holds=len(set(main.values())) >= 5,
+    f"{len(most_of)} of the {len(removed)} filters remove most of some kind that passed those before",
+    holds=5 <= len(most_of) < len(removed),
 )
 remaining = len(web) - np.cumsum([0, *(sum(counts.values()) for counts in removed.values())])
 bars = funnel.barh(["read", *removed], remaining, color=[COLOURS[5], *[COLOURS[0]] * len(removed)])
@@ -1692,8 +1706,8 @@ print(f"pages with a masked address: {sum('|||EMAIL_ADDRESS|||' in text for _, t
 # Copies in capitals fail Gopher's rules already: the words of its list are looked for as they are written. Of a cluster
 # the first page stays, whatever it is, so some stories went and their copies stayed. Of the story that was copied 60
 # times three pages are left: one for the cluster, and two with so many words exchanged that no whole band agrees. Pages
-# with one address were changed, not dropped. The harmful-content filter only measures. And one filter did almost
-# nothing: what FineWeb's rules look for was gone by then.
+# with one address were changed, not dropped. And one filter did almost nothing: what FineWeb's rules look for was gone
+# by then.
 #
 # ## The more copies, the more comes back word for word
 #
@@ -1725,14 +1739,14 @@ for n, row in zip(copies, by_heart):
 
 # %% tags=["hide-input", "hide-output"]
 figure, axis = plt.subplots(figsize=(8, 3.2))
-axis.plot(range(len(copies)), np.median(by_heart, axis=1), "o-", label="median of 12 corpora")
+axis.plot(range(len(copies)), np.median(by_heart, axis=1), "o-", label="median of 12 trials")
 axis.fill_between(range(len(copies)), by_heart.min(axis=1), by_heart.max(axis=1), alpha=0.2, label="least to most")
 axis.axhline(len(story) - 4, color=COLOURS[5], linestyle=":", label="the whole story")
 axis.set_xticks(range(len(copies)), [str(n) for n in copies])
 axis.set(xlabel="copies of the story among the pages", ylabel="words that come back")
-axis.legend(fontsize=8)
+axis.legend(fontsize=8, loc="center left")
 middle = np.median(by_heart, axis=1)
-claim(axis, "Without duplicates removed, a story is learned by heart", holds=middle[-1] >= middle[4] > middle[0])
+claim(axis, "The more copies, the more of the story comes back", holds=(np.diff(middle) >= 0).all() and middle[-1] > 0)
 show(
     figure,
     "Words of the story that come back, against the number of its copies, 0 to 60. The median is "
@@ -1741,10 +1755,11 @@ show(
 )
 
 # %% [markdown]
-# It stops where three words of the story occur in other stories too, and go on in another way there: a model that looks
-# back further than three words would go on. Nothing else about this one looks wrong. In real language models the same
-# was measured: the more copies there are, and the larger the model, the more text comes back word for word (Carlini et
-# al., arXiv:2202.07646), and taking near-duplicates out helps (Lee et al., arXiv:2107.06499).
+# It stops where three words go on in more than one way: up to ten copies in other stories (*"Where is my*), and from 20
+# on in the story itself, in which *to have a* stands twice. A model that looks back further would go on. Nothing else
+# about this one looks wrong. In real language models the same was measured: the more copies there are, and the larger
+# the model, the more text comes back word for word (Carlini et al., arXiv:2202.07646), and taking near-duplicates out
+# helps (Lee et al., arXiv:2107.06499).
 #
 # ## The last target of a row is the first token of the next
 #
@@ -1783,9 +1798,8 @@ for n in (10, 9):
     print(f"a stream of {n}: tokens {tokens.tolist()}, targets {targets.tolist()}")
 
 # %% [markdown]
-# Two: the token 8 would have no target. So every token is asked for exactly once, but the very first and
-# those behind the last full row. The clean pages, with
-# two vocabularies that are trained on them (02), as shards on disk:
+# Two: the token 8 would have no target. So every token is a target once, except the very first and those behind the
+# last full row. The clean pages, with two vocabularies that are trained on them (02), as shards on disk:
 
 # %%
 from minillama.data.batches import Batches, Source, paper_mix, validation_batches
@@ -1985,7 +1999,7 @@ table(("pieces", "loss per token (nats)", "bits per byte"), rows)
 # - A quality rule is a figure and a limit. It understands nothing, and each catches what others let through.
 # - What looks like somebody's number can be a year. Checks inside a number remove most accidents, the words around it
 #   have to do the rest. Precision and recall are counted on texts whose right places are known.
-# - A lower threshold finds more of the bad and loses more of the good, above all what talks about the bad.
+# - A lower threshold finds more of the bad and loses more of the good, above all what has the words of the bad.
 # - In a random order the smallest shingle is shared with the probability of the Jaccard similarity. Bands turn that
 #   into equal keys, and chains turn pairs into clusters.
 # - A leaked question with two words exchanged is seen by a test that follows a match past what differs.
@@ -1995,15 +2009,15 @@ table(("pieces", "loss per token (nats)", "bits per byte"), rows)
 #
 # 1. Somebody thinks that MinHash misses copies, and takes 28 bands of 4 rows in place of 14 bands of 8. Two pages with
 #    $J = 0.9$, and two with $J = 0.5$: how likely were they candidates, and how likely are they now? A site has a
-#    thousand recipes, all of which have half of their shingles in common. How many are left?
+#    thousand recipes with one long introduction, any two of them with $J = 0.5$. How many, about, are left now?
 #
 # <details>
 # <summary>Answer</summary>
 #
 # Before, 0.9996 and 0.05; now 1 − (1 − 0.9⁴)²⁸ = 1.0000 and 1 − (1 − 0.5⁴)²⁸ = 0.84. Hardly any copy is found that was
 # missed before. But most pairs of recipes are candidates now, and chains of pairs join nearly all of them to one
-# cluster, of which one page stays: in a trial with such pages, 2 of the thousand were left. And it is no matter of the
-# last digit: 14 bands of 8 left about 130. What all pages of a site share has to go before they are compared.
+# cluster, of which one page stays. Before, it was 5 % of the other 999, and so about 50 candidates for a recipe: even
+# then chains joined many. What all pages of a site share has to go before they are compared.
 #
 # </details>
 #
