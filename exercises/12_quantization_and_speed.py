@@ -123,7 +123,7 @@ def int8_block_matvec(q, d, x, dx):
 
     y[r] = sum over blocks b of  d[r, b] * dx[b] * (sum over i in block b of q[r, i] * x[i])
 
-    The inner sum is exact: in int32. Block b holds the elements 32 b ... 32 b + 31.
+    The inner sum is exact. Block b holds the elements 32 b ... 32 b + 31.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ def interleave_rows(q):
 
 
 def split_in_planes(x):
-    """Round activations to 15 bits and a sign, in two planes of signed bytes.
+    """Round activations to 15 bits, the sign among them, in two planes of signed bytes.
 
     d = max|x| / (127 * 128) over each block of 32
     x = d * (128 * high + low)      but for the rounding to the nearest integer

@@ -645,8 +645,8 @@ for peak in (100e9, 200e9):
 # where the machine could do five. With ten tokens at once, each number that has been read is used ten times, for five
 # operations a byte. Speed against operations for each byte is drawn as a [roofline](glossary.md#roofline): a slope
 # where memory limits, then a flat roof where arithmetic does. Here is that of the machine that ran this notebook, with
-# the package's own kernel on the table of embeddings, for one token and for more, and for one token from the 4 bits of
-# the file:
+# the package's own kernel on the table of embeddings, for one token and for more, and for one token from the 8 bits
+# of this table in the file:
 
 # %% tags=["hide-input", "varies"]
 from minillama.layers.linear import linear_forward_fast
@@ -665,7 +665,7 @@ packed, state = llm.params.token_embedding, rng.normal(size=(1, D)).astype(np.fl
 if not isinstance(packed, np.ndarray):
     linear_forward_fast(state, packed)
     took = best_of(3, linear_forward_fast, state, packed)
-    points["1 token, 4 bits"] = 2 * embeddings.size / packed.nbytes, 2 * embeddings.size / took
+    points["1 token, 8 bits"] = 2 * embeddings.size / packed.nbytes, 2 * embeddings.size / took
 peak = max(peak, *(rate for _, rate in points.values()))  # the best that was seen of anything
 bandwidth = max(rate / per_byte for per_byte, rate in points.values())
 per_byte = np.logspace(-1.5, 2.5, 200)
@@ -680,7 +680,7 @@ show(
     figure,
     "Operations a second against operations for each byte, both in powers of ten: a slope, then a flat roof. The point "
     f"of one token in float32 lies far left, at one half, {points['1 token'][1] / 1e9:.2g} billion; 4, 16 and 64 "
-    "tokens lie to the right of it and higher; one token from 4 bits lies between.",
+    "tokens lie to the right of it and higher; one token from 8 bits lies between.",
 )
 
 # %% [markdown]

@@ -531,7 +531,7 @@ for name, function in (
 # %% [markdown]
 # These are times of the machine that ran this notebook. Of NumPy and this kernel, now one is ahead, now the other:
 # NumPy computes many exponentials at a time, this kernel one after another, but on all cores. What it saves in any case
-# is memory. The package's kernel has an exponential of its own, sixteen at once (12).
+# is memory. The package's kernel has an exponential of its own, sixteen at once.
 #
 # ## Where a real model is surprised
 #

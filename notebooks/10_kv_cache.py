@@ -13,8 +13,8 @@
 # > **Time:** 40 minutes to read and run, 90 for all exercises; on the [core path](README.md) 90 together.
 # >
 # > **In the paper:** LLaMA 2 (arXiv:2307.09288), section 2.2 and appendix A.2.1, where the size of this cache is the
-# > reason for grouped queries. **Not here:** which token is chosen (11), keys and values in fewer bits (12), several
-# > texts that share a beginning. Not reproduced: the paper's throughput of 30B models on eight GPUs (figure 24). All
+# > reason for grouped queries. **Not here:** which token is chosen (11), keys and values in fewer bits, several texts
+# > that share a beginning. Not reproduced: the paper's throughput of 30B models on eight GPUs (figure 24). All
 # > times here are those of SmolLM2-135M on one core; work and bytes are counted.
 #
 # *The dog buried the bone because it was hungry.* A model that goes on with this sentence reads all of it and gives one

@@ -10,7 +10,7 @@
 # # 12 · Quantisation and speed
 #
 # > **Before this:** [10](10_kv_cache.ipynb).
-# > **Time:** 50 minutes to read and run, 225 for all exercises; on the [core path](README.md) 175 together.
+# > **Time:** 55 minutes to read and run, 225 for all exercises; on the [core path](README.md) 180 together.
 # >
 # > **In the paper:** LLaMA 2 (arXiv:2307.09288) does not quantise; its appendix A.2.1 is about the same limit, the
 # > bytes that decoding has to read (there of keys and values). The formats are those of GGUF files: Q8_0, Q4_0, Q4_1.
@@ -22,10 +22,10 @@
 # model (09). That is 134.5 million weights of four bytes, 538 million bytes, if they are float32. The file that `load`
 # has fetched has fewer than 100 million. Where is the rest?
 #
-# It was rounded away. Four bits can name 15 values: −7, −6 … 7, times some step. Take the largest weight of a matrix,
-# divide it by 7, and call that the step; then move every weight to the nearest multiple of it. Here is the real model
-# with all its matrices rounded like that, and with the one part that this chapter is about: a step for every 32
-# weights, not one for the matrix.
+# It was rounded away. Of the 16 values of four bits, 15 serve here: −7, −6 … 7, times some step. Take the largest
+# weight of a matrix, divide it by 7, and call that the step; then move every weight to the nearest multiple of it. Here
+# is the real model with all its matrices rounded like that, and with the one part that this chapter is about: a step
+# for every 32 weights, not one for the matrix.
 
 # %% tags=["hide-input"]
 import time
@@ -227,8 +227,9 @@ for name, shape in SHAPES.items():
 table(("model", "weights in", "a token reads", "tokens a second at most, here"), rows)
 
 # %% [markdown]
-# Faster arithmetic changes nothing in this table. Smaller weights do: 4.5 bits in place of 32 are seven times as many
-# tokens a second.
+# Faster arithmetic changes nothing in this table. Smaller weights do: 4.5 bits (four, and a share of the step, as comes
+# below) in place of 32 are seven times as many tokens a second. The better of the two bandwidths is taken; on a busy
+# machine two cores may read no more than one.
 #
 # ## “it” lies between two levels
 #
@@ -333,7 +334,7 @@ def book_q8_0_quantize_blocks(x):
 # PyTorch does not know GGUF's formats, but it rounds like Q8_0 when it is given a step for each row. And real weights:
 # the file of SmolLM2 is quantised already, so rounding its own numbers again would show nothing. One matrix is on no
 # grid: the head with the weights $g$ of the last norm (04) multiplied into its columns. It gives the same logits from
-# the stream before those weights, and programs do this before they quantise a model.
+# a stream that the norm has divided and not yet multiplied by $g$; some programs do this before they quantise a model.
 
 # %%
 random_blocks = rng.normal(size=(512, 32)).astype(np.float32)
@@ -360,7 +361,7 @@ print(f"blocks that differ from the package's: {(packed != theirs).any(axis=1).s
 # If a few blocks differ, they have a number just half way between two levels. The package multiplies by 1/`d`, as the
 # program that made the formats does; dividing by `d` can round to the other side. Both are half a step off there.
 #
-# ## One step for a matrix makes zeros of most weights
+# ## One large weight decides for a whole matrix
 #
 # This explains the opening. **Guess first:** 4 bits, one step for a whole matrix. How many of its weights become 0? And
 # with a step for each 32?
@@ -382,8 +383,8 @@ assert np.mean(zeros["matrix"]) > 2 * np.mean(zeros["32"])
 # outlier harms its 31 neighbours alone.
 #
 # Move the bits and the group on a real row of the head (in JupyterLab; on a page the picture stands as it begins). The
-# lines are the levels that each group has. **Guess first:** at 4 bits, what happens to the lines between groups of 576
-# and of 8?
+# lines are the levels that each group has. **Guess first:** at 4 bits, how do the lines move when the groups shrink
+# from 576 to 8?
 
 # %% tags=["hide-input"]
 row = weight[np.argmax(np.abs(weight[:4000]).max(axis=1) / weight[:4000].std(axis=1))]
@@ -418,7 +419,9 @@ def draw_row(bits, group):
 live(draw_row, bits=((2, 3, 4, 5, 6, 8), 4), group=((8, 16, 32, 64, 192, 576), 32))
 
 # %% [markdown]
-# ## Below groups of 32 a fifth bit is the better buy
+# With 576 they are everywhere as far apart as the row's largest weight asks. With 8 they close in wherever it is not.
+#
+# ## Bits buy levels or steps
 #
 # The step itself takes 16 bits. In groups of 8 that is 2 bits a weight, in groups of 32 half a bit. So bits can be
 # spent in two ways: on more levels, or on more steps.
@@ -482,7 +485,8 @@ show(
 
 # %% [markdown]
 # A fifth bit for every weight is more exact than groups of 8, and takes less room. At the other end it is the reverse:
-# before groups are as large as 576, a step more is better than a bit more. Most formats stand in between, at 32.
+# 5 bits in groups of 576 are less exact than 4 bits in groups of 16. Most formats stand in between, at 32; the squares
+# are four of them, and two follow below.
 #
 # ## Two weights share a byte
 #
@@ -569,8 +573,8 @@ np.testing.assert_array_equal(q4_0_dequantize_blocks(theirs), FORMATS["Q4_0"].de
 # ## How wrong a weight can be stands in its block
 #
 # Weights that all lie far from zero waste levels: for weights between 3.0 and 3.3, Q4_0 has a step of 3.3/8 = 0.41, and
-# all become 3.3. The format Q4_1 stores a *minimum* $a$ as well, 16 more bits: the levels 0 … 15 begin there and end
-# at the largest, $\hat W_i = \Delta\, Q_i + a$. Its step for the same weights is 0.3/15 = 0.02.
+# all become 3.3 or 2.89. The format Q4_1 stores a *minimum* $a$ as well, 16 more bits: the levels 0 … 15 begin there
+# and end at the largest, $\hat W_i = \Delta\, Q_i + a$. Its step for the same weights is 0.3/15 = 0.02.
 #
 # | | integers | step $\Delta$ | minimum $a$ | bits a weight |
 # |---|---|---|---|---|
@@ -634,7 +638,8 @@ def book_block_error_bounds(x):
 #
 # $$ \frac{1}{\Delta}\int_{-\Delta/2}^{\Delta/2} e^2\, de = \frac{\Delta^2}{12} . $$
 #
-# So the typical error is $\Delta/\sqrt{12}$, 0.29 of a step. **Guess first:** how many times as wrong as Q8_0 is Q4_0?
+# So the typical error, the root of that, is $\Delta/\sqrt{12}$, 0.29 of a step. **Guess first:** how many times as
+# wrong as Q8_0 is Q4_0?
 
 # %% tags=["hide-output"]
 errors = {name: quantize(sample, name).to_float32() - sample for name in ("Q8_0", "Q4_0", "Q4_1")}
@@ -672,11 +677,11 @@ show(
 
 # %% [markdown]
 # On the right the errors are spread evenly, as the integral has it, and end at half a step, or a little later where
-# storing the step as float16 has moved the levels. (The steps of blocks
-# differ, so on the left many even distributions lie on one another.) Beyond the dashed line are Q4_0's weights that
-# wanted the level 8.
+# storing the step as float16 has moved the levels. The peak at 0 has the weights that are levels by construction: the
+# largest of each block, in Q4_1 also the least. Beyond the dashed line are Q4_0's weights that wanted the level 8. (The
+# steps of blocks differ, so on the left many even distributions lie on one another.)
 #
-# ## An eighth of a step in one direction breaks the model
+# ## Errors in one direction do not cancel
 #
 # Half a step is little because some weights move up and others down: in a product of 576 numbers they mostly cancel,
 # like tosses of a coin (06). That is not so if all move the same way. Someone forgets to round, and `astype(int)` cuts
@@ -705,6 +710,7 @@ moves = {
     "not at all": lambda shape: np.zeros(shape, np.float32),
     "1/2 up or down": lambda shape: toss.choice(np.array([-0.5, 0.5], np.float32), shape),
     "1/16 down": lambda shape: np.full(shape, np.float32(-1 / 16)),
+    "1/10 down": lambda shape: np.full(shape, np.float32(-1 / 10)),
     "1/8 down": lambda shape: np.full(shape, np.float32(-1 / 8)),
     "1/2 down": lambda shape: np.full(shape, np.float32(-1 / 2)),
 }
@@ -714,9 +720,9 @@ table(("every weight moved by steps", "loss"), [(name, f"{loss:.2f}") for name, 
 
 # %% [markdown]
 # Rounding is not a detail. Half a step at random costs something; an eighth of a step down, and the model knows less
-# than nothing. A product then gets minus an eighth of each step times the sum of the vector's numbers there: nothing
-# cancels but what cancels in the vector itself, and as steps are much alike, every row is wrong in the same direction.
-# A quantiser is tested for the *mean* of its errors, too.
+# than nothing. (A sixteenth hardly shows; after a tenth comes a cliff.) A product then gets minus an eighth of each
+# step times the sum of the vector's numbers there: nothing cancels but what cancels in the vector itself, and as steps
+# are much alike, every row is wrong in the same direction. A quantiser is tested for the *mean* of its errors, too.
 #
 # ## Unpack where the weight is needed
 #
@@ -814,7 +820,7 @@ show_error("q4_0_matvec", q4_0_matvec(blocks4, x), exact4, 1e-3, against="float6
 #
 # $$ y = \sum_b \Delta_b\, \Delta'_b \sum_{i \in b} Q_i\, Q'_i . $$
 #
-# **Guess first:** the product of two numbers from −127 to 127 needs 16 bits. What type must the sum of 32 of them have?
+# **Guess first:** the product of two numbers from −127 to 127 fits int16. What type must the sum of 32 of them have?
 #
 # ### Now you · `int8_block_matvec` · 20 minutes
 #
@@ -845,7 +851,7 @@ def _multiply_int8(q, d, x, dx, y):
 
 
 # %% [markdown]
-# 32 products of 127 · 127 are 516,128, which takes 20 bits and a sign: int32. In int16 the sums would wrap round.
+# 32 products of 127 · 127 are 516,128, which takes 19 bits and a sign: int32. In int16 the sums would wrap round.
 #
 # The error has two parts. Against float64 with the same integers there is hardly any. Against float64 with the same
 # weights and the *unrounded* vector there is what 8 bits cost.
@@ -868,14 +874,15 @@ print(f"what 8 bits of x cost: {eight_bits:.4f}, for logits of size {exact8.std(
 # Eight bits were enough for weights. Are they for activations? Those of this model have outliers that weights have not
 # (04). Below is what goes into the matrices while the model reads the sentence, and the error of rounding it to 8 bits.
 #
-# An integer of 15 bits and a sign does not fit a byte, and fits two: 1000 = 128 · 8 − 24, the *high* part 8 and the
-# *low* part −24. A product is then two of bytes, $128 \cdot Q\,\text{high} + Q\,\text{low}$. That is twice the
-# arithmetic, which waits for memory anyway, and not a byte more of weights.
+# An integer of 15 bits, its sign among them, does not fit a byte, and fits two: 1000 = 128 · 8 − 24, the *high* part 8
+# and the *low* part −24. All high parts of a vector are one *plane* of bytes, all low parts another. A product is then
+# two of bytes, $128 \cdot Q\,\text{high} + Q\,\text{low}$. That is twice the arithmetic, which waits for memory anyway,
+# and not a byte more of weights.
 #
 # ### Now you · `split_in_planes` · 20 minutes
 #
 # `x` (32 · B,) → `high` and `low` (32 · B,) in int8, the steps `d` (B,), and `total` (B,), the sum of each block's
-# integers, which will be needed soon. How large may an integer be, so that its high part fits? (Not on the core path.)
+# integers, which will be needed soon. The largest becomes 127 · 128: why not twice that? (Not on the core path.)
 
 # %%
 split_in_planes = now_you("split_in_planes")
@@ -901,7 +908,7 @@ def with_8_bits(x):
 
 
 def in_planes(x):
-    """x after rounding to 15 bits and a sign."""
+    """x after rounding to 15 bits."""
     high, low, d, _ = split_in_planes(np.ascontiguousarray(x).reshape(-1))
     return ((np.float32(128) * high + low).reshape(-1, 32) * d[:, None]).reshape(x.shape)
 
@@ -923,8 +930,8 @@ table(("goes into", "largest, in standard deviations", "error with 8 bits", "err
 # The largest weight of any `wq` was 18 standard deviations from zero; what goes into `w_down` reaches hundreds. Blocks
 # keep most of the harm away; still, 8 bits lose from 25 to 130 times as much as 15.
 #
-# **Guess first:** the whole model reads the text about rivers, with all activations rounded to 8 bits. At how many of
-# its tokens is the most probable next token another one? And with 15 bits?
+# **Guess first:** the whole model reads the short text of the opening, 69 tokens, with all activations rounded to 8
+# bits. After how many of them is the most probable next token another one? And with 15 bits?
 
 # %% tags=["hide-output"]
 as_floats = FAST._replace(linear_forward=lambda x, w: FAST.linear_forward(x, w))  # layer by layer, nothing rounded
@@ -945,8 +952,8 @@ table(("activations", "logits off by (root mean square)", "another most probable
 # ## One instruction does 64 multiplications
 #
 # A compiled loop over bytes (`int8_block_matvec`) is turned into vector instructions, and still not into the one that
-# was made for this. On CPUs with AVX-512 VNNI it is called `vpdpbusd`. It has 16 sums, 64 bytes of weights, four for
-# each sum, and four activations, the same for all. With two sums and the weights 1 2 3 4 and 5 6 7 8, and the
+# was made for this. On CPUs with AVX-512 VNNI it is called `vpdpbusd`. It has 16 sums (*lanes*), 64 bytes of weights,
+# four for each sum, and four activations, the same for all. With two sums and the weights 1 2 3 4 and 5 6 7 8, and the
 # activations 1, 0, −1, 2:
 #
 # | sum | before | adds | after |
@@ -976,10 +983,10 @@ toy_sums = dot4_lanes(np.array([100, 200], np.int32), np.arange(1, 9, dtype=np.u
 print("the table above:", toy_sums.tolist())
 
 # %% [markdown]
-# How does a Python function come to use it? Numba writes a program in LLVM's language, and an *intrinsic* is a function
-# that adds lines to it. The outer function is given types and returns a signature; the inner one, `build`, runs while a
-# kernel is compiled, and its `builder` appends instructions. Here are two ways to write the four products: with shifts,
-# products and sums, which every CPU has, and as one call of the instruction.
+# How does a Python function come to use it? Numba writes a program for LLVM, the compiler below it, and an *intrinsic*
+# is a function that adds lines to it. The outer function is given types and returns a signature; the inner one,
+# `build`, runs while a kernel is compiled, and its `builder` appends instructions. Here are two ways to write the four
+# products: with shifts, products and sums, which every CPU has, and as one call of the instruction.
 
 # %%
 from minillama.compute.simd import I32, Bytes64, Ints16, store_floats
@@ -1140,6 +1147,8 @@ show(
 )
 
 # %% [markdown]
+# The red frames hold what comes first in memory, 64 bytes.
+#
 # ## All parts together
 #
 # The kernel for Q8_0: 64 bytes are loaded and multiplied with both planes, eight times for a block of 32 columns, and
@@ -1192,7 +1201,8 @@ np.testing.assert_array_equal(data[: 18 * 512], stream.reshape(-1))  # the same 
 #
 # The head of the model in eight ways, on one core. Before each measurement something else is read, so that weights come
 # from memory, as they do in a model that is larger than the caches. The rate is in weights, not in bytes, so that all
-# can be compared. (The two exercises run here as you have written them.)
+# can be compared. (The two exercises run here as you have written them; "vectors" is a kernel of the package that
+# unpacks to floats, 16 at a time.)
 #
 # **Guess first:** how many times as fast as the Python loop is the last?
 
@@ -1256,9 +1266,13 @@ show(
 )
 
 # %% [markdown]
-# The same on the roofline (01): speed against operations for each byte of weights. One vector in float32 is far left,
-# at one half, on the slope where memory limits. Packing moves it right, and a prompt of 128 tokens, which uses each
-# weight 128 times, moves it to where arithmetic limits.
+# Fewer bytes are faster only for a kernel that waits for them. The last column says which do: the two exercises read
+# far less than the memory delivers, and wait for their own arithmetic.
+#
+# The same on the roofline (01): speed against operations for each byte of weights. The slope is the bandwidth of one
+# core; the roofs are NumPy's product of two matrices and, dashed, the package's integers on weights that the cache
+# holds. One vector in float32 is far left, at one half, under the slope where memory limits. Packing moves it right,
+# and a prompt of 128 tokens, which uses each weight 128 times, moves it to where arithmetic limits.
 
 # %% tags=["hide-input", "varies"]
 square = rng.normal(size=(512, 512)).astype(np.float32)
@@ -1367,6 +1381,8 @@ read, limit = together_speed * llm.bytes_per_token / 1e9, bandwidth / 1e9
 print(f"{llm.bytes_per_token / 1e6:.0f} MB a token: {read:.1f} GB/s, of {limit:.1f} that one core has read above")
 
 # %% [markdown]
+# What is missing is time in which no weight is read, or in which other programs had the core.
+#
 # ## One thing wrong at a time
 #
 # The layers of this model are Q4_1: step, minimum, 16 bytes. Each line rewrites every block as a program with one
@@ -1428,7 +1444,7 @@ table(("blocks", "loss", PROMPT), [(name, f"{loss:.2f}", said) for name, loss, s
 #   the most tokens a second.
 # - Weights are stored as small integers and a step. The largest of a block decides the step for all, so blocks are
 #   small: 32 weights, half a bit each for the step.
-# - The error of rounding is half a step at most, 0.29 in the mean; Q4_0 has no level 8 and can lose a whole step.
+# - The error of rounding is half a step at most, typically 0.29; Q4_0 has no level 8 and can lose a whole step.
 # - Errors up and down cancel in a product. An eighth of a step in one direction breaks the model.
 # - Inside a block, integers are multiplied exactly. The vector needs more bits than the weights: 15, in two bytes.
 # - 16 rows side by side, one instruction for 64 products, and 128 taken off once a block: the processor then waits for
@@ -1447,8 +1463,8 @@ table(("blocks", "loss", PROMPT), [(name, f"{loss:.2f}", said) for name, loss, s
 #
 # </details>
 #
-# 2. A machine reads 50 GB/s. A model of 8 billion weights in Q4_0 is to answer at 10 tokens a second. Does it? By how
-#    much may the cache (10) grow, in bytes a token, before it does not? Would a processor of twice the speed help?
+# 2. A machine reads 50 GB/s. A model of 8 billion weights in Q4_0 is to answer at 10 tokens a second. Does it? How
+#    many bytes of keys and values (10) may a token read before it does not? Would a processor of twice the speed help?
 #
 # <details>
 # <summary>Answer</summary>

@@ -110,7 +110,7 @@ def int8_block_matvec(q, d, x, dx):
 
     y[r] = sum over blocks b of  d[r, b] * dx[b] * (sum over i in block b of q[r, i] * x[i])
 
-    The inner sum is exact: in int32. Block b holds the elements 32 b ... 32 b + 31.
+    The inner sum is exact. Block b holds the elements 32 b ... 32 b + 31.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ def observe_planes(function, args):
 
 @exercise(
     title="15 bits in two bytes",
-    task="Round activations to 15 bits and a sign, one scale for 32, and split every integer into two signed bytes.",
+    task="Round activations to 15 bits, one scale for 32, and split every integer into two signed bytes.",
     difficulty=2,
     minutes=20,
     same_as=planes,
@@ -60,7 +60,7 @@ def observe_planes(function, args):
     rtol=1e-5,
 )
 def split_in_planes(x):
-    """Round activations to 15 bits and a sign, in two planes of signed bytes.
+    """Round activations to 15 bits, the sign among them, in two planes of signed bytes.
 
     d = max|x| / (127 * 128) over each block of 32
     x = d * (128 * high + low)      but for the rounding to the nearest integer
