@@ -23,7 +23,7 @@ def numerical_gradient(f, x, step):
     Parameters
     ----------
     f : callable
-        Takes an array like x and returns a float. It computes in the dtype that it is given: give it float64.
+        Takes an array like x and returns a float. It computes in the dtype that it is given.
     x : float32 ndarray of any shape
     step : float
 
@@ -47,7 +47,6 @@ def linear_backward(dy, x, weight):
     -------
     dx : ndarray of shape (B, T, D_in)
     dweight : ndarray of shape (D_out, D_in)
-        Summed over all rows of all sequences.
     """
     raise NotImplementedError
 
@@ -176,7 +175,8 @@ def gradient_global_norm(gradients):
 def clip_by_global_norm(gradients, max_norm):
     """Shorten the gradient so that its global norm is at most max_norm; its direction stays.
 
-    g <- g * min(1, max_norm / (norm + 1e-6))                              one factor for all tensors
+    The gradients [3.0] and [4.0] become [0.6] and [0.8] with max_norm 1, and stay as they are with
+    max_norm 6. As in PyTorch, 1e-6 is added to the norm.
 
     Parameters
     ----------

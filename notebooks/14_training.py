@@ -87,7 +87,7 @@ print(f"guessing among all tokens alike: log V = {math.log(teller.config.vocab_s
 
 # %% tags=["hide-output"]
 def step_along(params, direction, length):
-    """Parameters moved by `length` in all."""
+    """Parameters moved by `length` in all: `named_leaves` lists all arrays, `map_tree` does the same to each."""
     norm = math.sqrt(sum(float(np.sum(np.square(d, dtype=np.float64))) for _, d in named_leaves(direction)))
     return map_tree(lambda p, d: p + np.float32(length / norm) * d, params, direction)
 
@@ -123,12 +123,12 @@ assert downhill > 50 * max(falls)
 #
 # | *alive* is | 0.9 | 1.0 | 1.1 |
 # |---|---|---|---|
-# | loss | 0.6471 | 0.6803 | 0.7151 |
+# | loss | 0.64701 | 0.68027 | 0.71501 |
 #
-# From 1.0 to 1.1 the loss rises by 0.0347: a slope of 0.347, which is wrong in its second digit, because the curve
-# bends upwards. From 0.9 to 1.0 it is 0.333, wrong in the other direction. From 0.9 to 1.1, both at once, it is 0.3400:
-# what the bend adds on one side it takes away on the other. With a push of $\delta$ and $x^{\pm}$ for the array whose
-# number $i$ alone has been pushed:
+# From 1.0 to 1.1 the loss rises by 0.0347: a slope of 0.347, two percent too large, because the curve bends upwards.
+# From 0.9 to 1.0 it is 0.333, two percent too small. From 0.9 to 1.1, both at once, it is 0.3400: what the bend adds on
+# one side it takes away on the other. With a push of $\delta$ and $x^{\pm}$ for the array whose number $i$ alone has
+# been pushed:
 #
 # $$ dx_i \approx \frac{\ell(x^{+}) - \ell(x^{-})}{2\, \delta} . $$
 
@@ -175,7 +175,7 @@ def book_numerical_gradient(f, x, step):
 
 
 # %%
-measured = numerical_gradient(lambda row: toy_loss(row[0]), state[None], 1e-5)[0]
+measured = numerical_gradient(lambda row: toy_loss(row[0]), state[None], 1e-3)[0]
 print("measured", measured, "  exact", exact)
 
 # %% [markdown]
@@ -226,8 +226,9 @@ show(
 #
 # ## Each word asks for another matrix, and all of them are added
 #
-# The layer that occurs most often is a matrix. In chapter 06, $W_q$ made a query of every word's own two numbers.
-# Suppose that the layers behind it have sent back how the loss grows with the three queries:
+# The layer that occurs most often is a matrix. In chapter 06, $W_q$, with the rows (4, 0) and (0, 0), made a query of
+# every word's own two numbers. Suppose that the layers behind it have sent back how the loss grows with the three
+# queries:
 #
 # | | dog | bone | it |
 # |---|---|---|---|
@@ -417,8 +418,10 @@ show(
 # It should fall: the loss grows with it. Weight on "it" is neither good nor bad in itself, but it is missing on the
 # dog.
 #
-# How fast each weight moves with each score follows from $p_r = e^{z_r} / \sum e^z$. A score raises its own exponential
-# and the sum below the line. With $[r = s]$ for 1 where they are the same and 0 elsewhere:
+# How fast does each weight $p_r = e^{z_r} / \sum e^z$ move with each score? As in chapter 03: raise $z_s$ by 0.01, and
+# its exponential grows by one percent, the sum below the line by $p_s$ percent. So $p_s$ grows by $1 - p_s$ percent of
+# itself, and every other weight falls by $p_s$ percent of itself. With $[r = s]$ for 1 where they are the same and 0
+# elsewhere:
 #
 # $$ \frac{\partial p_r}{\partial z_s} = p_r \bigl([r = s] - p_s\bigr), \qquad
 #    dz_s = \sum_r dp_r\, \frac{\partial p_r}{\partial z_s} . $$
@@ -877,7 +880,8 @@ show(
 
 # %% [markdown]
 # Blue is where a higher score would lower the loss, red where a lower one would. The first row is white: who sees one
-# token alone cannot look elsewhere. A row whose weight lies on one key is nearly white too, whatever would be better.
+# token alone cannot look elsewhere. The lower rows are pale: there no key is much better than the mean. A row whose
+# weight lies on one key is pale too, whatever would be better, for $p$ is a factor of $dz$.
 #
 # ## Going back needs what was made on the way there
 #
@@ -927,11 +931,11 @@ claim(axis, "A second forward pass saves most of the memory", holds=ratio > 2)
 axis.legend()
 show(
     figure,
-    f"Memory over 1 to 12 layers. Everything kept rises to {kept[False][-1]:.0f} MB; with inputs of blocks only, and "
-    f"one block at a time, the line is nearly flat and ends at {at_a_time[-1]:.0f} MB.",
+    f"Memory over 1 to 12 layers. Everything kept rises to {kept[False][-1]:.1f} MB; with inputs of blocks only, and "
+    f"one block at a time, the line is nearly flat and ends at {at_a_time[-1]:.1f} MB.",
 )
 weights_mb = 4 * count_parameters(shape) / 1e6
-print(f"12 layers, 4 x 256 tokens: {kept[False][-1]:.0f} MB or {at_a_time[-1]:.0f} MB, {ratio:.1f} times less; "
+print(f"12 layers, 4 × 256 tokens: {kept[False][-1]:.1f} MB or {at_a_time[-1]:.1f} MB, {ratio:.1f} times less; "
       f"the weights take {weights_mb:.1f} MB")  # fmt: skip
 
 # %%
@@ -1060,17 +1064,18 @@ _, g = loss_and_gradients(start, small, *one_batch)
 sizes = {name: float(np.sqrt(np.mean(np.square(a, dtype=np.float64)))) for name, a in named_leaves(g)}
 for name in ("layers.0.wq", "layers.0.ffn_norm", "layers.0.w_down", "layers.0.wo", "token_embedding"):
     print(f"{name:<18} typical gradient {sizes[name]:.1e}")
-print(f"the largest is {max(sizes.values()) / min(sizes.values()):.0f} times the smallest")
+print(f"of all {len(sizes)} arrays, the largest is {max(sizes.values()) / min(sizes.values()):.0f} times the smallest")
 
 # %% [markdown]
 # Adam (Kingma and Ba, arXiv:1412.6980) divides every weight's gradient by its own recent size. It keeps two running
-# means for each weight, $\mu$ of the gradient and $\nu$ of its square, and moves by one over the root of the other: in
-# the steep and in the flat direction alike, about $\eta$ a step. (In code they are `m` and `v`.)
+# means for each weight, $\mu$ of the gradient and $\nu$ of its square: at each step a share $\beta$ of the old mean
+# stays, and the rest comes from the new gradient. The weight moves by $\eta\, \mu / \sqrt\nu$: in the steep and in the
+# flat direction alike, about $\eta$. (In code the means are `m` and `v`.)
 #
-# Both begin at 0, and are too small at first. After one step with the gradient 10, and $\beta_1 = 0.9$, $\beta_2 =
-# 0.95$, $\mu = 0.1 \cdot 10 = 1$ and $\nu = 0.05 \cdot 100 = 5$: a step of $1/\sqrt5 = 0.45$ rates. Divided by what
-# the means have collected so far, $1 - \beta^{\text{step}}$, they are 10 and 100, and the step is 1 rate. In symbols,
-# with $\lambda$ for what pulls the weight towards 0, of which more below:
+# Both begin at 0, and are too small at first. After one step with the gradient 10, and the shares $\beta_1 = 0.9$ and
+# $\beta_2 = 0.95$, $\mu = 0.1 \cdot 10 = 1$ and $\nu = 0.05 \cdot 100 = 5$: a step of $1/\sqrt5 = 0.45$ rates. Divided
+# by what the means have collected so far, $1 - \beta^{\text{step}}$, they are 10 and 100, and the step is 1 rate. In
+# symbols, with $\lambda$ for what pulls the weight towards 0, of which more below:
 #
 # $$ \mu \leftarrow \beta_1 \mu + (1 - \beta_1)\, dw, \qquad \nu \leftarrow \beta_2 \nu + (1 - \beta_2)\, dw^2, $$
 # $$ \hat\mu = \frac{\mu}{1 - \beta_1^{\text{step}}}, \quad \hat\nu = \frac{\nu}{1 - \beta_2^{\text{step}}}, \quad
@@ -1156,8 +1161,8 @@ print("without correction", (m / (np.sqrt(v) + 1e-5)).round(3))
 # ### The pull towards 0 goes beside the gradient
 #
 # $\lambda w$ is [weight decay](glossary.md#weight-decay): each step takes a share $\eta\lambda$ off the weight, so that
-# no weight stays large which the data do not keep large. The W in the name says where it stands. Older code adds
-# $\lambda w$ to the *gradient*. Then the pull is divided by the gradient's size as well.
+# no weight stays large which the data do not keep large. The W in the name stands for it. Older code adds $\lambda w$
+# to the *gradient*, and then the pull is divided by the gradient's size as well.
 #
 # **Guess first:** two weights begin at 1; the gradients of one are noise of size 10, those of the other of size 0.1.
 # After 400 steps with $\eta = 0.01$, $\lambda = 0.1$: what is left of each, both ways?
@@ -1424,7 +1429,7 @@ show_error("rates", np.array(rates), np.array([schedule(step) for step in steps]
 # %% [markdown]
 # ## First pieces, then words, then phrases
 #
-# From here on the package's own loop is used. The training text is written by stories3M: its stories are sampled in
+# From here on the package's own parts are used. The training text is written by stories3M: its stories are sampled in
 # many rows side by side, with the cache of chapter 10. (The folded cell writes 48 rows of 257 tokens; noise added to
 # the logits, and then the largest, is a way of sampling from the softmax.)
 
@@ -1478,9 +1483,9 @@ print(textwrap.fill(tokenizer.decode(stories[0].tolist())[:280], 96), "...")
 
 
 # %% [markdown]
-# The loop is short: gradients, their norm, the update. A student of some 270,000 weights reads four random pieces of
-# 128 tokens a step. 160 steps are eight times over the same little text, so the loss on held-out stories is watched,
-# too.
+# The loop is short: gradients (`Workers` shares out the rows of a batch, `NextToken` is the loss of chapter 03), their
+# norm, the update. A student of some 270,000 weights reads four random pieces of 128 tokens a step. 160 steps are eight
+# times over the same little text, so the loss on held-out stories is watched, too.
 
 
 # %%
@@ -1509,7 +1514,7 @@ def pieces(step, n_rows=4, length=128):
 
 
 # %% [markdown]
-# **Guess first:** where does the loss begin, and which comes first in what the student writes, words or sentences?
+# **Guess first:** where does the loss begin, and after how many steps does the student write its first whole sentence?
 
 # %% tags=["hide-output", "varies"]
 student, n_steps = student_of(64, 3), 160
@@ -1561,7 +1566,8 @@ show(
 # %% [markdown]
 # First the frequent pieces, then words, then phrases of a story; meaning would take far more weights, tokens and time.
 # Where the two loss curves part, the student begins to remember its few stories instead of learning how stories go:
-# more text would help it more than more steps.
+# more text would help it more than more steps. Most gradients are clipped by a little, which Adam hardly notices; the
+# one peak is what clipping is for.
 #
 # Are warm-up and clipping worth it? The same student at a rate that is too high on purpose, sixty steps:
 
@@ -1588,13 +1594,14 @@ for name, found in runs.items():
 # ## A larger model learns more from each token
 #
 # Three sizes read the same tokens in the same order. **Guess first:** the largest has about eight times the weights of
-# the smallest. Does it learn faster or slower in 80 steps?
+# the smallest. By how much is its loss lower after 80 steps?
 
 # %% tags=["hide-output"]
 sizes = []
 for dim, n_layers in ((16, 1), (32, 2), (64, 3)):
     shape = student_of(dim, n_layers)
-    found, learned = train(shape, pieces, Schedule(6e-3 * math.sqrt(32 / dim), 20, 80))
+    peak = 6e-3 * math.sqrt(32 / dim)  # a wider model bears a smaller rate
+    found, learned = train(shape, pieces, Schedule(peak, 20, 80))
     sizes.append((count_parameters(shape), held_out_loss(learned, shape), found[-20:, 0].mean()))
 for count, after, during in sizes:
     print(f"{count:>8,} weights: held out {after:.2f}, training {during:.2f}")
@@ -1626,7 +1633,7 @@ show(
 # has one mistake at a time: the root of head_dim left out; dk and dv of one query head of each group only; $dz = p
 # \odot dp$, without the mean of the row; and $p$ made again without the mask.
 #
-# **Guess first:** how many of the four are seen from the loss curve?
+# **Guess first:** how many of the four end where the right gradient ends, to a tenth of a nat?
 
 
 # %% tags=["hide-input"]
@@ -1662,24 +1669,25 @@ figure, axis = plt.subplots(figsize=(8, 3.8))
 ends = {name: found[-20:, 0].mean() for name, found in curves.items()}
 for (name, found), colour in zip(curves.items(), COLOURS):
     smooth = np.convolve(found[:, 0], np.ones(9) / 9, mode="valid")
-    axis.plot(np.arange(5, 5 + len(smooth)), smooth, color=colour, label=f"{name}: {ends[name]:.2f}")
+    look = {"lw": 6, "alpha": 0.35} if name == "none" else {}  # a broad band, to be seen below the others
+    axis.plot(np.arange(5, 5 + len(smooth)), smooth, color=colour, label=f"{name}: {ends[name]:.2f}", **look)
 axis.set(xlabel="step", ylabel="loss (nats), mean of 9 steps")
 claim(axis, "With any of the mistakes the loss falls", holds=all(ends[n] < curves[n][0, 0] - 1 for n in MISTAKES))
 axis.legend(title="mistake: loss of the last 20 steps", fontsize=8)
 show(
     figure,
-    "Five loss curves over 140 steps, one right and four with a wrong gradient. All fall from "
+    "Five loss curves over 140 steps, the right one as a broad band, four with a wrong gradient. All fall from "
     f"{curves['none'][0, 0]:.1f}, side by side at first; they end at "
     + ", ".join(f"{ends[name]:.1f} ({name})" for name in MISTAKES)
     + ".",
 )
 
 # %% [markdown]
-# None: no curve says by itself that it is wrong. Two of the mistakes end where the right gradient ends, to a few
-# hundredths: Adam divides by the size of a gradient anyway, and takes steps of full size in any direction that is
-# roughly downhill. The other two cost a quarter of a nat or more, which would pass, without the right curve beside it,
-# for a model that is too small or a rate that is too low. That is why a gradient is compared with numbers, and never
-# judged by the loss. Beside the right one, each mistake is off by far more than rounding:
+# Two, even to a few hundredths: Adam divides by the size of a gradient anyway, and takes steps of full size in any
+# direction that is roughly downhill. The other two cost a quarter of a nat or more, which would pass, without the right
+# curve beside it, for a model that is too small or a rate that is too low. No curve says by itself that it is wrong.
+# That is why a gradient is compared with numbers, and never judged by the loss. Beside the right one, each mistake is
+# off by far more than rounding:
 
 # %%
 q, k, v = (normal(2, n, 16, 16).astype(np.float32) for n in (4, 2, 2))
@@ -1701,8 +1709,8 @@ assert min(ends[name] for name in MISTAKES[3:]) > ends["none"] + 0.2
 # next, and only its loss became a little better. Now a twin of the student from above is *trained* with that mask: the
 # same first weights, the same text, the same steps. All gradients are right, of what was computed.
 #
-# **Guess first:** which of the two has the lower loss on held-out stories, measured as it was trained? And what do the
-# two write after "One day,"?
+# **Guess first:** how far below the student's does the twin's loss on held-out stories end, each with the mask that it
+# was trained with? And what does the twin write after "One day,"?
 
 
 # %% tags=["hide-output", "varies"]
@@ -1737,10 +1745,10 @@ show(
 )
 
 # %% [markdown]
-# The answer stands one place ahead, so the student learns to look there, and its loss goes towards 0. When it writes,
-# nothing stands there. Held-out stories do not warn, for the same mask leaks there too; what warns is a loss that is
-# too good for the model, and a look at what it writes. A test that needs no training is chapter 06's: change the last
-# token, and no logit before it may move.
+# The answer stands one place ahead, so the twin learns to look there. When it writes, nothing stands there. Held-out
+# stories do not warn, for the same mask leaks there too; what warns is a loss that is too good for the model, and a
+# look at what it writes. A test that needs no training is chapter 06's: change the last token, and no logit before it
+# may move.
 #
 # ## What you now know
 #

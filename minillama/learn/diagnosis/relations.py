@@ -82,12 +82,9 @@ def _known_number(value: float, dims: Mapping[str, int]) -> str:
     candidates = {"2": 2.0, "ln 2": math.log(2), "pi": math.pi, "e": math.e, "log2(e)": 1 / math.log(2)}
     sizes = {name: n for name, n in dims.items() if n > 1}
     for name, n in sizes.items():
-        candidates |= {
-            f"{name} = {n}": float(n),
-            f"sqrt({name}) = sqrt({n})": math.sqrt(n),
-            f"{name} - 1": n - 1.0,
-            f"{name} + 1": n + 1.0,
-        }
+        candidates |= {f"{name} = {n}": float(n), f"sqrt({name}) = sqrt({n})": math.sqrt(n)}
+    for name, n in sizes.items():  # after all sizes and roots: 4 is sqrt(16) rather than 3 + 1
+        candidates |= {f"{name} - 1": n - 1.0, f"{name} + 1": n + 1.0}
         candidates |= {f"{name} / ({name} - 1)": n / (n - 1), f"sqrt({name} / 2)": math.sqrt(n / 2)}
     for (a, n), (b, m) in itertools.combinations(sizes.items(), 2):
         candidates |= {f"{a} · {b} = {n * m}": float(n * m), f"{a} / {b}": n / m, f"sqrt({a} · {b})": math.sqrt(n * m)}

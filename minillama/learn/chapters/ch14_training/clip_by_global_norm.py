@@ -62,7 +62,8 @@ def torch_clip(gradients, max_norm):
 def clip_by_global_norm(gradients, max_norm):
     """Shorten the gradient so that its global norm is at most max_norm; its direction stays.
 
-    g <- g * min(1, max_norm / (norm + 1e-6))                              one factor for all tensors
+    The gradients [3.0] and [4.0] become [0.6] and [0.8] with max_norm 1, and stay as they are with
+    max_norm 6. As in PyTorch, 1e-6 is added to the norm.
 
     Parameters
     ----------

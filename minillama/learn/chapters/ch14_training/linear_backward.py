@@ -61,7 +61,6 @@ def linear_backward(dy, x, weight):
     -------
     dx : ndarray of shape (B, T, D_in)
     dweight : ndarray of shape (D_out, D_in)
-        Summed over all rows of all sequences.
     """
     rows_of_dy, rows_of_x = dy.reshape(-1, dy.shape[-1]), x.reshape(-1, x.shape[-1])
     return dy @ weight, rows_of_dy.T @ rows_of_x

@@ -21,7 +21,7 @@ def make_numerical(rng: np.random.Generator, rows: int, columns: int) -> Arrays:
 
 @exercise(
     title="A gradient without calculus",
-    task="The gradient of f at x by central differences in float64: the measure of every backward function.",
+    task="The gradient of f at x by central differences: the measure of every backward function.",
     difficulty=1,
     minutes=15,
     make=make_numerical,
@@ -54,7 +54,7 @@ def numerical_gradient(f, x, step):
     Parameters
     ----------
     f : callable
-        Takes an array like x and returns a float. It computes in the dtype that it is given: give it float64.
+        Takes an array like x and returns a float. It computes in the dtype that it is given.
     x : float32 ndarray of any shape
     step : float
 
