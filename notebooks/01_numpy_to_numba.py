@@ -42,7 +42,7 @@ rng = np.random.default_rng(1)
 
 llm = load()
 config, tokenizer = llm.config, llm.tokenizer
-params = map_tree(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)  # 4 bits, unpacked
+params = map_tree(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)  # from 4 and 8 bits
 weight = params.layers[0].w_gate  # one matrix of many, (1536, 576)
 
 

@@ -45,7 +45,7 @@ except ImportError:
 
 llm = load()
 tokenizer = llm.tokenizer
-params = map_tree(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)  # 4 bits, unpacked
+params = map_tree(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)  # from 4 and 8 bits
 
 # %% [markdown]
 # **Guess first:** does the model still say Paris when it is given the letters? And how many tokens is the sentence of

@@ -56,7 +56,7 @@ rng = np.random.default_rng(4)
 
 llm = load()
 config, tokenizer = llm.config, llm.tokenizer
-params = map_tree(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)  # 4 bits, unpacked
+params = map_tree(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)  # from 4 and 8 bits
 
 # %% [markdown]
 # **Guess first:** how large is the largest number of the stream after 10 of 30 layers, with the norms and without?

@@ -58,7 +58,7 @@ rng = np.random.default_rng(5)
 
 llm = load()
 config, tokenizer = llm.config, llm.tokenizer
-params = map_tree(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)  # 4 bits, unpacked
+params = map_tree(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)  # from 4 and 8 bits
 
 # %% [markdown]
 # **Guess first:** which of these three can the model still go on with when no token knows where it stands?
@@ -405,7 +405,8 @@ show_error("all rows", y, expected, 1e-5)
 #
 # `rope_table` rounds cosines, which are at most 1, and not the angles. A pair that turns by a tenth a token has come
 # to 400.1 at position 4001, and of these radians 63 full turns do not count: what is left is 4.26. **Guess first:** of
-# 4001, float16 keeps eleven binary digits (01). Which position does it make of it, and what becomes of the cosine?
+# 4001, float16, half as wide as float32 (01), keeps eleven binary digits. Which position does it make of it, and what
+# becomes of the cosine?
 
 # %% tags=["hide-output"]
 for dtype in (np.float64, np.float32, np.float16):

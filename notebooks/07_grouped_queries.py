@@ -62,7 +62,7 @@ rng = np.random.default_rng(7)
 
 llm = load()
 config, tokenizer = llm.config, llm.tokenizer
-params = map_tree(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)  # 4 bits, unpacked
+params = map_tree(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)  # from 4 and 8 bits
 
 # %% [markdown]
 # **Guess first:** a third of the query heads still work as they were trained. Is that enough for the alphabet?

@@ -57,7 +57,7 @@ rng = np.random.default_rng(8)
 
 llm = load()
 config, tokenizer = llm.config, llm.tokenizer
-params = map_tree(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)  # 4 bits, unpacked
+params = map_tree(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)  # from 4 and 8 bits
 
 # %% [markdown]
 # **Guess first:** attention still brings "France" to the last token. Does the model still say Paris? Or at least a word

@@ -57,7 +57,7 @@ rng = np.random.default_rng(9)
 
 llm = load()
 config, tokenizer = llm.config, llm.tokenizer
-params = map_tree(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)  # 4 bits, unpacked
+params = map_tree(lambda w: w.to_float32() if hasattr(w, "to_float32") else w, llm.params)  # from 4 and 8 bits
 
 # %% [markdown]
 # **Guess first:** the text asks for Berlin. Which of the three still say so? And how much worse do they read the

@@ -3,7 +3,7 @@
 A *tile* is a few rows of activations times 16 outputs, or a multiple of that. Its sums stay in
 registers, as a tuple of vectors, while the columns pass by.
 
-Activations have 15 bits and a sign. Whole, as words, they are multiplied with weights that have been
+Activations have 15 bits, the sign among them. Whole, as words, they are multiplied with weights that have been
 unpacked to words before, by `add_tile`: `vpdpwssd`, or `vpmaddwd` and an addition.
 
 `add_rows` takes weights as they are, bytes. Where a CPU has products of bytes (`PLANES`), activations

@@ -17,7 +17,7 @@ and minima of 16 columns and one float16 that gives those their size:
 
 Q6_K stays at six bits; Q2_K and Q3_K take four, because fewer are slower to unpack than to read.
 
-The activations are rounded, to 15 bits and a sign for each block of 32: two planes of int8,
+The activations are rounded, to 15 bits for each block of 32, the sign among them: two planes of int8,
 x = d * (128 * high + low). The sums are exact integers, so the only difference to float32
 arithmetic is that rounding, some 1e-5 of the result. 8 bits would halve the work, but decoding
 waits for memory, not for products, and a small model's answer visibly changes with 8.

@@ -42,7 +42,7 @@ START, STRIDE, N_GROUPS, N_BLOCKS, KIND, ZERO, WIDE, MINIMA = range(len(MatrixLa
 
 
 class Planes(NamedTuple):
-    """Rows of activations, each block of 32 rounded to 15 bits and a sign."""
+    """Rows of activations, each block of 32 rounded to 15 bits, the sign among them."""
 
     high: NDArray[np.int8]  # (N, C)   x = d * (128 * high + low)
     low: NDArray[np.int8]  # (N, C)
