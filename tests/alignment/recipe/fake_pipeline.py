@@ -66,14 +66,21 @@ def halves(context: Context) -> dict[str, Any]:
 STEPS = (Step("draw", draw), Step("total", total, ("draw",)), Step("halves", halves, ("draw", "total")))
 
 
-def run(path: Path, *, steps: Any = STEPS, stop: Any = lambda: False, until: str | None = None) -> tuple[Any, Quiet]:
+def run(
+    path: Path,
+    *,
+    steps: Any = STEPS,
+    stop: Any = lambda: False,
+    until: str | None = None,
+    seen: Quiet | None = None,
+    made_with: Any = lambda name: {},
+) -> tuple[Any, Quiet]:
     """Run the pipeline, or what is left of it."""
-    folder, seen = RecipeFolder(path), Quiet()
+    folder, seen, resume = RecipeFolder(path), seen or Quiet(), "the same --resume"
     with folder.lock():
         folder.begin("[recipe]\nseed = 3\n")
-        ended = run_pipeline(
-            steps, folder, {"seed": 3}, seen, threads=1, until=until, stop=stop, resume_command="the same --resume"
-        )
+        given = {"threads": 1, "until": until, "stop": stop, "resume_command": resume, "made_with": made_with}
+        ended = run_pipeline(steps, folder, {"seed": 3}, seen, **given)
     return ended, seen
 
 

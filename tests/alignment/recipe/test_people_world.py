@@ -79,7 +79,8 @@ def ran(tmp_path_factory):
     run_recipe(folder, settings, Quiet(), until="judge-safety")
     names = [step.name for step in steps_of(settings)]
     paths = {name: folder.step(n, name) for n, name in enumerate(names, 1)}
-    return SimpleNamespace(of=paths.__getitem__, settings=settings, threads=1, folder=folder.path)
+    made = lambda step, name: paths[step] / name
+    return SimpleNamespace(of=paths.__getitem__, made=made, settings=settings, threads=1, folder=folder.path)
 
 
 def first_messages(some):

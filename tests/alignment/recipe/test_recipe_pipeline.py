@@ -3,14 +3,16 @@
 import errno
 import json
 import os
+import shutil
 import signal
 
 import pytest
-from fake_pipeline import STEPS, contents, run
+from fake_pipeline import STEPS, Quiet, contents, run
 
-from minillama.alignment.recipe.pipeline import RecipeFolder, Step
+from minillama.alignment.recipe.pipeline import RecipeFolder, Step, made_steps
 from minillama.alignment.recipe.pipeline.clock import StepClock
 from minillama.alignment.recipe.pipeline.folder import read_done
+from minillama.files.errors import CheckpointError
 from minillama.training.run_folder import RunError
 
 CALLS = ("fsync", "replace", "rename", "unlink", "rmdir", "mkdir", "chmod")
@@ -99,10 +101,69 @@ def test_until_a_step_and_on(tmp_path):
 
 
 def test_a_step_made_from_another_input_is_not_used(tmp_path):
-    run(tmp_path / "run")
-    (tmp_path / "run" / "01-draw" / "done.json").unlink()
-    with pytest.raises(RunError, match="02-total was made from another 01-draw than the one that is there: delete"):
-        run(tmp_path / "run")
+    """Said before anything is made again: that may take an hour."""
+    path, seen = tmp_path / "run", Quiet()
+    run(path)
+    shutil.rmtree(path / "01-draw")
+    with pytest.raises(RunError, match="02-total was made from a 01-draw that is not there any more: ") as caught:
+        run(path, seen=seen)
+    assert f"delete the folders 02-total, 03-halves in {path}, then they are made again by: the same" in str(
+        caught.value
+    )
+    assert seen.begun == []
+    assert not (path / "01-draw").exists()
+    assert run(path, until="draw")[1].begun == ["draw"]  # what is left of the run is not asked for
+    with pytest.raises(RunError, match="02-total was made from another 01-draw than the one that is there: delete the"):
+        run(path)
+    for name in ("02-total", "03-halves"):
+        shutil.rmtree(path / name)
+    assert run(path)[1].begun == ["total", "halves"]
+
+
+@pytest.mark.parametrize("content", ["", '{"figures": {"sum"', "[]", "{}"])
+def test_a_marker_that_is_damaged_names_its_step(tmp_path, content):
+    path = tmp_path / "run"
+    run(path)
+    (path / "02-total" / "done.json").write_text(content)
+    with pytest.raises(RunError, match=r"02-total/done\.json is damaged, .* the step total was made from: ") as caught:
+        run(path)
+    assert f"delete the folders 02-total, 03-halves in {path}, then they are made again by:" in str(caught.value)
+    assert "JSON" not in str(caught.value)
+
+
+def test_a_part_of_an_earlier_step_that_is_gone_names_the_step(tmp_path):
+    path = tmp_path / "run"
+
+    def tries(context):
+        context.made("halves", "model")
+        return {}
+
+    steps = (*STEPS, Step("try", tries, ("halves",)))
+    run(path, until="halves")
+    shutil.rmtree(path / "03-halves" / "model")
+    with pytest.raises(RunError, match="03-halves/model is not there any more") as caught:
+        run(path, steps=steps)
+    assert "The step halves made it, and try needs it: put it there again as it was, or delete" in str(caught.value)
+    assert "the folders 03-halves, 04-try in" in str(caught.value)
+
+
+def test_a_part_of_an_earlier_step_that_is_damaged_names_the_step(tmp_path):
+    path = tmp_path / "run"
+
+    def tries(context):
+        raise CheckpointError(context.of("halves") / "model", "file", "has been cut off")
+
+    run(path, until="halves")
+    with pytest.raises(RunError, match=r"03-halves/model: file: has been cut off\. The step halves made it"):
+        run(path, steps=(*STEPS, Step("try", tries, ("halves",))))
+
+
+def test_a_marker_keeps_the_settings_of_its_step(tmp_path):
+    run(tmp_path / "run", made_with=lambda name: {name: {"seed": 3}})
+    made = made_steps(RecipeFolder(tmp_path / "run"))
+    assert {name: done.settings for name, done in made.items()} == {
+        f"{n:02}-{name}": {name: {"seed": 3}} for n, name in enumerate(("draw", "total", "halves"), 1)
+    }
 
 
 def test_seconds_add_up_over_processes(tmp_path):
@@ -147,12 +208,11 @@ def test_a_file_that_was_deleted_is_not_a_full_disk(tmp_path):
     run(tmp_path / "run", until="draw")
 
     def reads(context):
-        (context.of("draw") / "lines.jsonl").unlink()
-        (context.of("draw") / "lines.jsonl").read_text()
+        (tmp_path / "pairs.jsonl").read_text()
 
     steps = (STEPS[0], Step("total", reads, ("draw",)))
     with pytest.raises(
-        RunError, match=r"is missing: .*lines\.jsonl\. What is over stays; put it there again"
+        RunError, match=r"is missing: .*pairs\.jsonl\. What is over stays; put it there again"
     ) as caught:
         run(tmp_path / "run", steps=steps)
     assert "room" not in str(caught.value)

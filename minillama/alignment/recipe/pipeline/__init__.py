@@ -12,6 +12,7 @@ gives what it would have given undisturbed. The pipeline knows nothing about wha
 from .clock import Spent
 from .context import TRAINING, Context, Observer, Stopped
 from .folder import RecipeFolder
+from .over import made_steps
 from .run import Ended, last_step, run_pipeline
 from .step import Step
 
@@ -25,5 +26,6 @@ __all__ = [
     "Step",
     "Stopped",
     "last_step",
+    "made_steps",
     "run_pipeline",
 ]

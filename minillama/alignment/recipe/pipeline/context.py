@@ -7,6 +7,7 @@ context.progress(done, total)  how far it is; ends the step where a person asked
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -79,6 +80,19 @@ class Context:
             When the step at work did not say that it reads it.
         """
         return self._inputs[step]
+
+    def made(self, step: str, name: str) -> Path:
+        """A file or folder that an earlier step made.
+
+        Raises
+        ------
+        FileNotFoundError
+            When it is not there any more. KeyError as `of`.
+        """
+        path = self.of(step) / name
+        if not path.exists():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        return path
 
     def reads(self, step: str) -> bool:
         """Whether the step at work said that it reads an earlier one."""

@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,11 +34,14 @@ class Done:
     spent : Spent
     inputs : mapping of str to str
         The digest of the marker of every step that it read.
+    settings : mapping
+        Those that it was made with, by table; empty where nobody kept them, as in older runs.
     """
 
     figures: Mapping[str, Any]
     spent: Spent
     inputs: Mapping[str, str]
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class RecipeFolder:
@@ -105,6 +108,7 @@ def read_done(folder: Path) -> Done | None:
         fields.object("figures").values,
         Spent(spent.number("wall"), spent.number("cpu")),
         {name: inputs.text(name) for name in inputs.values},
+        fields.object("settings", {}).values,
     )
 
 
@@ -114,6 +118,7 @@ def write_done(folder: Path, done: Done) -> None:
         "figures": dict(done.figures),
         "seconds": done.spent._asdict(),
         "inputs": dict(done.inputs),
+        "settings": dict(done.settings),
         "ended": datetime.now(UTC).isoformat(),
     }
     replace_text(folder / DONE, json.dumps(row, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ....files.errors import CheckpointError
 from ....files.suggestions import did_you_mean
 from ....training.run_folder import RunError
 from .clock import StepClock
 from .context import Context, Observer, Stopped
-from .folder import DONE, Done, RecipeFolder, clear_leftovers, done_digest, read_done, write_done
+from .folder import Done, RecipeFolder, clear_leftovers, done_digest, write_done
+from .over import check_inputs, make_again, read_over
 from .step import Step, check_steps
 
 
@@ -41,6 +43,7 @@ def run_pipeline(
     until: str | None = None,
     resume_command: str = "--resume",
     stop: Callable[[], bool] = lambda: False,
+    made_with: Callable[[str], Mapping[str, Any]] = lambda name: {},
 ) -> Ended:
     """Do what is left of a run; the caller holds the folder's lock.
 
@@ -55,23 +58,26 @@ def run_pipeline(
         What a person types to continue, for messages.
     stop : callable
         Asked now and then; when it says True the step at work keeps what it has, and the run ends.
+    made_with : callable
+        The settings that a step's marker keeps, by the step's name.
 
     Raises
     ------
     ValueError
         When there is no step called `until`.
     RunError
-        When something cannot be written, or a step was made from what is no longer there.
+        When something cannot be written, or a step was made from what is no longer there; the latter is found before
+        anything is done.
     """
     check_steps(steps)
     last = last_step(steps, until)
     paths = {step.name: folder.step(n, step.name) for n, step in enumerate(steps, 1)}
-    run = _Run(paths, settings, observer, threads, stop, resume_command)
+    run = _Run(steps, paths, settings, observer, threads, stop, resume_command, made_with)
     with _disk_errors(folder.path, resume_command):
+        over = read_over(steps, paths, resume_command)
+        check_inputs(steps, paths, over, last, resume_command)
         for number, step in enumerate(steps[: last + 1], 1):
-            if (done := read_done(paths[step.name])) is not None:
-                _check_inputs(step, done, paths)
-            elif stop() or not run.do(number, step):
+            if step.name not in over and (stop() or not run.do(number, step)):
                 return Ended(step.name, True)
     return Ended(steps[last].name, False)
 
@@ -80,12 +86,14 @@ def run_pipeline(
 class _Run:
     """What the steps of a run have in common; their folders by their names."""
 
+    steps: Sequence[Step]
     paths: dict[str, Path]
     settings: Any
     observer: Observer
     threads: int
     stop: Callable[[], bool]
     resume_command: str
+    made_with: Callable[[str], Mapping[str, Any]]
 
     def do(self, number: int, step: Step) -> bool:
         """A step, or what is left of it; False where it was interrupted."""
@@ -101,12 +109,27 @@ class _Run:
             figures = step.run(context)
         except Stopped:
             return False
+        except (FileNotFoundError, CheckpointError) as error:
+            if (maker := self._maker(error, step)) is None:
+                raise
+            raise RunError(self._lost(error, maker, step)) from error
         finally:
             clock.close()
         spent = clock.spent()
-        write_done(path, Done(figures, spent, {name: done_digest(read) for name, read in inputs.items()}))
+        digests = {name: done_digest(read) for name, read in inputs.items()}
+        write_done(path, Done(figures, spent, digests, self.made_with(step.name)))
         self.observer.end(spent, figures)
         return True
+
+    def _maker(self, error: FileNotFoundError | CheckpointError, step: Step) -> str | None:
+        """The step whose folder has, or had, what cannot be read; None where it is not of those that `step` reads."""
+        place = Path(str(error.filename if isinstance(error, FileNotFoundError) else error.path))
+        return next((name for name in step.inputs if place.is_relative_to(self.paths[name])), None)
+
+    def _lost(self, error: FileNotFoundError | CheckpointError, maker: str, step: Step) -> str:
+        found = f"{error.filename} is not there any more" if isinstance(error, FileNotFoundError) else str(error)
+        again = make_again(self.steps, self.paths, [maker], self.resume_command)
+        return f"{found}. The step {maker} made it, and {step.name} needs it: put it there again as it was, or {again}"
 
 
 def last_step(steps: Sequence[Step], until: str | None) -> int:
@@ -118,16 +141,6 @@ def last_step(steps: Sequence[Step], until: str | None) -> int:
         guess = did_you_mean(until, names)
         raise ValueError(f"--until {until}: there is no such step; {guess}possible: {', '.join(names)}")
     return names.index(until)
-
-
-def _check_inputs(step: Step, done: Done, paths: dict[str, Path]) -> None:
-    """A step that is over was made from the inputs that are there."""
-    for name in step.inputs:
-        if done.inputs.get(name) != done_digest(paths[name]):
-            raise RunError(
-                f"{paths[step.name]} was made from another {paths[name].name} than the one that is there: delete "
-                f"{paths[step.name] / DONE} with the rest of its folder, and --resume makes it again"
-            )
 
 
 @contextmanager

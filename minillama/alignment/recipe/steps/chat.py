@@ -16,7 +16,7 @@ CHAT = "chat.gguf"
 
 def chat(context: Context, policy: str) -> Mapping[str, Any]:
     """chat.gguf here, and in the folder of the run."""
-    model = context.of(policy) / "model"
+    model = context.made(policy, "model")
     # under a name of its own: while it is made the file has another
     made = context.once(CHAT, lambda path: convert_checkpoint(model, path, to="Q8_0", name=Path(CHAT).stem))
     beside(made, context.folder.parent / CHAT)

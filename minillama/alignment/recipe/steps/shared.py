@@ -36,7 +36,7 @@ def verified_steps(settings: RecipeSettings) -> list[str]:
 def chat_model(context: Context, step: str, name: str = "model") -> ChatModel:
     """The model that an earlier step left behind."""
     recipe = settings_of(context).recipe
-    return ChatModel.load(context.of(step) / name, template_of(context), max_seq_len=recipe.context)
+    return ChatModel.load(context.made(step, name), template_of(context), max_seq_len=recipe.context)
 
 
 def check_sources(settings: RecipeSettings) -> None:
@@ -58,7 +58,7 @@ def _template(name: str) -> str | None:
 
 def base_model(context: Context, max_seq_len: int | None = None) -> ChatModel:
     """The base model, with its own context or a longer one: then with a larger rope_theta, which such texts need."""
-    model = ChatModel.load(context.of(BASE) / BASE_MODEL, template_of(context))
+    model = ChatModel.load(context.made(BASE, BASE_MODEL), template_of(context))
     if max_seq_len is None or max_seq_len <= model.config.max_seq_len:
         return model
     return with_larger_theta(model, max_seq_len)
@@ -66,7 +66,7 @@ def base_model(context: Context, max_seq_len: int | None = None) -> ChatModel:
 
 def scorer(context: Context, step: str) -> Scorer:
     """The reward model that an earlier step left behind."""
-    model = ChatModel.load(context.of(step) / "model", template_of(context))
+    model = ChatModel.load(context.made(step, "model"), template_of(context))
     found = read_scorer(context.of(step) / "model", model.config, tokenizer=model.tokenizer, chat=model.chat)
     return replace(found, threads=context.threads)
 
