@@ -1,5 +1,6 @@
 """`minillama align`: settings that are printed, fixed, refused; interrupts; what goes to stdout. Steps are made up."""
 
+import json
 import os
 import signal
 import sys
@@ -177,3 +178,36 @@ def test_settings_of_a_run_that_are_not_whole_any_more(run, tmp_path):
     code, _, err = run("--out", folder, "--resume")
     assert code == 1
     assert f"{folder / 'recipe.toml'} has lost a part of the settings" in err
+
+
+def test_settings_that_were_edited_after_steps_were_made(run, tmp_path):
+    """A later step may get other numbers, which is said; the seed is that of all steps."""
+    folder = tmp_path / "run"
+    assert run("--out", folder, "--preset", "minute", "--until", "first")[0] == 0
+    fixed = (folder / "recipe.toml").read_text()
+    (folder / "recipe.toml").write_text(fixed.replace("max_tokens = 80", "max_tokens = 81"))
+    code, _, err = run("--out", folder, "--resume")
+    assert code == 0
+    assert "warning: settings were changed after steps were made with them: [recipe] max_tokens: 80 before, 81" in err
+    assert "81 now (01-first). What is over stays as it is" in err
+    (folder / "recipe.toml").write_text(fixed.replace("seed = 0", "seed = 4"))
+    code, _, err = run("--out", folder, "--resume")
+    assert code == 1
+    assert f"error: {folder / 'recipe.toml'}: these settings were changed after steps were made with them" in err
+    assert "[recipe] seed: 0 before, 4 now (01-first, 02-second). Put back what was there before, or choose" in err
+    (folder / "recipe.toml").write_text(fixed)
+    _, _, err = run("--out", folder, "--resume")
+    assert "[recipe] max_tokens: 81 before, 80 now (02-second)" in err
+
+
+def test_a_run_whose_markers_keep_no_settings_goes_on(run, tmp_path):
+    """Older ones did not."""
+    folder = tmp_path / "run"
+    assert run("--out", folder, "--preset", "minute", "--until", "first")[0] == 0
+    marker = folder / "01-first" / "done.json"
+    row = json.loads(marker.read_text())
+    assert row["settings"]["recipe"]["seed"] == 0
+    del row["settings"]
+    marker.write_text(json.dumps(row))
+    (folder / "recipe.toml").write_text((folder / "recipe.toml").read_text().replace("seed = 0", "seed = 4"))
+    assert run("--out", folder, "--resume")[0] == 0

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...compute.threads import most_threads, set_threads
 from ...training.run_folder import RunError
-from .pipeline import Ended, Observer, RecipeFolder, Step, last_step, run_pipeline
-from .settings import PRESETS, RecipeSettings, check_limits, differences, format_recipe, preset_named, read_recipe
+from .pipeline import Ended, Observer, RecipeFolder, Step, last_step, made_steps, run_pipeline
+from .settings import (
+    PRESETS,
+    RecipeSettings,
+    changed_since,
+    check_limits,
+    differences,
+    format_recipe,
+    made_with,
+    preset_named,
+    read_recipe,
+)
 from .steps.chat import beside
 from .steps.shared import check_sources
 from .worlds import steps_of, world_of
@@ -117,6 +128,7 @@ def run_recipe(
     with folder.lock():
         before = read_recipe(folder.settings) if folder.has_begun else None
         settings = _fixed(settings, before, folder, observer)
+        _tell_changes(folder, settings, observer)
         folder.begin(format_recipe(settings, _HEAD))
         set_threads(settings.recipe.threads)
         ended = run_pipeline(
@@ -128,6 +140,7 @@ def run_recipe(
             until=until,
             resume_command=resume_command,
             stop=stop,
+            made_with=partial(made_with, settings),
         )
         put_beside(steps, folder)
         return ended
@@ -172,3 +185,19 @@ def _fixed(
                 "uninterrupted run"
             )
     return replace(settings, recipe=replace(settings.recipe, threads=threads))
+
+
+def _tell_changes(folder: RecipeFolder, settings: RecipeSettings, observer: Observer) -> None:
+    """Of steps that are over: which were made with other settings than recipe.toml has now, as somebody edited it."""
+    made = {name: done.settings for name, done in made_steps(folder).items()}
+    try:
+        changes = changed_since(made, settings)
+    except ValueError as error:
+        raise RunError(
+            f"{folder.settings}: {error}. Put back what was there before, or choose another folder with --out"
+        ) from None
+    if changes:
+        observer.note(
+            f"warning: {changes}. What is over stays as it is; to make a step again delete its folder and those of "
+            "the steps after it"
+        )

@@ -1,5 +1,6 @@
 """Settings of the recipe: the paper's numbers, the file, and what differs between two."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -7,11 +8,13 @@ import pytest
 from minillama.alignment.recipe.settings import (
     PRESETS,
     RecipeSettings,
+    changed_since,
     check_limits,
     command_again,
     differences,
     format_recipe,
     limits,
+    made_with,
     own_settings,
     preset_named,
     read_recipe,
@@ -187,3 +190,32 @@ def test_no_step_of_real_weights_takes_two_hours_of_two_cores():
     assert cpu_seconds(taught)["sft"] <= LIMIT * 2 / 3
     twice = replace(SMOLLM2, ppo=replace(SMOLLM2.ppo, iterations=2 * SMOLLM2.ppo.iterations))
     assert 1.6 < cpu_seconds(twice)["ppo"] / found["ppo"] < 2
+
+
+@pytest.mark.parametrize("name", ["story", "smollm2"])
+def test_a_step_keeps_the_settings_of_its_stage(name):
+    """All but the file of the chat model have a table of their own."""
+    settings = PRESETS[name].settings
+    made = {step.name: list(made_with(settings, step.name)) for step in steps_of(settings)}
+    assert made.pop("chat") == ["recipe"]
+    assert {len(tables) for tables in made.values()} == {2}
+    assert made["reward-safety"] == ["recipe", "reward"]
+    assert made["ghost-attention"] == ["recipe", "ghost_attention"]
+    assert "threads" not in made_with(settings, "chat")["recipe"]
+
+
+def test_settings_that_changed_since_steps_were_made():
+    s = PRESETS["story"].settings
+    made = {f"{n:02}-{step.name}": made_with(s, step.name) for n, step in enumerate(steps_of(s), 1)}
+    kept = json.loads(json.dumps(made))
+    assert changed_since(kept, s) == ""
+    longer = replace(s, ppo=replace(s.ppo, beta=0.5), rejection=replace(s.rejection, temperatures=(1.0,)))
+    assert changed_since(kept, longer) == (
+        "settings were changed after steps were made with them: "
+        "[rejection] temperatures: [0.8, 0.9, 1.0] before, [1.0] now (09-rejection-1, 10-rejection-2); "
+        f"[ppo] beta: {s.ppo.beta} before, 0.5 now (14-ppo)"
+    )
+    assert changed_since({"01-stories": {}, "02-sft": {"new": {"x": 1}, "sft": {"unknown": 2}}}, longer) == ""
+    for name, value in {"seed": 9, "model": "b", "world": "people", "preset": "minute", "chat": "own"}.items():
+        with pytest.raises(SettingsError, match=rf"\[recipe\] {name}: .*\(01-stories, 02-sft, 03-verified and 14 more"):
+            changed_since(kept, replace(s, recipe=replace(s.recipe, **{name: value})))

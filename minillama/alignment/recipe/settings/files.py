@@ -24,7 +24,7 @@ _KINDS = {
     tuple[float, ...]: "a list of numbers",
     tuple[int, ...]: "a list of integers",
 }
-_HARMLESS = {"recipe.threads"}
+HARMLESS = {"recipe.threads"}
 """What may change when a run goes on: only the last digits follow."""
 
 
@@ -76,7 +76,7 @@ def differences(before: RecipeSettings, now: RecipeSettings) -> list[str]:
         a, b = getattr(before, table), getattr(now, table)
         for f in fields(a):
             old, new = getattr(a, f.name), getattr(b, f.name)
-            if old != new and f"{table}.{f.name}" not in _HARMLESS:
+            if old != new and f"{table}.{f.name}" not in HARMLESS:
                 found.append(f"[{table}] {f.name}: {old!r} before, {new!r} now")
     return found
 
