@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ...files.disguise import FIRST_BYTES, what_it_is
 from ...files.text import decode_text
 
+_GZIP = b"\x1f\x8b"  # how such files begin
 MAX_BYTES = 1 << 28  # of a file, unpacked: a small gzip file can hold more than the memory
 
 
@@ -76,6 +78,8 @@ def read_rows(path: str | Path) -> list[Row]:
 
 
 def _text_of(path: Path) -> str:
+    if path.suffix == ".gz":
+        _refuse_unpacked(path)
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
@@ -87,6 +91,17 @@ def _text_of(path: Path) -> str:
         return decode_text(raw)
     except ValueError as error:
         raise ValueError(f"{path} cannot be read as text: {error}") from None
+
+
+def _refuse_unpacked(path: Path) -> None:
+    """Some programs unpack what they download and keep its name."""
+    with path.open("rb") as file:
+        begins = file.read(FIRST_BYTES)
+    if not begins or begins.startswith(_GZIP):
+        return
+    if found := what_it_is(begins):
+        raise ValueError(f"{path}: expected a gzip file, found {found}")
+    raise ValueError(f"{path} is not packed with gzip, although its name says so: name it {path.stem}, without .gz")
 
 
 def rows_of_lines(text: str, path: Path) -> list[Row]:

@@ -77,6 +77,23 @@ def test_what_is_no_file_of_rows(tmp_path, raw, said):
         read_prompts(packed)
 
 
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b'{"prompt": "One"}', r"p\.jsonl\.gz is not packed with gzip, although its name says so: name it p\.jsonl, "),
+        (b"version https://git-lfs", r"p\.jsonl\.gz: expected a gzip file, found a git-lfs pointer"),
+        (b"", "no rows"),
+    ],
+)
+def test_what_is_no_gzip_whatever_its_name_says(tmp_path, raw, said):
+    path = tmp_path / "p.jsonl.gz"
+    path.write_bytes(raw)
+    with pytest.raises(ValueError, match=said):
+        read_prompts(path)
+    if raw.startswith(b"{"):
+        assert len(read_prompts(path.rename(tmp_path / "p.jsonl"))) == 1
+
+
 def test_pairs_of_hh_rlhf(tmp_path):
     row = {"chosen": HH + " Apple.", "rejected": HH + " No."}
     (pair,) = read_pairs(written(tmp_path / "p.jsonl", row))
