@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from minillama.alignment.preferences import read_comparisons
+from minillama.alignment.preferences import Candidates, read_comparisons
 from minillama.cli.align import collect
 
 
@@ -62,6 +62,19 @@ def test_programs_compare(run, tmp_path):
     assert all(one.prompt.facts and one.chosen_ids for one in safe)
 
 
+def test_answers_that_are_the_same_are_not_counted(run, given, monkeypatch):
+    monkeypatch.setattr(Candidates, "are_same", property(lambda pair: pair.prompt.id in ("p1", "p3")))
+    done = run(*given, "--rater", "ada", stdin="1\n1\nq\n")
+    assert "2 of 3 pairs compared by ada; 2 more left out, where both answers are the same\n" in done.err
+
+
+def test_nothing_can_be_added_to_a_folder_that_has_begun(run, tmp_path):
+    given = ["--model", "stories3M", "--max-tokens", 4, "--rater", "ada"]
+    run(tmp_path / "kept", "--requests", 3, *given, stdin="q\n")
+    with pytest.raises(ValueError, match="was begun with other prompts: go on with the same as then, or take another"):
+        run(tmp_path / "kept", "--requests", 4, *given)
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -83,3 +96,4 @@ def test_help_is_whole():
     collect.register(app)
     shown = CliRunner().invoke(app, ["--help"]).output
     assert "--annotator" in shown
+    assert "no prompts, requests or models can be added" in " ".join(shown.split())

@@ -201,7 +201,10 @@ def _claim(
             file.write((json.dumps(wanted, indent=2) + "\n").encode())
     elif (there := json.loads(path.read_text())) != wanted:
         differ = ", ".join(key for key in wanted if there.get(key) != wanted[key])
-        raise ValueError(f"{path.parent} holds answers with other {differ}: take another folder")
+        raise ValueError(
+            f"{path.parent} was begun with other {differ}: go on with the same as then, or take another folder; "
+            "nothing can be added to one that has begun"
+        )
 
 
 def _digest(model: ChatModel) -> str:

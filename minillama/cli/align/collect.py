@@ -63,8 +63,10 @@ def collect(
 ) -> None:
     """Sample two answers to every prompt and ask which is better, with four strengths.
 
-    Answers and what is said are kept at once: the same command goes on where it was stopped. Each annotator's
-    comparisons are written to FOLDER/comparisons/NAME.jsonl, which reward models are trained on.
+    Answers and what is said are kept at once: the same command goes on where it was stopped. To a folder that has
+    begun no prompts, requests or models can be added: for others take another folder. Each annotator's comparisons
+    are written to FOLDER/comparisons/NAME.jsonl, which reward models are trained on. Two answers that are the same
+    are not compared.
     """
     from ...alignment.preferences import SamplingSettings, sample_candidates
 
@@ -119,7 +121,7 @@ def _annotate(folder: Path, pairs: Sequence[Candidates], name: str, annotator: A
     kept = folder / "comparisons" / f"{name.replace('=', '-').replace('/', '_')}.jsonl"
     with compile_notice(), count_bar(name) as progress:
         found = annotate(pairs, annotator, kept, source=name, seed=seed, progress=progress)
-    _conclude(kept, len(found), len(pairs), name)
+    _conclude(kept, len(found), pairs, name)
 
 
 def _annotator(name: str) -> Annotator:
@@ -154,9 +156,11 @@ def _ask(folder: Path, pairs: Sequence[Candidates], rater: str, safety: bool, se
         kept = folder / "comparisons" / log.path.name
     kept.parent.mkdir(exist_ok=True)
     write_comparisons(kept, found)
-    _conclude(kept, len(found), len(pairs), rater)
+    _conclude(kept, len(found), pairs, rater)
 
 
-def _conclude(kept: Path, n: int, n_pairs: int, name: str) -> None:
-    note(f"{n} of {n_pairs} pairs compared by {name}")
+def _conclude(kept: Path, n: int, pairs: Sequence[Candidates], name: str) -> None:
+    same = sum(pair.are_same for pair in pairs)
+    why = f"; {same} more left out, where both answers are the same" if same else ""
+    note(f"{n} of {len(pairs) - same} pairs compared by {name}{why}")
     write(f"{kept}\n")

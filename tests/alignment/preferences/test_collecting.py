@@ -76,7 +76,10 @@ def test_two_variants_answer_one_each_and_others_are_refused(model, tmp_path):
     still = ChatModel(map_tree(lambda a: a * 0, model.params), model.config, model.tokenizer, model.chat)
     pairs = sample_candidates([model, still], PROMPTS, tmp_path, SHORT)
     assert {(pair.a.model, pair.b.model) for pair in pairs} == {(0, 1)}
-    with pytest.raises(ValueError, match="holds answers with other models"):
+    with pytest.raises(
+        ValueError,
+        match="was begun with other models: go on with the same as then, or take another folder; nothing can be added",
+    ):
         sample_candidates([still, model], PROMPTS, tmp_path, SHORT)
     with pytest.raises(ValueError, match="other max_tokens, prompts"):
         sample_candidates([model, still], PROMPTS[1:], tmp_path, replace(SHORT, max_tokens=9))
