@@ -9,7 +9,7 @@ from minillama.alignment.ghost_attention import retention_rows
 from minillama.alignment.ghost_attention.retention import Reply
 from minillama.alignment.preferences.candidates import Candidate, Candidates
 from minillama.alignment.recipe.settings import PRESETS
-from minillama.alignment.recipe.steps import best_answers, rejection
+from minillama.alignment.recipe.steps import best_answers, preferences, rejection
 from minillama.alignment.recipe.steps.kept import Kept
 from minillama.alignment.recipe.steps.preferences import HELPFUL, MIX, SAFETY, compared, second_asked
 from minillama.alignment.recipe.steps.replay import SKILLS
@@ -42,6 +42,27 @@ def test_the_second_variant_is_asked_to_be_kind():
     assert 0.05 < shares.pop("kind") < 0.5
     assert set(shares.values()) == {0}
     assert all(a.dialogue[-1] == p.dialogue[-1] for p, a in zip(prompts, asked))
+
+
+@pytest.mark.parametrize(
+    ("folder", "empty", "setting"),
+    [
+        ("05-preferences", ("train", SAFETY), "requests: of 48 requests \\(train\\)"),
+        ("11-preferences-2", ("train", SAFETY), "refresh: of 48 requests \\(train\\)"),
+        ("11-preferences-2", ("validation", HELPFUL), "held_out: of 16 requests \\(validation\\)"),
+    ],
+)
+def test_pairs_of_which_none_is_left_are_refused_where_they_are_made(monkeypatch, tmp_path, folder, empty, setting):
+    """Else a later step would read a file without a row."""
+    monkeypatch.setattr(preferences, "chat_model", lambda *args: None)
+    monkeypatch.setattr(preferences, "base_fluency", lambda context: None)
+    monkeypatch.setattr(preferences, "_candidates", lambda context, model, split, n: split)
+    monkeypatch.setattr(
+        preferences, "_annotated", lambda _, split, fluency, kind, suffix: [0] * ((split, kind) != empty)
+    )
+    context = SimpleNamespace(folder=tmp_path / folder, settings=PRESETS["minute"].settings)
+    with pytest.raises(ValueError, match=rf"\[preferences\] {setting} no pair is left for the {empty[1]} reward model"):
+        preferences.preferences(context, "verified", 48)
 
 
 @pytest.mark.parametrize(("safe", "start"), [("distillation", "distillation"), (None, "verified")])

@@ -15,6 +15,7 @@ from .tables import RecipeSettings
 
 _MOST_CONTEXT = 1 << 20  # tables of positions are that long
 _MOST_REPLAY = 100.0
+_FEWEST_PAIRS = 8  # some answers are the same twice, some pairs are left out: both reward models need one at least
 MARGINS = ("none", "small", "large")  # those of reward/objective.py, which is not imported to read a file
 
 
@@ -83,7 +84,12 @@ def _story(settings: RecipeSettings) -> Iterator[Limit]:
     if settings.verified.requests:
         yield from (_at_least("verified.samples", 1), *_learned("verified"))
         yield Limit("verified.share", "above 0 and at most 1", _is_share)
-    yield from (_at_least("preferences.requests", 1), _at_least("preferences.held_out", 1))
+    yield from (_at_least(f"preferences.{name}", _FEWEST_PAIRS) for name in ("requests", "held_out"))
+    yield Limit(
+        "preferences.refresh",
+        f"{_FEWEST_PAIRS} or more, or 0 for none",
+        lambda value: value == 0 or value >= _FEWEST_PAIRS,
+    )
     yield Limit(
         "preferences.temperatures",
         "two different numbers or more, all above 0",

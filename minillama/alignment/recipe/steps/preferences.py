@@ -35,7 +35,7 @@ from ...preferences import (
 from ...rollouts.sampling import seed_of
 from ...safety.preprompts import behind
 from ...story_world import PREPROMPTS, BaseFluency, StoryAnnotator
-from ..pipeline import Context
+from ..pipeline import Context, RecipeFolder
 from .shared import base_fluency, chat_model, prompts_for, seed_for, settings_of
 
 HELPFUL, SAFETY, HELD_OUT = "helpful", "safety", "-held-out"
@@ -65,8 +65,21 @@ def preferences(context: Context, policy: str, requests: int) -> Mapping[str, An
         candidates = _candidates(context, model, split, n)
         for kind in (HELPFUL, SAFETY):
             found = _annotated(context, candidates, fluency, kind, suffix)
+            if not found:
+                raise ValueError(_no_pairs(context, kind, split, n))
             counts[f"{kind}{suffix}".replace("-", " ")] = len(found)
     return counts
+
+
+def _no_pairs(context: Context, kind: str, split: str, n: int) -> str:
+    """Why the reward model of a kind would have nothing to learn from, or to be measured on."""
+    first = context.folder.name.endswith("preferences")  # later generations have a number
+    setting = "held_out" if split != "train" else "requests" if first else "refresh"
+    return (
+        f"[preferences] {setting}: of {n} requests ({split}) no pair is left for the {kind} reward model, as both "
+        "answers are the same or an unsafe one was preferred: write a larger number into "
+        f"{RecipeFolder(context.folder.parent).settings}, delete {context.folder}, and --resume goes on"
+    )
 
 
 def pairs_of(folder: Path, kind: str, suffix: str = "") -> list[Comparison]:
