@@ -11,6 +11,8 @@ import pytest
 
 from minillama.alignment.recipe import run as recipe_run
 from minillama.alignment.recipe.pipeline import Step
+from minillama.alignment.recipe.steps import shared
+from minillama.checkpoints.hub import DownloadError
 from minillama.cli.app import main
 
 
@@ -155,6 +157,29 @@ def test_nothing_is_fixed_by_settings_that_cannot_run(run, tmp_path, monkeypatch
     assert code == 1
     assert problem in err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_base_model_that_is_fetched_is_seen(run, tmp_path, monkeypatch):
+    """And not fetched for settings that are wrong, nor once a step is over."""
+    fetched = []
+
+    def resolve(model, *, progress=None, offline=False):
+        if offline:
+            raise DownloadError("not here")
+        fetched.append(model)
+        progress(1, 2_000_000, "downloading the model")
+
+    monkeypatch.setattr(shared, "resolve", resolve)
+    folder = tmp_path / "run"
+    wrong = run("--out", folder, "--preset", "minute", "--pairs", "there")
+    assert "pairs and conversations of people are for a model of real weights" in wrong[2]
+    assert run("--out", folder, "--preset", "minute", "--until", "frist")[0] == 1
+    assert fetched == []
+    code, _, err = run("--out", folder, "--preset", "minute", "--until", "first")
+    assert (code, fetched) == (0, ["stories3M"])
+    assert err.startswith("downloading the model (2 MB) …\n[1/2] first …\n")
+    assert run("--out", folder, "--resume")[0] == 0
+    assert fetched == ["stories3M"]
 
 
 def test_what_was_deleted_beside_the_steps_is_there_again(run, tmp_path, monkeypatch):

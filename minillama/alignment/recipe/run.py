@@ -23,7 +23,7 @@ from .settings import (
     read_recipe,
 )
 from .steps.chat import beside
-from .steps.shared import check_sources
+from .steps.shared import check_sources, fetch_base
 from .worlds import steps_of, world_of
 
 _HEAD = "The settings of this run, fixed when it began; `minillama align --out FOLDER --resume` goes on with them."
@@ -85,6 +85,36 @@ def with_options(
         "threads": threads,
     }
     return replace(base, recipe=replace(base.recipe, **{k: v for k, v in given.items() if v is not None}))
+
+
+def fetch_model(
+    folder: RecipeFolder, settings: RecipeSettings, until: str | None, progress: Callable[[int, int | None, str], None]
+) -> None:
+    """Have the base model on this machine before a run begins, so that its download is seen.
+
+    Parameters
+    ----------
+    folder : RecipeFolder
+        Once a step is over the model is in there.
+    until : str, optional
+        The last step to do.
+    progress : callable
+        Told of a download: (bytes done, bytes in all or None, label). All else that can be wrong is looked at before.
+
+    Raises
+    ------
+    ValueError
+        When there is no such model, or it would be fetched for settings that are wrong. DownloadError when it cannot
+        be fetched.
+    """
+
+    def check() -> None:
+        world_of(settings).check(settings)
+        check_limits(settings)
+        last_step(steps_of(settings), until)
+
+    if not made_steps(folder):
+        fetch_base(settings, progress, check)
 
 
 def run_recipe(

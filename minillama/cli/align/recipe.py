@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..common.options import Quiet
-from ..common.output import compile_notice, note, write
+from ..common.output import compile_notice, download_bar, note, write
 from .progress import Silent, shown
 
 if TYPE_CHECKING:
@@ -112,9 +112,11 @@ def _run(
     folder: RecipeFolder, settings: RecipeSettings, resume: bool, until: str | None, command: str, quiet: bool
 ) -> tuple[Ended, int]:
     """Run to the end or to an interrupt; also the number of the signal that stopped it, or 0."""
-    from ...alignment.recipe.run import run_recipe
+    from ...alignment.recipe.run import fetch_model, run_recipe
     from ...training.signals import stop_on_signals
 
+    with download_bar() as progress:
+        fetch_model(folder, settings, until, progress)
     observer = Silent() if quiet else shown()
     compiling = nullcontext() if quiet else compile_notice()
     with compiling, observer.drawing(), stop_on_signals(observer.note, _STOPPING) as request:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ....checkpoints.hub import DownloadError, DownloadProgress, resolve
 from ....tokenizers import save_tokenizer
 from ....training.checkpoint import write_model
 from ....training.metrics import read_metrics
@@ -37,6 +38,15 @@ def chat_model(context: Context, step: str, name: str = "model") -> ChatModel:
     """The model that an earlier step left behind."""
     recipe = settings_of(context).recipe
     return ChatModel.load(context.made(step, name), template_of(context), max_seq_len=recipe.context)
+
+
+def fetch_base(settings: RecipeSettings, progress: DownloadProgress, check: Callable[[], object]) -> None:
+    """Have the base model on this machine; before a download, of which `progress` is told, `check()` is called."""
+    try:
+        resolve(settings.recipe.model, offline=True)
+    except DownloadError:
+        check()
+        resolve(settings.recipe.model, progress=progress)
 
 
 def check_sources(settings: RecipeSettings) -> None:
