@@ -91,6 +91,22 @@ def test_interrupted_it_says_how_to_go_on(run, tmp_path, monkeypatch):
     )
 
 
+def test_interrupted_twice_it_stops_at_once_and_says_how_to_go_on(run, tmp_path, monkeypatch):
+    def busy(context):
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("still at work")
+
+    monkeypatch.setattr(recipe_run, "steps_of", lambda settings: [Step("busy", busy)])
+    code, out, err = run("--out", tmp_path / "run", "--preset", "minute")
+    assert (code, out) == (130, "")
+    *_, last = err.splitlines()
+    assert last == (
+        "stopped at once, what was done before is kept; "
+        f"continue with: minillama align --out {tmp_path / 'run'} --preset minute --resume"
+    )
+
+
 @pytest.mark.parametrize(("size", "beta"), [("7B", 0.01), ("70B", 0.005)])
 def test_the_papers_numbers_are_printed_and_not_run(run, tmp_path, size, beta):
     code, out, _ = run("--preset", size, "--print-config")

@@ -85,7 +85,11 @@ def align(
     if resume and not folder.has_begun and not quiet:
         note(f"there is no run in {out} yet: starting one")
     command = _resume_command()
-    ended, number = _run(folder, settings, resume, until, command, quiet)
+    try:
+        ended, number = _run(folder, settings, resume, until, command, quiet)
+    except KeyboardInterrupt:  # the second one, or one before anything was at work
+        note(f"stopped at once, what was done before is kept; continue with: {command}")
+        raise typer.Exit(130) from None
     _conclude(folder, settings, ended, number, command, quiet)
 
 
