@@ -1,6 +1,8 @@
 """Every exercise: the starter fails, the solution passes, every known mistake is caught and named."""
 
 import importlib.util
+import inspect
+import re
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +76,20 @@ def test_known_mistake_is_caught_and_named(exercise, mistake):
     assert max(map(len, report.lines())) <= 80
     assert mistake.name.strip()
     assert mistake.advice.strip()
+
+
+def words(text):
+    return set(re.findall(r"[a-z_]{4,}", text.lower()))
+
+
+def test_why_is_two_or_three_sentences_of_its_own(exercise):
+    sentences = re.split(r'(?<=[.!?"]) (?=[A-Z`])', exercise.why)
+    assert len(sentences) in (2, 3)
+    assert all(sentence.rstrip('"').endswith((".", "!", "?")) and len(sentence) > 30 for sentence in sentences)
+    assert len(exercise.why) <= 520
+    said = " ".join(f"{exercise.task} {inspect.getdoc(exercise.function)} {' '.join(exercise.hints)}".split())
+    assert not [sentence for sentence in sentences if sentence.rstrip(".") in said]
+    assert len(words(exercise.why) - words(said)) > len(words(exercise.why)) / 3, "says the docstring again"
 
 
 def test_no_mistake_is_the_reference(exercise):

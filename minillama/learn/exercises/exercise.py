@@ -1,6 +1,7 @@
 """What an exercise is: the solved function, inputs of any shape, and the mistakes that people make.
 
-    @exercise(title="The angles", difficulty=1, minutes=5, make=make_angles, shapes=(...), hints=(...))
+    @exercise(title="The angles", difficulty=1, minutes=5, make=make_angles, shapes=(...), hints=(...),
+              why=...)
     def rope_angles(head_dim, positions, theta):
         \"\"\"The angle by which every pair turns ...\"\"\"         what the learner reads
         return positions[:, None] * ...                        what the solution shows
@@ -97,6 +98,9 @@ class Exercise:
         Dims to try, the smallest first; with sizes of 1, odd sizes and sizes that differ from one another.
     hints : tuple of three str
         Of rising help; the last is almost the code.
+    why : str
+        Two or three sentences on the solution, for a reader who has written one: why it is done like this, and what
+        would go wrong otherwise. What the docstring says is not said again.
     reference : callable
         What the learner's results are compared with: the solved function, unless that one has to be compiled first
         or is less exact than plain NumPy in wider numbers.
@@ -135,6 +139,7 @@ class Exercise:
     make: Callable[..., tuple[Any, ...]]
     shapes: Sequence[Dims]
     hints: tuple[str, str, str]
+    why: str
     reference: Function
     same_as: Function | None = None
     oracle: Function | None = None

@@ -83,6 +83,12 @@ def plain_shapes(function, args):
         '"query": (B, n_heads, T, head_dim), "key": (B, n_kv_heads, n_past + T, head_dim),\n'
         '"scores": (B, n_heads, T, n_past + T), "joined": (B, T, n_heads * head_dim), ...',
     ),
+    why=(
+        "Only keys reach back: what new tokens compute about themselves has n_tokens rows, what they look at has "
+        "n_past + n_tokens. Scores belong to pairs and have both numbers; they have a head for every query head, "
+        "since heads that share a key still ask different questions. Side by side the heads need not be as wide as "
+        "the model, and wo brings them back to dim."
+    ),
 )
 def activation_shapes(config, batch, n_tokens, n_past):
     """The shapes of the arrays on a token's way through one layer, and at the end.

@@ -53,6 +53,12 @@ def make_memory(
         "left = memory_bytes - n_parameters * bits_per_weight / 8\n"
         "return int(min(max(left // per_token, 0), max_seq_len))",
     ),
+    why=(
+        "Weights are a fixed cost and keys and values one for every token, so the question is a division: what is "
+        "left by the price of a token. Of the two factors 2 one is for key and value, the other for the bytes of a "
+        "float16. A negative rest means that not even the weights fit, and the limit of the model holds however much "
+        "memory there is."
+    ),
 )
 def context_that_fits(config, n_parameters, bits_per_weight, memory_bytes):
     """How many tokens of context fit in memory beside the weights.

@@ -56,6 +56,12 @@ def greedy_ids(table, prompt, max_tokens, end_id):
         "last, ids = prompt[-1], []\nfor _ in range(max_tokens):\n    last = int(np.argmax(table[last]))\n"
         "    if last == end_id: break\n    ids.append(last)",
     ),
+    why=(
+        "The model gives one token at a time, so a text is made by calling it again with what it has just said; that "
+        "is all there is to writing. The test for the end stands before the append, because the end token is a signal "
+        "to the program and no part of the answer. `np.argmax` returns the first of several equal numbers, which is "
+        "the rule for ties."
+    ),
 )
 def continue_greedily(table, prompt, max_tokens, end_id):
     """Continue a prompt with the most probable token, again and again.

@@ -48,6 +48,12 @@ def count(config):
         "layer = attention + 3 * dim * hidden_dim + 2 * dim\n"
         "tables = (1 if tied else 2) * vocab_size * dim      # and one more norm at the end",
     ),
+    why=(
+        "A matrix counts rows times columns: wq and wo have n_heads * head_dim * dim numbers each, wk and wv "
+        "n_kv_heads * head_dim * dim, hence the factor 2 before the sum of the two kinds of heads. The output head is "
+        "as large as the embedding, which is why small models share one table between the two. What is added last is "
+        "the norm in front of the head."
+    ),
 )
 def count_parameters(config):
     """How many numbers a Llama learns.

@@ -104,6 +104,12 @@ def torch_read(described):
         '"head_dim": described.get("head_dim", described["hidden_size"] // heads),\n'
         '"rope_theta": rope.get("rope_theta", 10000.0), ...',
     ),
+    why=(
+        "Files of different years leave out different fields, and a missing one means what the first models had: a "
+        "key head for every query head, heads that share the width evenly, a head of its own at the end. `dict.get` "
+        "takes such a default only where nothing is given, so a head_dim that breaks the rule is kept. Copying "
+        "rope_parameters over the top level makes one place to look of the two that files have."
+    ),
 )
 def read_config(described):
     """The numbers that fix a Llama, from a Hugging Face config.json.

@@ -35,6 +35,11 @@ def make_shape(rng: np.random.Generator, n_axes: int, itemsize: int) -> tuple[An
         "To go one step along an axis, all elements of the axes after it have to be passed.",
         "strides, step = [], itemsize\nfor n in reversed(shape):\n    strides.insert(0, step)\n    step *= n",
     ),
+    why=(
+        "In C order the last axis lies side by side, so its step is one element; a step on any other axis skips "
+        "everything behind it. Going from the last size to the first, the product so far is just that. A transpose "
+        "needs no copy for the same reason: it only exchanges the steps."
+    ),
 )
 def c_strides(shape, itemsize):
     """The strides of a C-contiguous array, computed by hand.

@@ -40,6 +40,12 @@ def make_walk(rng: np.random.Generator, first: int, step: int, count: int, items
         "cross a line here. Several may share one: count different numbers.",
         "return len({(address + i * stride) // line for i in range(count)})",
     ),
+    why=(
+        "Memory is fetched in whole lines, so what counts is not how many numbers are read but in how many different "
+        "lines they lie. An address divided by the size of a line, without remainder, is the number of its line, and "
+        "a set holds each number once. That one expression covers a small stride, where many elements share a line, a "
+        "large one, where each has its own, and a walk that begins in the middle of a line."
+    ),
 )
 def cache_lines_read(address, stride, count, itemsize, line):
     """How many cache lines a walk through memory touches.

@@ -39,6 +39,11 @@ def torch_sum(x):
         "if len(x) <= 32:\n    add up in a loop of float32, return\nmiddle = len(x) // 2\n"
         "return pairwise_sum(x[:middle]) + pairwise_sum(x[middle:])",
     ),
+    why=(
+        "In a running sum a number that joins late meets a total far larger than itself and loses its last digits. "
+        "Halving keeps both sides of an addition at a similar size, and each number takes part in about log2(n) "
+        "additions instead of up to n. Below 32 numbers a plain loop is as good and saves most of the calls."
+    ),
 )
 def pairwise_sum(x):
     """The sum of float32 numbers, as the sum of two halves that are summed in the same way.

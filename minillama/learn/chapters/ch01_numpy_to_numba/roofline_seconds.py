@@ -32,6 +32,11 @@ def make_work(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
         "The slower of the two decides.",
         "return np.maximum(flops / peak_flops, n_bytes / bandwidth)",
     ),
+    why=(
+        "Since both work at the same time, a kernel takes as long as the slower of the two needs, and not the sum: "
+        "that is a maximum, element by element. Which of the two wins says what is worth improving, fewer bytes or "
+        "fewer operations."
+    ),
     rtol=1e-5,
 )
 def roofline_seconds(flops, n_bytes, peak_flops, bandwidth):

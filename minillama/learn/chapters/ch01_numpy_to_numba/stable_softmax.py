@@ -53,6 +53,12 @@ def torch_softmax(x):
         "overflow.",
         "e = np.exp(x - x.max(axis=-1, keepdims=True))\nreturn e / e.sum(axis=-1, keepdims=True)",
     ),
+    why=(
+        "Subtracting one number from all scores of a row divides numerator and denominator by the same factor, which "
+        "cancels. With the largest score as that number every exponent is at most 0, so nothing overflows, and the "
+        "largest term is exactly 1, so the sum cannot vanish. The maximum is that of each row, because a row far "
+        "below another one would end as 0/0."
+    ),
 )
 def stable_softmax(x):
     """Softmax over the last axis, right for scores of any size.

@@ -48,6 +48,12 @@ def byte_level_library(word):
         "others = [b for b in range(256) if b not in visible]\n"
         "one byte: chr(b) if b in visible else chr(256 + others.index(b))",
     ),
+    why=(
+        "GPT-2's rules are kept in a text file, where spaces and control characters would be lost, so each byte gets "
+        "a character that can be seen. Bytes that are visible already stand for themselves, which keeps English "
+        "readable. The word is encoded before the table is used: a letter with an accent is two bytes and becomes two "
+        "characters."
+    ),
 )
 def byte_characters_of(word):
     """Write every UTF-8 byte of a word as one visible character, by GPT-2's table.

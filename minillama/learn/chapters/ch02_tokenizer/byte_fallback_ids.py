@@ -33,6 +33,11 @@ def make_symbols_and_ids(rng: np.random.Generator, length: int) -> tuple[Any, ..
         "spelled <0x00> to <0xFF>, in capitals.",
         'if symbol in ids: out.append(ids[symbol])\nelse: out += [ids[f"<0x{b:02X}>"] for b in symbol.encode()]',
     ),
+    why=(
+        "Any character is a sequence of bytes, and there are only 256 of those: with a piece for each, no text is "
+        "unknown. Ids are looked up by name, because three special pieces stand in front and a byte's number is not "
+        "its id. The vocabulary is asked first, since one piece is shorter than three bytes."
+    ),
 )
 def byte_fallback_ids(symbols, ids):
     """Turn symbols into ids; what the vocabulary does not have becomes its UTF-8 bytes.

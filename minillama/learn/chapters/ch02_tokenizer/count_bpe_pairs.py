@@ -48,6 +48,12 @@ def make_pairs(rng: np.random.Generator, words: int, length: int) -> tuple[Any, 
         "    for pair in zip(word, word[1:]):\n"
         "        found[pair] = found.get(pair, 0) + count",
     ),
+    why=(
+        "A text repeats its words, so counting in each distinct word once, weighted by how often it occurs, gives the "
+        "pairs of the whole text at a fraction of the work. `pairwise` stays inside of a word: a pair across a border "
+        "would lead to pieces of two words. Adding to what is there matters for pairs that come again, in the same "
+        "word or in a later one."
+    ),
 )
 def count_bpe_pairs(words, counts):
     """Count how often every two neighbouring symbols occur.

@@ -132,6 +132,11 @@ def tokenizers_encode(word, merges):
         "if not fits: return s\n"
         "i = min(fits)[1]; s[i : i + 2] = [s[i] + s[i + 1]]      # in a loop",
     ),
+    why=(
+        "A new word must be cut as training would have cut it, and there an earlier rule had done its work before a "
+        "later one was known. The smallest (rank, place) says both at once: the earliest rule, and of its places the "
+        "leftmost. Every merge makes new neighbours, so all pairs are looked at again after it."
+    ),
 )
 def encode_with_merges(word, merges):
     """Cut a word into pieces with the rules that training has found.

@@ -47,6 +47,11 @@ def make_symbols(rng: np.random.Generator, length: int, alphabet: int) -> tuple[
         "else:\n"
         "    out.append(symbols[i]); i += 1",
     ),
+    why=(
+        "An index can step over two symbols at once, so that a symbol that has been merged is not used again. Symbols "
+        "are compared, not a joined text, because the borders between them are what a tokenizer is about. At the very "
+        "end the slice has one symbol only and equals no pair, so that place needs no test of its own."
+    ),
 )
 def merge_pair(symbols, pair):
     """Replace every occurrence of a pair by one symbol, from left to right.

@@ -105,6 +105,12 @@ def sentencepiece_library(text, scores):
         "while there are any: i = min(fits)[1]; s[i : i + 2] = [s[i] + s[i + 1]]\n"
         'in the end: s if s in scores, else f"<0x{byte:02X}>" for each byte of it',
     ),
+    why=(
+        "LLaMA's file has a score for each piece and no list of rules; a piece that was learned earlier scores "
+        "higher, so taking the best score repeats the order of training. A minimum over negated scores finds the "
+        "highest and, of equals, the leftmost. Bytes come last, since only then is it known which characters have "
+        "joined a piece."
+    ),
 )
 def sentencepiece_encode(text, scores):
     """Encode a text as LLaMA's tokenizer does.

@@ -61,6 +61,12 @@ def as_pairs(function: Function, args: tuple[Any, ...]) -> Any:
         "    pair = max(found, key=found.get); merges.append(pair)\n"
         "    symbols = [merge_pair(word, pair) for word in symbols]",
     ),
+    why=(
+        "Merging changes who is a neighbour of whom, so pairs are counted anew after every rule; only so can a piece "
+        "grow out of earlier ones. A dict keeps its keys in the order in which they came and `max` returns the first "
+        "of equals, which together are the rule for ties. Counting everything again is slow and easy to follow; the "
+        "chapter's faster version looks only at words that have changed."
+    ),
 )
 def train_bpe(words, counts, n_merges):
     """Learn merge rules: again and again the most frequent pair becomes one symbol.

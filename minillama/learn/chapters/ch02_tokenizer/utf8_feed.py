@@ -71,6 +71,12 @@ def codecs_feed(held, data):
         'return data[:cut].decode("utf-8", "replace"), data[cut:]\n'
         'Or: codecs.getincrementaldecoder("utf-8")("replace") with setstate((held, 0)).',
     ),
+    why=(
+        "The first byte of a character says how long it is, so an unfinished one has at most three bytes, and looking "
+        "back that far is enough. Bytes inside of a character begin with the bits 10; the first other byte from the "
+        "end decides whether anything is still to come. What stands before the cut is final, and decoding it with "
+        '"replace" gives what a decoder of the whole text would give.'
+    ),
 )
 def utf8_feed(held, data):
     """One step of a decoder for UTF-8 that arrives in pieces.

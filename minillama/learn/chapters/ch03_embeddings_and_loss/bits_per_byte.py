@@ -33,6 +33,11 @@ def make_text(rng: np.random.Generator, tokens: int, characters: int) -> tuple[A
         "One bit is log 2 nats. The bytes of a text are those of its UTF-8 form.",
         'return -logprobs.sum() / np.log(2) / len(text.encode("utf-8"))',
     ),
+    why=(
+        "A token is whatever a tokenizer calls one, so losses per token cannot be compared between two of them; the "
+        "bytes of a text are the same for both. The sum of the losses is what the whole text costs in nats, and a nat "
+        "is 1 / log 2 bits. Bytes are not characters: outside of ASCII a character has two to four."
+    ),
 )
 def bits_per_byte(logprobs, text):
     """The bits that a model needs for one byte of a text.

@@ -58,6 +58,11 @@ def torch_backward(logits, targets, ignore_id):
         "one_hot = np.arange(V) == targets[..., None]\n"
         "return (p - one_hot) * counted[..., None] / counted.sum()",
     ),
+    why=(
+        "The derivative of lse is the softmax, that of the chosen logit is 1: the gradient is what was predicted "
+        "minus what came. Each row sums to 0, so what one token gains the others lose. The division by n belongs to "
+        "it because the loss is a mean."
+    ),
 )
 def cross_entropy_backward(logits, targets, ignore_id):
     """The gradient of `cross_entropy_loss` with respect to the logits.

@@ -58,6 +58,11 @@ def torch_loss(logits, targets, ignore_id):
         "losses = log_sum_exp(logits) - chosen                  # (B, T)\n"
         "return losses[counted].mean()",
     ),
+    why=(
+        "As a difference of lse and one logit, the loss never forms a probability that could round to 0. An ignored "
+        "target is no valid index, so 0 stands in for it during the lookup, and its term is dropped afterwards. The "
+        "mean is over what counted; otherwise a batch with more padding would seem easier."
+    ),
 )
 def cross_entropy_loss(logits, targets, ignore_id):
     """The mean of -log p(target) over all targets that count.

@@ -51,6 +51,11 @@ def torch_gather(tokens, weight):
         "after it.",
         "return weight[tokens]",
     ),
+    why=(
+        "A one-hot vector times the table would give the same row, after reading all V of them; an index reads one. "
+        "An index array puts a row in the place of each of its numbers, so no loop is needed. The result is a copy, "
+        "which later layers may change without harm to the table."
+    ),
 )
 def gather_embeddings(tokens, weight):
     """Return the row of the embedding table for every token.

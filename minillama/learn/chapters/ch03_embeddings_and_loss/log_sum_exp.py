@@ -49,6 +49,11 @@ def torch_log_sum_exp(logits):
         "row no exponent is above 0, and one of them is 0.",
         "m = logits.max(axis=-1, keepdims=True)\nreturn m[..., 0] + np.log(np.exp(logits - m).sum(axis=-1))",
     ),
+    why=(
+        "The identity holds for any m, and the largest logit is the choice that is always safe: every exponent is at "
+        "most 0 and one of them is exactly 0. The sum then lies between 1 and V, where a logarithm has no trouble. "
+        "What was subtracted inside is added again outside, so the result has its true size."
+    ),
 )
 def log_sum_exp(logits):
     """Compute log(sum(exp(z))) over the last axis, without overflow or underflow.

@@ -44,6 +44,11 @@ def make_logprobs(rng: np.random.Generator, B: int, T: int) -> tuple[Any, ...]:
         "logprobs * counted leaves out what does not count; counted.sum() is the number of tokens.",
         "return np.exp(-logprobs[counted].mean())",
     ),
+    why=(
+        "Mean first and exponential last makes it the geometric mean of 1/p, in which every token weighs the same. In "
+        "the other order one token of tiny probability would outweigh all others. There is one mean over all texts, "
+        "because a mean of their means would favour the tokens of short ones."
+    ),
 )
 def perplexity(logprobs, counted):
     """The perplexity of several texts together.

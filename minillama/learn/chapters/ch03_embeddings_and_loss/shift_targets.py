@@ -47,6 +47,11 @@ def make_tokens(rng: np.random.Generator, B: int, T: int) -> tuple[Any, ...]:
         "targets[:, :-1] = tokens[:, 1:]\n"
         "targets[targets == pad_id] = ignore_id",
     ),
+    why=(
+        "Every position is a question about what comes next, so a text of T tokens asks T - 1 questions in a single "
+        "pass. The last one has no answer in its row, and padding is no answer worth learning: both are marked. What "
+        "counts is the target, not the input, since padding in front of a text may well ask for its first token."
+    ),
 )
 def shift_targets(tokens, pad_id, ignore_id):
     """What every position has to predict: the token after it.

@@ -46,6 +46,11 @@ def torch_add(x, update, weight, eps):
         "h is the plain sum. y is rmsnorm_forward of which of the three: x, update or h?",
         "h = x + update\nreturn h, rmsnorm_forward(h, weight, eps)",
     ),
+    why=(
+        "The stream has to stay the plain sum of what all layers have said; a norm in its way would rescale it again "
+        "and again, and the gradient with it. So the norm works on a copy that the next layer alone reads. The sum "
+        "comes first, since that layer has to see what the one before it has added."
+    ),
 )
 def add_rmsnorm(x, update, weight, eps):
     """Add a layer's result to the residual stream, and normalise a copy for the next layer.

@@ -54,6 +54,12 @@ def torch_backward(dy, x, weight, eps):
         "dx = r * (g - x_hat * np.mean(g * x_hat, -1, keepdims=True))\n"
         "dweight = np.sum(dy * x_hat, axis=(0, 1))",
     ),
+    why=(
+        "Each number changes the result in two ways, directly and through the divisor that all numbers of its row "
+        "share. The second way takes out the part of the gradient that points along the row, because a longer row of "
+        "the same direction gives the same result. All rows use one weight, so its gradient is the sum of what they "
+        "say."
+    ),
 )
 def rmsnorm_backward(dy, x, weight, eps):
     """The gradients of a loss through `rmsnorm_forward`.

@@ -66,6 +66,12 @@ def transformers_half(x, weight, eps):
         "wide = wide / np.sqrt(np.mean(wide * wide, axis=-1, keepdims=True) + np.float32(eps))\n"
         "return wide.astype(x.dtype) * weight",
     ),
+    why=(
+        "Above 255 a square does not fit into a float16, so everything up to the division is done in float32, whose "
+        "end is near 3e38. The row is rounded before the weight multiplies it, because that is the order in Meta's "
+        "code, and another order gives other last bits. Whoever compares a port with the original bit for bit finds "
+        "such a difference in the first layer."
+    ),
 )
 def rmsnorm_float16(x, weight, eps):
     """RMSNorm of float16 rows, bit for bit as Meta's model computes it.

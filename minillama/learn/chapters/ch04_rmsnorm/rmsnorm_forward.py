@@ -33,6 +33,12 @@ from .variants import forward, mean_of_squares
         "further index. eps is added to this, then the root is taken, and the weight multiplies the dims.",
         "mean_square = np.mean(x * x, axis=-1, keepdims=True)\nreturn x / np.sqrt(mean_square + eps) * weight",
     ),
+    why=(
+        "The mean is over the numbers of one row, so each token is brought to size without regard to the others, and "
+        "keepdims leaves an axis of 1 by which the whole row can be divided. Inside of the root eps turns a row of "
+        "zeros into zeros, where 0/0 would be NaN. The weight comes last, so that a dim that has to be louder than "
+        "others can be."
+    ),
 )
 def rmsnorm_forward(x, weight, eps):
     """Divide every row by its root mean square, then scale every dim.

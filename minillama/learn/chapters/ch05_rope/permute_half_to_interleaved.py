@@ -37,6 +37,11 @@ def make_rows(rng: np.random.Generator, H: int, head_dim: int, D: int) -> tuple[
         "rows.reshape(-1, 2, head_dim // 2, rows.shape[1])   # (head, b, i, column)\n"
         "... .swapaxes(1, 2).reshape(rows.shape)",
     ),
+    why=(
+        "Within a head the rows are a table of 2 by head_dim / 2, and the other layout is that table read down its "
+        "columns: a reshape and an exchange of two axes. Heads stay whole, because each one is rotated by itself. "
+        "Rows of wq and wk move alike, so the dot product of query and key does not notice."
+    ),
 )
 def permute_half_to_interleaved(rows, head_dim):
     """Reorder the rows of wq or wk from Hugging Face's layout to Meta's, head by head.

@@ -36,6 +36,12 @@ def make_angles(rng: np.random.Generator, T: int, head_dim: int) -> tuple[Any, .
         "frequencies = theta ** (-np.arange(0, head_dim, 2) / head_dim)   # (head_dim/2,)\n"
         "then an outer product with positions",
     ),
+    why=(
+        "The first pair turns by one radian for each position and the last by about 1 / theta: a clock with hands of "
+        "all speeds, fast ones for neighbours and slow ones for long distances. Positions are used as they are given, "
+        "because a chunk may begin anywhere. A column of positions times a row of frequencies is the whole table at "
+        "once."
+    ),
     rtol=1e-5,
 )
 def rope_angles(head_dim, positions, theta):

@@ -36,6 +36,11 @@ def torch_gradient(dy, cos, sin, positions):
         "The transpose of [[cos, -sin], [sin, cos]] is [[cos, sin], [-sin, cos]]: the rotation by minus the angle.",
         "return rope_interleaved(dy, cos, -sin, positions)",
     ),
+    why=(
+        "The way back through a matrix is its transpose, and the transpose of a rotation is the rotation by the "
+        "opposite angle. A cosine does not notice the sign of its angle and a sine takes it on, so a minus before sin "
+        "is all. Nothing of x is needed, and the forward pass has nothing to keep but the table."
+    ),
 )
 def rope_backward(dy, cos, sin, positions):
     """The gradient of a loss through `rope_interleaved`, with respect to its x.

@@ -33,6 +33,12 @@ def transformers_half(x, cos, sin, positions):
         "first, second = np.split(x, 2, axis=-1)\n"
         "return np.concatenate((first * c - second * s, first * s + second * c), axis=-1)",
     ),
+    why=(
+        "Which two numbers make a pair is a matter of order alone, so the halves of a head take the places of its "
+        "even and odd numbers and the rotation stays. Hugging Face has reordered the rows of wq and wk to match, and "
+        "all scores come out the same. A file does not say which order its rows are in, and the wrong one gives no "
+        "error, only bad text."
+    ),
 )
 def rope_half(x, cos, sin, positions):
     """The same rotation in Hugging Face's layout: the pairs are (x[i], x[i + head_dim / 2]).

@@ -70,6 +70,11 @@ def torch_turn(x, cos, sin, positions):
         "y = np.empty_like(x)\n"
         "y[..., 0::2] = x[..., 0::2] * c - x[..., 1::2] * s      # and the odd ones likewise, with s and c",
     ),
+    why=(
+        "Every second number, from 0 and from 1, are the two coordinates of all pairs, so two slices do the work of a "
+        "loop. All heads of a token turn alike: the looked-up rows get an axis of 1 in their place. The result is a "
+        "new array, since each of its numbers needs both old ones."
+    ),
 )
 def rope_interleaved(x, cos, sin, positions):
     """Rotate the neighbouring pairs (x[2i], x[2i+1]) of every head: Meta's layout.

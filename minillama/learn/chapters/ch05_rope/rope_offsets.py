@@ -54,6 +54,12 @@ def torch_offsets(x, lengths, theta):
         "frequencies = theta ** (-np.arange(0, head_dim, 2) / head_dim)\n"
         "angles = (positions[..., None] * frequencies)[:, None]          # (B, 1, T, head_dim/2)",
     ),
+    why=(
+        "A rotated key is kept for good, so it has to be turned by its place in the whole text, not in the chunk. "
+        "Sequences of a batch have different lengths, hence a row of positions for each. Angles are computed in "
+        "float64 and only their cosines and sines are rounded: as a float16, an angle near 4000 would be off by up to "
+        "a radian."
+    ),
 )
 def rope_offsets(x, lengths, theta):
     """Rotate the next rows of sequences that are in a cache already (Meta's layout).

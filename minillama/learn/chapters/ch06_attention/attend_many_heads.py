@@ -61,6 +61,12 @@ def with_repeated_heads(function):
         "visible = np.arange(k.shape[2]) <= positions[:, None, :, None]       # (B, 1, T, S)\n"
         "return softmax_over_keys(np.where(visible, scores, -np.inf)) @ v",
     ),
+    why=(
+        "A matrix product works on the last two axes and repeats for all before them, so the lines of one head serve "
+        "every head of every sequence. The mask has an axis of 1 for the heads, which share positions, and a full one "
+        "for the batch, whose sequences do not. The scale remains that of one head, since its dot product runs over "
+        "head_dim numbers however many heads there are."
+    ),
 )
 def attend_many_heads(q, k, v, positions):
     """Causal attention of every head of every sequence; each head as in `attend_one_head`.

@@ -63,6 +63,12 @@ def torch_one_head(q, k, v, positions):
         "weights = softmax_over_keys(np.where(visible, scores, -np.inf))\n"
         "return weights @ v",
     ),
+    why=(
+        "Dot products of random vectors spread like sqrt(head_dim); divided by it they have one size for heads of any "
+        "width, and the softmax is neither all or nothing nor flat. The mask comes before the softmax, so that hidden "
+        "keys are missing in the denominator too and the weights of the others sum to 1. The last product takes the "
+        "weighted means of all queries at once."
+    ),
 )
 def attend_one_head(q, k, v, positions):
     """Causal attention of one head.

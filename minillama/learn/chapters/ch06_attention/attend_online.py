@@ -68,6 +68,11 @@ def torch_online(q, k, v, block):
         "    total = total * correction + weights.sum()\n"
         "    y, largest = y * correction + weights @ v[first : first + block], new",
     ),
+    why=(
+        "All terms are measured against the largest score so far; when a larger one turns up, a single factor brings "
+        "what was summed to the new measure. Both sums are rescaled alike, so their quotient is what one softmax over "
+        "all keys gives. Only one block of scores is ever in memory, which is the idea of FlashAttention."
+    ),
 )
 def attend_online(q, k, v, block):
     """Attention of one query that sees all keys, in one pass over blocks of keys.

@@ -39,6 +39,11 @@ def make_positions(rng: np.random.Generator, T: int, past: int, spare: int) -> t
         "has shape (T, n_keys).",
         "return np.arange(n_keys)[None, :] <= positions[:, None]",
     ),
+    why=(
+        "A row of key numbers compared with a column of positions is the whole table. Because the positions are those "
+        "that are given, the same line is right for a prompt, for a chunk behind a cache and for a single new token. "
+        "It hides unused room of the cache as well, which lies behind every query."
+    ),
 )
 def causal_mask(positions, n_keys):
     """Who may look at whom: a query at position m sees keys 0 ... m.

@@ -49,6 +49,11 @@ def torch_softmax(scores):
         "exponentials = np.exp(shifted)          # exp(-inf) is 0\n"
         "return exponentials / exponentials.sum(axis=-1, keepdims=True)",
     ),
+    why=(
+        "The weights say how a query divides its attention, so they sum to 1 along the keys. A hidden key comes in as "
+        "-inf and leaves as exactly 0, without a special case. The largest score of the row, subtracted from all, "
+        "makes overflow impossible and cancels in the quotient."
+    ),
 )
 def softmax_over_keys(scores):
     """The weights of every query: softmax over the last axis.

@@ -35,6 +35,11 @@ def make_joined(rng: np.random.Generator, B: int, T: int, H: int, head_dim: int)
         "places.",
         "return x.reshape(x.shape[0], x.shape[1], n_heads, -1).swapaxes(1, 2)",
     ),
+    why=(
+        "The numbers of a head lie side by side, so a reshape can cut the last axis without moving anything. Only "
+        "then do two axes change places, because a matrix product works on the last two and treats each head before "
+        "them by itself. A reshape to the final shape at once reads memory in its old order, and mixes tokens."
+    ),
 )
 def split_into_heads(x, n_heads):
     """Cut the vector of every token into heads: head j is numbers j * head_dim ... (j + 1) * head_dim - 1.

@@ -31,6 +31,11 @@ def make_group_rows(rng: np.random.Generator, K: int, group: int, head_dim: int,
         "heads = w.reshape(n_kv_heads, -1, w.shape[1])           # (K, head_dim, D)\n"
         "return np.repeat(heads, n_heads // n_kv_heads, axis=0).reshape(-1, w.shape[1])",
     ),
+    why=(
+        "If every member of a group gets its own copy of the weights, each computes the very key that all of them "
+        "shared, and nothing changes. The copies stand side by side, in the order in which query heads read them. "
+        "That is why every GQA model is an MHA model with equal heads, and why the way back loses something."
+    ),
 )
 def expand_groups_to_heads(w, n_heads, n_kv_heads):
     """Key (or value) weights for n_heads heads with which MHA computes what GQA computed.

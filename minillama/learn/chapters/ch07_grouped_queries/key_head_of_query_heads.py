@@ -37,6 +37,11 @@ def make_counts(rng: np.random.Generator, K: int, group: int) -> tuple[Any, ...]
         "group, rounded down.",
         "return np.arange(n_heads) // (n_heads // n_kv_heads)",
     ),
+    why=(
+        "Dividing by the size of a group, without remainder, gives the same number to that many in a row. Neighbours "
+        "share because the weights were trained so and are stored so; dealing the heads out in turn gives no error, "
+        "only answers to other questions."
+    ),
 )
 def key_head_of_query_heads(n_heads, n_kv_heads):
     """The key head that every query head reads: neighbouring query heads share one.

@@ -38,6 +38,12 @@ def make_sizes(
         "*query* heads.",
         "return 2 * n_layers * n_kv_heads * (dim // n_heads) * n_tokens * bytes_per_number",
     ),
+    why=(
+        "A position leaves one key and one value for every key head of every layer; queries are used once and "
+        "forgotten, so n_heads only decides how wide a head is. All of it is one product, and halving any factor "
+        "halves the memory. The number of key heads is the one factor that can shrink eightfold while the model keeps "
+        "all its questions."
+    ),
 )
 def kv_cache_bytes_grouped(n_layers, dim, n_heads, n_kv_heads, n_tokens, bytes_per_number):
     """Bytes of the keys and values of one sequence, in all layers.

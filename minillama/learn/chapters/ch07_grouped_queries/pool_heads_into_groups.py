@@ -32,6 +32,12 @@ def make_heads_rows(rng: np.random.Generator, K: int, group: int, head_dim: int,
         "grouped = w.reshape(n_kv_heads, n_heads // n_kv_heads, head_dim, w.shape[1])\n"
         "return grouped.mean(axis=1).reshape(n_kv_heads * head_dim, w.shape[1])",
     ),
+    why=(
+        "With the rows as (group, member, row of the head, column) a mean over the members mixes heads and leaves the "
+        "rows of each where they are. A mean keeps the size of the weights, where a sum would make all scores larger. "
+        "The result is a beginning and not an equal: heads that ask for different things have no common mean, so such "
+        "a model is trained on."
+    ),
 )
 def pool_heads_into_groups(w, n_heads, n_kv_heads):
     """Key (or value) weights for n_kv_heads heads: the mean of the heads of each group.

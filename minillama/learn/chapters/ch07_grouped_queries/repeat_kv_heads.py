@@ -40,6 +40,12 @@ def torch_repeat(k, group):
         "np.tile gives a, b, a, b; np.repeat gives a, a, b, b. The head is axis 1.",
         "return np.repeat(k, group, axis=1)",
     ),
+    why=(
+        "Query heads of a group stand side by side, so the copies of their key head have to stand so too; then number "
+        "j of one is for number j of the other. `np.repeat` does that along the axis of the heads, while `np.tile` "
+        "would lay out the whole row of heads again and again. Copies cost memory, and are made only for a layer that "
+        "knows no groups."
+    ),
 )
 def repeat_kv_heads(k, group):
     """Copy every head `group` times, copies side by side: heads a, b become a, a, b, b for a group of 2.

@@ -23,6 +23,11 @@ from .variants import forward, logistic
         "Weights are stored (out_features, in_features): a row of x meets them as x @ w.T.",
         "gate, up = x @ w_gate.T, x @ w_up.T      # (B, T, hidden) both\nreturn (silu(gate) * up) @ w_down.T",
     ),
+    why=(
+        "Two matrices lead out into a wider space and one leads back; the product between them is what no matrix can "
+        "do, because how strongly one question counts depends on the answer to another. Weights are stored as (out, "
+        "in), so rows meet them transposed. The residual stays outside, with the block that owns the stream."
+    ),
 )
 def feed_forward(x, w_gate, w_up, w_down):
     """LLaMA's feed-forward layer, without the residual around it.

@@ -44,6 +44,11 @@ def torch_fused(x, w_gate_up, w_down):
         "Rows of a weight become columns of the result: the gate is the first half of the last axis.",
         "gate, up = np.split(x @ w_gate_up.T, 2, axis=-1)\nreturn (silu(gate) * up) @ w_down.T",
     ),
+    why=(
+        "Both matrices meet the same x, so stacked they are one matrix, and x is read once. Rows of the weights "
+        "become the last axis of the product, whose first half is therefore the gate. The numbers are the same as "
+        "before; one large product keeps a processor busier than two of half the size."
+    ),
 )
 def feed_forward_fused(x, w_gate_up, w_down):
     """`feed_forward` with one product instead of two for gate and up.

@@ -44,6 +44,11 @@ def torch_silu(g):
         "small = np.exp(-np.abs(g))                             # at most 1\n"
         "sigmoid = np.where(g >= 0, 1, small) / (1 + small)     # then times g",
     ),
+    why=(
+        "The formula as it stands overflows far below 0, but exp(-|g|) is at most 1, and the sigmoid of either sign "
+        "can be written with it. `np.where` computes both of its branches, so each of them has to be safe, not only "
+        "the one that is taken. Times g, the sigmoid becomes a line on the right and dies away on the left."
+    ),
 )
 def silu_stable(g):
     """SiLU, also called swish, for numbers of any size.

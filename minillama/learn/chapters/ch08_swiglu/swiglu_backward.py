@@ -49,6 +49,11 @@ def torch_backward(dy, gate, up):
         "dgate = dy * up * s * (1 + gate * (1 - s))\n"
         "dup = dy * gate * s",
     ),
+    why=(
+        "A product hands each factor the other one: dup gets silu(gate), and dgate gets up times the slope of SiLU. "
+        "By the product rule that slope is s + g s (1 - s), in which the sigmoid s is already there. With a sigmoid "
+        "that cannot overflow, no gate however large makes infinity over infinity."
+    ),
 )
 def swiglu_backward(dy, gate, up):
     """Gradients of the loss with respect to the inputs of y = silu(gate) * up.

@@ -51,6 +51,11 @@ def torch_head(x, final_norm, token_embedding, output, eps):
         "Norm first: rmsnorm(x, final_norm, eps). The head is (V, D), like every weight (out_features, in_features).",
         "head = token_embedding if output is None else output\nreturn rmsnorm(x, final_norm, eps) @ head.T",
     ),
+    why=(
+        "After many blocks the stream has any size; the norm leaves its direction, and the head compares that with "
+        "one vector for each token. A tied model has only one such table, for reading in and for reading out. Nothing "
+        "is turned into probabilities yet, because loss and sampler both begin with logits."
+    ),
 )
 def head_logits(x, final_norm, token_embedding, output, eps):
     """The end of the model: from the residual stream to logits.

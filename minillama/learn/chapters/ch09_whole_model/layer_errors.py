@@ -55,6 +55,11 @@ def make_states(rng: np.random.Generator, n: int, T: int, D: int, first: int, na
         "bad = np.flatnonzero(~(errors <= tolerance))\n"
         "return errors, int(bad[0]) if len(bad) else -1",
     ),
+    why=(
+        "Numbers in the stream grow with depth, so only a share of the largest can be compared from one state to the "
+        "next. The first state that is off names the block to look at, because all later ones inherit the error. A "
+        'comparison with NaN is always false, which is why the test is "not within" and not "above".'
+    ),
 )
 def layer_errors(ours, theirs, tolerance):
     """Compare two lists of hidden states and find where they part.

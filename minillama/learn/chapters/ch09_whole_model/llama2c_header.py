@@ -24,6 +24,11 @@ from .inputs import FIELDS, FILE_SHAPES, make_file
         'header = dict(zip(("dim", "hidden_dim", ...), numbers))\n'
         'header["tied"] = header["vocab_size"] > 0; header["vocab_size"] = abs(header["vocab_size"])',
     ),
+    why=(
+        "Seven integers in a row are one format string, and its sign for little-endian makes the file read the same "
+        "on every machine. The format had no field for a flag, so the sign of a size carries it. The sign is looked "
+        "at first, because the absolute value no longer has it."
+    ),
 )
 def llama2c_header(data):
     """Read the header of a llama2.c file of version 0.

@@ -37,6 +37,12 @@ TENSORS = (
         "    at += math.prod(shape)\n"
         "    return numbers[at - math.prod(shape) : at].reshape(shape)",
     ),
+    why=(
+        "A file without names is nothing but an order, and a cursor that takes the next numbers and moves on turns "
+        "the table above into code line by line. Two things are easily missed: w2 stands before w3, and the tables of "
+        "RoPE have to be passed over, or the head is read from the wrong place. `np.frombuffer` gives views, so a "
+        "file of any size is not copied."
+    ),
 )
 def load_llama2c_v0(data):
     """Read all tensors of a llama2.c file of version 0.

@@ -67,6 +67,11 @@ def torch_lens(states, final_norm, output, targets, eps):
         "logprobs = logits - logsumexp(logits, axis=-1, keepdims=True)\n"
         "return logprobs[:, np.arange(T), targets]",
     ),
+    why=(
+        "All blocks write into one stream, so norm and head can be put behind any of them, as if the model ended "
+        "there. The norm is needed at every depth, since the stream grows on its way. Logarithms are taken by "
+        "subtracting and never of a probability, so one too small for float32 is still finite."
+    ),
 )
 def logit_lens(states, final_norm, output, targets, eps):
     """What the model would say if it ended at each depth.

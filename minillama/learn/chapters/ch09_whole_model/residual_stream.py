@@ -53,6 +53,12 @@ def torch_stream(x, norms, matrices, eps):
         "for g, w in zip(norms, matrices):\n    x = x + rmsnorm(x, g, eps) @ w.T\n    states.append(x)\n"
         "return np.stack(states)",
     ),
+    why=(
+        "A sublayer reads a normalised copy and adds its answer, so the first x is still part of the last state. "
+        "There is a way through without any matrix or norm, and on it a gradient reaches the first layer "
+        "undiminished. Writing x = x + ... makes a new array at every step, where += would change the states that are "
+        "already kept."
+    ),
 )
 def residual_stream(x, norms, matrices, eps):
     """Run n sublayers, each of them one matrix, and keep the stream at every step.

@@ -101,6 +101,12 @@ def heads(x, n_heads):
         "m = rmsnorm(h, layer.ffn_norm)             # of h, not of x\n"
         "return h + swiglu(m @ w_gate.T, m @ w_up.T) @ w_down.T",
     ),
+    why=(
+        "Attention carries things from token to token, the feed-forward layer works on each token alone, and both "
+        "read a norm of the stream and add to it. Queries and keys are rotated because positions decide who is looked "
+        "at; values are not, because they are what is handed over. Before wo the heads go back behind the position, "
+        "so that its columns meet the numbers that they were trained for."
+    ),
 )
 def transformer_block(x, layer, cos, sin, n_heads, n_kv_heads, eps):
     """One block of a Llama, for whole sequences that start at position 0.

@@ -59,6 +59,12 @@ def observe_append(function, args):
         "    larger[:, : buffer.shape[1]] = buffer      # and from here on buffer = larger\n"
         "buffer[:, length:needed] = new",
     ),
+    why=(
+        "Doubling makes moves so rare that each number is copied about once on average, however long the text "
+        "becomes; room that is just enough would be outgrown at every token. While there is room nothing is allocated "
+        "at all. Heads have their own blocks of memory, so the old numbers are copied along the axis of positions and "
+        "each head keeps its own."
+    ),
 )
 def append_with_growth(buffer, length, new):
     """Store new positions after the `length` that are filled, in a larger array if they do not fit.

@@ -115,6 +115,11 @@ def decode_in_torch(q, k_new, v_new, k_cache, v_cache, lengths):
         "scores = np.einsum('hd,hsd->hs', q[b], k) / np.sqrt(head_dim)\n"
         "weights = softmax over s;  y[b] = np.einsum('hs,hsd->hd', weights, v)",
     ),
+    why=(
+        "Key and value are stored before the scores are taken, since a token sees itself. A slice up to n + 1 hides "
+        "stale room without a mask, and because each sequence ends elsewhere, they are handled one by one. One query "
+        "meets all keys, so a step costs as much as the text is long, not its square."
+    ),
     speed=Speed(
         dims={"B": 1, "H": 9, "K": 3, "S": 4096, "head_dim": 64},
         flops=lambda B, H, K, S, head_dim: 4.0 * B * H * S * head_dim,

@@ -44,6 +44,11 @@ def torch_mask(positions, n_keys):
         "Compare two arrays: np.arange(n_keys), of shape (S,), and positions with one more axis, of shape (B, T, 1).",
         "return np.arange(n_keys) <= positions[:, :, None]",
     ),
+    why=(
+        "Positions decide, not the shape: a chunk may begin anywhere, and each sequence of a batch somewhere else. "
+        "Unused room lies behind every position and is hidden by the same comparison. With an axis of 1 in the place "
+        "of the keys, broadcasting makes the whole table in one step."
+    ),
 )
 def chunk_mask(positions, n_keys):
     """Which keys of the cache every query of a chunk may see.

@@ -48,6 +48,12 @@ def make_plan(rng: np.random.Generator, shared: int, old: int, new: int) -> tupl
         "    keep += 1\n"
         "return keep, wanted[keep:]",
     ),
+    why=(
+        "What is cached for a token depends on all tokens before it, so behind the first difference nothing can be "
+        "kept, even where the texts agree again. One token is always left to run, since the cache holds keys and "
+        "values and no logits. A chat that goes on keeps its whole beginning this way, and only the new turn is "
+        "computed."
+    ),
 )
 def plan_rewind(cached, wanted):
     """How many positions of the cache can stay, and which tokens must run, to get from one text to another.

@@ -42,6 +42,11 @@ def ring(n_seen, window):
         "Only the last `window` positions are still there: max(0, n_seen - window) ... n_seen - 1.",
         "slots = np.full(window, -1)\nfor p in range(max(0, n_seen - window), n_seen):\n    slots[p % window] = p",
     ),
+    why=(
+        "The remainder by the window puts a new token where the one that has just left the window stood, so nothing "
+        "is ever moved. Only the last `window` positions can have survived, and the loop visits no others. Slots need "
+        "not be in the order of the text: attention sums over keys, and each key was rotated by its own position."
+    ),
 )
 def ring_slots(n_seen, window):
     """Which position every slot of a ring holds after `n_seen` tokens.

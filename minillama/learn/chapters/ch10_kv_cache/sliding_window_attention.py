@@ -58,6 +58,11 @@ def torch_window(q, k, v, positions, window):
         "visible = (distance >= 0) & (distance < window)\n"
         "scores = np.where(visible[:, None], scores, -np.inf)          # before the softmax",
     ),
+    why=(
+        "The distance of query and key says both: below 0 is the future, from `window` on the forgotten past. Each "
+        "query measures from its own position, so the window slides within a chunk too. Layers hand on what they have "
+        "seen, so two of them reach nearly two windows back."
+    ),
 )
 def sliding_window_attention(q, k, v, positions, window):
     """Causal attention in which a query at position m sees only the keys m - window + 1 ... m.

@@ -63,6 +63,12 @@ def torch_chi(counts, probabilities):
         "expected = counts.sum() * probabilities[possible]\n"
         "return np.sum((counts[possible] - expected) ** 2 / expected)",
     ),
+    why=(
+        "A count scatters around what is expected by about the square root of that, so each quotient is about 1 for a "
+        "right sampler, whether the token is common or rare. An impossible token has no scatter: never drawn it says "
+        "nothing, drawn once it refutes the sampler. The sum can therefore be held against the number of possible "
+        "tokens minus 1."
+    ),
 )
 def chi_squared(counts, probabilities):
     """How far counts of draws are from a distribution.

@@ -60,6 +60,11 @@ def observe_draw(function, args):
         "lies beyond u (side='right': a piece of length 0 is never hit).",
         "return int(np.searchsorted(np.cumsum(probabilities), rng.random(), side='right'))",
     ),
+    why=(
+        "Laid end to end, the probabilities cut the line from 0 to 1 in pieces, and a uniform number falls into each "
+        "as often as it is long. The cumulative sum holds their ends, and a binary search finds the piece. A number "
+        "on a border belongs to the piece after it, so that no piece of length 0 is ever hit."
+    ),
 )
 def draw_token(probabilities, rng):
     """Draw a token: i with probability probabilities[i].

@@ -64,6 +64,11 @@ def torch_all(logits, temperature, top_k, top_p):
         "logits = top_p_filter(logits, top_p)\n"
         "return softmax(logits)",
     ),
+    why=(
+        "Each step works on what the last one has left, so the order belongs to the definition: the nucleus is "
+        "measured at the temperature that will be drawn at, and among the tokens that top-k has kept. A dropped token "
+        "is -inf, so the last softmax shares its mass out by itself."
+    ),
 )
 def filtered_probabilities(logits, temperature, top_k, top_p):
     """The distribution that a token is drawn from.

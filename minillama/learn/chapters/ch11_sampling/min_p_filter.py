@@ -55,6 +55,11 @@ def torch_min_p(logits, min_p):
         "The ratio of two probabilities needs no softmax: p_i / p_max = exp(logit_i - logit_max).",
         "return np.where(np.exp(logits - logits.max()) >= min_p, logits, -np.inf)",
     ),
+    why=(
+        "In the quotient of two probabilities the sum of the softmax cancels, and exp(z - z_max) is left. The limit "
+        "follows the model: where it is sure few tokens remain, where it is not many. The best token has quotient 1, "
+        "so something is always kept."
+    ),
 )
 def min_p_filter(logits, min_p):
     """Keep tokens with p[i] >= min_p * max(p); -inf for the others.

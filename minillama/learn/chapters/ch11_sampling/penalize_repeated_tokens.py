@@ -49,6 +49,11 @@ def torch_repetition(logits, ids, penalty):
         "set(ids) has every id once, however often it occurred. It may be empty.",
         "out = logits.copy()\nfor i in set(ids):\n    out[i] = out[i] * penalty if out[i] < 0 else out[i] / penalty",
     ),
+    why=(
+        "Dividing a negative logit would raise it, so it is multiplied instead, and the token becomes less probable "
+        "either way. A set gives each id its penalty once, however often it came. It is a rule of thumb: it treats 0 "
+        "as special, while a softmax does not notice a constant added to all logits."
+    ),
 )
 def penalize_repeated_tokens(logits, ids, penalty):
     """Make tokens that have occurred less probable.

@@ -69,6 +69,11 @@ def torch_temperature(logits, temperature):
         "e = np.exp((logits - logits.max()) / temperature)\n"
         "return e / e.sum()",
     ),
+    why=(
+        "Dividing logits raises every probability to the power 1 / temperature before they are normalised: below 1 "
+        "the leader gains, above 1 all others. No division can reach the limit 0, so it is a case of its own. The "
+        "largest logit is subtracted first, and the largest exponent is 0 at every temperature."
+    ),
 )
 def temperature_probabilities(logits, temperature):
     """Probabilities at a temperature.

@@ -55,6 +55,11 @@ def torch_top_k(logits, k):
         "    return logits\n"
         "return np.where(logits >= np.sort(logits)[-k], logits, -np.inf)",
     ),
+    why=(
+        "In rising order the k-th largest stands at place -k, and a comparison with it keeps all of its equals, so no "
+        "token is dropped for its id alone. A softmax turns -inf into exactly 0, and every other token keeps its "
+        "place. Probabilities are not needed here, because they have the order of the logits."
+    ),
 )
 def top_k_filter(logits, k):
     """Keep the k largest logits, and those equal to the k-th largest; -inf for the others.

@@ -74,6 +74,11 @@ def torch_top_p(logits, p):
         "out = np.full_like(logits, -np.inf)\n"
         "out[order[keep]] = logits[order[keep]]",
     ),
+    why=(
+        "The mass before a token decides, not the mass with it; so the first is always kept, and so is the one that "
+        "crosses the limit. A stable sort of negated logits puts the lower id first among equals. What was decided in "
+        "sorted order is written back through `order`, because ids must stay where they are."
+    ),
 )
 def top_p_filter(logits, p):
     """Keep the most probable tokens until their mass passes p; -inf for the others.

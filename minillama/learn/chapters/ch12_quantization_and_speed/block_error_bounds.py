@@ -32,6 +32,12 @@ def make_blocks(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
         "a number of size 8 d on the side of the 7 is off by a whole d.",
         "size = np.abs(x).max(axis=1)\nreturn size / 127 / 2, size / 8, (x.max(axis=1) - x.min(axis=1)) / 15 / 2",
     ),
+    why=(
+        "Where levels cover the range, the worst place is the middle between two of them, half a step away. Q4_0 has "
+        "eight levels on one side and seven on the other, so a number opposite to the largest is a whole step from "
+        "the last level. Q4_1 pays for a minimum and spreads its levels over the true range, which helps blocks that "
+        "are one-sided."
+    ),
 )
 def block_error_bounds(x):
     """The largest error that any number with this block's scale can have, |w - x|, in three formats.

@@ -62,6 +62,11 @@ def group_sizes(w, sizes, bits, tolerance, *, turn=False, cut=False, levels=None
         "    errors.append(np.sqrt(np.mean(difference ** 2) / np.mean(w ** 2)))\n"
         "chosen = max of the sizes whose error is <= tolerance",
     ),
+    why=(
+        "Every group pays for its scale, so small groups cost more bits and follow the weights better; the largest "
+        "that is still good enough is the cheapest. The error is relative to the weights, so matrices of different "
+        "size can share one tolerance. Where a group is all zeros its scale is too, and it is divided by 1 instead."
+    ),
 )
 def choose_group_size(w, sizes, bits, tolerance):
     """Compare group sizes, and choose the largest whose error is tolerable.

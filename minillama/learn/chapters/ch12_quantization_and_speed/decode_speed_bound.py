@@ -57,6 +57,12 @@ def make_model(
         "n_bytes = n_layers * layer * bits / 8 + vocab_size * dim * head_bits / 8 + cache\n"
         "return n_bytes, bandwidth / n_bytes",
     ),
+    why=(
+        "A weight takes part in one multiplication for each token, so reading it is what costs, and bandwidth over "
+        "bytes bounds the rate. Keys and values are read as well, and with a long context they may outweigh the "
+        "weights. Of the embedding one row is looked up, of the head every row is multiplied, even where both are the "
+        "same table."
+    ),
 )
 def decode_speed_bound(n_layers, dim, n_heads, n_kv_heads, hidden_dim, vocab_size, bits, head_bits, context, bandwidth):
     """Bytes that decoding one token reads, and the most tokens per second that they allow.

@@ -31,6 +31,12 @@ def make_dot4(rng: np.random.Generator, lanes: int) -> tuple[Any, ...]:
         "both to int32 as they are, then multiply.",
         "products = weights.reshape(-1, 4).astype(np.int32) * x.astype(np.int32)\nreturn sums + products.sum(axis=1)",
     ),
+    why=(
+        "The product of an unsigned and a signed byte needs more than 8 bits, so both are widened before they are "
+        "multiplied. Each lane has four weights of its own, while the four activations are common to all, which is "
+        "what the reshape to (lanes, 4) says. It adds to what is there, so a loop over the columns needs no further "
+        "addition."
+    ),
 )
 def dot4_lanes(sums, weights, x):
     """What one vpdpbusd does, for any number of lanes (16 with AVX-512, 8 with AVX, 4 on Arm).

@@ -33,6 +33,11 @@ def make_rows(rng: np.random.Generator, R: int, C: int) -> tuple[Any, ...]:
         "p = p.reshape(-1, 16, q.shape[1] // 4, 4)      # (group, lane, step, k)\n"
         "return p.swapaxes(1, 2).reshape(-1, q.shape[1] // 4, 64)",
     ),
+    why=(
+        "An instruction reads 64 bytes side by side, four of each of 16 rows; stored in just that order, every read "
+        "is whole and follows the last one. Each lane sums up a row of its own, so nothing has to be added across "
+        "lanes at the end. Zeros fill the last group, because a lane has to hold something and they change nothing."
+    ),
 )
 def interleave_rows(q):
     """Reorder a matrix of bytes into what one instruction after another multiplies.

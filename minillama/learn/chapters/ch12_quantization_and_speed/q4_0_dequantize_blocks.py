@@ -41,6 +41,11 @@ def gguf_dequantize_q4_0(blocks):
         "q = np.concatenate((blocks[:, 2:] & 15, blocks[:, 2:] >> 4), axis=1)\n"
         "return d * (q.astype(np.float32) - 8)",
     ),
+    why=(
+        "A mask takes the lower half of a byte and a shift the upper one. The two are 16 elements apart, and not "
+        "neighbours, so that one instruction splits 16 bytes into two runs that lie as they are needed. Numbers "
+        "become float32 before 8 is subtracted, since an unsigned byte cannot be negative."
+    ),
 )
 def q4_0_dequantize_blocks(blocks):
     """Turn Q4_0 blocks into numbers: w = d * (q - 8).

@@ -51,6 +51,11 @@ def gguf_q4_0(x):
         "q = np.minimum(np.trunc(x / d + np.float32(8.5)), 15).astype(np.uint8)\n"
         "bytes: d.astype(np.float16).view(np.uint8), then q[:, :16] | q[:, 16:] << 4",
     ),
+    why=(
+        "Sixteen levels cannot lie evenly around zero: eight are below and seven above. A scale that takes over the "
+        "sign of the largest number spends the extra level on it, so that just that number is met. A number as large "
+        "on the other side would become 16, and is held at 15 before it spills into the other half of its byte."
+    ),
 )
 def q4_0_quantize_blocks(x):
     """Quantise blocks of 32 numbers as Q4_0, to the bytes of a GGUF file.

@@ -57,6 +57,11 @@ def observe_planes(function, args):
         "low = q - 128 * high             # both .reshape(-1).astype(np.int8)\n"
         "return high, low, d[:, 0], q.sum(axis=1)",
     ),
+    why=(
+        "The instruction multiplies bytes, so a finer activation becomes two of them, and two integer products, one "
+        "times 128, give what 15 bits would. Rounding `high` to the nearest leaves -64 to 64 for `low`, which fits "
+        "into a signed byte. The total is what the zero point of unsigned weights is corrected with."
+    ),
     rtol=1e-5,
 )
 def split_in_planes(x):

@@ -35,6 +35,11 @@ def make_zero_point(rng: np.random.Generator, R: int, B: int, zero: int) -> tupl
         "The second sum is zero * sum(x over the block): x.reshape(-1, 32).sum(axis=1), added up in int32.",
         "totals = x.astype(np.int32).reshape(-1, 32).sum(axis=1)   # (B,)\nreturn sums - zero * totals",
     ),
+    why=(
+        "What was added to every weight adds `zero` times the sum of the activations, whatever the weights are. That "
+        "sum belongs to a block of x and not to a row, so it is computed once and serves all rows. It is taken in "
+        "int32, because 32 signed bytes may add up to 4096 in size."
+    ),
 )
 def zero_point_correction(sums, x, zero):
     """From sums with unsigned weights to sums with signed ones.

@@ -50,6 +50,11 @@ def sorted_pairs(function: Function, args: tuple[Any, ...]) -> Any:
         "cut = signatures.reshape(len(signatures), bands, -1)\n"
         "pairs (i, j), i < j, with (cut[i] == cut[j]).all(axis=1).any()",
     ),
+    why=(
+        "A band counts only as a whole and at its own place, so the values are cut as (document, band, row), with all "
+        "over the rows and any over the bands. Combinations give each pair once, the smaller number first. With "
+        "millions of documents one looks bands up in tables instead of comparing all pairs, and finds the same."
+    ),
 )
 def band_candidates(signatures, bands):
     """All pairs of documents whose signatures agree in at least one whole band.

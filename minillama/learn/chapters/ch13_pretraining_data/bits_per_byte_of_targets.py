@@ -38,6 +38,11 @@ def make_losses(rng: np.random.Generator, rows: int, T: int) -> tuple[Any, ...]:
         "One nat is 1 / ln 2 = 1.4427 bits. Targets of -100 are padding and do not count.",
         "return losses[targets != -100].sum() / np.log(2) / n_bytes",
     ),
+    why=(
+        "A padded place has a number among the losses but stands for no text, so it is left out before anything is "
+        "added. The sum does not depend on how the text was cut into tokens, as a mean would. In float64 even "
+        "millions of losses add up without losing digits."
+    ),
 )
 def bits_per_byte_of_targets(losses, targets, n_bytes):
     """Turn the losses of tokens into bits for each byte of text.

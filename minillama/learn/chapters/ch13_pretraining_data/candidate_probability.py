@@ -40,6 +40,11 @@ def make_similarity(rng: np.random.Generator, n: int, bands: int, rows: int) -> 
         "It is s**rows. That none of the bands agrees has the probability (1 - s**rows)**bands.",
         "return 1 - (1 - s**rows) ** bands",
     ),
+    why=(
+        'A band agrees if all its rows do, which independence makes a power, and "at least one" is what is left when '
+        "none does, a power again. The curve is an S, steep near (1 / bands) ** (1 / rows). Choosing the two numbers "
+        "therefore means choosing a threshold."
+    ),
 )
 def candidate_probability(similarity, bands, rows):
     """The probability that two documents agree in at least one whole band of their signatures.

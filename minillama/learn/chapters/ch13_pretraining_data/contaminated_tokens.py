@@ -89,6 +89,12 @@ def more_matches(
         "    else: differences += 1; stop if k < first or differences > budget\n"
         "if length > first: mark i to i + length - 1",
     ),
+    why=(
+        "Every pair of places is followed as long as the rules allow, and the length is noted only where tokens "
+        "agree, so that no match ends in a difference. A budget that begins behind the first tokens finds copies with "
+        "a changed word and lets no short accident in. Marks are set after the walk, since only its length tells "
+        "whether the match counts."
+    ),
 )
 def contaminated_tokens(sample, document, first, budget):
     """Mark the contaminated tokens of a sample, by the test of LLaMA 2 (appendix A.6).

@@ -43,6 +43,11 @@ def make_clusters(rng: np.random.Generator, documents: int, pairs: int) -> tuple
         "for i, j in pairs: a, b = root(i), root(j); parents[max(a, b)] = min(a, b)\n"
         "return [root(i) for i in range(n)]",
     ),
+    why=(
+        "If a copy of a copy is a copy too, one document of a whole chain is enough. Each document points to another "
+        "of its cluster, and joining the two roots, not the two documents, connects all that hangs on them. The "
+        "smaller root stays one, so every root is the first of its cluster, in whatever order the pairs come."
+    ),
 )
 def duplicate_clusters(n, pairs):
     """The first document of every document's cluster.

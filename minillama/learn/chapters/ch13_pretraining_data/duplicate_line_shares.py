@@ -49,6 +49,11 @@ def make_lines(rng: np.random.Generator, lines: int, different: int) -> tuple[An
         "    seen.add(line)\n"
         "return count / len(lines), characters / len(text)",
     ),
+    why=(
+        "A set of what was seen makes it one pass, and the first of several equal lines is content, not repetition. "
+        "Two shares are kept because they catch different pages: many short lines again and again, or a few long "
+        "ones. Runs of line ends are one border, or else the empty line would be the most repeated of all."
+    ),
 )
 def duplicate_line_shares(text):
     """The share of repeated lines, and the share of the text's characters that they have.

@@ -145,6 +145,11 @@ def broken_sorted(function: Function, args: tuple[Any, ...]) -> Any:
         'sum(l.startswith(("•", "-")) for l in lines) / len(lines) > 0.9;  … endswith(("...", "…")) … > 0.3\n'
         "sum(any(c.isalpha() for c in w) for w in words) / len(words) < 0.8;  len(set(words) & set(STOP)) < 2",
     ),
+    why=(
+        "Each rule is a plain count that good prose hardly ever breaks, and together they find lists, menus and dumps "
+        "of code without any model. A ratio is taken over what can have the trait: words for hashes, lines for "
+        "bullets. All comparisons are strict, so a page exactly at a threshold stays."
+    ),
 )
 def gopher_broken_rules(text, min_words):
     """Name the rules of Gopher's quality filter that a text breaks.

@@ -96,6 +96,11 @@ def make_addresses(rng: np.random.Generator, addresses: int) -> tuple[Any, ...]:
         "a, b = int(parts[0]), int(parts[1])\n"
         "private: a in (10, 127) or (a, b) in ((169, 254), (192, 168)) or (a == 172 and 16 <= b <= 31)",
     ),
+    why=(
+        "Compared with str(int(p)), a part with a leading zero is found out, after isdecimal has refused the signs "
+        "and spaces that int would accept. A private range is a prefix, so the first two numbers decide. Of 172 it is "
+        "a prefix of 12 bits, which is 16 to 31 in the second number."
+    ),
 )
 def ipv4_public(text):
     """Say whether a text is a well-formed IPv4 address that is not private.

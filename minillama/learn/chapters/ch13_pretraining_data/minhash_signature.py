@@ -43,6 +43,11 @@ def make_signature(rng: np.random.Generator, shingles: int, functions: int) -> t
         "a x has up to 122 bits, more than any NumPy integer. Python's own integers have no limit.",
         "p = 2**61 - 1\nreturn [min((f * x + s) % p for x in shingles) for f, s in zip(a, b)]",
     ),
+    why=(
+        "A random function puts all shingles in a random order, and the first of one document is the first of another "
+        "with a probability that is their Jaccard similarity; so the share of equal values estimates it. A prime "
+        "modulus keeps different shingles different. The product has up to 122 bits, and Python's integers hold it."
+    ),
 )
 def minhash_signature(shingles, a, b):
     """The MinHash signature of a document.

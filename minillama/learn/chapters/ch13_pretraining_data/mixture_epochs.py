@@ -29,6 +29,11 @@ def make_mixture(rng: np.random.Generator, sources: int) -> tuple[Any, ...]:
         "Tokens drawn from a source, divided by the tokens that it has, is how often each of them was seen.",
         "return weights / weights.sum() * n_tokens / sizes",
     ),
+    why=(
+        "The share of a source times all that is drawn is what it gives, and divided by its size that is how often it "
+        "is read. A small source with a large weight is repeated: at first that helps, later it is learned by heart. "
+        "Divided by their sum, the weights may have any common factor."
+    ),
 )
 def mixture_epochs(sizes, weights, n_tokens):
     """How often each source's tokens are seen when tokens are drawn by weights.

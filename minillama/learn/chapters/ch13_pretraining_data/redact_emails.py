@@ -51,6 +51,11 @@ def make_emails(rng: np.random.Generator, sentences: int) -> tuple[Any, ...]:
         "then stays outside, because no letters follow it.",
         'return re.sub(r"[A-Za-z0-9._+-]+@(?:[A-Za-z0-9-]+\\.)+[A-Za-z]{2,}", "|||EMAIL_ADDRESS|||", text)',
     ),
+    why=(
+        "The domain is one or more labels with their dots and then a last one of letters, so the full stop of a "
+        "sentence is left over and stays. No class of characters has a bracket or a comma in it, and those remain "
+        "too. Repetitions take as much as they can, so the local part goes with all its dots and plus signs."
+    ),
 )
 def redact_emails(text):
     """Replace every e-mail address by |||EMAIL_ADDRESS|||.

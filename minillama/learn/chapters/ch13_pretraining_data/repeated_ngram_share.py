@@ -51,6 +51,12 @@ def make_ngrams(rng: np.random.Generator, words: int, n: int) -> tuple[Any, ...]
         "    else: seen.add(window); i += 1\n"
         "return characters / len(text)",
     ),
+    why=(
+        "Jumping over a repeat counts its characters once; otherwise every window inside a copied passage would count "
+        "them again, and the share could pass 1. Windows inside of a jump are not remembered, so that a phrase is "
+        "compared only with text that was read as new. Tuples can stand in a set, where a lookup takes no longer in a "
+        "long text."
+    ),
 )
 def repeated_ngram_share(text, n):
     """The share of a text's characters inside n-grams of words that occurred before.

@@ -43,6 +43,12 @@ def make_documents(rng: np.random.Generator, documents: int, tokens: int, seq_le
         "stream = np.concatenate(documents); n = (len(stream) - 1) // T * T\n"
         "return stream[:n].reshape(-1, T), stream[1:n + 1].reshape(-1, T)",
     ),
+    why=(
+        "Tokens and targets are two views of one stream, a place apart, so the last target of a row is the first "
+        "token of the next and no pair is lost between them. One token less can be used than there are, since the "
+        "last has nothing after it. Documents follow each other without padding, and every place of a row is trained "
+        "on."
+    ),
 )
 def rows_for_training(documents, seq_len):
     """Put documents one after another and cut full rows, with the next token as target.

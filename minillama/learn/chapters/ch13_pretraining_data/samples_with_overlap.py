@@ -87,6 +87,11 @@ def overlap_kind(kind: int, n: int, new: Callable[[int], list[str]]) -> tuple[li
         "seen = {tuple(words[i:i + n]) for i in range(len(words) - n + 1)}, of the document\n"
         "[any(window in seen for window in windows of sample) for sample in samples]",
     ),
+    why=(
+        "Thirteen words in a row hardly agree by chance, so a common run is a sign that the question itself was in "
+        "the text. The windows of the document are a set that is made once, and each sample only asks it. Digits "
+        "stay, unlike in the search for duplicates, because other numbers make another question."
+    ),
 )
 def samples_with_overlap(document, samples, n):
     """Say which evaluation samples share a run of n words with a document.

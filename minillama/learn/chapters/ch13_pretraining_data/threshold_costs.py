@@ -45,6 +45,11 @@ def make_scores(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
         "right = (dropped & bad).sum()\n"
         "return right / dropped.sum(), right / bad.sum(), (dropped & ~bad).sum() / (~bad).sum()",
     ),
+    why=(
+        "Precision and recall count the same right decisions, as a share of what was dropped and of what should have "
+        "been. The price is counted among the good texts alone, so it does not depend on how many bad ones happen to "
+        "be there. With arrays of True and False every count is a sum."
+    ),
 )
 def threshold_costs(scores, labels, threshold):
     """What a filter achieves and costs that drops texts with scores above a threshold.

@@ -43,6 +43,11 @@ def accumulate(losses, gradients, counts):
         "sum over parts of count * mean, divided by the sum of counts. The same for the gradient.",
         "weights = counts / counts.sum()\nloss = np.sum(weights * losses)      # and the gradients likewise",
     ),
+    why=(
+        "The mean over all targets is the sum of the parts' sums over the sum of their counts, so a part's mean is "
+        "weighted by its count. In a mean of means a target of a short part would have more say than one of a long "
+        "part. Gradients are linear in the loss and take the same weights."
+    ),
 )
 def accumulate_micro_batches(losses, gradients, counts):
     """Loss and gradient of a whole batch from those of the parts that fit into memory.

@@ -61,6 +61,12 @@ def torch_adamw(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
         "m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)\n"
         "p = p - lr * (m_hat / (np.sqrt(v_hat) + eps) + weight_decay * p)",
     ),
+    why=(
+        "The mean gradient over the root of its mean square makes a step of about lr for every parameter, however "
+        "large its gradients are. Both means begin at 0 and are too small at first, by just the factor 1 - beta**t "
+        "that they are divided by. Decay acts on p itself, because inside of the quotient it would hardly reach "
+        "parameters with large gradients."
+    ),
 )
 def adamw_step(p, g, m, v, t, lr, beta1, beta2, eps, weight_decay):
     """Update number t of one tensor by AdamW.

@@ -91,6 +91,11 @@ def torch_speed(dy, q, k, v, positions):
         "dz = p * (dp - np.sum(p * dp, axis=-1, keepdims=True)) / np.sqrt(h)\n"
         "dk = (dz.swapaxes(-1, -2) @ q).reshape(B, K, H // K, S, h).sum(axis=2)      # dv likewise",
     ),
+    why=(
+        "The probabilities are computed again from q and k, because keeping them would take T times S numbers for "
+        "each head. Each of the two products of the forward pass gives two gradients, and between them stands the "
+        "softmax. Heads of a group have read the same keys and values, so what they send back is added up."
+    ),
 )
 def attention_backward(dy, q, k, v, positions):
     """The gradients of causal attention whose query heads share keys and values.

@@ -58,6 +58,11 @@ def torch_clip(gradients, max_norm):
         "The factor is max_norm / norm where the norm is too large, and 1 where it is not.",
         "scale = min(1.0, max_norm / (norm + 1e-6))\nreturn [g * scale for g in gradients]",
     ),
+    why=(
+        "One factor for all tensors leaves the direction as it is and limits only how far the step goes. The minimum "
+        "with 1 leaves short gradients alone. The tiny summand keeps a norm of 0 from dividing, and it is PyTorch's, "
+        "so both give the same numbers."
+    ),
 )
 def clip_by_global_norm(gradients, max_norm):
     """Shorten the gradient so that its global norm is at most max_norm; its direction stays.

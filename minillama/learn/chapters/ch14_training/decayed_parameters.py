@@ -40,6 +40,11 @@ def make_shapes(rng: np.random.Generator, n_layers: int, dim: int, tied: int) ->
         "shapes.items() gives pairs of a name and a shape; len(shape) is the number of dimensions.",
         "[name for name, shape in shapes.items() if len(shape) >= 2]",
     ),
+    why=(
+        "A matrix multiplies what runs through it, and a pull towards 0 limits how strongly; the weight of a norm "
+        "sets a scale, whose neutral value is 1 and not 0. The number of axes tells the two apart without knowing a "
+        "name, so the rule fits any model. Embedding and head are matrices and decay with the others."
+    ),
 )
 def decayed_parameters(shapes):
     """The names of the parameters that weight decay acts on: those of two dimensions or more.

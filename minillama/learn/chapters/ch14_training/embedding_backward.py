@@ -46,6 +46,11 @@ def torch_embedding(dx, tokens, vocab_size):
         "dweight = np.zeros((vocab_size, dx.shape[-1]), dx.dtype)\n"
         "np.add.at(dweight, tokens.reshape(-1), dx.reshape(-1, dx.shape[-1]))",
     ),
+    why=(
+        "A row that is looked up several times is used several times, so its gradients add up. An assignment with += "
+        "reads all old rows before it writes any, and of repetitions only one remains; `np.add.at` takes them one by "
+        "one. Tokens that do not occur keep a gradient of 0, because it must have the shape of the table."
+    ),
 )
 def embedding_backward(dx, tokens, vocab_size):
     """The gradient of the table in x = table[tokens].

@@ -32,6 +32,11 @@ NORM_SHAPES = ({"D": 2, "hidden": 2}, {"D": 1, "hidden": 1}, {"D": 3, "hidden": 
         "Squares add up over tensors, lengths do not: one sum over everything, then one root.",
         "return np.sqrt(sum(np.sum(np.square(g)) for g in gradients))",
     ),
+    why=(
+        "Tensors are only how parameters are stored; a step goes along one long vector, whose length is the root of "
+        "all squares together. Squares of tensors can be added, their norms cannot. The sum is float64, because "
+        "millions of tiny squares would vanish beside a large float32."
+    ),
 )
 def gradient_global_norm(gradients):
     """The length of the gradient, all numbers of all tensors taken as one vector.

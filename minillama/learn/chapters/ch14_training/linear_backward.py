@@ -47,6 +47,11 @@ def torch_linear(dy, x, weight):
         "dx = dy @ weight\n"
         "dweight = rows_of_dy.T @ rows_of_x",
     ),
+    why=(
+        "Each input reaches every output through one weight, so going back means meeting the same matrix from its "
+        "other side, without the transpose. A weight is used by all rows of all sequences, and what is used several "
+        "times adds up its gradients. With batch and position as one axis, that sum is a matrix product."
+    ),
 )
 def linear_backward(dy, x, weight):
     """The gradients of y = x @ weight.T.

@@ -62,6 +62,12 @@ def observe_losses(function, args):
         "    for (_, p), (_, g) in zip(named_arrays(params), named_arrays(gradients)):\n"
         "        p -= learning_rate * g",
     ),
+    why=(
+        "Knowing one batch by heart takes nothing but a right gradient, so a loss that does not fall points to an "
+        "error in the code and not to the data. Arrays are changed in place, because the caller wants the model and "
+        "not only its losses. Between and around n updates there are n + 1 losses, so one more is computed at the "
+        "end."
+    ),
 )
 def overfit(params, config, tokens, targets, n_steps, learning_rate):
     """Train on one batch by plain gradient descent until the model knows it by heart.

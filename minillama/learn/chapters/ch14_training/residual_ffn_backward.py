@@ -61,6 +61,11 @@ def torch_block(dy, x, norm_weight, w_gate, w_up, w_down, eps):
         "dx, dnorm_weight = ...(dm_gate + dm_up)                   # rmsnorm's backward, chapter 04\n"
         "dx = dx + dy",
     ),
+    why=(
+        "Going back is the forward pass read from its end, each step with what it had read on the way. Where one "
+        "array was read by two, gradients come from both and are added: m by w_gate and w_up, x by the norm and the "
+        "residual. Past the layer dy arrives unchanged, which is why deep stacks can be trained."
+    ),
 )
 def residual_ffn_backward(dy, x, norm_weight, w_gate, w_up, w_down, eps):
     """All gradients of the feed-forward block with its residual path.

@@ -39,6 +39,11 @@ def torch_softmax(dp, p):
         "not depend on s.",
         "mean_of_dp = np.sum(dp * p, axis=-1, keepdims=True)\nreturn p * (dp - mean_of_dp)",
     ),
+    why=(
+        "Raising one score takes weight from all others, so each dp is measured against the weighted mean of its row. "
+        "Better than the mean gains, and the gradients of a row sum to 0, because a constant added to all scores "
+        "changes nothing. The Jacobian of S by S numbers is never made: a product and a sum do its work."
+    ),
 )
 def softmax_backward(dp, p):
     """The gradient of the scores z, where p = softmax(z) over the last axis.

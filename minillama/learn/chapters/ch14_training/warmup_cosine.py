@@ -52,6 +52,11 @@ def _schedule(step, peak, warmup_steps, total_steps, final_fraction):
         "passed = min(1.0, (step - warmup_steps) / (total_steps - warmup_steps))\n"
         "return end + (peak - end) * (1 + math.cos(math.pi * passed)) / 2",
     ),
+    why=(
+        "At first AdamW's means rest on a few gradients, so the rate starts near 0 and rises. A cosine leaves the "
+        "peak and reaches the end without a jump in slope, and scaled by half the difference it falls to `end` and "
+        "not to 0. The minimum holds it there when a run goes on for longer than planned."
+    ),
 )
 def warmup_cosine(step, peak, warmup_steps, total_steps, final_fraction):
     """The learning rate of an update: linear warm-up, then half a cosine.
