@@ -1,6 +1,7 @@
 """Checks: lenient about form, strict about numbers, and clear about everything that can go wrong."""
 
 import contextlib
+import time
 
 import numpy as np
 import pytest
@@ -147,7 +148,26 @@ def test_a_loop_without_end_is_stopped(monkeypatch):
             with contextlib.suppress(Exception):  # what learners write; it must not catch the stop
                 sum(range(1000))
 
-    assert check("rope_interleaved", endless).status == "timeout"
+    report = check("rope_interleaved", endless)
+    assert report.status == "timeout"
+    assert "a kernel under @njit inside of your function" in " ".join(report.text().split())
+
+
+def test_a_check_in_a_busy_notebook_may_take_longer_by_the_clock(monkeypatch):
+    from minillama.learn import notebook
+
+    monkeypatch.setattr(notebook, "_SECONDS", 0.3)
+    slept = []
+
+    def waits(*args):
+        if not slept:
+            slept.append(time.sleep(0.7))
+        return right(*args)
+
+    assert check("rope_interleaved", waits).passed
+    waiting = check("rope_interleaved", lambda *args: time.sleep(60))
+    assert waiting.status == "timeout"
+    assert "What does it wait for?" in waiting.text()
 
 
 def test_ids_never_change():

@@ -160,6 +160,40 @@ def test_endless_loops_at_the_top_of_the_file_end(folder):
     assert checked(folder, "while True: pass\n", seconds=1.0).status == "timeout"
 
 
+WAITS = """import time
+asleep = time.sleep({seconds})
+
+
+def rope_interleaved(x, cos, sin, positions):
+    c, s = cos[positions][:, None], sin[positions][:, None]
+    even, odd = x[..., 0::2], x[..., 1::2]
+    return np.stack((even * c - odd * s, even * s + odd * c), axis=-1).reshape(x.shape)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the time of another process is not known")
+def test_a_busy_machine_fails_no_right_answer(folder):
+    """The clock alone stops nothing before the sixfold time: a process that gets no processor computes nothing."""
+    assert checked(folder, WAITS.format(seconds=3), seconds=2.0).passed
+    report = checked(folder, WAITS.format(seconds=60), seconds=0.5)
+    assert report.status == "timeout"
+    assert "What does it wait for?" in report.text()
+    assert 3 <= report.seconds < 30
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the time of another process is not known")
+def test_what_other_processes_compute_for_it_counts(folder):
+    code = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'while True: pass'])\n"
+    report = checked(folder, code, seconds=1.0)
+    assert report.status == "timeout"
+    assert "of computing" in report.text()
+
+
+def test_a_timeout_names_both_of_its_usual_causes(folder):
+    text = " ".join(checked(folder, SIGNATURE + "while True: pass\n", seconds=1.0).text().split())
+    assert "a loop that does not end, and a kernel under @njit inside of your function" in text
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
 def test_huge_allocations_end(folder):
     report = checked(folder, SIGNATURE + "return np.ones((1 << 20, 1 << 20)) @ x\n")
