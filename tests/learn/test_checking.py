@@ -1,6 +1,7 @@
 """Checks: lenient about form, strict about numbers, and clear about everything that can go wrong."""
 
 import contextlib
+import re
 import time
 
 import numpy as np
@@ -9,6 +10,7 @@ from numba import njit
 
 from minillama.learn import check
 from minillama.learn.chapters.catalogue import catalogue, get_exercise
+from minillama.learn.diagnosis.broadcasting import remedy
 from minillama.learn.diagnosis.check import check_function
 from minillama.learn.diagnosis.report import Report
 from minillama.learn.exercises.exercise import parse_dims
@@ -75,9 +77,37 @@ def test_the_line_is_the_learners():
         return x @ np.ones(1000)  # the line at fault
 
     text = check_function(ROPE, mine).text()
-    assert "return x @ np.ones(1000)" in text
+    assert re.search(r"test_checking.py:\d+: return x @ np.ones\(1000\)", text)
+    assert "a @ b sums over the last axis of a, 2 long here" in " ".join(text.split())
     assert "ValueError: matmul" in text
     assert "a float32 array of shape (1, 1, 1, 2)" in text
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "said"),
+    [
+        ((2, 3, 4), (2, 3), "As (2, 3, 1) it would fit: with [:, :, None], or with keepdims=True"),
+        ((2, 4), (2, 3, 4), "As (2, 1, 4) it would fit: with [:, None, :]"),
+        ((3, 4), (4, 3), "(4, 3) would fit as (3, 4)"),
+        ((2, 3, 4), (5,), ""),  # nothing fits
+        ((2, 3), (2, 5), ""),
+    ],
+)
+def test_a_remedy_for_shapes_works(a, b, said):
+    with pytest.raises(ValueError, match="broadcast") as error:
+        np.ones(a) + np.ones(b)
+    assert remedy(str(error.value)) == "" if not said else said in remedy(str(error.value))
+
+
+def test_remedies_of_products_and_assignments():
+    with pytest.raises(ValueError, match="not aligned") as error:
+        np.dot(np.ones((2, 3)), np.ones((2, 3)))
+    assert "last axis of a, 3 long here, and the last but one of b, or its only one, 2 long" in remedy(str(error.value))
+    for source, target, words in (((2, 3), (3, 2), "transpose"), ((3, 1), (3,), "of size 1"), ((5,), (4,), "")):
+        with pytest.raises(ValueError, match="could not broadcast input") as error:
+            np.empty(target)[...] = np.ones(source)
+        assert words in remedy(str(error.value))
+        assert bool(words) == bool(remedy(str(error.value)))
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), MemoryError(), RecursionError("deep"), KeyError("k")])

@@ -209,7 +209,7 @@ def test_programs_that_end_themselves(folder):
 def test_files_that_are_no_python(folder):
     text = checked(folder, "def rope_interleaved(x:\n    return x\n").text()
     assert "SyntaxError" in text
-    assert "4: def rope_interleaved(x:" in text
+    assert "05_rope.py:4: def rope_interleaved(x:" in text
 
 
 def test_a_missing_function(folder):

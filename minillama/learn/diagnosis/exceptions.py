@@ -11,6 +11,7 @@ from types import TracebackType
 import numpy as np
 
 from ..exercises.exercise import Dims, Exercise, name_dims
+from .broadcasting import remedy
 from .compare import kind_of
 from .report import ERROR, MEMORY, NOT_STARTED, Report
 
@@ -29,10 +30,10 @@ def explain_exception(report: Report, exercise: Exercise, error: BaseException, 
         report.headline.append("The case is small: an array is made far larger than it has to be.")
     if isinstance(error, SystemExit):
         report.headline.append("The function ends the program; it should return its result.")
+    report.headline += filter(None, [remedy(str(error))])
     line = learners_line(error.__traceback__)
     if line is not None:
-        number, code = line
-        report.facts.append(("line", f"{number}: {code}"))
+        report.facts.append(("line", line))
     shapes = [
         f"argument {i + 1}: {kind_of(arg)}"
         for i, arg in enumerate(exercise.arguments(dims))
@@ -68,8 +69,8 @@ def _first_line(error: BaseException) -> str:
     return lines[0][:240] if lines else ""
 
 
-def learners_line(trace: TracebackType | None) -> tuple[int, str] | None:
-    """Number and text of the innermost line that is the learner's, not the framework's or a library's."""
+def learners_line(trace: TracebackType | None) -> str | None:
+    """The innermost line that is the learner's, not the framework's or a library's: "05_rope.py:37: y = x @ w"."""
     here = __file__.rsplit("minillama", 1)[0]
     found = None
     for frame, number in traceback.walk_tb(trace):
@@ -81,8 +82,14 @@ def learners_line(trace: TracebackType | None) -> tuple[int, str] | None:
             or "/lib/python" in name
         ):
             continue
-        found = number, linecache.getline(name, number).strip()
+        found = _placed(name, number, linecache.getline(name, number))
     return found
+
+
+def _placed(file: str, number: int | None, code: str) -> str:
+    """File, line and what stands there; a cell of a notebook is a file of its own, whose name says nothing."""
+    is_cell = file.startswith("<") or "ipykernel" in file
+    return f"{'line ' if is_cell else Path(file).name + ':'}{number}: {code.strip()}"
 
 
 def reported(
@@ -96,11 +103,9 @@ def explain_loading(exercise: Exercise, path: Path, error: BaseException) -> Rep
     """A report on a file that could not even be read as Python."""
     facts: dict[str, str] = {"file": path.name}
     if isinstance(error, SyntaxError):
-        facts["line"] = f"{error.lineno}: {(error.text or '').strip()}"
-    else:
-        line = learners_line(error.__traceback__)
-        if line is not None:
-            facts["line"] = f"{line[0]}: {line[1]}"
+        facts["line"] = _placed(error.filename or path.name, error.lineno, error.text or "")
+    elif line := learners_line(error.__traceback__):
+        facts["line"] = line
     words = error.msg if isinstance(error, SyntaxError) else _first_line(error)
     report = reported(exercise, ERROR, [f"{type(error).__name__}: {words}"], facts)
     report.next_step = "The file has to run from top to bottom before anything in it can be checked."
