@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .common.output import note, write
+from .revision import print_why, review_again
 
 if TYPE_CHECKING:
     from ..learn.diagnosis.report import Report
@@ -53,7 +55,7 @@ def start(folder: Annotated[Path, typer.Argument(help="A new folder for your fun
     if exercise is None:
         write("Every exercise is solved. `minillama learn verify` writes the report.\n")
         return
-    write(f"\nThe first one is {_name(exercise)}\n   {exercise.task}\n\n")
+    write(f"\nThe first one is {exercise.heading}\n   {exercise.task}\n\n")
     write(f"   1. open {workspace.path_of(exercise.id)} in an editor\n")
     write("   2. in this terminal:  minillama learn watch\n")
     write(f"   3. replace `raise NotImplementedError` in {exercise.id}, and save\n\n")
@@ -74,8 +76,10 @@ def check(
     dims = parse_dims(wanted, case) if case else None
     report = check_in_process(wanted, workspace.path_of(wanted.id), dims)
     if dims is None and report.status != "not started":
-        workspace.note_result(wanted, report.passed)
+        workspace.note_result(wanted, report.passed, report.mistake)
     _show(report)
+    if report.mistake:
+        write(f"   Why is that wrong? minillama learn why {wanted.id}\n")
     if report.passed and dims is None:
         _confirm(wanted)
         _print_next(workspace, wanted)
@@ -84,32 +88,47 @@ def check(
 
 @learn.command()
 def watch(exercise: Id = None, folder: Folder = None) -> None:
-    """Check whenever you save; keys: h hint, l list, n next, q quit."""
+    """Check whenever you save; keys: h hint, w why, l list, n next, q quit."""
     from ..learn.chapters.catalogue import get_exercise
+    from ..learn.workspace.learners_file import place_of
     from ..learn.workspace.watch import Watcher
     from ..learn.workspace.watch import watch as loop
 
     workspace, wanted = _wanted(folder, exercise)
+
+    def footer() -> bool:
+        write("\n [h] hint  [w] why  [l] list  [n] next  [q] quit      waiting for a save …\n")
+        return True
 
     def show(report: Report) -> None:
         if sys.stdout.isatty():
             write("\033[2J\033[H")
         if report.next_step.startswith("Stuck?"):
             report.next_step = ""  # the keys say it
-        _show(report)
+        current = watcher.current
+        place = place_of(workspace.path_of(current.id), current.id)
+        write(f" {place}      chapter {current.chapter}: {_topic(current.chapter)}\n\n")
+        _show(report, room=5 if sys.stdout.isatty() else None)
         if report.passed:
-            _print_next(workspace, watcher.current)
-        write("\n [h] hint  [l] list  [n] next  [q] quit      waiting for a save …\n")
+            _print_next(workspace, current)
+        footer()
 
     watcher = Watcher(workspace, show, wanted)
 
     def hint_key() -> bool:
         _print_hint(workspace, watcher.current)
-        return True
+        return footer()
+
+    def why_key() -> bool:
+        try:
+            print_why(workspace, watcher.current)
+        except ValueError as error:
+            write(f"\n   {error}\n")
+        return footer()
 
     def list_key() -> bool:
         _print_map(workspace)
-        return True
+        return footer()
 
     def next_key() -> bool:
         from ..learn.chapters.catalogue import catalogue
@@ -123,7 +142,7 @@ def watch(exercise: Id = None, folder: Folder = None) -> None:
         return True
 
     try:
-        loop(watcher, {"h": hint_key, "l": list_key, "n": next_key, "q": lambda: False})
+        loop(watcher, {"h": hint_key, "w": why_key, "l": list_key, "n": next_key, "q": lambda: False})
     except KeyboardInterrupt:
         write("\n")
     finally:
@@ -137,14 +156,23 @@ def hint(exercise: Id = None, folder: Folder = None) -> None:
 
 
 @learn.command()
+def why(exercise: Id = None, folder: Folder = None) -> None:
+    """The section of the book about your last mistake, or about the exercise."""
+    print_why(*_wanted(folder, exercise))
+
+
+@learn.command()
 def solution(
     exercise: Annotated[str, typer.Argument(help="An exercise.")],
     give_up: Annotated[bool, typer.Option("--give-up", help="Show it before you have passed.")] = False,
     folder: Folder = None,
 ) -> None:
-    """The book's own solution and what it needs, after a pass or with --give-up."""
+    """Yours, and the book's own solution with what it needs and why it is so, after a pass or with --give-up."""
+    import textwrap
+
     from ..learn.chapters import texts
-    from ..learn.workspace.folder import WorkspaceError
+    from ..learn.workspace.from_notebook import is_begun
+    from ..learn.workspace.learners_file import WorkspaceError, function_text, place_of
 
     workspace, wanted = _wanted(folder, exercise)
     record = workspace.record(wanted.id)
@@ -153,6 +181,12 @@ def solution(
     if not record.passed:
         record.solution_seen = True
         workspace.save()
+    path = workspace.path_of(wanted.id)
+    if is_begun(workspace, wanted.id):
+        with suppress(SyntaxError):
+            write(f"# Yours, {place_of(path, wanted.id)}\n{function_text(path, wanted.id)}\n\n")
+    reason = textwrap.fill(wanted.why, 80, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+    write(f"# The book's.\n#\n{reason}\n")
     write(texts.solution(wanted.id, known=[id for id, kept in workspace.records.items() if kept.passed]))
 
 
@@ -165,20 +199,39 @@ def reset(exercise: Annotated[str, typer.Argument(help="An exercise.")], folder:
 
 
 @learn.command()
-def verify(folder: Folder = None) -> None:
-    """Check everything again and write a report with hashes and this machine's speed."""
+def review(exercise: Id = None, folder: Folder = None) -> None:
+    """Write an exercise once more, the one that you passed longest ago; called again, check it."""
+    from ..learn.workspace.folder import find_workspace
+
+    workspace = find_workspace(folder)
+    report = review_again(workspace, exercise)
+    if report is not None:
+        _show(report)
+        if not report.passed:
+            raise typer.Exit(1)
+
+
+@learn.command()
+def verify(
+    name: Annotated[str | None, typer.Option("--name", help="On the certificate; by default as last time.")] = None,
+    folder: Folder = None,
+) -> None:
+    """Check everything again and write a certificate with hashes and this machine's speed."""
+    from ..learn.workspace.certificate import name_in, write_report
     from ..learn.workspace.certificate import verify as run
-    from ..learn.workspace.certificate import write_report
 
     workspace, _ = _wanted(folder, None, may_be_none=True)
 
-    def progress(exercise: Exercise, passed: bool) -> None:
-        note(f"{'passed ' if passed else 'not yet'}  {_name(exercise)}")
+    def progress(chapter: str, entries: list[dict[str, Any]]) -> None:
+        open_ = [entry["id"] for entry in entries if not entry["passed"]]
+        left = f"   not yet: {', '.join(open_[:3])}{f' and {len(open_) - 3} more' if len(open_) > 3 else ''}"
+        count = f"{len(entries) - len(open_):>2} of {len(entries):>2}"
+        write(f" {chapter} {_topic(chapter):<28} {count}{left if open_ else ''}\n")
 
-    found = run(workspace, progress)
+    found = run(workspace, name or name_in(workspace.folder), progress)
     as_json, as_svg = write_report(found, workspace.folder)
     n_passed = sum(entry["passed"] for entry in found["exercises"])
-    write(f"{n_passed} of {len(found['exercises'])} exercises pass: {as_json} and {as_svg}\n")
+    write(f"\n{found['name']}: {n_passed} of {len(found['exercises'])} exercises pass: {as_json} and {as_svg}\n")
 
 
 @learn.command()
@@ -212,17 +265,18 @@ def _wanted(folder: Path | None, id: str | None, *, may_be_none: bool = False) -
     return workspace, exercise
 
 
-def _name(exercise: Exercise) -> str:
-    return f"{exercise.chapter} · {exercise.id}: {exercise.title}"
-
-
-def _show(report: Report) -> None:
+def _show(report: Report, room: int | None = None) -> None:
+    """Print a report; with `room`, so that as many lines of the terminal are left for what stands around it."""
     from rich.console import Console
     from rich.text import Text
 
     colour = {"passed": "green", "not started": "cyan"}.get(report.status, "yellow")
     console = Console(highlight=False, soft_wrap=True)
-    for i, line in enumerate(report.lines()):
+    lines = report.lines()
+    most = len(lines) if room is None else max(4, console.height - room)
+    if len(lines) > most:
+        lines = [*lines[: most - 1], f"   … all of it: minillama learn check {report.exercise}"]
+    for i, line in enumerate(lines):
         console.print(Text(line, style=f"bold {colour}" if i == 0 else ""))
 
 
@@ -247,7 +301,7 @@ def _print_next(workspace: Workspace, after: Exercise | None = None) -> None:
     if upcoming is None:
         write("\n   That was the last one. `minillama learn verify` writes the report.\n")
         return
-    write(f"\n   Next: {_name(upcoming)} ({workspace.path_of(upcoming.id).name}, about {upcoming.minutes} minutes)\n")
+    write(f"\n   Next: {upcoming.heading} ({workspace.path_of(upcoming.id).name}, about {upcoming.minutes} minutes)\n")
 
 
 def _print_hint(workspace: Workspace, exercise: Exercise) -> None:
@@ -257,7 +311,7 @@ def _print_hint(workspace: Workspace, exercise: Exercise) -> None:
     record = workspace.record(exercise.id)
     record.hints = min(record.hints + 1, len(exercise.hints))
     workspace.save()
-    write(f"\n {_name(exercise)}\n")
+    write(f"\n {exercise.heading}\n")
     for i, text in enumerate(exercise.hints[: record.hints], 1):
         write(f"\n   hint {i} of {len(exercise.hints)}\n" + "\n".join(wrapped(text, "   ")) + "\n")
     if record.hints == len(exercise.hints):

@@ -114,7 +114,10 @@ class LearnersModel:
 
         if self.tracer is not None:
             found = self.tracer.found
-            note("every call of your functions agreed with the reference" if found is None else found.text)
+            if found is None:
+                note("every call of your functions agreed with the reference")
+            else:
+                note(f"{found.text}\nnext: minillama learn check {found.exercise}")
             return
         if quiet:
             return

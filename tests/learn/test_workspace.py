@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from minillama.cli.commands import app
 from minillama.learn.chapters import texts
 from minillama.learn.chapters.catalogue import catalogue, chapter_packages, get_exercise
+from minillama.learn.speed import SpeedCard, Timing
 from minillama.learn.workspace import folder as module
 from minillama.learn.workspace import learners_file
 from minillama.learn.workspace.checker import check_in_process
@@ -235,7 +236,11 @@ def test_from_start_to_the_first_solved_exercise(tmp_path):
     assert run("solution", first.id, code=1).exception is not None
     solve(tmp_path / "new", first.chapter)
     assert re.search(r"passed +\(", run("check", first.id).output)
-    assert "def " in run("solution", first.id).output
+    shown = run("solution", first.id).output
+    assert shown.startswith("# Yours, new/00_first_words.py:")
+    assert shown.count(f"def {first.id}(") == 2
+    assert first.why.split()[0] in shown.partition("# The book's.")[2]
+    compile(shown, "shown", "exec")  # the reasons are comments
     assert f"[x] {first.id}" in run().output
 
 
@@ -259,7 +264,16 @@ def test_verify_writes_a_report_and_a_picture(folder, monkeypatch):
 
     monkeypatch.setattr(certificate, "catalogue", lambda: few)
     solve(folder)
-    assert f"{len(few)} of {len(few)} exercises pass" in run("verify", "--dir", str(folder)).output
+    shown = run("verify", "--dir", str(folder), "--name", "Ada <A.>").output
+    assert f"Ada <A.>: {len(few)} of {len(few)} exercises pass" in shown
+    assert re.findall(r"^ \d\d .*$", shown, re.MULTILINE) == [" 05 rope                          6 of  6"]
+    write(folder, "def rope_half(x, cos, sin, positions):\n    return x\n")
+    shown = run("verify", "--dir", str(folder)).output
+    assert " 0 of  6   not yet: rope_angles, rope_interleaved, rope_half and 3 more" in shown
+    assert "Ada <A.>: 0 of 6" in shown, "the name of the last time"
+    assert ">Ada &lt;A.&gt;</text>" in (folder / "verified.svg").read_text()
+    solve(folder)
+    run("verify", "--dir", str(folder))
     found = json.loads((folder / "verified.json").read_text())
     assert all(entry["passed"] and len(entry["sha256"]) == 64 for entry in found["exercises"])
     assert found["machine"]["read_gb_per_s"] > 0
@@ -282,13 +296,20 @@ def test_watch_checks_what_was_saved(folder):
         watcher.close()
 
 
-@pytest.mark.parametrize(("keys", "shown"), [(b"q", "waiting for a save"), (b"hn", "hint 1 of"), (b"", "waiting")])
-def test_watching_ends_with_its_pipe(folder, keys, shown):
-    """`echo q | minillama learn watch`: keys are read, and nobody is left who could press another."""
+@pytest.mark.parametrize(
+    ("keys", "shown", "n_footers"),
+    [(b"q", "mine/00_first_words.py:16      chapter 00: first words", 1), (b"hn", "hint 1 of", 3), (b"", "waiting", 1)],
+)
+def test_watching_ends_with_its_pipe(folder, keys, shown, n_footers):
+    """`echo q | minillama learn watch`: keys are read, and nobody is left who could press another.
+
+    It begins with where the function stands, and after whatever is shown come the keys again.
+    """
     command = [sys.executable, "-m", "minillama", "learn", "watch", "--dir", str(folder)]
     ended = subprocess.run(command, input=keys, capture_output=True, timeout=60)
     assert (ended.returncode, ended.stderr) == (0, b"")
     assert shown in ended.stdout.decode()
+    assert ended.stdout.decode().count("[h] hint  [w] why") == n_footers
 
 
 def test_the_kernels_of_a_learner_are_kept_and_damage_does_no_harm(tmp_path, monkeypatch):
@@ -306,10 +327,59 @@ def test_the_kernels_of_a_learner_are_kept_and_damage_does_no_harm(tmp_path, mon
 def test_the_speed_card_has_a_line_for_every_version(folder, monkeypatch):
     from minillama.learn import speed
 
-    monkeypatch.setattr(speed, "roofs", lambda: (20e9, 50e9))
+    monkeypatch.setattr(speed, "roofs", lambda *n_bytes: (20e9, 50e9))
     solve(folder, "04")
     text = run("speed", "rmsnorm_kernel", "--dir", str(folder)).output
     for name in ("NumPy", "package", "yours", "PyTorch", "naive loops"):
         assert name in text
     assert "bound by memory" in text
     assert "is not about speed" in str(run("speed", "rope_half", "--dir", str(folder), code=1).exception)
+
+
+@pytest.mark.parametrize(
+    ("cached", "said"),
+    [(30e9, "another roof, of which the fastest has 67%"), (10e9, "no more than such measurements scatter")],
+)
+def test_what_is_faster_than_memory_is_explained(cached, said):
+    card = SpeedCard("e", "N=1", [Timing("yours", 5e-5, 0.0), Timing("NumPy", 1.0, 0.0)], 10.0, 1e6, 10e9, 1e12, cached)
+    assert "200.0%" in "\n".join(card.lines())
+    assert said in "\n".join(card.lines())
+    slower = SpeedCard("e", "N=1", [Timing("yours", 2e-4, 0.0)], 10.0, 1e6, 10e9, 1e12)
+    assert "Above" not in "\n".join(slower.lines())
+
+
+def test_review_brings_back_the_oldest_and_loses_nothing(folder):
+    assert "nothing is passed yet" in str(run("review", "--dir", str(folder), code=1).exception)
+    workspace = find_workspace(folder)
+    solve(folder)
+    for id, at in (("rope_half", "2026-01-02 10:00"), ("rope_backward", "2026-01-01 10:00")):
+        workspace.record(id).passed, workspace.record(id).at = True, at
+    workspace.save()
+    before = (folder / "05_rope.py").read_text()
+    shown = run("review", "--dir", str(folder)).output
+    assert "You wrote it on 2026-01-01 10:00" in shown
+    path = folder / "review" / "rope_backward.py"
+    assert "NotImplementedError" in function_text(path, "rope_backward")
+    assert "NotImplementedError" not in function_text(path, "rope_interleaved")
+    assert "not started yet" in run("review", "--dir", str(folder), code=1).output
+    run("review", "rope_half", "--dir", str(folder))  # another one beside it
+    path.write_text(before)
+    assert "Once more, after 2026-01-01 10:00" in run("review", "rope_backward", "--dir", str(folder)).output
+    assert not path.exists()
+    assert len(list(path.parent.glob("rope_backward.py.*.bak"))) == 1
+    assert (folder / "05_rope.py").read_text() == before
+    record = find_workspace(folder).record("rope_backward")
+    assert (record.passed, record.at) == (True, "2026-01-01 10:00")
+    assert record.reviewed > record.at
+    assert "rope_angles is not passed yet" in str(run("review", "rope_angles", "--dir", str(folder), code=1).exception)
+
+
+def test_why_shows_the_section_about_the_last_mistake(folder):
+    section = "Two pairings, and a file does not say which"
+    assert section not in run("why", ROPE.id, "--dir", str(folder)).output
+    halves = "return get_exercise('rope_half').function(x, cos, sin, positions)\n"
+    write(folder, "from minillama.learn.chapters.catalogue import get_exercise\n\n\n" + SIGNATURE + halves)
+    assert f"minillama learn why {ROPE.id}" in run("check", ROPE.id, "--dir", str(folder), code=1).output
+    shown = run("why", ROPE.id, "--dir", str(folder)).output
+    assert f"   {ROPE.mistakes[0].name}\n\n {section}\n   notebooks/05_rope.ipynb" in shown
+    assert "](" not in shown

@@ -159,6 +159,11 @@ class Exercise:
     def id(self) -> str:
         return self.function.__name__
 
+    @property
+    def heading(self) -> str:
+        """For a person: "05 · rope_angles: The angles"."""
+        return f"{self.chapter} · {self.id}: {self.title}"
+
     def __call__(self, *args: Any, **options: Any) -> Any:
         """The solved function."""
         return self.function(*args, **options)

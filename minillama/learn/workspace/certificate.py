@@ -2,32 +2,57 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import html
 import json
 import platform
 import time
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from ..chapters.catalogue import catalogue
 from ..exercises.exercise import Exercise
-from .checker import check_in_process
-from .folder import Workspace, WorkspaceError, function_text
+from .checker import Checker
+from .folder import Workspace, WorkspaceError
+from .learners_file import function_text
 
 _DONE, _OPEN, _INK, _PAPER = "#2e9e5b", "#d8d8d2", "#22252a", "#fcfcf9"
 
 
+def name_in(folder: Path) -> str:
+    """The name on the certificate in a folder; before there is one, that of the user of this machine."""
+    try:
+        return str(json.loads((folder / "verified.json").read_text(encoding="utf-8"))["name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user without an entry
+        return "a learner"
+
+
 def verify(
-    workspace: Workspace, progress: Callable[[Exercise, bool], None] = lambda exercise, passed: None
+    workspace: Workspace,
+    name: str,
+    progress: Callable[[str, list[dict[str, Any]]], None] = lambda chapter, entries: None,
 ) -> dict[str, Any]:
     """Check every function that is written, and say what was found.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    name : str
+        The learner's.
+    progress : callable
+        Called after each chapter with its number and its entries.
 
     Returns
     -------
     report : dict
-        "exercises": one entry each with id, chapter, passed, seconds and the SHA-256 of the function;
+        "name"; "exercises": one entry each with id, chapter, passed, seconds and the SHA-256 of the function;
         "machine": what it ran on and how fast that reads and multiplies; "sha256" of all of it.
     """
     import numba
@@ -37,26 +62,14 @@ def verify(
     from ..speed import roofs
 
     entries = []
-    for exercise in catalogue().values():
+    for chapter, exercises in groupby(catalogue().values(), key=lambda exercise: exercise.chapter):
+        checker = Checker()  # a process for each chapter: what one file does to Python touches no other
         try:
-            path = workspace.path_of(exercise.id)
-            text = function_text(path, exercise.id)
-        except (WorkspaceError, SyntaxError, OSError):
-            text, passed, seconds = "", False, 0.0
-        else:
-            report = check_in_process(exercise, path)
-            passed, seconds = report.passed, report.seconds
-        entries.append(
-            {
-                "id": exercise.id,
-                "chapter": exercise.chapter,
-                "passed": passed,
-                "seconds": round(seconds, 3),
-                "solution_seen": workspace.record(exercise.id).solution_seen,
-                "sha256": hashlib.sha256(text.encode()).hexdigest(),
-            }
-        )
-        progress(exercise, passed)
+            of_chapter = [_entry(workspace, exercise, checker) for exercise in exercises]
+        finally:
+            checker.close()
+        progress(chapter, of_chapter)
+        entries += of_chapter
     bandwidth, peak = roofs()
     machine = {
         "system": f"{platform.system()} {platform.machine()}",
@@ -66,9 +79,35 @@ def verify(
         "read_gb_per_s": round(bandwidth / 1e9, 1),
         "float32_gflop_per_s": round(peak / 1e9, 1),
     }
-    found = {"minillama": __version__, "date": time.strftime("%Y-%m-%d"), "machine": machine, "exercises": entries}
+    found = {
+        "minillama": __version__,
+        "name": name,
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": machine,
+        "exercises": entries,
+    }
     found["sha256"] = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
     return found
+
+
+def _entry(workspace: Workspace, exercise: Exercise, checker: Checker) -> dict[str, Any]:
+    """What is said of one exercise, after its check."""
+    try:
+        path = workspace.path_of(exercise.id)
+        text = function_text(path, exercise.id)
+    except (WorkspaceError, SyntaxError, OSError):
+        text, passed, seconds = "", False, 0.0
+    else:
+        report = checker.check(exercise, path)
+        passed, seconds = report.passed, report.seconds
+    return {
+        "id": exercise.id,
+        "chapter": exercise.chapter,
+        "passed": passed,
+        "seconds": round(seconds, 3),
+        "solution_seen": workspace.record(exercise.id).solution_seen,
+        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+    }
 
 
 def write_report(found: dict[str, Any], folder: Path) -> tuple[Path, Path]:
@@ -85,16 +124,17 @@ def draw(found: dict[str, Any]) -> str:
     for entry in found["exercises"]:
         chapters.setdefault(entry["chapter"], []).append(entry)
     widest, n_passed = max(map(len, chapters.values())), sum(e["passed"] for e in found["exercises"])
-    width, height = max(470, 90 + 26 * widest), 96 + 26 * len(chapters)
+    width, height = max(470, 90 + 26 * widest), 120 + 26 * len(chapters)
     machine = found["machine"]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif">',
         f'<rect width="100%" height="100%" rx="8" fill="{_PAPER}"/>',
         f'<text x="20" y="32" font-size="18" font-weight="bold" fill="{_INK}">minillama: {n_passed} of '
         f"{len(found['exercises'])} exercises</text>",
+        f'<text x="20" y="55" font-size="15" fill="{_INK}">{html.escape(found["name"])}</text>',
     ]
     for row, (chapter, entries) in enumerate(chapters.items()):
-        y = 50 + 26 * row
+        y = 74 + 26 * row
         parts.append(f'<text x="20" y="{y + 15}" font-size="13" fill="{_INK}">{html.escape(chapter)}</text>')
         for column, entry in enumerate(entries):
             colour = _DONE if entry["passed"] else _OPEN

@@ -16,7 +16,7 @@ from ...files.home import cache_dir
 from ..chapters.catalogue import catalogue, chapter_packages
 from ..chapters.texts import file_name, starter, starter_file
 from ..exercises.exercise import Exercise
-from .learners_file import WorkspaceError, copy_beside, replace_file
+from .learners_file import WorkspaceError, copy_beside, function_text, replace_file, source_of
 
 PROGRESS = "progress.json"
 _VERSION = 1
@@ -25,27 +25,9 @@ RENAMED: dict[str, str] = {}
 _BOOKS_OWN = Path(__file__).resolve().parents[3] / "exercises"  # in a clone
 
 
-def source_of(text: str, name: str) -> tuple[int, int] | None:
-    """First and last line (from 0, the last one excluded) of a function in a text, decorators included.
-
-    Raises
-    ------
-    SyntaxError
-        When the text is not Python.
-    """
-    found = None
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
-            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-            found = first - 1, node.end_lineno or first  # the last definition counts, as in Python
-    return found
-
-
-def function_text(path: Path, name: str) -> str:
-    """The source of one function in a file; empty if it is not there."""
-    text = path.read_text(encoding="utf-8")
-    lines = source_of(text, name)
-    return "" if lines is None else "\n".join(text.splitlines()[lines[0] : lines[1]]) + "\n"
+def now() -> str:
+    """The time as it is kept in a record; texts of this form are in the order of time."""
+    return time.strftime("%Y-%m-%d %H:%M")
 
 
 @dataclass
@@ -58,6 +40,8 @@ class Record:
     hints: int = 0
     solution_seen: bool = False
     sha256: str = ""  # of the function that passed
+    mistake: str = ""  # the name of the one that the last check found
+    reviewed: str = ""  # when it was last written once more
 
 
 @dataclass
@@ -102,14 +86,15 @@ class Workspace:
         near = [id for id in left if after is not None and catalogue().chapter_of(id) == after.chapter]
         return catalogue()[(near or left)[0]] if left else None
 
-    def note_result(self, exercise: Exercise, passed: bool) -> None:
+    def note_result(self, exercise: Exercise, passed: bool, mistake: str = "") -> None:
         """Remember an attempt, beside what a notebook or a terminal has recorded since this was read."""
         self.refresh()
         record = self.record(exercise.id)
         record.attempts += 1
+        record.mistake = mistake
         if passed:
             text = function_text(self.path_of(exercise.id), exercise.id)
-            record.passed, record.at = True, time.strftime("%Y-%m-%d %H:%M")
+            record.passed, record.at = True, now()
             record.sha256 = hashlib.sha256(text.encode()).hexdigest()
         self.save()
 

@@ -21,8 +21,8 @@ from ..diagnosis.report import NOT_STARTED, Report
 from ..exercises.exercise import Exercise
 from ..notebook import check
 from .cells import Extract, NotebookOnly, extract
-from .folder import Workspace, WorkspaceError, function_text
-from .learners_file import replace_file
+from .folder import Workspace, WorkspaceError
+from .learners_file import function_text, replace_file
 from .worker import load_file
 
 _modules: dict[tuple[Path, str], ModuleType] = {}  # by path and hash: a file is run once
@@ -64,7 +64,7 @@ def note(workspace: Workspace, exercise: Exercise, report: Report) -> str:
     """
     try:
         if report.status != NOT_STARTED and not (report.passed and _counts(workspace, exercise.id)):
-            workspace.note_result(exercise, report.passed)
+            workspace.note_result(exercise, report.passed, report.mistake)
     except (OSError, WorkspaceError, SyntaxError) as error:
         return f"It is not recorded: {error}."
     return ""

@@ -1,7 +1,8 @@
-"""A learner's file, copied beside itself and replaced: nothing in it is lost, whatever happens in between."""
+"""A learner's file: functions found in it; copied and replaced so that nothing in it is lost, whatever happens."""
 
 from __future__ import annotations
 
+import ast
 import itertools
 import shutil
 import time
@@ -12,6 +13,39 @@ from ...files.atomic import atomic_write
 
 class WorkspaceError(ValueError):
     """A folder or file that is not as it has to be; the message says what to do."""
+
+
+def source_of(text: str, name: str) -> tuple[int, int] | None:
+    """First and last line (from 0, the last one excluded) of a function in a text, decorators included.
+
+    Raises
+    ------
+    SyntaxError
+        When the text is not Python.
+    """
+    found = None
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            found = first - 1, node.end_lineno or first  # the last definition counts, as in Python
+    return found
+
+
+def function_text(path: Path, name: str) -> str:
+    """The source of one function in a file; empty if it is not there."""
+    text = path.read_text(encoding="utf-8")
+    lines = source_of(text, name)
+    return "" if lines is None else "\n".join(text.splitlines()[lines[0] : lines[1]]) + "\n"
+
+
+def place_of(path: Path, name: str) -> str:
+    """Folder, file and line of a function, for a person: "my-llama/05_rope.py:37"; no line if it is not found."""
+    shown = f"{path.parent.name}/{path.name}"
+    try:
+        lines = source_of(path.read_text(encoding="utf-8"), name)
+    except (OSError, SyntaxError):
+        return shown
+    return f"{shown}:{lines[0] + 1}" if lines else shown
 
 
 def replace_file(path: Path, before: bytes, after: bytes) -> None:

@@ -21,7 +21,8 @@ from ..chapters.catalogue import catalogue
 from ..diagnosis.report import Report
 from ..exercises.exercise import Exercise
 from .checker import Checker
-from .folder import Workspace, WorkspaceError, function_text
+from .folder import Workspace, WorkspaceError
+from .learners_file import function_text
 
 _PAUSE = 0.1  # seconds between looks
 
@@ -78,7 +79,7 @@ class Watcher:
             self._checker.close()  # the file is another one after the next save
             self._checker = Checker()
         if report.status != "not started":
-            self.workspace.note_result(self.current, report.passed)
+            self.workspace.note_result(self.current, report.passed, report.mistake)
         self.show(report)
         return report
 
