@@ -18,6 +18,7 @@ from minillama.learn.workspace import folder as module
 from minillama.learn.workspace import learners_file
 from minillama.learn.workspace.checker import check_in_process
 from minillama.learn.workspace.folder import WorkspaceError, find_workspace, function_text, start
+from minillama.learn.workspace.learners_file import place_of
 from minillama.learn.workspace.watch import Watcher
 from minillama.learn.workspace.worker import load_file
 
@@ -104,6 +105,17 @@ def test_the_folder_is_found_from_inside_and_afterwards(folder, monkeypatch, tmp
 def test_the_books_own_folder_is_refused():
     with pytest.raises(WorkspaceError, match="choose another one"):
         start(Path(__file__).parents[2] / "exercises")
+
+
+def test_a_place_is_said_from_the_current_folder(folder, monkeypatch):
+    path = folder / "05_rope.py"
+    monkeypatch.chdir(folder.parent)
+    line = 1 + path.read_text().splitlines().index("def rope_half(x, cos, sin, positions):")
+    assert place_of(path, "rope_half") == f"mine/05_rope.py:{line}"
+    monkeypatch.chdir("/")
+    assert place_of(path, "gone") == str(path).lstrip("/")
+    path.write_text("def broken(:\n")
+    assert place_of(path, "rope_half").endswith("mine/05_rope.py")
 
 
 def test_reset_brings_one_function_back_and_keeps_a_copy(folder):
@@ -237,7 +249,7 @@ def test_from_start_to_the_first_solved_exercise(tmp_path):
     solve(tmp_path / "new", first.chapter)
     assert re.search(r"passed +\(", run("check", first.id).output)
     shown = run("solution", first.id).output
-    assert shown.startswith("# Yours, new/00_first_words.py:")
+    assert re.match(r"# Yours, .*new/00_first_words.py:\d+\n", shown)
     assert shown.count(f"def {first.id}(") == 2
     assert first.why.split()[0] in shown.partition("# The book's.")[2]
     compile(shown, "shown", "exec")  # the reasons are comments

@@ -39,8 +39,9 @@ def function_text(path: Path, name: str) -> str:
 
 
 def place_of(path: Path, name: str) -> str:
-    """Folder, file and line of a function, for a person: "my-llama/05_rope.py:37"; no line if it is not found."""
-    shown = f"{path.parent.name}/{path.name}"
+    """File and line of a function, from the current folder: "my-llama/05_rope.py:37"; no line if it is not found."""
+    here = Path.cwd()
+    shown = str(path.resolve().relative_to(here) if here in path.resolve().parents else path)
     try:
         lines = source_of(path.read_text(encoding="utf-8"), name)
     except (OSError, SyntaxError):
