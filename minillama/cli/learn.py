@@ -59,7 +59,7 @@ def start(folder: Annotated[Path, typer.Argument(help="A new folder for your fun
     write(f"   1. open {workspace.path_of(exercise.id)} in an editor\n")
     write("   2. in this terminal:  minillama learn watch\n")
     write(f"   3. replace `raise NotImplementedError` in {exercise.id}, and save\n\n")
-    write("`minillama learn` shows the map; `minillama learn hint` helps.\n")
+    write("`minillama learn` shows the map; `minillama learn hint` helps, `minillama learn why` opens the book.\n")
 
 
 @learn.command()

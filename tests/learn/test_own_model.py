@@ -135,6 +135,16 @@ def test_what_does_not_pass_is_left_out_unless_asked_for(solved, tmp_path):
         own_ops(find_workspace(solved), only="rope_half")
 
 
+def test_a_trace_names_the_check_to_run(solved, tmp_path):
+    shutil.copytree(solved, tmp_path / "mine")
+    path = tmp_path / "mine" / "04_rmsnorm.py"
+    path.write_text(path.read_text().replace("return x / np.sqrt(mean_square + eps) * weight", "return x * weight"))
+    only = ["--with", str(tmp_path / "mine"), "--unchecked", "--only", "rmsnorm_forward", "--trace"]
+    found = CliRunner().invoke(app, ["generate", "Once", "-n", "2", "-q", *only], catch_exceptions=False)
+    assert "rmsnorm_forward leaves the reference in layer 0 (before attention)" in found.stderr
+    assert found.stderr.rstrip().endswith("next: minillama learn check rmsnorm_forward")
+
+
 def test_options_that_need_with():
     result = CliRunner().invoke(app, ["generate", "--trace", "x"])
     assert "go with --with" in str(result.exception)

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from minillama.cli.commands import app
 from minillama.learn.chapters import texts
 from minillama.learn.chapters.catalogue import catalogue, chapter_packages, get_exercise
+from minillama.learn.diagnosis.report import Report
 from minillama.learn.speed import SpeedCard, Timing
 from minillama.learn.workspace import folder as module
 from minillama.learn.workspace import learners_file
@@ -395,3 +396,17 @@ def test_why_shows_the_section_about_the_last_mistake(folder):
     shown = run("why", ROPE.id, "--dir", str(folder)).output
     assert f"   {ROPE.mistakes[0].name}\n\n {section}\n   notebooks/05_rope.ipynb" in shown
     assert "](" not in shown
+
+
+def test_on_a_terminal_that_is_too_low_the_cause_and_the_keys_stay(monkeypatch, capsys):
+    from minillama.cli.learn import _show
+
+    monkeypatch.setenv("LINES", "14")
+    report = Report(ROPE.id, "05", "wrong", headline=["The cause."], facts=[(f"fact {i}", "text") for i in range(20)])
+    _show(report, room=5)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 14 - 5
+    assert lines[2] == "   The cause."
+    assert lines[-1] == f"   … all of it: minillama learn check {ROPE.id}"
+    _show(report)
+    assert len(capsys.readouterr().out.splitlines()) == len(report.lines())

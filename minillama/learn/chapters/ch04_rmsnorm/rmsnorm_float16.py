@@ -67,7 +67,7 @@ def transformers_half(x, weight, eps):
         "return wide.astype(x.dtype) * weight",
     ),
     why=(
-        "Above 255 a square does not fit into a float16, so everything up to the division is done in float32, whose "
+        "From 256 on a square does not fit into a float16, so everything up to the division is done in float32, whose "
         "end is near 3e38. The row is rounded before the weight multiplies it, because that is the order in Meta's "
         "code, and another order gives other last bits. Whoever compares a port with the original bit for bit finds "
         "such a difference in the first layer."

@@ -39,9 +39,9 @@ TENSORS = (
     ),
     why=(
         "A file without names is nothing but an order, and a cursor that takes the next numbers and moves on turns "
-        "the table above into code line by line. Two things are easily missed: w2 stands before w3, and the tables of "
-        "RoPE have to be passed over, or the head is read from the wrong place. `np.frombuffer` gives views, so a "
-        "file of any size is not copied."
+        "the docstring's list into code line by line. Two things are easily missed: w2 stands before w3, and the "
+        "tables of RoPE have to be passed over, or the head is read from the wrong place. `np.frombuffer` gives "
+        "views, so a file of any size is not copied."
     ),
 )
 def load_llama2c_v0(data):

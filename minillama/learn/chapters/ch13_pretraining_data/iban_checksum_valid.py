@@ -73,9 +73,9 @@ def make_ibans(rng: np.random.Generator, ibans: int) -> tuple[Any, ...]:
         'return int("".join(str(int(c, 36)) for c in turned)) % 97 == 1',
     ),
     why=(
-        "A prime just below 100 finds every single wrong digit and nearly every exchange, for two check digits. "
-        "Moving the front to the end makes these two the lowest digits of the number, where they can bring about any "
-        "remainder. Python's integers have any length, and int(c, 36) reads digits and letters alike."
+        "A prime just below 100 finds every single wrong digit and nearly every exchange, at the price of two check "
+        "digits. Moving the front to the end makes these two the lowest digits of the number, where they can bring "
+        "about any remainder. Python's integers have any length, and int(c, 36) reads digits and letters alike."
     ),
 )
 def iban_checksum_valid(iban):

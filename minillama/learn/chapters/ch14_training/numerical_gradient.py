@@ -46,8 +46,8 @@ def make_numerical(rng: np.random.Generator, rows: int, columns: int) -> Arrays:
         "    gradient[i] = (above - below) / (2 * step)",
     ),
     why=(
-        "Moved to both sides, the curvature cancels, and the error falls with the square of the step instead of with "
-        "the step. The two values agree in most of their digits, and in float32 their difference would be noise. "
+        "With a move to both sides the curvature cancels, and the error falls with the square of the step instead of "
+        "with the step. The two values agree in most of their digits, and in float32 their difference would be noise. "
         "Every number is put back before the next one moves, because a partial derivative holds all others still."
     ),
 )
