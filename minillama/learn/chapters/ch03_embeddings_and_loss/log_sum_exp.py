@@ -50,9 +50,10 @@ def torch_log_sum_exp(logits):
         "m = logits.max(axis=-1, keepdims=True)\nreturn m[..., 0] + np.log(np.exp(logits - m).sum(axis=-1))",
     ),
     why=(
-        "The identity holds for any m, and the largest logit is the choice that is always safe: every exponent is at "
-        "most 0 and one of them is exactly 0. The sum then lies between 1 and V, where a logarithm has no trouble. "
-        "What was subtracted inside is added again outside, so the result has its true size."
+        "Taking any m from all logits and adding it to the logarithm changes nothing, and the largest logit is the m "
+        "that is always safe: every exponent is at most 0 and one of them is exactly 0. The sum then lies between 1 "
+        "and V, where a logarithm has no trouble. Each row has a maximum of its own, because one far below the others "
+        "would be left with a sum of 0."
     ),
 )
 def log_sum_exp(logits):
