@@ -188,11 +188,11 @@ def rope_interleaved(x, cos, sin, positions):
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the time of another process is not known")
 def test_a_busy_machine_fails_no_right_answer(folder):
     """The clock alone stops nothing before the sixfold time: a process that gets no processor computes nothing."""
-    assert checked(folder, WAITS.format(seconds=3), seconds=2.0).passed
+    assert checked(folder, WAITS.format(seconds=2.5), seconds=2.0).passed
     report = checked(folder, WAITS.format(seconds=60), seconds=0.5)
     assert report.status == "timeout"
-    assert "What does it wait for?" in report.text()
-    assert 3 <= report.seconds < 30
+    assert "Does it wait for something" in report.text()
+    assert 3 <= report.seconds < 50
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the time of another process is not known")
