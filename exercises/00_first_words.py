@@ -8,6 +8,8 @@ runs; or check one by hand with `minillama learn check count_parameters`. The ch
 notebooks/00_first_words.ipynb. Any helper functions of your own may stand beside these.
 
 A `config` is a dict with the keys that `read_config` returns.
+
+What a function is given stays as it is, unless its text says that it is written to.
 """
 
 import numpy as np
@@ -49,7 +51,8 @@ def read_config(described):
         num_key_value_heads   then as many as query heads
         head_dim              then hidden_size // num_attention_heads
         rms_norm_eps          then 1e-6
-        rope_theta            on the top level, or in the dict rope_parameters; else 10000.0
+        rope_theta            on the top level, or in the dict rope_parameters; else 10000.0. Some
+                              files have an integer, 100000
         tie_word_embeddings   then False
 
     Returns

@@ -7,6 +7,8 @@ Write the functions below in any order. Save, and look at the terminal where
 runs; or check one by hand with `minillama learn check stable_softmax`. The chapter itself is
 notebooks/01_numpy_to_numba.ipynb. Any helper functions of your own may stand beside these:
 compiled kernels too, which take arrays to write into and are called by the functions below.
+
+What a function is given stays as it is, unless its text says that it is written to.
 """
 
 import numpy as np
@@ -71,14 +73,15 @@ def roofline_seconds(flops, n_bytes, peak_flops, bandwidth):
 
 
 def stable_softmax(x):
-    """Softmax over the last axis, right for scores of any size.
+    """Softmax over the last axis, right for scores however large.
 
     p[i] = exp(x[i]) / sum over j of exp(x[j])
 
     Parameters
     ----------
     x : float32 ndarray of shape (B, T, V)
-        Scores from -1000 to 1000 and beyond; some may be -inf, never a whole row.
+        Finite scores of up to 1e30 in size, -1000 or 1000 for example; some may be -inf, never a
+        whole row.
 
     Returns
     -------

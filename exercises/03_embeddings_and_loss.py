@@ -7,6 +7,8 @@ Write the functions below in any order. Save, and look at the terminal where
 runs; or check one by hand with `minillama learn check cross_entropy_loss`. The chapter itself is
 notebooks/03_embeddings_and_loss.ipynb. Any helper functions of your own may stand beside these,
 and the functions may call one another.
+
+What a function is given stays as it is, unless its text says that it is written to.
 """
 
 import numpy as np
@@ -38,7 +40,8 @@ def log_sum_exp(logits):
     Parameters
     ----------
     logits : ndarray of shape (B, T, V)
-        Numbers of any size, such as 900 or -900; single ones may be -inf, never a whole row.
+        Finite numbers of up to 1e30 in size, such as 900 or -900; single ones may be -inf, never a
+        whole row.
 
     Returns
     -------
@@ -55,14 +58,15 @@ def shift_targets(tokens, pad_id, ignore_id):
     Parameters
     ----------
     tokens : integer ndarray of shape (B, T)
-        Shorter sequences are filled up with `pad_id`, on either side.
+        Shorter sequences are filled up with `pad_id`, on either side. Files of tokens are unsigned
+        (uint16), and -100 is not: the result needs a dtype of its own.
     pad_id : int
     ignore_id : int
         Marks a position that has no target.
 
     Returns
     -------
-    targets : integer ndarray of shape (B, T)
+    targets : int64 ndarray of shape (B, T)
     """
     raise NotImplementedError
 
@@ -77,7 +81,7 @@ def cross_entropy_loss(logits, targets, ignore_id):
     Parameters
     ----------
     logits : ndarray z of shape (B, T, V)
-        Of any size, as in `log_sum_exp`.
+        Finite numbers, as large as in `log_sum_exp`.
     targets : integer ndarray of shape (B, T)
         Ids from 0 to V - 1, or `ignore_id`.
     ignore_id : int

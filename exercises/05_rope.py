@@ -6,6 +6,8 @@ Write the functions below in any order. Save, and look at the terminal where
 
 runs; or check one by hand with `minillama learn check rope_interleaved`. The chapter itself is
 notebooks/05_rope.ipynb. Any helper functions of your own may stand beside these.
+
+What a function is given stays as it is, unless its text says that it is written to.
 """
 
 import numpy as np
@@ -21,7 +23,7 @@ def rope_angles(head_dim, positions, theta):
     head_dim : int
         Even.
     positions : integer ndarray of shape (T,)
-        Any positions, not always 0, 1, 2 ...
+        From 0 on, not always 0, 1, 2 ...: there may be gaps, and any order.
     theta : float
 
     Returns
@@ -43,7 +45,7 @@ def rope_interleaved(x, cos, sin, positions):
     cos, sin : ndarray of shape (S, head_dim / 2)
         One row for each position 0 ... S - 1.
     positions : integer ndarray of shape (B, T)
-        The position of every row of `x` in its own sequence.
+        The position of every row of `x` in its own sequence. There may be gaps, and any order.
 
     Returns
     -------
@@ -89,7 +91,7 @@ def rope_offsets(x, lengths, theta):
     ----------
     x : ndarray of shape (B, H, T, head_dim)
     lengths : integer ndarray of shape (B,)
-        How many tokens of each sequence came before.
+        How many tokens of each sequence came before, the new rows not among them.
     theta : float
 
     Returns

@@ -7,6 +7,8 @@ Write the functions below in any order. Save, and look at the terminal where
 runs; or check one by hand with `minillama learn check attend_one_head`. The chapter itself is
 notebooks/06_attention.ipynb. Functions may call one another, and any helper of your own may
 stand beside these.
+
+What a function is given stays as it is, unless its text says that it is written to.
 """
 
 import numpy as np
@@ -17,7 +19,7 @@ def softmax_over_keys(scores):
 
     weights[j, t, s] = exp(scores[j, t, s]) / sum over r of exp(scores[j, t, r])
 
-    Scores may be so large that exp overflows float32, and -inf for hidden keys (weight 0).
+    Finite scores may have any size up to 1e30, where exp overflows; hidden keys have -inf (weight 0).
 
     Parameters
     ----------
@@ -38,7 +40,8 @@ def causal_mask(positions, n_keys):
     Parameters
     ----------
     positions : integer ndarray of shape (T,)
-        The position of every query; a chunk after cached tokens does not begin at 0.
+        The position of every query; a chunk after cached tokens does not begin at 0. They rise, and
+        there may be gaps.
     n_keys : int
         Keys in the cache, S. The last ones may lie after every query.
 
@@ -61,7 +64,7 @@ def attend_one_head(q, k, v, positions):
     q : float32 ndarray of shape (T, head_dim)
     k, v : float32 ndarray of shape (S, head_dim)
     positions : integer ndarray of shape (T,)
-        All below S.
+        All below S. They rise, and there may be gaps: the last rows of a chunk alone, for example.
 
     Returns
     -------
@@ -97,7 +100,7 @@ def attend_many_heads(q, k, v, positions):
     q : float32 ndarray of shape (B, H, T, head_dim)
     k, v : float32 ndarray of shape (B, H, S, head_dim)
     positions : integer ndarray of shape (B, T)
-        Each sequence has its own.
+        All below S; each sequence has its own. They rise, and there may be gaps.
 
     Returns
     -------

@@ -6,6 +6,8 @@ Write the functions below in any order. Save, and look at the terminal where
 
 runs; or check one by hand with `minillama learn check grouped_attention`. The chapter itself is
 notebooks/07_grouped_queries.ipynb. Any helper functions of your own may stand beside these.
+
+What a function is given stays as it is, unless its text says that it is written to.
 """
 
 import numpy as np
@@ -58,7 +60,7 @@ def grouped_attention(q, k, v, positions):
     k, v : float32 ndarray of shape (B, K, S, head_dim)
         The cache may be longer than what has been written to it.
     positions : integer ndarray of shape (B, T)
-        All below S; each sequence has its own.
+        All below S; each sequence has its own. They rise, and there may be gaps.
 
     Returns
     -------

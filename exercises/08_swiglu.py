@@ -6,13 +6,15 @@ Write the functions below in any order. Save, and look at the terminal where
 
 runs; or check one by hand with `minillama learn check swiglu_forward`. The chapter itself is
 notebooks/08_swiglu.ipynb. Any helper functions of your own may stand beside these.
+
+What a function is given stays as it is, unless its text says that it is written to.
 """
 
 import numpy as np
 
 
 def silu_stable(g):
-    """SiLU, also called swish, for numbers of any size.
+    """SiLU, also called swish, for any finite number.
 
     silu(g) = g * sigmoid(g) = g / (1 + exp(-g))
 
@@ -111,7 +113,7 @@ def swiglu_backward(dy, gate, up):
     dy : float32 ndarray of shape (..., hidden_dim)
         Gradient of the loss with respect to y.
     gate, up : float32 ndarray of shape (..., hidden_dim)
-        Of any size: nothing may become NaN.
+        Of up to 10000 in size: nothing may become NaN.
 
     Returns
     -------

@@ -19,6 +19,8 @@ pass needs, which is thrown away here:
     y, _ = ops.swiglu_forward(gate, up)
 
 Your own functions of the earlier chapters do as well.
+
+What a function is given stays as it is, unless its text says that it is written to.
 """
 
 import numpy as np

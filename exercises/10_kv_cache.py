@@ -6,6 +6,8 @@ Write the functions below in any order. Save, and look at the terminal where
 
 runs; or check one by hand with `minillama learn check chunk_mask`. The chapter itself is
 notebooks/10_kv_cache.ipynb. Any helper functions of your own may stand beside these.
+
+What a function is given stays as it is, unless its text says that it is written to.
 """
 
 import numpy as np
@@ -19,7 +21,7 @@ def chunk_mask(positions, n_keys):
     Parameters
     ----------
     positions : integer ndarray of shape (B, T)
-        Where each query stands in its own sequence. A chunk need not start at 0.
+        Where each query stands in its own sequence. A chunk need not start at 0, and may have gaps.
     n_keys : int
         Length S of the arrays of the cache; some of it may be unused.
 
@@ -133,7 +135,7 @@ def sliding_window_attention(q, k, v, positions, window):
     q : ndarray of shape (B, H, T, head_dim)
     k, v : ndarray of shape (B, K, S, head_dim)
     positions : integer ndarray of shape (B, T)
-        Where each query stands in its own sequence.
+        Where each query stands in its own sequence: below S, rising, and there may be gaps.
     window : int
         1 or more; the query's own key counts.
 

@@ -6,6 +6,8 @@ Write the functions below in any order. Save, and look at the terminal where
 
 runs; or check one by hand with `minillama learn check top_p_filter`. The chapter itself is
 notebooks/11_sampling.ipynb. Any helper functions of your own may stand beside these.
+
+What a function is given stays as it is, unless its text says that it is written to.
 """
 
 import numpy as np
@@ -21,7 +23,7 @@ def temperature_probabilities(logits, temperature):
     Parameters
     ----------
     logits : float32 ndarray of shape (V,)
-        Of any size: exp(100) does not fit into a float32.
+        Of up to 1000 in size, and more: exp(100) does not fit into a float32.
     temperature : float
         0 or more.
 
@@ -133,13 +135,14 @@ def draw_token(probabilities, rng):
     Parameters
     ----------
     probabilities : float64 ndarray of shape (V,)
-        They sum to 1; some are 0.
+        They sum to 1, but for rounding; some are 0.
     rng : numpy.random.Generator
         The only source of random numbers: the same seed gives the same tokens.
 
     Returns
     -------
     token : int
+        Below V, and of a probability above 0.
     """
     raise NotImplementedError
 

@@ -7,6 +7,8 @@ Write the functions below in any order. Save, and look at the terminal where
 runs; or check one by hand with `minillama learn check luhn_valid`. The chapter itself is
 notebooks/13_pretraining_data.ipynb. Any helper functions of your own may stand beside these, and
 the functions may call one another.
+
+What a function is given stays as it is, unless its text says that it is written to.
 """
 
 import numpy as np
@@ -98,8 +100,9 @@ def repeated_ngram_share(text, n):
 def c4_clean_lines(text):
     """The lines of a page that C4's rules take for sentences.
 
-    Every line is stripped of spaces at both ends, and the citation marks [12], [], [edit] and
-    [citation needed] are cut out. It is kept when it
+    Every line is stripped of spaces at both ends; then the citation marks [12], [], [edit] and
+    [citation needed] are cut out. It is not stripped again: as in C4's own code, "It rained. [3]"
+    ends in a space then, and goes. A line is kept when it
 
     - ends in one of . ? ! " ' but not in three dots,
     - has at least 3 words,

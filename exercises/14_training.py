@@ -8,6 +8,8 @@ runs; or check one by hand with `minillama learn check attention_backward`. The 
 notebooks/14_training.ipynb. Any helper functions of your own may stand beside these.
 
 A name that begins with d is a gradient: dx is how the loss changes with x, and has the shape of x.
+
+What a function is given stays as it is, unless its text says that it is written to.
 """
 
 import math
@@ -97,7 +99,7 @@ def attention_backward(dy, q, k, v, positions):
     k, v : ndarray of shape (B, K, S, head_dim)
         H is a multiple of K.
     positions : integer ndarray of shape (B, T)
-        A query sees keys 0 ... positions[b, t].
+        A query sees keys 0 ... positions[b, t]. They are below S and rise, and there may be gaps.
 
     Returns
     -------
@@ -236,7 +238,8 @@ def warmup_cosine(step, peak, warmup_steps, total_steps, final_fraction):
     lr = end + (peak - end) / 2 * (1 + cos(pi * passed))                 up to total_steps
     lr = end                                                             after it
 
-    with end = final_fraction * peak, and `passed` going from 0 at warmup_steps to 1 at total_steps.
+    with end = final_fraction * peak, and `passed` going from 0 at warmup_steps to 1 at total_steps. A
+    run may be all warm-up, with warmup_steps = total_steps: its last step has the peak.
 
     Parameters
     ----------
@@ -244,7 +247,7 @@ def warmup_cosine(step, peak, warmup_steps, total_steps, final_fraction):
         Counts from 1.
     peak : float
     warmup_steps : int
-        May be 0.
+        From 0 to total_steps.
     total_steps : int
     final_fraction : float
         0.1 in LLaMA 2.

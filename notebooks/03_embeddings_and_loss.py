@@ -430,7 +430,7 @@ shift_targets = now_you("shift_targets")
 
 # %% tags=["solution"]
 def book_shift_targets(tokens, pad_id, ignore_id):
-    targets = np.full_like(tokens, ignore_id)
+    targets = np.full(tokens.shape, ignore_id, np.int64)
     targets[:, :-1] = tokens[:, 1:]
     targets[targets == pad_id] = ignore_id
     return targets

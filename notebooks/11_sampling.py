@@ -128,7 +128,8 @@ draw_token = now_you("draw_token")
 
 # %% tags=["solution"]
 def book_draw_token(probabilities, rng):
-    return int(np.searchsorted(np.cumsum(probabilities), rng.random(), side="right"))
+    ends = np.cumsum(probabilities)
+    return int(np.searchsorted(ends, rng.random() * ends[-1], side="right"))  # the last end may be just below 1
 
 
 # %%

@@ -30,7 +30,7 @@ def read_config(described):
         "vocab_size": described["vocab_size"],
         "max_seq_len": described["max_position_embeddings"],
         "norm_eps": described.get("rms_norm_eps", 1e-6),
-        "rope_theta": rope.get("rope_theta", 10000.0),
+        "rope_theta": float(rope.get("rope_theta", 10000.0)),
         "tied": described.get("tie_word_embeddings", False),
     }
 

@@ -17,7 +17,7 @@ def log_sum_exp(logits):
 
 
 def shift_targets(tokens, pad_id, ignore_id):
-    targets = np.full_like(tokens, ignore_id)
+    targets = np.full(tokens.shape, ignore_id, np.int64)
     targets[:, :-1] = tokens[:, 1:]
     targets[targets == pad_id] = ignore_id
     return targets

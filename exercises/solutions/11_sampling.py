@@ -50,7 +50,8 @@ def filtered_probabilities(logits, temperature, top_k, top_p):
 
 
 def draw_token(probabilities, rng):
-    return int(np.searchsorted(np.cumsum(probabilities), rng.random(), side="right"))
+    ends = np.cumsum(probabilities)
+    return int(np.searchsorted(ends, rng.random() * ends[-1], side="right"))  # the last end may be just below 1
 
 
 def chi_squared(counts, probabilities):

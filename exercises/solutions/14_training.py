@@ -101,7 +101,7 @@ def warmup_cosine(step, peak, warmup_steps, total_steps, final_fraction):
     if step < warmup_steps:
         return peak * step / warmup_steps
     end = final_fraction * peak
-    passed = min(1.0, (step - warmup_steps) / (total_steps - warmup_steps))
+    passed = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
     return end + (peak - end) / 2 * (1 + math.cos(math.pi * passed))
 
 

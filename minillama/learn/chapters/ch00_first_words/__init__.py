@@ -8,6 +8,8 @@ runs; or check one by hand with `minillama learn check count_parameters`. The ch
 notebooks/00_first_words.ipynb. Any helper functions of your own may stand beside these.
 
 A `config` is a dict with the keys that `read_config` returns.
+
+What a function is given stays as it is, unless its text says that it is written to.
 """
 
 EXERCISES = (

@@ -35,7 +35,7 @@ def make_json(
     if head_dim:
         described["head_dim"] = head_dim
     if theta == 1:
-        described["rope_theta"] = 100000.0
+        described["rope_theta"] = 100000  # many files have it without a point
     if theta == 2:
         described["rope_parameters"] = {"rope_type": "default", "rope_theta": 500000.0}
     if tied:
@@ -102,7 +102,7 @@ def torch_read(described):
         'rope = {**described, **described.get("rope_parameters", {})}\n'
         '"n_kv_heads": described.get("num_key_value_heads", heads),\n'
         '"head_dim": described.get("head_dim", described["hidden_size"] // heads),\n'
-        '"rope_theta": rope.get("rope_theta", 10000.0), ...',
+        '"rope_theta": float(rope.get("rope_theta", 10000.0)), ...',
     ),
     why=(
         "Files of different years leave out different fields, and a missing one means what the first models had: a "
@@ -123,7 +123,8 @@ def read_config(described):
         num_key_value_heads   then as many as query heads
         head_dim              then hidden_size // num_attention_heads
         rms_norm_eps          then 1e-6
-        rope_theta            on the top level, or in the dict rope_parameters; else 10000.0
+        rope_theta            on the top level, or in the dict rope_parameters; else 10000.0. Some
+                              files have an integer, 100000
         tie_word_embeddings   then False
 
     Returns
@@ -144,7 +145,7 @@ def read_config(described):
         "vocab_size": described["vocab_size"],
         "max_seq_len": described["max_position_embeddings"],
         "norm_eps": described.get("rms_norm_eps", 1e-6),
-        "rope_theta": rope.get("rope_theta", 10000.0),
+        "rope_theta": float(rope.get("rope_theta", 10000.0)),
         "tied": described.get("tie_word_embeddings", False),
     }
 

@@ -61,14 +61,15 @@ def torch_softmax(x):
     ),
 )
 def stable_softmax(x):
-    """Softmax over the last axis, right for scores of any size.
+    """Softmax over the last axis, right for scores however large.
 
     p[i] = exp(x[i]) / sum over j of exp(x[j])
 
     Parameters
     ----------
     x : float32 ndarray of shape (B, T, V)
-        Scores from -1000 to 1000 and beyond; some may be -inf, never a whole row.
+        Finite scores of up to 1e30 in size, -1000 or 1000 for example; some may be -inf, never a
+        whole row.
 
     Returns
     -------

@@ -74,7 +74,7 @@ def cross_entropy_loss(logits, targets, ignore_id):
     Parameters
     ----------
     logits : ndarray z of shape (B, T, V)
-        Of any size, as in `log_sum_exp`.
+        Finite numbers, as large as in `log_sum_exp`.
     targets : integer ndarray of shape (B, T)
         Ids from 0 to V - 1, or `ignore_id`.
     ignore_id : int

@@ -28,7 +28,7 @@ def torch_log_sum_exp(logits):
 
 @exercise(
     title="log-sum-exp that does not overflow",
-    task="Compute log(sum(exp(z))) over the last axis for logits of any size.",
+    task="Compute log(sum(exp(z))) over the last axis, however large the logits are.",
     difficulty=2,
     minutes=10,
     make=make_logits,
@@ -64,7 +64,8 @@ def log_sum_exp(logits):
     Parameters
     ----------
     logits : ndarray of shape (B, T, V)
-        Numbers of any size, such as 900 or -900; single ones may be -inf, never a whole row.
+        Finite numbers of up to 1e30 in size, such as 900 or -900; single ones may be -inf, never a
+        whole row.
 
     Returns
     -------

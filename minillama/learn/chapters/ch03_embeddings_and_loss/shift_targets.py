@@ -43,7 +43,7 @@ def make_tokens(rng: np.random.Generator, B: int, T: int) -> tuple[Any, ...]:
         "Row t of the logits predicts token t + 1. The last row has nothing to predict that is known.",
         "Begin with an array full of ignore_id and write into its first T - 1 columns. Padding is a matter of the "
         "target: compare the target with pad_id, not the input.",
-        "targets = np.full_like(tokens, ignore_id)\n"
+        "targets = np.full(tokens.shape, ignore_id, np.int64)\n"
         "targets[:, :-1] = tokens[:, 1:]\n"
         "targets[targets == pad_id] = ignore_id",
     ),
@@ -61,16 +61,17 @@ def shift_targets(tokens, pad_id, ignore_id):
     Parameters
     ----------
     tokens : integer ndarray of shape (B, T)
-        Shorter sequences are filled up with `pad_id`, on either side.
+        Shorter sequences are filled up with `pad_id`, on either side. Files of tokens are unsigned
+        (uint16), and -100 is not: the result needs a dtype of its own.
     pad_id : int
     ignore_id : int
         Marks a position that has no target.
 
     Returns
     -------
-    targets : integer ndarray of shape (B, T)
+    targets : int64 ndarray of shape (B, T)
     """
-    targets = np.full_like(tokens, ignore_id)
+    targets = np.full(tokens.shape, ignore_id, np.int64)
     targets[:, :-1] = tokens[:, 1:]
     targets[targets == pad_id] = ignore_id
     return targets

@@ -54,7 +54,7 @@ def rope_angles(head_dim, positions, theta):
     head_dim : int
         Even.
     positions : integer ndarray of shape (T,)
-        Any positions, not always 0, 1, 2 ...
+        From 0 on, not always 0, 1, 2 ...: there may be gaps, and any order.
     theta : float
 
     Returns

@@ -88,7 +88,7 @@ def rope_interleaved(x, cos, sin, positions):
     cos, sin : ndarray of shape (S, head_dim / 2)
         One row for each position 0 ... S - 1.
     positions : integer ndarray of shape (B, T)
-        The position of every row of `x` in its own sequence.
+        The position of every row of `x` in its own sequence. There may be gaps, and any order.
 
     Returns
     -------

@@ -17,7 +17,7 @@ def make_offsets(rng: np.random.Generator, B: int, T: int, H: int, head_dim: int
     if head_dim % 2:
         raise ValueError("head_dim must be even")
     x = rng.normal(size=(B, H, T, head_dim)).astype(np.float32)
-    lengths = rng.permutation(B + 8)[:B] + 1
+    lengths = rng.permutation(B + 8)[:B] + T
     return x, lengths, 10000.0 if T % 2 else 500000.0
 
 
@@ -71,7 +71,7 @@ def rope_offsets(x, lengths, theta):
     ----------
     x : ndarray of shape (B, H, T, head_dim)
     lengths : integer ndarray of shape (B,)
-        How many tokens of each sequence came before.
+        How many tokens of each sequence came before, the new rows not among them.
     theta : float
 
     Returns
@@ -139,6 +139,14 @@ def is_one_position_late(x, lengths, theta):
 )
 def is_one_position_early(x, lengths, theta):
     return rope_offsets(x, lengths - 1, theta)
+
+
+@rope_offsets.mistake(
+    "Your function takes the lengths to include the new rows.",
+    "lengths[b] counts what came before the chunk: its first row stands at lengths[b], its last at lengths[b] + T - 1.",
+)
+def lengths_with_the_new_rows(x, lengths, theta):
+    return rope_offsets(x, lengths - x.shape[2], theta)
 
 
 @rope_offsets.mistake(

@@ -79,7 +79,7 @@ def attend_many_heads(q, k, v, positions):
     q : float32 ndarray of shape (B, H, T, head_dim)
     k, v : float32 ndarray of shape (B, H, S, head_dim)
     positions : integer ndarray of shape (B, T)
-        Each sequence has its own.
+        All below S; each sequence has its own. They rise, and there may be gaps.
 
     Returns
     -------

@@ -81,7 +81,7 @@ def attend_one_head(q, k, v, positions):
     q : float32 ndarray of shape (T, head_dim)
     k, v : float32 ndarray of shape (S, head_dim)
     positions : integer ndarray of shape (T,)
-        All below S.
+        All below S. They rise, and there may be gaps: the last rows of a chunk alone, for example.
 
     Returns
     -------

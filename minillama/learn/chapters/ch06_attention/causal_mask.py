@@ -51,7 +51,8 @@ def causal_mask(positions, n_keys):
     Parameters
     ----------
     positions : integer ndarray of shape (T,)
-        The position of every query; a chunk after cached tokens does not begin at 0.
+        The position of every query; a chunk after cached tokens does not begin at 0. They rise, and
+        there may be gaps.
     n_keys : int
         Keys in the cache, S. The last ones may lie after every query.
 

@@ -60,7 +60,7 @@ def softmax_over_keys(scores):
 
     weights[j, t, s] = exp(scores[j, t, s]) / sum over r of exp(scores[j, t, r])
 
-    Scores may be so large that exp overflows float32, and -inf for hidden keys (weight 0).
+    Finite scores may have any size up to 1e30, where exp overflows; hidden keys have -inf (weight 0).
 
     Parameters
     ----------

@@ -101,7 +101,7 @@ def grouped_attention(q, k, v, positions):
     k, v : float32 ndarray of shape (B, K, S, head_dim)
         The cache may be longer than what has been written to it.
     positions : integer ndarray of shape (B, T)
-        All below S; each sequence has its own.
+        All below S; each sequence has its own. They rise, and there may be gaps.
 
     Returns
     -------

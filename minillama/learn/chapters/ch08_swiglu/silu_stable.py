@@ -23,7 +23,7 @@ def torch_silu(g):
 
 @exercise(
     title="SiLU for any number",
-    task="g * sigmoid(g) for numbers of any size, without an overflow on the way.",
+    task="g * sigmoid(g) for any finite number, without an overflow on the way.",
     difficulty=1,
     minutes=10,
     make=make_numbers,
@@ -51,7 +51,7 @@ def torch_silu(g):
     ),
 )
 def silu_stable(g):
-    """SiLU, also called swish, for numbers of any size.
+    """SiLU, also called swish, for any finite number.
 
     silu(g) = g * sigmoid(g) = g / (1 + exp(-g))
 

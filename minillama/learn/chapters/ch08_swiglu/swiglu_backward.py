@@ -66,7 +66,7 @@ def swiglu_backward(dy, gate, up):
     dy : float32 ndarray of shape (..., hidden_dim)
         Gradient of the loss with respect to y.
     gate, up : float32 ndarray of shape (..., hidden_dim)
-        Of any size: nothing may become NaN.
+        Of up to 10000 in size: nothing may become NaN.
 
     Returns
     -------

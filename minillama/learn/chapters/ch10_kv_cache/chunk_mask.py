@@ -58,7 +58,7 @@ def chunk_mask(positions, n_keys):
     Parameters
     ----------
     positions : integer ndarray of shape (B, T)
-        Where each query stands in its own sequence. A chunk need not start at 0.
+        Where each query stands in its own sequence. A chunk need not start at 0, and may have gaps.
     n_keys : int
         Length S of the arrays of the cache; some of it may be unused.
 

@@ -76,7 +76,7 @@ def sliding_window_attention(q, k, v, positions, window):
     q : ndarray of shape (B, H, T, head_dim)
     k, v : ndarray of shape (B, K, S, head_dim)
     positions : integer ndarray of shape (B, T)
-        Where each query stands in its own sequence.
+        Where each query stands in its own sequence: below S, rising, and there may be gaps.
     window : int
         1 or more; the query's own key counts.
 

@@ -58,7 +58,8 @@ def observe_draw(function, args):
         "token's piece does it land?",
         "np.cumsum(probabilities) are the right ends of the pieces. np.searchsorted finds the first one that "
         "lies beyond u (side='right': a piece of length 0 is never hit).",
-        "return int(np.searchsorted(np.cumsum(probabilities), rng.random(), side='right'))",
+        "ends = np.cumsum(probabilities)           # the last one may be just below 1\n"
+        "return int(np.searchsorted(ends, rng.random() * ends[-1], side='right'))",
     ),
     why=(
         "Laid end to end, the probabilities cut the line from 0 to 1 in pieces, and a uniform number falls into each "
@@ -72,15 +73,17 @@ def draw_token(probabilities, rng):
     Parameters
     ----------
     probabilities : float64 ndarray of shape (V,)
-        They sum to 1; some are 0.
+        They sum to 1, but for rounding; some are 0.
     rng : numpy.random.Generator
         The only source of random numbers: the same seed gives the same tokens.
 
     Returns
     -------
     token : int
+        Below V, and of a probability above 0.
     """
-    return int(np.searchsorted(np.cumsum(probabilities), rng.random(), side="right"))
+    ends = np.cumsum(probabilities)
+    return int(np.searchsorted(ends, rng.random() * ends[-1], side="right"))  # the last end may be just below 1
 
 
 OTHER = np.random.default_rng(12345)

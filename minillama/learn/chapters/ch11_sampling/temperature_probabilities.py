@@ -85,7 +85,7 @@ def temperature_probabilities(logits, temperature):
     Parameters
     ----------
     logits : float32 ndarray of shape (V,)
-        Of any size: exp(100) does not fit into a float32.
+        Of up to 1000 in size, and more: exp(100) does not fit into a float32.
     temperature : float
         0 or more.
 

@@ -89,8 +89,9 @@ def make_page(rng: np.random.Generator, lines: int) -> tuple[Any, ...]:
 def c4_clean_lines(text):
     """The lines of a page that C4's rules take for sentences.
 
-    Every line is stripped of spaces at both ends, and the citation marks [12], [], [edit] and
-    [citation needed] are cut out. It is kept when it
+    Every line is stripped of spaces at both ends; then the citation marks [12], [], [edit] and
+    [citation needed] are cut out. It is not stripped again: as in C4's own code, "It rained. [3]"
+    ends in a space then, and goes. A line is kept when it
 
     - ends in one of . ? ! " ' but not in three dots,
     - has at least 3 words,

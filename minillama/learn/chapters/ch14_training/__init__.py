@@ -8,6 +8,8 @@ runs; or check one by hand with `minillama learn check attention_backward`. The 
 notebooks/14_training.ipynb. Any helper functions of your own may stand beside these.
 
 A name that begins with d is a gradient: dx is how the loss changes with x, and has the shape of x.
+
+What a function is given stays as it is, unless its text says that it is written to.
 """
 
 EXERCISES = (

@@ -109,7 +109,7 @@ def attention_backward(dy, q, k, v, positions):
     k, v : ndarray of shape (B, K, S, head_dim)
         H is a multiple of K.
     positions : integer ndarray of shape (B, T)
-        A query sees keys 0 ... positions[b, t].
+        A query sees keys 0 ... positions[b, t]. They are below S and rise, and there may be gaps.
 
     Returns
     -------

@@ -49,7 +49,7 @@ def _schedule(step, peak, warmup_steps, total_steps, final_fraction):
         "(1 + cos(pi * passed)) / 2 from 1 to 0. Stretch that between peak and end = final_fraction * peak.",
         "if step < warmup_steps:\n"
         "    return peak * step / warmup_steps\n"
-        "passed = min(1.0, (step - warmup_steps) / (total_steps - warmup_steps))\n"
+        "passed = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))\n"
         "return end + (peak - end) * (1 + math.cos(math.pi * passed)) / 2",
     ),
     why=(
@@ -65,7 +65,8 @@ def warmup_cosine(step, peak, warmup_steps, total_steps, final_fraction):
     lr = end + (peak - end) / 2 * (1 + cos(pi * passed))                 up to total_steps
     lr = end                                                             after it
 
-    with end = final_fraction * peak, and `passed` going from 0 at warmup_steps to 1 at total_steps.
+    with end = final_fraction * peak, and `passed` going from 0 at warmup_steps to 1 at total_steps. A
+    run may be all warm-up, with warmup_steps = total_steps: its last step has the peak.
 
     Parameters
     ----------
@@ -73,7 +74,7 @@ def warmup_cosine(step, peak, warmup_steps, total_steps, final_fraction):
         Counts from 1.
     peak : float
     warmup_steps : int
-        May be 0.
+        From 0 to total_steps.
     total_steps : int
     final_fraction : float
         0.1 in LLaMA 2.
@@ -85,7 +86,7 @@ def warmup_cosine(step, peak, warmup_steps, total_steps, final_fraction):
     if step < warmup_steps:
         return peak * step / warmup_steps
     end = final_fraction * peak
-    passed = min(1.0, (step - warmup_steps) / (total_steps - warmup_steps))
+    passed = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
     return end + (peak - end) / 2 * (1 + math.cos(math.pi * passed))
 
 
