@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..exercises.exercise import Exercise
 
 _MOST_EXCHANGED = 5  # results of which all orders are tried
+_KINDS = {"b": "truth values (bool)", "i": "integers", "u": "integers", "f": "numbers"}
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,15 @@ def _compare_one(exercise: Exercise, name: str, expected: Any, got: Any, remarks
             return Mismatch(
                 "shape", name, wanted, array, message=f"should have shape {wanted.shape}, has {array.shape}"
             )
+    if array.dtype.kind == "c" and wanted.dtype.kind != "c":
+        return Mismatch("type", name, wanted, array, message=f"should be of real numbers, is {array.dtype}")
     wrong = differs(exercise, wanted, array)
     if wrong.any():
         return Mismatch("numbers", name, wanted, array, wrong)
+    kinds = _KINDS.get(wanted.dtype.kind, ""), _KINDS.get(array.dtype.kind, "")
+    if kinds[0] != kinds[1] and kinds != ("numbers", "integers"):
+        found = f"has the right values, but they should be {kinds[0]} and are {array.dtype}"
+        return Mismatch("type", name, wanted, array, message=found)
     if exercise.dtype_matters and array.dtype != wanted.dtype:
         return Mismatch("type", name, wanted, array, message=f"should be of dtype {wanted.dtype}, is {array.dtype}")
     if isinstance(got, np.ndarray) and (wanted.dtype, array.dtype) == (np.float32, np.float64):
@@ -121,26 +128,49 @@ def _compare_one(exercise: Exercise, name: str, expected: Any, got: Any, remarks
 
 
 def _compare_sequence(name: str, expected: Any, got: Any) -> Mismatch | None:
-    if isinstance(expected, list) and isinstance(got, np.ndarray | tuple):
-        got = (
-            [item.tolist() if isinstance(item, np.ndarray) else item for item in got]
-            if isinstance(got, tuple)
-            else got.tolist()
-        )
-    if isinstance(expected, list) and isinstance(got, list):
-        got = [g.item() if isinstance(g, np.generic) else g for g in got]
-        if expected and isinstance(expected[0], tuple):  # rows of an array, or lists, are as good
-            got = [tuple(g.tolist() if isinstance(g, np.ndarray) else g) if _is_row(g) else g for g in got]
-    if isinstance(expected, bool) and isinstance(got, np.bool_):
-        got = bool(got)
+    expected, got = _plain(expected), _plain(got)
+    if isinstance(expected, list) and isinstance(got, tuple):
+        got = list(got)
     wanted = "None" if expected is None else kind_of(expected)
-    if type(expected) is not type(got) and not (isinstance(expected, dict) and isinstance(got, dict)):
+    if type(expected) is not type(got):
         return Mismatch("type", name, expected, got, message=f"should be {wanted}, is {kind_of(got)}")
-    return None if expected == got else Mismatch("sequence", name, expected, got)
+    if expected and isinstance(expected, list) and isinstance(expected[0], tuple):  # lists are as good
+        got = [tuple(row) if isinstance(row, list) else row for row in got]
+    if _in_tuples(expected) != _in_tuples(got):
+        return Mismatch("sequence", name, expected, got)
+    other = _other_type(expected, got)
+    return None if other is None else Mismatch("type", name, expected, got, message=other)
 
 
-def _is_row(value: Any) -> bool:
-    return isinstance(value, list | np.ndarray) and np.ndim(value) == 1
+def _plain(value: Any) -> Any:
+    """Arrays, and NumPy's numbers, as lists and Python's, inside of lists and dicts too."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, tuple | list):
+        return type(value)([_plain(v) for v in value]) if type(value) in (tuple, list) else tuple(map(_plain, value))
+    return {key: _plain(v) for key, v in value.items()} if isinstance(value, dict) else value
+
+
+def _in_tuples(value: Any) -> Any:
+    """Lists as tuples, all the way down: which of the two it is does not matter."""
+    if isinstance(value, tuple | list):
+        return tuple(_in_tuples(v) for v in value)
+    return {key: _in_tuples(v) for key, v in value.items()} if isinstance(value, dict) else value
+
+
+def _other_type(expected: Any, got: Any) -> str | None:
+    """Of two values that are equal, what is a float or a truth value in place of an integer, or the other way round.
+
+    An integer is as good as a float.
+    """
+    if isinstance(expected, tuple | list):
+        return next((text for e, g in zip(expected, got) if (text := _other_type(e, g))), None)
+    if isinstance(expected, dict):
+        return next((text for key, e in expected.items() if (text := _other_type(e, got[key]))), None)
+    kinds = [next((kind for kind in (bool, int, float) if isinstance(value, kind)), None) for value in (expected, got)]
+    if kinds[0] is kinds[1] or kinds == [float, int]:
+        return None
+    return f"has {got!r} where {expected!r} belongs, of another type ({type(got).__name__})"
 
 
 def differs(exercise: Exercise, expected: NDArray[Any], got: NDArray[Any]) -> NDArray[np.bool_]:
