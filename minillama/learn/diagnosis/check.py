@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..exercises.exercise import Dims, Exercise, Function, Mistake, name_dims, show_dims
 from . import geometry, heat_map
+from .calls import KEPT, Watched, explain_calls, is_kept, look_at_calls
 from .compare import Comparison, Mismatch, compare
 from .exceptions import explain_exception
 from .report import NOT_STARTED, PASSED, WRONG, Report
@@ -49,33 +50,40 @@ def check_function(
     report = Report(exercise.id, exercise.chapter, PASSED)
     remarks: dict[str, None] = {}
     with np.errstate(all="ignore", over="call", call=lambda kind, flag: remarks.setdefault(_OVERFLOW)):
-        for shape in shapes:
-            progress(show_dims(shape))
-            report.n_shapes += 1
-            failed = _fails(exercise, function, shape)
+        watched = Watched(exercise, function)
+        for one, shape in _rounds(exercise, shapes):
+            if one is exercise:
+                progress(show_dims(shape))
+                report.n_shapes += 1
+            failed = _fails(one, watched if one.draw else function, shape)
             if isinstance(failed, Comparison):
                 remarks |= dict.fromkeys(failed.remarks)
                 continue
-            smallest = shape if dims is not None else _shrunk(exercise, function, shape, failed, progress)
+            smallest = shape if dims is not None else _shrunk(one, function, shape, failed, progress)
             report.case = show_dims(smallest)
-            again = _fails(exercise, function, smallest)
+            again = _fails(one, function, smallest)
             if isinstance(again, Comparison):
                 _explain_unsteady(report, smallest)
             elif isinstance(again, BaseException):
-                explain_exception(report, exercise, again, smallest)
-                _name_mistake(report, exercise, function, shapes)
+                explain_exception(report, one, again, smallest)
+                _name_mistake(report, one, function, shapes)
+            elif one.draw and is_kept(exercise, one, function, smallest):
+                explain_calls(report, exercise, KEPT, smallest)
             else:
-                _explain_mismatch(report, exercise, function, again, smallest, shapes)
+                _explain_mismatch(report, one, function, again, smallest, shapes)
             break
-    report.remarks = list(remarks) if report.passed else []
-    if report.passed and dims is None and exercise.observe is None:
-        changed = _changed_inputs(exercise, function)
-        if changed:
-            report.remarks.append(
-                f"It writes into its argument {changed}: a caller that still needs it would be surprised."
-            )
+        if report.passed:
+            look_at_calls(report, exercise, function, watched, shapes)
+    report.remarks = [*remarks, *report.remarks] if report.passed else []
     report.seconds = time.perf_counter() - begin
     return report
+
+
+def _rounds(exercise: Exercise, shapes: Sequence[Dims]) -> Iterator[tuple[Exercise, Dims]]:
+    """All cases, then others of the same sizes in the same process, then float64 where the dtype has to come back."""
+    for one in (exercise, exercise.redrawn(), *([exercise.in_float64()] if exercise.keeps_dtype else [])):
+        for dims in shapes:
+            yield one, dims
 
 
 def _fails(exercise: Exercise, function: Function, dims: Dims) -> Comparison | Mismatch | BaseException:
@@ -360,13 +368,3 @@ def _same(exercise: Exercise, function: Function, dims: Dims, result: Any) -> bo
     except Exception as error:
         return type(error) is type(result)
     return not isinstance(result, BaseException) and compare(exercise, expected, result).equal
-
-
-def _changed_inputs(exercise: Exercise, function: Function) -> str:
-    """The number of an array argument that the function overwrites, or nothing."""
-    args, before = exercise.arguments(exercise.shapes[-1]), exercise.arguments(exercise.shapes[-1])
-    function(*args)
-    for i, (a, b) in enumerate(zip(args, before)):
-        if isinstance(a, np.ndarray) and not np.array_equal(a, b, equal_nan=a.dtype.kind == "f"):
-            return str(i + 1)
-    return ""

@@ -19,7 +19,7 @@ import inspect
 import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -121,6 +121,12 @@ class Exercise:
         Integers, text or bits: everything must be equal.
     dtype_matters : bool
         The dtype of the result is part of the task.
+    writes_to : tuple of str
+        Arguments that the docstring says are written to; no other may change.
+    draw : int
+        Which of the arguments of the same sizes `make` draws: 0, and 1 in the second round of a check.
+    wide : bool
+        Arrays of float32 are given as float64.
     replaces : str, optional
         The layer of a model that this function can stand for: "rope".
     as_layer : callable, optional
@@ -150,6 +156,9 @@ class Exercise:
     atol: float = 2e-6
     exact: bool = False
     dtype_matters: bool = False
+    writes_to: tuple[str, ...] = ()
+    draw: int = 0
+    wide: bool = False
     replaces: str | None = None
     as_layer: Callable[[Function], Function] | None = None
     speed: Speed | None = None
@@ -179,13 +188,32 @@ class Exercise:
 
     def arguments(self, dims: Dims) -> tuple[Any, ...]:
         """The arguments for these dims: always the same, always new objects."""
-        seed = zlib.crc32(f"{self.id}:{sorted(dims.items())}".encode())
-        return self.make(np.random.default_rng(seed), **dims)
+        seed = zlib.crc32(f"{self.id}:{sorted(dims.items())}{f':{self.draw}' * (self.draw > 0)}".encode())
+        args = self.make(np.random.default_rng(seed), **dims)
+        return tuple(map(_widened, args)) if self.wide else args
+
+    def redrawn(self) -> Exercise:
+        """The same exercise with other arguments of the same sizes."""
+        return replace(self, draw=self.draw + 1)
+
+    @property
+    def keeps_dtype(self) -> bool:
+        """Whether the docstring promises the dtype of its arguments and does not say that this is float32."""
+        text = inspect.getdoc(self.function) or ""
+        return "same dtype as" in text and "float32" not in text
+
+    def in_float64(self) -> Exercise:
+        """The same exercise with float64 in place of float32."""
+        return replace(self, wide=True)
 
     def run(self, function: Function, dims: Dims) -> Any:
         """What is compared, of any function with the exercise's signature."""
         args = self.arguments(dims)
         return function(*args) if self.observe is None else self.observe(function, args)
+
+
+def _widened(value: Any) -> Any:
+    return value.astype(np.float64) if isinstance(value, np.ndarray) and value.dtype == np.float32 else value
 
 
 def exercise(*, task: str = "", reference: Function | None = None, **about: Any) -> Callable[[Function], Exercise]:

@@ -35,6 +35,7 @@ def observe_append(function, args):
 @exercise(
     title="Room that grows",
     task="Store new keys after those already there; when the room is used up, move to an array twice as long.",
+    writes_to=("buffer",),
     difficulty=2,
     minutes=15,
     make=make_append,

@@ -90,6 +90,7 @@ def decode_in_torch(q, k_new, v_new, k_cache, v_cache, lengths):
 @exercise(
     title="One token with a cache",
     task="Store the new token's key and value, and attend from its query to everything its sequence holds.",
+    writes_to=("k_cache", "v_cache"),
     difficulty=3,
     minutes=25,
     make=make_decode,

@@ -37,6 +37,7 @@ def observe_losses(function, args):
 @exercise(
     title="Overfit one batch",
     task="A training loop: n_steps of gradient descent on one batch. Return the losses before each and at the end.",
+    writes_to=("params",),
     difficulty=2,
     minutes=25,
     make=make_overfit,

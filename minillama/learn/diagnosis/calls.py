@@ -1,0 +1,133 @@
+"""What one call with every case cannot show: arguments that change, results that are written to again.
+
+A function is watched while it runs on other arguments of the sizes that it has had already.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..exercises.exercise import Dims, Exercise, Function, name_dims, show_dims
+from .compare import compare
+from .report import WRONG, Report
+
+_REUSED_IN = 3  # cases that are called twice for it
+KEPT = (
+    "Your function answers new arguments with what was right for earlier ones of the same sizes.",
+    "Something is kept from one call to the next: a global, a default argument that is a list or an array, a cache.",
+)
+_REUSED = (
+    "Your function writes each result into the array that it has returned before.",
+    "Whoever still holds the last result finds the new numbers in it: make a new array in every call.",
+)
+_COPY_FIRST = "What append, pop, sort, del or an assignment does to it is seen outside as well: work on a copy."
+
+
+class Watched:
+    """A function that notes which of its arguments it has changed.
+
+    Attributes
+    ----------
+    arrays : dict of str to int
+        Names and numbers, from 1, of arguments in which an array was written to.
+    containers : dict of str to int
+        Of those that were lists or dicts and are others now. Arguments that `exercise` says are written to are in
+        neither.
+    """
+
+    def __init__(self, exercise: Exercise, function: Function) -> None:
+        functools.update_wrapper(self, function, updated=())
+        self._function = function
+        self._names = list(inspect.signature(exercise.function).parameters)
+        self._written = exercise.writes_to
+        self.arrays: dict[str, int] = {}
+        self.containers: dict[str, int] = {}
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        before = [_copy(value) for value in args]
+        result = self._function(*args, **options)
+        for number, (name, old, new) in enumerate(zip(self._names, before, args), 1):
+            if name not in self._written:
+                changed = _changed(old, new)
+                if changed:
+                    (self.arrays if changed == "array" else self.containers)[name] = number
+        return result
+
+
+def _copy(value: Any) -> Any:
+    """Arrays, lists and dicts as they are now; what cannot change, and what is to change, itself."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, list | tuple):
+        return [_copy(v) for v in value]
+    return {key: _copy(v) for key, v in value.items()} if isinstance(value, dict) else value
+
+
+def _changed(old: Any, new: Any) -> str:
+    """ "array" or "container": what is not as it was when `old` was copied from it."""
+    if isinstance(new, np.ndarray):
+        same = isinstance(old, np.ndarray) and np.array_equal(old, new, equal_nan=new.dtype.kind in "fc")
+        return "" if same else "array"
+    if isinstance(new, list | tuple):
+        if len(old) != len(new):
+            return "container"
+        return next((found for a, b in zip(old, new) if (found := _changed(a, b))), "")
+    if isinstance(new, dict):
+        if list(old) != list(new):
+            return "container"
+        return next((found for key in new if (found := _changed(old[key], new[key]))), "")
+    return "" if old is new or (type(old) is type(new) and old == new) else "container"
+
+
+def _writes_into_its_result(exercise: Exercise, function: Function, shapes: Sequence[Dims]) -> Dims | None:
+    """The case whose result changes when the function is called again with other arguments of its sizes."""
+    for dims in shapes[:_REUSED_IN]:
+        result = function(*exercise.arguments(dims))
+        before = _copy(result)
+        function(*exercise.redrawn().arguments(dims))
+        if _is_copied(result) and _changed(before, result):
+            return dims
+    return None
+
+
+def _is_copied(result: Any) -> bool:
+    return isinstance(result, np.ndarray | list | tuple | dict)
+
+
+def is_kept(exercise: Exercise, redrawn: Exercise, function: Function, dims: Dims) -> bool:
+    """Whether the function answers new arguments with what was right for earlier ones of the same sizes."""
+    exercise.run(function, dims)
+    earlier, wanted = (one.run(exercise.reference, dims) for one in (exercise, redrawn))
+    got = redrawn.run(function, dims)
+    return compare(exercise, earlier, got).equal and not compare(exercise, wanted, got).equal
+
+
+def look_at_calls(
+    report: Report, exercise: Exercise, function: Function, watched: Watched, shapes: Sequence[Dims]
+) -> None:
+    """Results that are right, but not without a trace."""
+    if watched.containers:
+        name = next(iter(watched.containers))
+        changed = (f"Your function changes its argument {name}, which belongs to the caller.", _COPY_FIRST)
+        explain_calls(report, exercise, changed, shapes[-1])
+        return
+    if watched.arrays:
+        number = next(iter(watched.arrays.values()))
+        report.remarks.append(f"It writes into its argument {number}: a caller that still needs it would be surprised.")
+    reused = _writes_into_its_result(exercise, function, shapes) if exercise.observe is None else None
+    if reused is not None:
+        explain_calls(report, exercise, _REUSED, reused)
+
+
+def explain_calls(report: Report, exercise: Exercise, headline: Sequence[str], dims: Dims) -> None:
+    """Right results, and yet not right."""
+    report.status = WRONG
+    report.case = show_dims(dims)
+    report.headline = list(headline)
+    report.facts.append(("seen at", name_dims(dims)))
+    report.next_step = f"Stuck? minillama learn hint {exercise.id}"
