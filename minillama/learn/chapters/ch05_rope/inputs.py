@@ -20,10 +20,14 @@ AXES = ("batch", "head", "position", "dim")
 
 
 def make_inputs(rng: np.random.Generator, B: int, T: int, H: int, head_dim: int) -> tuple[Any, ...]:
-    """x (B, H, T, head_dim), the table, and positions that start anywhere, each sequence at its own."""
+    """x (B, H, T, head_dim), the table, and positions that start anywhere, each sequence at its own.
+
+    Chunks of more than three rows have gaps; so they rise, but not by one.
+    """
     if head_dim % 2:
         raise ValueError("head_dim must be even")
     x = rng.normal(size=(B, H, T, head_dim)).astype(np.float32)
-    cos, sin = rope_table(head_dim, T + 12, THETA)
+    cos, sin = rope_table(head_dim, 2 * T + 12, THETA)
     start = rng.integers(0, 12, (B, 1)) if B > 1 or T > 2 else np.zeros((B, 1), np.int64)
-    return x, cos, sin, start + np.arange(T)
+    gaps = np.cumsum(rng.integers(0, 2, T)) if T > 3 else 0
+    return x, cos, sin, start + np.arange(T) + gaps

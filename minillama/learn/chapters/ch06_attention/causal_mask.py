@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from ...exercises.exercise import exercise
+from .inputs import with_gap
 from .variants import visible_keys
 
 
 def make_positions(rng: np.random.Generator, T: int, past: int, spare: int) -> tuple[Any, ...]:
-    """T neighbouring positions after `past` cached ones; the cache has room for `spare` more."""
-    return past + np.arange(T), past + T + spare
+    """T positions after `past` cached ones, with a gap if the cache has room for `spare` more."""
+    return past + with_gap(T, past * spare), past + T + spare
 
 
 @exercise(

@@ -24,9 +24,17 @@ def torch_attention(q, k, v, positions):
 def make_heads(
     rng: np.random.Generator, B: int, T: int, past: int, K: int, group: int, head_dim: int
 ) -> tuple[Any, ...]:
-    """Queries of K * group heads, keys and values of K; every sequence of a batch at its own place."""
+    """Queries of K * group heads, keys and values of K; every sequence of a batch at its own place.
+
+    A chunk of several rows after cached ones leaves one out, half way.
+    """
     n_keys = past + T + (2 if past else 0)
     q = rng.normal(size=(B, K * group, T, head_dim)).astype(np.float32)
     k, v = (rng.normal(size=(B, K, n_keys, head_dim)).astype(np.float32) for _ in range(2))
     start = np.where(np.arange(B) == 0, past, rng.integers(0, past + 1, B))
-    return q, k, v, start[:, None] + np.arange(T)
+    return q, k, v, start[:, None] + with_gap(T, past)
+
+
+def with_gap(T: int, past: int) -> np.ndarray:
+    """0 ... T - 1 at the beginning of a text; after `past` tokens one is left out half way."""
+    return np.arange(T) + (2 * np.arange(T) >= T) * (T > 1 and past > 0)

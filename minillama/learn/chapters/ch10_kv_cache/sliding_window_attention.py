@@ -18,7 +18,7 @@ def make_window(
         raise ValueError("H must be a multiple of K")
     start = rng.integers(window + 1, 2 * window + 4, (B, 1))
     start[1:2] = 0
-    positions = start + np.arange(T)
+    positions = start + np.arange(T) + (np.arange(T) > 2)  # a gap after three
     n_keys = int(positions.max()) + 3
     q = 2 * rng.normal(size=(B, H, T, head_dim)).astype(np.float32)
     k, v = rng.normal(size=(2, B, K, n_keys, head_dim)).astype(np.float32)

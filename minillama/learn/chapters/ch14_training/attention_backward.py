@@ -20,7 +20,8 @@ def make_attention(rng: np.random.Generator, B: int, H: int, K: int, T: int, pas
     start = rng.integers(0, past + 1, (B, 1))
     start[0] = past
     q, k, v = (2 * normal_array(rng, B, n, size, head_dim) for n, size in ((H, T), (K, T + past), (K, T + past)))
-    return normal_array(rng, B, H, T, head_dim), q, k, v, start + np.arange(T)
+    gap = (np.arange(T) == T - 1) & (start < past)  # where a later key is left
+    return normal_array(rng, B, H, T, head_dim), q, k, v, start + np.arange(T) + gap
 
 
 def attention(dy, q, k, v, positions):
