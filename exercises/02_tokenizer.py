@@ -24,7 +24,7 @@ def count_bpe_pairs(words, counts):
     words : list of list of str
         Each word is a list of symbols, such as ["l", "ow", "er"].
     counts : list of int
-        How often each word occurs.
+        How often each word occurs. A word may stand in the list twice, and both counts count.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def train_bpe(words, counts, n_merges):
     ----------
     words : list of str
     counts : list of int
-        How often each word occurs.
+        How often each word occurs. A word may stand in the list twice, and both counts count.
     n_merges : int
 
     Returns
@@ -124,7 +124,7 @@ def byte_fallback_ids(symbols, ids):
     Returns
     -------
     list of int
-        One id for a symbol that is in `ids`, otherwise one for each byte.
+        One id for a symbol that is in `ids`, 0 among them, otherwise one for each byte.
     """
     raise NotImplementedError
 
@@ -160,9 +160,9 @@ def sentencepiece_encode(text, scores):
     Parameters
     ----------
     text : str
-        Not empty.
+        Not empty. Spaces at its beginning are part of it.
     scores : dict of str to float
-        All pieces with their scores, single characters included.
+        All pieces with their scores, 0.0 or less, single characters included.
 
     Returns
     -------

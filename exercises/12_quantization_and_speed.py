@@ -98,7 +98,8 @@ def choose_group_size(w, sizes, bits, tolerance):
     """Compare group sizes, and choose the largest whose error is tolerable.
 
     Groups are `size` neighbours in a row. Each has a scale d = max|w| / (2 ** (bits - 1) - 1), which
-    costs 16 bits (its own rounding is left out), and integers q = rint(w / d) of `bits` bits.
+    costs 16 bits (its own rounding is left out), and integers q = rint(w / d) of `bits` bits. A group
+    of zeros has d = 0 and no error.
 
     bits_per_weight = bits + 16 / size
     error = sqrt(mean((d q - w) ** 2)) / sqrt(mean(w ** 2))        over the whole matrix

@@ -335,6 +335,7 @@ def samples_with_overlap(document, samples, n):
     ----------
     document : str
     samples : list of str
+        One of fewer than n words shares no run.
     n : int
         13 in GPT-3's rule.
 

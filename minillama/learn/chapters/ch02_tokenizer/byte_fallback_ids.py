@@ -16,6 +16,8 @@ def make_symbols_and_ids(rng: np.random.Generator, length: int) -> tuple[Any, ..
     names = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *known]
     symbols = rng.choice([*known, *UNKNOWN_CHARACTERS], length).tolist()
     symbols[int(rng.integers(0, length))] = "世" if length > 1 else "é"
+    if length > 3:
+        symbols[symbols.index("世") - 1] = "<unk>"  # a symbol like any other, whose id is 0
     return symbols, {name: id_ for id_, name in enumerate(names)}
 
 
@@ -51,7 +53,7 @@ def byte_fallback_ids(symbols, ids):
     Returns
     -------
     list of int
-        One id for a symbol that is in `ids`, otherwise one for each byte.
+        One id for a symbol that is in `ids`, 0 among them, otherwise one for each byte.
     """
     out = []
     for symbol in symbols:

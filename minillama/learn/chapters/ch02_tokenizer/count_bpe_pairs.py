@@ -22,7 +22,11 @@ def make_pairs(rng: np.random.Generator, words: int, length: int) -> tuple[Any, 
     drawn = [rng.choice(symbols, n).tolist() for n in lengths]
     if length > 2:
         drawn[0][:3] = ["a", "a", "a"]
-    return drawn, rng.integers(2, 9, words).tolist()
+    counts = rng.integers(2, 9, words).tolist()
+    if words > 3:
+        drawn[-1] = list(drawn[0])  # the same word again, with a count of its own
+        counts[-1] = counts[0] + 1
+    return drawn, counts
 
 
 @exercise(
@@ -65,7 +69,7 @@ def count_bpe_pairs(words, counts):
     words : list of list of str
         Each word is a list of symbols, such as ["l", "ow", "er"].
     counts : list of int
-        How often each word occurs.
+        How often each word occurs. A word may stand in the list twice, and both counts count.
 
     Returns
     -------

@@ -39,8 +39,8 @@ def draw_sentence(rng, words, length, pieces):
     drawn = [SPACE + random_word(rng, "abc", int(n)) for n in rng.integers(1, length + 3, 12)]
     merges = plain_train_bpe(drawn, rng.integers(1, 9, len(drawn)).tolist(), pieces)
     found = dict.fromkeys([left + right for left, right in merges] + [SPACE, "a", "b", "c"])
-    scores = {piece: -1.0 - n for n, piece in enumerate(found)}
-    text = ""
+    scores = {piece: -float(n) for n, piece in enumerate(found)}  # the best one has 0.0, as in LLaMA's file
+    text = " " if words > 4 else ""
     for n in range(words):
         text += random_word(rng, "abc", int(rng.integers(1, length + 1)))
         text += str(rng.choice(UNKNOWN_CHARACTERS)) if n % 3 == 2 else ""
@@ -125,9 +125,9 @@ def sentencepiece_encode(text, scores):
     Parameters
     ----------
     text : str
-        Not empty.
+        Not empty. Spaces at its beginning are part of it.
     scores : dict of str to float
-        All pieces with their scores, single characters included.
+        All pieces with their scores, 0.0 or less, single characters included.
 
     Returns
     -------

@@ -13,7 +13,7 @@ from ...exercises.exercise import exercise
 def make_text_with_digits(rng: np.random.Generator, length: int) -> tuple[Any, ...]:
     """Letters, spaces and runs of digits, Arabic ones among them; the first character is a digit."""
     kinds = rng.choice(["digit", "digit", "digit", "letter", "space"], length).tolist()
-    draw = {"digit": "0123456789٣٧", "letter": "abxé", "space": " "}
+    draw = {"digit": "0123456789٣٧", "letter": "abxé", "space": "  \n"}
     text = "".join(str(rng.choice(list(draw[kind]))) for kind in kinds)
     return (("42" + text)[:length] if length > 2 else text,)
 

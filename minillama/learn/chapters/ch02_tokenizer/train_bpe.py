@@ -20,6 +20,9 @@ def make_training(rng: np.random.Generator, words: int, length: int, merges: int
     lengths = [length, *rng.integers(2, length + 1, words - 1).tolist()]
     drawn = [random_word(rng, "abc", n) for n in lengths]
     counts = rng.integers(1, 6, words)
+    if words > 5:
+        drawn[-1] = drawn[0]  # the same word again, with a count of its own
+        counts[-1] = counts[0] % 5 + 1
     if merges > words * length:
         counts[:] = 1  # as many merges as there can be: a pair that occurs once is merged, too
     return drawn, counts.tolist(), merges
@@ -79,7 +82,7 @@ def train_bpe(words, counts, n_merges):
     ----------
     words : list of str
     counts : list of int
-        How often each word occurs.
+        How often each word occurs. A word may stand in the list twice, and both counts count.
     n_merges : int
 
     Returns

@@ -14,6 +14,8 @@ def make_group_sizes(rng: np.random.Generator, R: int, C: int, bits: int) -> tup
     if len(sizes) < 3 or not 3 <= bits <= 8:
         raise ValueError("C must be a multiple of three group sizes at least, bits from 3 to 8")
     w = rng.standard_t(4, (R, C)).astype(np.float32) * np.float32(0.05)
+    if R > 1:
+        w[-1, : C // 2] = 0  # groups of zeros: d is 0, and their error too
     sizes = [int(size) for size in rng.permutation(sizes)]
     errors = np.unique(group_sizes(w, sizes, bits, np.inf)[1])
     middle = len(errors) // 2
@@ -58,7 +60,7 @@ def group_sizes(w, sizes, bits, tolerance, *, turn=False, cut=False, levels=None
         "for size in sizes:\n"
         "    groups = w.reshape(-1, size)\n"
         "    d = np.abs(groups).max(axis=1, keepdims=True) / (2 ** (bits - 1) - 1)\n"
-        "    difference = d * np.rint(groups / d) - groups\n"
+        "    difference = d * np.rint(groups / np.where(d == 0, 1, d)) - groups\n"
         "    errors.append(np.sqrt(np.mean(difference ** 2) / np.mean(w ** 2)))\n"
         "chosen = max of the sizes whose error is <= tolerance",
     ),
@@ -72,7 +74,8 @@ def choose_group_size(w, sizes, bits, tolerance):
     """Compare group sizes, and choose the largest whose error is tolerable.
 
     Groups are `size` neighbours in a row. Each has a scale d = max|w| / (2 ** (bits - 1) - 1), which
-    costs 16 bits (its own rounding is left out), and integers q = rint(w / d) of `bits` bits.
+    costs 16 bits (its own rounding is left out), and integers q = rint(w / d) of `bits` bits. A group
+    of zeros has d = 0 and no error.
 
     bits_per_weight = bits + 16 / size
     error = sqrt(mean((d q - w) ** 2)) / sqrt(mean(w ** 2))        over the whole matrix

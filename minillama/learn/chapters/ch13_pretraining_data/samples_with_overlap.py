@@ -33,6 +33,8 @@ def make_overlap(rng: np.random.Generator, samples: int, n: int) -> tuple[Any, .
         in_document, sample = overlap_kind(i % 18, n, lambda count: [next(words) for _ in range(count)])
         document += [*in_document, next(words)]
         found.append(" ".join(sample))
+    if samples > 4:
+        found[-1] = " ".join(found[0].split()[: n - 1])  # shorter than n words: it has no run
     return " ".join(document) + ".", found, n
 
 
@@ -102,6 +104,7 @@ def samples_with_overlap(document, samples, n):
     ----------
     document : str
     samples : list of str
+        One of fewer than n words shares no run.
     n : int
         13 in GPT-3's rule.
 
