@@ -60,6 +60,7 @@ def transformer_block(x, layer, cos, sin, n_heads, n_kv_heads, eps):
         layer.attention_norm (D,), layer.wq (n_heads * head_dim, D), layer.wk and layer.wv
         (n_kv_heads * head_dim, D), layer.wo (D, n_heads * head_dim), layer.ffn_norm (D,),
         layer.w_gate and layer.w_up (hidden_dim, D), layer.w_down (D, hidden_dim).
+        The heads together may be wider or narrower than D.
         Rows of wq and wk are in Meta's order: RoPE turns neighbouring pairs.
     cos, sin : float32 ndarray of shape (S, head_dim / 2)
         RoPE's table, S >= T.

@@ -78,6 +78,22 @@ def rounded(logits, temperature):
     return get_exercise("temperature_probabilities").reference(logits, temperature) * (1 + 5e-4)
 
 
+def equals_left_out(logits, min_p):
+    ratio = np.exp(logits - logits.max())
+    return np.where((ratio > min_p) | (ratio == 1) & (np.arange(len(logits)) == logits.argmax()), logits, -np.inf)
+
+
+def heads_as_wide_as_the_model(x, layer, cos, sin, n_heads, n_kv_heads, eps):
+    n = x.shape[-1] // n_heads * n_heads
+    return get_exercise("transformer_block").reference(
+        x, layer._replace(wq=layer.wq[:n], wo=layer.wo[:, :n]), cos, sin, n_heads, n_kv_heads, eps
+    )
+
+
+def first_512(x, cos, sin, positions):
+    return get_exercise("rope_interleaved").reference(x, cos, sin, np.minimum(positions, 511))
+
+
 @pytest.mark.parametrize(
     ("id", "function"),
     [
@@ -97,6 +113,8 @@ def rounded(logits, temperature):
         ("attention_backward", counting_on("attention_backward")),
         ("causal_mask", mask_counting_on),
         ("draw_token", flattened),
+        ("min_p_filter", equals_left_out),
+        ("rope_interleaved", first_512),
         ("temperature_probabilities", rounded),
     ],
     ids=lambda value: getattr(value, "__name__", value),
@@ -104,3 +122,25 @@ def rounded(logits, temperature):
 def test_it_is_refused(id, function):
     report = check_function(get_exercise(id), function)
     assert report.status == "wrong", report.text()
+
+
+def test_heads_may_be_wider_than_the_model():
+    exercise = get_exercise("transformer_block")
+    assert not check_function(exercise, heads_as_wide_as_the_model).passed
+    assert check_function(exercise, exercise.function).passed
+
+
+def test_a_token_is_an_integer():
+    exercise = get_exercise("draw_token")
+    assert "an integer, returned" in check_function(exercise, lambda p, rng: float(exercise.function(p, rng))).text()
+
+
+def test_a_shape_has_integers():
+    exercise = get_exercise("activation_shapes")
+
+    def halved(*args):
+        shapes = exercise.function(*args)
+        return {**shapes, "gate": tuple(n / 1 for n in shapes["gate"])}
+
+    assert check_function(exercise, halved).status == "wrong"
+    assert check_function(exercise, lambda *a: {n: np.array(s) for n, s in exercise.function(*a).items()}).passed

@@ -41,13 +41,12 @@ def torch_shapes(config, batch, n_tokens, n_past):
 
 
 def plain_shapes(function, args):
-    """Lists and NumPy's integers are as good as tuples of int."""
+    """Lists and arrays are as good as tuples."""
     result = function(*args)
     if not isinstance(result, dict):
         return result
     return {
-        name: tuple(int(n) for n in shape) if isinstance(shape, tuple | list | np.ndarray) else shape
-        for name, shape in result.items()
+        name: tuple(shape) if isinstance(shape, tuple | list | np.ndarray) else shape for name, shape in result.items()
     }
 
 

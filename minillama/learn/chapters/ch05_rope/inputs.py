@@ -26,8 +26,9 @@ def make_inputs(rng: np.random.Generator, B: int, T: int, H: int, head_dim: int)
     """
     if head_dim % 2:
         raise ValueError("head_dim must be even")
+    far = 600 if B > 2 else 0
     x = rng.normal(size=(B, H, T, head_dim)).astype(np.float32)
-    cos, sin = rope_table(head_dim, 2 * T + 12, THETA)
+    cos, sin = rope_table(head_dim, 2 * T + 12 + far, THETA)
     start = rng.integers(0, 12, (B, 1)) if B > 1 or T > 2 else np.zeros((B, 1), np.int64)
     gaps = np.cumsum(rng.integers(0, 2, T)) if T > 3 else 0
-    return x, cos, sin, start + np.arange(T) + gaps
+    return x, cos, sin, start + far + np.arange(T) + gaps

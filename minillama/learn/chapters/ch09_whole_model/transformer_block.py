@@ -22,7 +22,8 @@ from .variants import normalised
 def make_block(rng: np.random.Generator, B: int, T: int, H: int, K: int, head_dim: int, hidden: int) -> tuple[Any, ...]:
     if head_dim % 2 or H % K:
         raise ValueError("head_dim must be even, and K a divisor of H")
-    D = H * head_dim
+    wide = H * head_dim
+    D = wide if H < 3 else wide - 2  # the heads together may be wider than the model
 
     def matrix(n_out: int, n_in: int) -> Any:
         return (1.5 * rng.normal(size=(n_out, n_in)) / math.sqrt(n_in)).astype(np.float32)
@@ -32,10 +33,10 @@ def make_block(rng: np.random.Generator, B: int, T: int, H: int, K: int, head_di
 
     layer = LayerParams(
         attention_norm=weight(),
-        wq=matrix(D, D),
+        wq=matrix(wide, D),
         wk=matrix(K * head_dim, D),
         wv=matrix(K * head_dim, D),
-        wo=matrix(D, D),
+        wo=matrix(D, wide),
         ffn_norm=weight(),
         w_gate=matrix(hidden, D),
         w_up=matrix(hidden, D),
@@ -121,6 +122,7 @@ def transformer_block(x, layer, cos, sin, n_heads, n_kv_heads, eps):
         layer.attention_norm (D,), layer.wq (n_heads * head_dim, D), layer.wk and layer.wv
         (n_kv_heads * head_dim, D), layer.wo (D, n_heads * head_dim), layer.ffn_norm (D,),
         layer.w_gate and layer.w_up (hidden_dim, D), layer.w_down (D, hidden_dim).
+        The heads together may be wider or narrower than D.
         Rows of wq and wk are in Meta's order: RoPE turns neighbouring pairs.
     cos, sin : float32 ndarray of shape (S, head_dim / 2)
         RoPE's table, S >= T.

@@ -21,13 +21,20 @@ def make_draw(rng: np.random.Generator, V: int, zeros: int) -> tuple[Any, ...]:
     return p / p.sum(), int(rng.integers(1 << 30))
 
 
+def _integer(token):
+    number = np.asarray(token).item()
+    if type(number) is not int:
+        raise TypeError(f"the function should return an integer, returned {token!r}")
+    return number
+
+
 def observe_draw(function, args):
     """Frequencies over many draws, how many draws were impossible, and whether a seed repeats them."""
     probabilities, seed = args
     tokens = []
     rng = np.random.default_rng(seed)
     for _ in range(DRAWS):
-        tokens.append(int(function(probabilities, rng)))
+        tokens.append(_integer(function(probabilities, rng)))
     again = np.random.default_rng(seed)
     repeated = all(int(function(probabilities, again)) == token for token in tokens[:50])
     ids = np.array(tokens)

@@ -12,12 +12,17 @@ from .inputs import observe_filter, only_where, through
 
 
 def make_min_p(rng: np.random.Generator, V: int, kept: int) -> tuple[Any, ...]:
-    """Logits of which min-p keeps `kept`; min_p lies between two tokens' ratios; 0 keeps all, 1 the first."""
+    """Logits of which min-p keeps `kept`; min_p lies between two tokens' ratios; 0 keeps all, 1 the first.
+
+    Of many tokens two are the first: they are exactly as probable as the most probable one.
+    """
     if not 0 < kept <= V or V < 2:
         raise ValueError("kept must be in 1 ... V")
     falling = np.sort(rng.normal(size=V))[::-1] + 0.1 * np.arange(V)[::-1]
     logits = rng.permutation(falling).astype(np.float32)
     logits -= np.float32(3 if V % 2 else 0)
+    if kept == 1 and V > 4:
+        logits[np.argmin(logits)] = logits.max()
     if kept in (1, V):
         return logits, float(kept == 1)  # 1 keeps the most probable token alone
     ratio = np.sort(np.exp(logits.astype(np.float64) - logits.max()))[::-1]
@@ -47,6 +52,7 @@ def torch_min_p(logits, min_p):
         {"V": 8, "kept": 3},
         {"V": 25, "kept": 10},
         {"V": 60, "kept": 33},
+        {"V": 7, "kept": 1},
     ),
     axes=("token",),
     hints=(

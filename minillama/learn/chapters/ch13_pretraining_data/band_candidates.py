@@ -26,7 +26,7 @@ def sorted_pairs(function: Function, args: tuple[Any, ...]) -> Any:
     kinds = list | tuple | set | np.ndarray
     if not isinstance(found, kinds) or not all(hasattr(p, "__len__") and len(p) == 2 for p in found):
         return found
-    return sorted((int(i), int(j)) for i, j in found)
+    return sorted(tuple(pair) for pair in found)
 
 
 @exercise(
