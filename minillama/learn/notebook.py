@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from .chapters.catalogue import get_exercise
-from .diagnosis.check import TooLong, check_function
+from .diagnosis.check import check_function
 from .diagnosis.report import Report
+from .diagnosis.trials import TooLong
 from .exercises.exercise import Function, parse_dims
 from .time_limit import is_over, too_long
 

@@ -1,6 +1,7 @@
 """Checks: lenient about form, strict about numbers, and clear about everything that can go wrong."""
 
 import contextlib
+import dataclasses
 import re
 import time
 
@@ -158,10 +159,11 @@ def test_in_a_notebook():
     assert "rope_interleaved" in report._repr_html_()
     wrong = check("rope_interleaved", ROPE.mistakes[0].function, case="1x2x1x4")
     assert ROPE.mistakes[0].name in wrong._repr_html_().replace("&#x27;", "'")
-    picture = check(
-        "rope_interleaved", lambda x, *a: right(x, *a) * (np.arange(x.shape[-1]) < x.shape[-1] // 2)
-    )._repr_html_()
-    assert "where it is wrong: dim to the right" in picture
+    late = check(
+        "rope_interleaved", lambda x, *a: right(x, *a) * np.where(np.arange(x.shape[2]) > 8, np.pi, 1)[:, None]
+    )
+    picture = late._repr_html_()
+    assert "where it is wrong: dim to the right, position down" in picture
     assert "background:#b03a20" in picture
     with pytest.raises(ValueError, match="did you mean rope_half"):
         check("rope_halve", right)
@@ -227,12 +229,8 @@ def test_ids_never_change():
 
 def test_a_single_wrong_number_in_an_array_is_described():
     """The smallest failing case may leave an array of one element."""
-    from types import SimpleNamespace
-
-    from minillama.learn.diagnosis.check import _plain_words
-
-    mismatch = SimpleNamespace(wrong=np.ones((1, 1), bool), got=[[2.5]], expected=np.array([[1.0]]))
-    assert _plain_words(mismatch, ROPE) == "The number is wrong: off by 1.5."
+    report = check_function(get_exercise("perplexity"), lambda logprobs, counted: 1 + logprobs.sum() ** 2)
+    assert report.headline[0].startswith("The number is wrong: off by ")
 
 
 def test_exchanged_results_are_called_that():
@@ -288,13 +286,120 @@ def test_overfit_looks_at_the_parameters(extra):
     assert report.mistake == next(m.name for m in exercise.mistakes if ("too many" if extra else "copy") in m.name)
 
 
-def test_what_is_shown_of_a_sequence_names_the_case_that_it_is_from():
+def test_all_that_is_shown_of_a_sequence_is_from_one_case():
     def one_held_byte_too_many(held, data):
         for n in range(4):
             with contextlib.suppress(UnicodeDecodeError):
                 return (held + data)[: len(held + data) - n].decode(), (held + data)[len(held + data) - n :]
         return (held + data).decode("utf-8", "replace"), b""
 
-    facts = dict(check_function(get_exercise("utf8_feed"), one_held_byte_too_many).facts)
+    report = check_function(get_exercise("utf8_feed"), one_held_byte_too_many)
+    facts = dict(report.facts)
     assert facts["smallest case"] == "characters=1 chunk=1 wrong_bytes=1"
-    assert facts["both at"] == "characters=9 chunk=3 wrong_bytes=2"
+    again = check_function(
+        get_exercise("utf8_feed"), one_held_byte_too_many, dims=parse_dims(get_exercise("utf8_feed"), report.case)
+    )
+    assert (dict(again.facts)["expected"], dict(again.facts)["yours"]) == (facts["expected"], facts["yours"])
+
+
+# --- one case ---------------------------------------------------------------------------------
+
+
+def test_the_smallest_case_is_shown():
+    report = check_function(get_exercise("attend_one_head"), get_exercise("attend_one_head").mistakes[8].function)
+    facts = dict(report.facts)
+    assert facts["smallest case"] == "T=2 past=0 head_dim=1"
+    assert facts["positions"] == "[0, 1]"
+    assert facts["expected"].startswith("[[0.7438]")
+    assert facts["yours"].startswith("[[0.4191]")
+    assert facts["again"].endswith("--case 2x0x1")
+
+
+def test_what_differs_looks_different():
+    """As many digits as it takes."""
+    report = check_function(ROPE, lambda *a: right(*a) * np.float32(1.0004))
+    facts = dict(report.facts)
+    assert facts["expected"] != facts["yours"]
+
+
+def test_a_statement_is_of_the_case_that_is_shown():
+    def last_head(x, *a):
+        y = right(x, *a)
+        y[:, 2:] *= 0.5
+        return y
+
+    report = check_function(ROPE, last_head)
+    facts = dict(report.facts)
+    assert report.headline == ["yours / expected = 0.5 where it is wrong, the same everywhere = 1 / 2."]
+    assert facts["small case"].split()[2] == "H=3"
+    assert facts["wrong"].endswith("only the last head")
+    assert facts["again"].endswith(report.case)
+
+
+def test_one_case_that_passes_says_which_it_was():
+    text = " ".join(check_function(ROPE, right, dims=parse_dims(ROPE, "1x1x2x2")).text().split())
+    assert "Only B=1 T=1 H=2 head_dim=2 was tried" in text
+    assert f"`minillama learn check rope_interleaved` tries all {len(ROPE.shapes)} shapes" in text
+
+
+def test_one_case_is_not_enough_for_a_name():
+    """Under --case, known mistakes are held against all shapes all the same."""
+
+    def half_right(x, *a):
+        return ROPE.mistakes[0].function(x, *a) if x.shape[1] == 1 else right(x, *a)
+
+    assert check_function(ROPE, ROPE.mistakes[0].function, dims=parse_dims(ROPE, "1x2x1x4")).mistake
+    report = check_function(ROPE, half_right, dims=parse_dims(ROPE, "1x2x1x4"))
+    assert "on all" not in dict(report.facts).get("agreement", "")
+
+
+# --- what the numbers may be -------------------------------------------------------------------
+
+
+def with_result(expected):
+    """An exercise whose result is the given one."""
+    return dataclasses.replace(
+        ROPE, function=lambda x, cos, sin, positions: expected, reference=lambda *a: expected, mistakes=[], axes=()
+    )
+
+
+@pytest.mark.parametrize(
+    ("expected", "got"),
+    [
+        (np.array([np.nan, 1.0, 2.0, 3.0]), np.array([np.nan, 2.0, 4.0, 6.0])),
+        (np.array([[np.inf, 1.0], [2.0, -np.inf]]), np.array([[np.inf, 1.0], [5.0, -np.inf]])),
+        (np.full((3, 3), np.nan), np.ones((3, 3))),
+        (np.array([np.inf, np.inf, np.nan]), np.array([1.0, np.inf, np.nan])),
+        ([np.ones(2), np.zeros(3)], [np.ones(2), np.ones(3)]),
+        ({"a": np.ones(2), "b": 1}, {"a": np.zeros(2), "b": 1}),
+        ({"a": [np.ones(2)]}, {"a": [np.ones(3)]}),
+        ([(1, 2), (3, 4)], [(1, 2), np.ones((2, 2))]),
+        ({}, {"a": 1}),
+        ([2**70, 1, 2], [2**70, 1, 3]),
+    ],
+    ids=str,
+)
+def test_any_values_are_reported(expected, got):
+    """Neither NaN, infinities nor arrays within lists and dicts end the check."""
+    exercise = with_result(expected)
+    report = check_function(exercise, lambda *a: got)
+    assert report.status == "wrong", report.text()
+    assert check_function(exercise, lambda *a: expected).passed
+
+
+class Forgetful:
+    """Wrong for arguments that it sees for the first time."""
+
+    def __init__(self, **options):
+        self.seen, self.targetoptions = set(), options
+
+    def __call__(self, x, *others):
+        is_new = x.tobytes() not in self.seen
+        self.seen.add(x.tobytes())
+        return right(x, *others) + is_new
+
+
+def test_threads_are_blamed_only_where_there_are_some():
+    text = " ".join(check_function(ROPE, Forgetful()).text().split())
+    assert "different results for the same arguments. Random numbers" in text
+    assert "arguments. Threads" in " ".join(check_function(ROPE, Forgetful(**{"parallel": True})).text().split())

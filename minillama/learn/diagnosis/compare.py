@@ -138,10 +138,25 @@ def _compare_sequence(name: str, expected: Any, got: Any) -> Mismatch | None:
         return Mismatch("type", name, expected, got, message=f"should be {wanted}, is {kind_of(got)}")
     if expected and isinstance(expected, list) and isinstance(expected[0], tuple):  # lists are as good
         got = [tuple(row) if isinstance(row, list) else row for row in got]
-    if _in_tuples(expected) != _in_tuples(got):
+    if not same_value(_in_tuples(expected), _in_tuples(got)):
         return Mismatch("sequence", name, expected, got)
     other = _other_type(expected, got)
     return None if other is None else Mismatch("type", name, expected, got, message=other)
+
+
+def same_value(a: Any, b: Any) -> bool:
+    """Equality of values that may hold arrays, and NaN, at any depth."""
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        try:
+            x, y = np.asarray(a), np.asarray(b)
+        except ValueError:
+            return False
+        return x.shape == y.shape and bool(np.all((x == y) | ((x != x) & (y != y))))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same_value(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple) and type(a) is type(b):
+        return len(a) == len(b) and all(same_value(x, y) for x, y in zip(a, b))
+    return bool(a == b) or bool(a != a and b != b)
 
 
 def _plain(value: Any) -> Any:

@@ -14,18 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .heat_map import names_of, share_of, where, wrong_slices
+from .heat_map import names_of, share_of, wrong_slices
 from .relations import TOLERANCE, close, per_slice, relation
+from .statement import Statement
 
 Array = NDArray[Any]
-
-_ONE_VALUE, _DIGITS = "Every wrong element is ", "Right to about "
 
 
 def describe(
     expected: Array, got: Array, wrong: Array, axes: Sequence[str], dims: Mapping[str, int], args: Mapping[str, Any]
-) -> list[str]:
-    """Statements about what is wrong, the most telling first.
+) -> list[Statement]:
+    """Statements about what is wrong, the most telling first; none where no rule is found.
 
     Parameters
     ----------
@@ -37,32 +36,22 @@ def describe(
     """
     names = names_of(axes, expected.ndim)
     if expected.dtype.kind not in "fiub" or got.dtype.kind not in "fiub":
-        return [where(wrong, names)]
+        return []
     e, g = expected.astype(np.float64), got.astype(np.float64)
-    found: list[str | None] = [_not_numbers(e, g, wrong, names)]
+    whole = expected.dtype.kind in "iub"
+    found: list[Statement | str | None] = [_not_numbers(e, g, names)]
     if found[0] is None:
-        found = [_untouched(g, args), _constant(g, wrong), _order(e, g, names), relation(e, g, wrong, dims)]
+        found = [_untouched(g, args), _constant(g, wrong), _order(e, g, names), relation(e, g, wrong, dims, whole)]
         if not any(found):
             found = [_with_argument(e, g, args), _sums(e, g, names)]
         if not any(found):
-            found = [per_slice(e, g, names, dims), _precision(e, g), _kept(e, g, wrong, names)]
-    return [text for text in found if text] + [where(wrong, names)]
+            found = [per_slice(e, g, names, dims), _precision(e, g)]
+        if not any(found):
+            found = [_kept(e, g, wrong, names)]
+    return [Statement(x) if isinstance(x, str) else x for x in found if x]
 
 
-def contradicts(expected: Array, got: Array, statement: str) -> bool:
-    """Whether another failing case speaks against a statement that is true of one: it was so by chance."""
-    if expected.shape != got.shape or expected.dtype.kind not in "fiub" or got.dtype.kind not in "fiub":
-        return False
-    e, g = expected.astype(np.float64), got.astype(np.float64)
-    if statement.startswith(_ONE_VALUE):
-        values = g[~np.isclose(e, g, rtol=1e-3, atol=0)]
-        return bool(values.size > 0 and np.ptp(values) > 0)
-    if statement.startswith(_DIGITS):
-        return not _nearly(e, g)
-    return False
-
-
-def _not_numbers(e: Array, g: Array, wrong: Array, names: list[str]) -> str | None:
+def _not_numbers(e: Array, g: Array, names: list[str]) -> Statement | None:
     for what, test in (("NaN", np.isnan), ("infinite", np.isinf)):
         bad = test(g) & ~test(e)
         if bad.any():
@@ -71,10 +60,14 @@ def _not_numbers(e: Array, g: Array, wrong: Array, names: list[str]) -> str | No
                 if what == "NaN"
                 else "an overflow or a division by 0"
             )
-            return f"{share_of(bad)} are {what} ({wrong_slices(bad, names) or 'scattered'}): {cause}."
+            return Statement(
+                f"{share_of(bad)} are {what} ({wrong_slices(bad, names) or 'scattered'}): {cause}.", f"are {what}"
+            )
     bad = np.isinf(e) & np.isfinite(g)
     if bad.any():
-        return f"{share_of(bad)} should be infinite and are not, the first {g[bad][0]:.6g}."
+        return Statement(
+            f"{share_of(bad)} should be infinite and are not, the first {g[bad][0]:.6g}.", "should be infinite"
+        )
     return None
 
 
@@ -111,11 +104,11 @@ def _with_argument(e: Array, g: Array, args: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _constant(g: Array, wrong: Array) -> str | None:
+def _constant(g: Array, wrong: Array) -> Statement | None:
     values = g[wrong]
     if values.size > 1 and np.ptp(values) == 0:
         why = "never written, masked, or multiplied by 0" if values[0] == 0 else "one value for all"
-        return f"{_ONE_VALUE}{values[0]:.6g}: {why}."
+        return Statement(f"Every wrong element is {values[0]:.6g}: {why}.", number=float(values[0]))
     return None
 
 
@@ -129,7 +122,7 @@ def _nearly(e: Array, g: Array) -> bool:
     return bool(np.all(np.abs(e - g)[finite] <= 1e-2 * np.abs(e[finite]) + 1e-4 * size))
 
 
-def _order(e: Array, g: Array, names: list[str]) -> str | None:
+def _order(e: Array, g: Array, names: list[str]) -> Statement | str | None:
     if _nearly(e, g):
         return None
     for i, j in itertools.combinations(range(e.ndim), 2):
@@ -148,7 +141,7 @@ def _order(e: Array, g: Array, names: list[str]) -> str | None:
     return None
 
 
-def _slices_moved(e: Array, g: Array, name: str) -> str | None:
+def _slices_moved(e: Array, g: Array, name: str) -> Statement | str | None:
     """Whether every slice of yours is some slice of the expected array."""
     n = len(e)
     flat_e, flat_g = e.reshape(n, -1), g.reshape(n, -1)
@@ -172,7 +165,8 @@ def _slices_moved(e: Array, g: Array, name: str) -> str | None:
                 how = how or f"all of them equal slice {source[0]}"
             places = [(i, s) for i, s in enumerate(source.tolist()) if i != s]
             few = ", ".join(f"yours[{i}] = expected[{s}]" for i, s in places[:4])
-            return f"Along {name} your slices are the right ones in other places: {how or few}."
+            text = f"Along {name} your slices are the right ones in other places"
+            return Statement(f"{text}: {how or few}.", f"{text}: {how or ''}")
     return _shifted(flat_e, flat_g, same, name)
 
 
@@ -254,10 +248,12 @@ def _sums(e: Array, g: Array, names: list[str]) -> str | None:
     return None
 
 
-def _kept(e: Array, g: Array, wrong: Array, names: list[str]) -> str | None:
+def _kept(e: Array, g: Array, wrong: Array, names: list[str]) -> Statement | str | None:
     """What is right about numbers that are wrong: lengths, sums, the set of numbers of every row."""
     if e.ndim < 2 or e.shape[-1] < 2 or not np.isfinite(g).all() or not np.isfinite(e).all():
         return None
+    if np.abs(e - g).max() <= 5e-3 * np.abs(e).max():
+        return None  # a rounding has no direction
     for text, function in (
         (
             "the length (root of the sum of squares) of every row along {} is right: only its direction is wrong",
@@ -272,15 +268,19 @@ def _kept(e: Array, g: Array, wrong: Array, names: list[str]) -> str | None:
         float(np.corrcoef(e[wrong], g[wrong])[0, 1]) if wrong.sum() > 8 and np.ptp(e[wrong]) and np.ptp(g[wrong]) else 0
     )
     if share < -0.5:
-        return f"The wrong numbers run against the expected ones (correlation {share:.2f})."
+        text = "The wrong numbers run against the expected ones"
+        return Statement(f"{text} (correlation {share:.2f}).", text)
     bigger = float(np.median(np.abs(g[wrong])) / max(np.median(np.abs(e[wrong])), 1e-30))
     if 3 < bigger < 1000 or 1e-3 < bigger < 1 / 3:
-        return f"The wrong numbers are typically {bigger:.3g} times as large as the expected ones."
+        text = f"typically {'more' if bigger > 1 else 'less'}"
+        return Statement(f"The wrong numbers are typically {bigger:.3g} times as large as the expected ones.", text)
     return None
 
 
-def _precision(e: Array, g: Array) -> str | None:
+def _precision(e: Array, g: Array) -> Statement | None:
     """Digits that are right in nine of ten numbers, each measured by itself."""
+    if not np.isfinite(e).all() or not np.isfinite(g).all():
+        return None
     size = np.abs(e).max(initial=0.0)
     there = np.abs(e) > 1e-12 * size
     worst = float(np.abs(e - g).max(initial=0.0) / size) if size else math.inf
@@ -290,7 +290,8 @@ def _precision(e: Array, g: Array) -> str | None:
     if not 0 < typical < 5e-3:
         return None
     digits = max(1, int(0.05 - math.log10(typical)))
-    return (
-        f"{_DIGITS}{digits} digit{'s' if digits > 1 else ''} (largest error {worst:.1e} of the largest "
-        "number): a rounding, a small constant (such as eps) in another place, or an approximation."
+    return Statement(
+        f"Right to about {digits} digit{'s' if digits > 1 else ''} (largest error {worst:.1e} of the largest "
+        "number): a rounding, a small constant (such as eps) in another place, or an approximation.",
+        "right to some digits",
     )

@@ -74,7 +74,7 @@ class Report:
         lines = [left + right.rjust(WIDTH - len(left)), ""]
         for paragraph in self.headline:
             lines += [*wrapped(paragraph, "   "), ""]
-        lines += _facts(self.facts)
+        lines += fact_lines(self.facts)
         if self.heat and len(lines) + len(self.heat) + len(wrapped(self.next_step, "")) + 2 <= HEIGHT:
             lines += [f"   {'where' if i == 0 else '':<17}▕{row}▏" for i, row in enumerate(self.heat)]
             lines.append(f"   {'':<17} {self.heat_label}")
@@ -122,7 +122,8 @@ def wrapped(text: str, indent: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
 
 
-def _facts(facts: list[tuple[str, str]]) -> list[str]:
+def fact_lines(facts: list[tuple[str, str]]) -> list[str]:
+    """Facts as lines: label, text, the rest of the text below itself."""
     lines = []
     for label, text in facts:
         parts = [piece for line in text.split("\n") for piece in textwrap.wrap(line, WIDTH - 21) or [""]]

@@ -206,6 +206,10 @@ class Exercise:
         """The same exercise with float64 in place of float32."""
         return replace(self, wide=True)
 
+    def named_arguments(self, dims: Dims) -> dict[str, Any]:
+        """The arguments for these dims, by the names that the learner reads."""
+        return dict(zip(inspect.signature(self.function).parameters, self.arguments(dims)))
+
     def run(self, function: Function, dims: Dims) -> Any:
         """What is compared, of any function with the exercise's signature."""
         args = self.arguments(dims)

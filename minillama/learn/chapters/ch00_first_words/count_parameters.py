@@ -13,6 +13,8 @@ from .inputs import make_config
 
 
 def _make_config(rng: np.random.Generator, **dims: int) -> tuple[Any, ...]:
+    if dims["dim"] % dims["n_heads"] or dims["n_heads"] % dims["n_kv_heads"]:
+        raise ValueError("the width is shared out among heads, and the heads among key heads")
     return (make_config(**dims),)
 
 
@@ -135,11 +137,14 @@ def counts_one_norm_layer(config):
     return count(config) - config["n_layers"] * config["dim"]
 
 
-count_parameters.mistake(
+@count_parameters.mistake(
     "Your function takes the heads to be dim / n_heads wide.",
     "head_dim is a number of its own: n_heads * head_dim may be more or less than dim.",
-    count_with(head_dim=lambda c: max(2, c["dim"] // c["n_heads"])),
 )
+def takes_heads_to_be_dim_by_n_heads_wide(config):
+    c = config
+    too_wide = c["dim"] // c["n_heads"] - c["head_dim"]
+    return count(c) + c["n_layers"] * 2 * c["dim"] * too_wide * (c["n_heads"] + c["n_kv_heads"])
 
 
 @count_parameters.mistake(
