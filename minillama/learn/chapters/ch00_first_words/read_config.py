@@ -71,7 +71,7 @@ def torch_read(described):
         "vocab_size": c.vocab_size,
         "max_seq_len": c.max_position_embeddings,
         "norm_eps": c.rms_norm_eps,
-        "rope_theta": c.rope_parameters["rope_theta"],
+        "rope_theta": float(c.rope_parameters["rope_theta"]),
         "tied": c.tie_word_embeddings,
     }
 
