@@ -315,6 +315,13 @@ def test_the_smallest_case_is_shown():
     assert facts["again"].endswith("--case 2x0x1")
 
 
+def test_arguments_that_are_too_large_give_way_to_those_that_can_be_read():
+    facts = dict(check_function(ROPE, ROPE.mistakes[0].function).facts)
+    assert facts["positions"] == "[[0, 1]]"
+    assert "x" in facts
+    assert "cos" not in facts
+
+
 def test_what_differs_looks_different():
     """As many digits as it takes."""
     report = check_function(ROPE, lambda *a: right(*a) * np.float32(1.0004))

@@ -19,15 +19,18 @@ _MOST_CHARACTERS = 110  # of a value: two lines of a report
 def show_case(args: Mapping[str, Any], expected: Any, got: Any, room: int) -> list[tuple[str, str]]:
     """Facts: each argument, "expected" and "yours"; nothing where a result is too large to be read.
 
-    Arguments that are too large are described by kind; all are left out where the facts would take more than `room`
-    lines.
+    Arguments that are too large are described by kind. Where that takes more than `room` lines those are left out, and
+    where it still does, all are.
     """
     results = _apart(expected, got)
     if results is None:
         return []
     facts = [("expected", results[0]), ("yours", results[1])]
-    inputs = [(name, shown(value) or kind_of(value)) for name, value in args.items()]
-    return [*inputs, *facts] if len(fact_lines([*inputs, *facts])) <= room else facts
+    as_numbers = [(name, shown(value)) for name, value in args.items()]
+    for inputs in ([(n, text or kind_of(args[n])) for n, text in as_numbers], [pair for pair in as_numbers if pair[1]]):
+        if len(fact_lines([*inputs, *facts])) <= room:
+            return [*inputs, *facts]
+    return facts
 
 
 def shown(value: Any, digits: int = 4) -> str:
