@@ -23,7 +23,7 @@ from .trials import Trials, smaller_cases
 
 _SECONDS = 0.8  # of computing, for the cases that show one mistake alone
 _MOST_CASES = 80
-_ENOUGH = 3  # cases that show one mistake alone
+_ENOUGH = {2: 3, 3: 10}  # cases that show one mistake alone, of two or of three: more are alike by chance
 _FEW = 4  # wrong numbers: as many may be alike by chance
 
 Flags = NDArray[np.bool_]
@@ -155,7 +155,7 @@ def _one_of_few(table: _Table, n_together: int) -> Name | None:
         sets = [few for few in found if possible[list(few)].all()]
         for a in sorted({a for few in sets for a in few}):
             cases = np.flatnonzero(table.equals[:, a] & (table.equals[:, possible].sum(axis=1) == 1))
-            if len(cases) >= _ENOUGH and all(a in few for few in sets):
+            if len(cases) >= _ENOUGH[n_together] and all(a in few for few in sets):
                 return Name(table.mistakes[a], case=table.cases[cases[0]])
     return None
 
@@ -195,7 +195,7 @@ def _one_of_several(table: _Table) -> Name | None:
             continue
         alone = table.equals[:, a] & (table.equals.sum(axis=1) == 1)
         own = np.flatnonzero(alone & table.own)
-        if any(_n_wrong(table.trials, table.cases[i]) > _FEW for i in own) and alone.sum() >= _ENOUGH:
+        if any(_n_wrong(table.trials, table.cases[i]) > _FEW for i in own) and alone.sum() >= _ENOUGH[2]:
             return Name(table.mistakes[a], case=table.cases[np.flatnonzero(alone)[0]])
     return None
 
