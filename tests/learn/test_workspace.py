@@ -311,7 +311,7 @@ def test_watch_checks_what_was_saved(folder):
 
 @pytest.mark.parametrize(
     ("keys", "shown", "n_footers"),
-    [(b"q", "mine/00_first_words.py:16      chapter 00: first words", 1), (b"hn", "hint 1 of", 3), (b"", "waiting", 1)],
+    [(b"q", r"mine/00_first_words\.py:\d+ +chapter 00: first words", 1), (b"hn", "hint 1 of", 3), (b"", "waiting", 1)],
 )
 def test_watching_ends_with_its_pipe(folder, keys, shown, n_footers):
     """`echo q | minillama learn watch`: keys are read, and nobody is left who could press another.
@@ -321,7 +321,7 @@ def test_watching_ends_with_its_pipe(folder, keys, shown, n_footers):
     command = [sys.executable, "-m", "minillama", "learn", "watch", "--dir", str(folder)]
     ended = subprocess.run(command, input=keys, capture_output=True, timeout=60)
     assert (ended.returncode, ended.stderr) == (0, b"")
-    assert shown in ended.stdout.decode()
+    assert re.search(shown, ended.stdout.decode())
     assert ended.stdout.decode().count("[h] hint  [w] why") == n_footers
 
 

@@ -52,5 +52,5 @@ def read_reward_model(folder: Path, config: ModelConfig | None = None) -> tuple[
         When there is no such model, as in the folder of a chat model, or it is damaged.
     """
     if not (folder / HEADS_NAME).exists():
-        raise CheckpointError(folder, "folder", "expected that of a reward model's checkpoint, found none")
+        raise CheckpointError(folder, "folder", f"expected that of a reward model's checkpoint, found no {HEADS_NAME}")
     return read_model(folder, reward_pattern(read_native(folder).config if config is None else config))

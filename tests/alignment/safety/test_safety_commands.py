@@ -57,7 +57,7 @@ def test_a_folder_scores_dialogues(folder):
 def test_the_folder_of_a_chat_model_is_no_gate(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "chat")
     (tmp_path / "chat" / HEADS_NAME).unlink()
-    with pytest.raises(ValueError, match="chat: folder: expected that of a reward model's checkpoint, found none"):
+    with pytest.raises(ValueError, match="chat: folder: expected that of a reward model's checkpoint, found no heads"):
         SafetyModel.load(tmp_path / "chat")
 
 
