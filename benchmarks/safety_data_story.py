@@ -113,8 +113,8 @@ def data_of(context: Context, model: ChatModel) -> tuple[list[Example], list[Exa
     shares = world.beside["distillation"]
     n = round(given.replay * sum(shares.values()) * len(safe))
     helpful = drawn(world.replay(context, model), shares, n, seed_for(context, "distillation"))
-    weighted = [[first_weighted(e, given.first_weight) for e in some] for some in (safe, helpful)]
-    return list(weighted[0]), list(weighted[1])
+    safe, helpful = ([first_weighted(one, given.first_weight) for one in some] for some in (safe, helpful))
+    return safe, helpful
 
 
 def judged(prompt: Prompt, text: str) -> Outcome:

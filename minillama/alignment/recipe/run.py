@@ -36,14 +36,14 @@ def chosen_settings(
     *,
     preset: str | None = None,
     config: Path | None = None,
-    model: str | None = None,
-    text: Path | None = None,
-    pairs: Path | None = None,
-    conversations: Path | None = None,
-    seed: int | None = None,
-    threads: int | None = None,
+    **options: Any,
 ) -> RecipeSettings:
     """The settings that a person asks for; what is not given is as in the run that goes on, or as in the preset.
+
+    Parameters
+    ----------
+    **options
+        Of `with_options`.
 
     Raises
     ------
@@ -60,9 +60,7 @@ def chosen_settings(
                 f"Presets to run here: {', '.join(one.name for one in PRESETS.values() if one.runs)}"
             )
         base = found.settings if config is None else read_recipe(config, found.settings)
-    return with_options(
-        base, model=model, text=text, pairs=pairs, conversations=conversations, seed=seed, threads=threads
-    )
+    return with_options(base, **options)
 
 
 def with_options(

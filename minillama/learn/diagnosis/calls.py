@@ -15,6 +15,7 @@ import numpy as np
 from ..exercises.exercise import Dims, Exercise, Function, name_dims, show_dims
 from .compare import compare
 from .report import WRONG, Report
+from .trials import copied
 
 _REUSED_IN = 3  # cases that are called twice for it
 KEPT = (
@@ -49,7 +50,7 @@ class Watched:
         self.containers: dict[str, int] = {}
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        before = [_copy(value) for value in args]
+        before = [copied(value) for value in args]
         result = self._function(*args, **options)
         for number, (name, old, new) in enumerate(zip(self._names, before, args), 1):
             if name not in self._written:
@@ -57,15 +58,6 @@ class Watched:
                 if changed:
                     (self.arrays if changed == "array" else self.containers)[name] = number
         return result
-
-
-def _copy(value: Any) -> Any:
-    """Arrays, lists and dicts as they are now; what cannot change, and what is to change, itself."""
-    if isinstance(value, np.ndarray):
-        return value.copy()
-    if isinstance(value, list | tuple):
-        return [_copy(v) for v in value]
-    return {key: _copy(v) for key, v in value.items()} if isinstance(value, dict) else value
 
 
 def _changed(old: Any, new: Any) -> str:
@@ -88,7 +80,7 @@ def _writes_into_its_result(exercise: Exercise, function: Function, shapes: Sequ
     """The case whose result changes when the function is called again with other arguments of its sizes."""
     for dims in shapes[:_REUSED_IN]:
         result = function(*exercise.arguments(dims))
-        before = _copy(result)
+        before = copied(result)
         function(*exercise.redrawn().arguments(dims))
         if _is_copied(result) and _changed(before, result):
             return dims

@@ -49,7 +49,7 @@ class Trials:
 
     def run_again(self, dims: Dims) -> Any:
         try:
-            return _copied(self.exercise.run(self.function, dims))
+            return copied(self.exercise.run(self.function, dims))
         except (KeyboardInterrupt, TooLong):
             raise
         except BaseException as error:  # a learner's code may raise anything, SystemExit too
@@ -166,10 +166,11 @@ def _way(outcome: Outcome) -> str:
     return type(outcome).__name__ if isinstance(outcome, BaseException) else outcome.kind
 
 
-def _copied(result: Any) -> Any:
-    """A result that the next call cannot overwrite."""
-    if isinstance(result, np.ndarray):
-        return result.copy()
-    if type(result) in (tuple, list):
-        return type(result)(map(_copied, result))
-    return result
+def copied(value: Any) -> Any:
+    """Arrays, tuples, lists and dicts as they are now, which no later call can overwrite; anything else itself."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, tuple | list):
+        parts = map(copied, value)
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    return {key: copied(v) for key, v in value.items()} if isinstance(value, dict) else value
