@@ -3,14 +3,21 @@
 
 PYTHON ?= python3
 VENV   := .venv
-BIN    := $(VENV)/bin
+ifeq ($(OS),Windows_NT)
+BIN      := $(VENV)/Scripts
+ACTIVATE := $(VENV)\Scripts\activate
+else
+BIN      := $(VENV)/bin
+ACTIVATE := source $(VENV)/bin/activate
+endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo chat learn train-stories align ship-chat llama2 test test-portable notebooks check-notebooks lint clean
+.PHONY: help demo chat learn lab train-stories align ship-chat llama2 test test-portable notebooks check-notebooks lint clean
 
 help:
 	@echo "make demo   a real model answers (fetches 93 MB of weights the first time)"
 	@echo "make chat   talk to it"
+	@echo "make lab    the book in JupyterLab, as a copy of your own in my-llama"
 	@echo "make learn  the exercises: starters in my-llama, and a terminal that checks what you save"
 	@echo "make train-stories  train the model that ships inside again, from STORIES and HELD_OUT (text files)"
 	@echo "make align  from the model that ships inside to one that chats: LLaMA 2's stages, 75 minutes of two cores"
@@ -24,30 +31,33 @@ help:
 	@echo "make lint   ruff and mypy"
 	@echo "make clean  forget what tests and tools have left behind"
 
-$(BIN)/python:
+$(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "minillama needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 # A stamp says what was installed, and from which list.
-$(VENV)/.run: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+$(VENV)/.run: pyproject.toml | $(VENV)/pyvenv.cfg
+	$(BIN)/python -m pip install --disable-pip-version-check --editable .
 	@touch $@
 
-$(VENV)/.train: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[train]"
+$(VENV)/.train: pyproject.toml | $(VENV)/pyvenv.cfg
+	$(BIN)/python -m pip install --disable-pip-version-check --editable ".[train]"
 	@touch $@ $(VENV)/.run
 
-$(VENV)/.test: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,lint]"
+$(VENV)/.test: pyproject.toml | $(VENV)/pyvenv.cfg
+	$(BIN)/python -m pip install --disable-pip-version-check --editable ".[test,lint]"
 	@touch $@ $(VENV)/.run
 
-$(VENV)/.book: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[notebooks,test,lint]"
+$(VENV)/.book: pyproject.toml | $(VENV)/pyvenv.cfg
+	$(BIN)/python -m pip install --disable-pip-version-check --editable ".[notebooks,test,lint]"
 	@touch $@ $(VENV)/.run $(VENV)/.test
 
 demo: $(VENV)/.run
 	@$(BIN)/minillama chat --temperature 0 "What is the capital of France?"
+	@echo
+	@echo "To go on in this terminal:  $(ACTIVATE)    then \`minillama\` lists what there is."
+	@echo "To read the book:           make lab"
 
 chat: $(VENV)/.run
 	@$(BIN)/minillama chat
@@ -55,6 +65,12 @@ chat: $(VENV)/.run
 learn: $(VENV)/.run
 	@$(BIN)/minillama learn start my-llama
 	@$(BIN)/minillama learn watch --dir my-llama
+	@echo "make learn goes on; without make:  $(ACTIVATE)    then \`minillama learn watch\`."
+
+# The reader's own copy of the book, which a later `git pull` does not touch.
+lab: $(VENV)/.book
+	@test -d my-llama || $(BIN)/minillama learn start my-llama
+	@$(BIN)/minillama learn lab --dir my-llama $(LAB)
 
 # From a text file to the model inside the package: about 40 minutes on two cores. Interrupt it whenever you
 # like; the same command continues. Texts: stories with a line <|endoftext|> between them (roneneldan/TinyStories).

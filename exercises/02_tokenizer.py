@@ -4,8 +4,8 @@ Write the functions below in any order. Save, and look at the terminal where
 
     minillama learn watch
 
-runs; or check one by hand with `minillama learn check train_bpe`. The chapter itself is
-notebooks/02_tokenizer.ipynb. Any helper functions of your own may stand beside these, and the
+runs; or check one by hand with `minillama learn check train_bpe`. `minillama learn lab 02`
+opens the chapter. Any helper functions of your own may stand beside these, and the
 functions may call one another.
 
 What a function is given stays as it is, unless its text says that it is written to.

@@ -4,8 +4,8 @@ Write the functions below in any order. Save, and look at the terminal where
 
     minillama learn watch
 
-runs; or check one by hand with `minillama learn check attend_one_head`. The chapter itself is
-notebooks/06_attention.ipynb. Functions may call one another, and any helper of your own may
+runs; or check one by hand with `minillama learn check attend_one_head`. `minillama learn lab 06`
+opens the chapter. Functions may call one another, and any helper of your own may
 stand beside these.
 
 What a function is given stays as it is, unless its text says that it is written to.

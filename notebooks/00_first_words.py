@@ -19,11 +19,11 @@
 # Ask a program for the capital of France, and it says Paris. There is no word inside of it, only numbers, 135 million
 # of them, and additions and multiplications. Where does the word come from?
 #
-# You need Python, NumPy arrays, and what a matrix times a vector is. In a terminal, in the folder of the project:
+# You need Python, NumPy arrays, and what a matrix times a vector is. In the folder of the project `make lab` installs
+# everything and opens this page; Shift-Enter runs a cell. In a terminal there:
 #
-#     python -m venv .venv
-#     .venv/bin/pip install -r requirements.txt
-#     .venv/bin/minillama chat --temperature 0 "What is the capital of France?"
+#     source .venv/bin/activate        # on Windows: .venv\Scripts\activate
+#     minillama chat --temperature 0 "What is the capital of France?"
 #
 # The last line fetches a model once (93 MB), and it answers. `minillama doctor` looks the machine over if something is
 # wrong. From Python:
@@ -240,7 +240,7 @@ alt = (
     "layers that each add to the residual stream, attention first and the feed-forward part second, each after a norm; "
     "then a last norm, the output head, 49,152 logits, and the sampler that takes one token."
 )
-picture = {"image/svg+xml": Path("../docs/llama.svg").read_text(encoding="utf-8"), "text/plain": alt}
+picture = {"image/svg+xml": Path("llama.svg").read_text(encoding="utf-8"), "text/plain": alt}
 display(picture, raw=True, metadata={"image/svg+xml": {"alt": alt}})
 
 # %% [markdown]
@@ -614,7 +614,7 @@ print("the chapter and the package agree")
 # ## The map
 #
 # ![The map of the book: a box for each chapter with its hours; arrows lead from a chapter to those that build on
-# it](../docs/book.svg)
+# it](book.svg)
 #
 # [The book's page](README.md) has the map with all times. A folded cell of a chapter is code that only draws, the
 # book's version of an exercise, or an output that you are asked to guess: click it.

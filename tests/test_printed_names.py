@@ -29,7 +29,7 @@ def shown(path: Path) -> str:
 
 def pages() -> list[Path]:
     """What is printed to people: in a clone the documents and the book, everywhere the package's own texts."""
-    folders = ("notebooks/[0-9]*.py", "exercises/**/*.py", "docs/*", "benchmarks/*.md")
+    folders = ("notebooks/[0-9]*.py", "exercises/**/*.py", "notebooks/*.svg", "benchmarks/*.md")
     documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(p for glob in folders for p in ROOT.glob(glob))]
     return [path for path in [*documents, *PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.md")] if path.is_file()]
 

@@ -13,18 +13,22 @@ from .evaluation import commands as evaluation
 
 app = typer.Typer(
     help="LLaMA 2 from scratch in NumPy and Numba: run, inspect and convert real models.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 
 @app.callback(invoke_without_command=True)
-def _options(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
+def _options(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False
+) -> None:
     if version:
         from .. import __version__
 
         write(f"minillama {__version__}\n")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        write(context.get_help())
         raise typer.Exit
 
 

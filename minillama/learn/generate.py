@@ -5,7 +5,7 @@
 
 In a clone only: starters and solutions go to exercises/; tables between their marks, and the lines with a chapter's
 time, to notebooks/NN_topic.py and, as the same cells, to the notebook built from it; the map to notebooks/README.md
-and docs/book.svg.
+and notebooks/book.svg.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def generated(clone: Path) -> Iterator[tuple[Path, str]]:
         yield notebook, _in_notebook(notebook, "".join(f"{r}\n" for r in rows), lines)
     readme = clone / "notebooks" / "README.md"
     yield readme, _between_marks(readme, readme.read_text(encoding="utf-8"), f"\n{overview(chapters)}\n\n")
-    yield clone / "docs" / "book.svg", draw_map(chapters)
+    yield clone / "notebooks" / "book.svg", draw_map(chapters)
 
 
 def _with_header(text: str, lines: list[str]) -> str:

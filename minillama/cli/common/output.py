@@ -6,6 +6,7 @@ is said: an answer does not wait for it.
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -91,7 +92,8 @@ def compiling_seconds() -> float:
 def compile_notice() -> Iterator[None]:
     """Say so when Numba compiles: a line that counts, on a terminal; one line for the whole run elsewhere.
 
-    Whether a later run will do without is not known yet: the disk may be full.
+    The line names the command, since another one has kernels of its own. Whether a later run will do without is not
+    known yet: the disk may be full.
     """
     from numba.core import event
 
@@ -101,7 +103,7 @@ def compile_notice() -> Iterator[None]:
 
         def on_start(self, event: Any) -> None:
             if _Compiling.n_functions == 0 and not _can_rewrite():
-                note("compiling kernels, about 20 seconds …")
+                note(f"{_what_is_compiled()}, about 20 seconds …")
             if self.depth == 0:
                 self.begin = time.perf_counter()
             _Compiling.n_functions += 1
@@ -110,7 +112,7 @@ def compile_notice() -> Iterator[None]:
                 function = event.data["dispatcher"].py_func
                 # What Numba compiles of its own is called "impl" and the like.
                 name = function.__name__.strip("_") if function.__module__.startswith("minillama.") else ""
-                _rewrite(f"compiling kernels: {_Compiling.n_functions} … {name}")
+                _rewrite(f"{_what_is_compiled()}: {_Compiling.n_functions} … {name}")
 
         def on_end(self, event: Any) -> None:
             self.depth -= 1
@@ -121,6 +123,11 @@ def compile_notice() -> Iterator[None]:
 
     with event.install_listener("numba:compile", Listener()):
         yield
+
+
+def _what_is_compiled() -> str:
+    command = sys.argv[1] if len(sys.argv) > 1 and sys.argv[1].isalpha() else ""
+    return f"compiling the kernels of `minillama {command}`" if command else "compiling kernels"
 
 
 def _can_rewrite() -> bool:

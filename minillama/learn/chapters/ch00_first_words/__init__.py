@@ -4,8 +4,8 @@ Write the functions below in any order. Save, and look at the terminal where
 
     minillama learn watch
 
-runs; or check one by hand with `minillama learn check count_parameters`. The chapter itself is
-notebooks/00_first_words.ipynb. Any helper functions of your own may stand beside these.
+runs; or check one by hand with `minillama learn check count_parameters`. `minillama learn lab 00`
+opens the chapter. Any helper functions of your own may stand beside these.
 
 A `config` is a dict with the keys that `read_config` returns.
 

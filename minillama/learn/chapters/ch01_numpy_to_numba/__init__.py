@@ -4,8 +4,8 @@ Write the functions below in any order. Save, and look at the terminal where
 
     minillama learn watch
 
-runs; or check one by hand with `minillama learn check stable_softmax`. The chapter itself is
-notebooks/01_numpy_to_numba.ipynb. Any helper functions of your own may stand beside these:
+runs; or check one by hand with `minillama learn check stable_softmax`. `minillama learn lab 01`
+opens the chapter. Any helper functions of your own may stand beside these:
 compiled kernels too, which take arrays to write into and are called by the functions below.
 
 What a function is given stays as it is, unless its text says that it is written to.

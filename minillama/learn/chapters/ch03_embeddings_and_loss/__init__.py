@@ -4,8 +4,8 @@ Write the functions below in any order. Save, and look at the terminal where
 
     minillama learn watch
 
-runs; or check one by hand with `minillama learn check cross_entropy_loss`. The chapter itself is
-notebooks/03_embeddings_and_loss.ipynb. Any helper functions of your own may stand beside these,
+runs; or check one by hand with `minillama learn check cross_entropy_loss`. `minillama learn lab 03`
+opens the chapter. Any helper functions of your own may stand beside these,
 and the functions may call one another.
 
 What a function is given stays as it is, unless its text says that it is written to.

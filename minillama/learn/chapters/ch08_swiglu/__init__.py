@@ -4,8 +4,8 @@ Write the functions below in any order. Save, and look at the terminal where
 
     minillama learn watch
 
-runs; or check one by hand with `minillama learn check swiglu_forward`. The chapter itself is
-notebooks/08_swiglu.ipynb. Any helper functions of your own may stand beside these.
+runs; or check one by hand with `minillama learn check swiglu_forward`. `minillama learn lab 08`
+opens the chapter. Any helper functions of your own may stand beside these.
 
 What a function is given stays as it is, unless its text says that it is written to.
 """

@@ -4,8 +4,8 @@ Write the functions below in any order. Save, and look at the terminal where
 
     minillama learn watch
 
-runs; or check one by hand with `minillama learn check transformer_block`. The chapter itself is
-notebooks/09_whole_model.ipynb. Any helper functions of your own may stand beside these.
+runs; or check one by hand with `minillama learn check transformer_block`. `minillama learn lab 09`
+opens the chapter. Any helper functions of your own may stand beside these.
 
 The layers of the earlier chapters are at hand. Each returns its result and what its backward
 pass needs, which is thrown away here:

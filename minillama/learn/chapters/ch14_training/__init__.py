@@ -4,8 +4,8 @@ Write the functions below in any order. Save, and look at the terminal where
 
     minillama learn watch
 
-runs; or check one by hand with `minillama learn check attention_backward`. The chapter itself is
-notebooks/14_training.ipynb. Any helper functions of your own may stand beside these.
+runs; or check one by hand with `minillama learn check attention_backward`. `minillama learn lab 14`
+opens the chapter. Any helper functions of your own may stand beside these.
 
 A name that begins with d is a gradient: dx is how the loss changes with x, and has the shape of x.
 
