@@ -51,6 +51,13 @@ def test_only_the_text_goes_to_stdout(run, stories):
     assert run("generate", "Once", *stories, *GREEDY, "-n", 5, "-q").err == ""
 
 
+def test_without_a_command_the_commands_are_shown_once(run):
+    result = run()
+    assert (result.code, result.err) == (0, "")
+    assert result.out.count("Talk with a chat model") == 1
+    assert run("data").code == 2  # which of them is not said
+
+
 @pytest.mark.parametrize(("n", "said"), [(0, "0 tokens"), (1, "1 token"), (2, r"2 tokens at [\d.]+ tokens/s")])
 def test_a_rate_is_shown_only_for_what_was_timed(run, stories, n, said):
     """The first token needs no pass through the model after the prompt's, which for no text is BOS alone."""
