@@ -89,8 +89,7 @@ def lab(
     try:
         from jupyterlab.labapp import LabApp
     except ModuleNotFoundError as error:
-        advice = 'pip install "minillama[notebooks]" (in a clone ".[notebooks]")'
-        raise WorkspaceError(f"no JupyterLab is installed: {advice}") from error
+        raise WorkspaceError('no JupyterLab is installed: pip install "minillama[notebooks]"') from error
     # A terminal that is opened in JupyterLab finds `minillama`, too.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     root, page = workspace.folder.resolve(), f"/lab/tree/{FOLDER}/{name}"
