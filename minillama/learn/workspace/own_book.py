@@ -85,9 +85,7 @@ def _book() -> list[Path]:
     if not found:
         found = [path for path in _installed() if path.suffix in _ENDINGS and path.is_file()]
     if not found:
-        raise WorkspaceError(
-            "the book was not installed with the package: install that again, or use a clone"
-        )
+        raise WorkspaceError("the book was not installed with the package: install that again, or use a clone")
     return found
 
 
