@@ -22,7 +22,12 @@ _OVERFLOW = "Something overflows on the way (NumPy warns of it); the results are
 
 
 def check_function(
-    exercise: Exercise, function: Function, *, dims: Dims | None = None, progress: Progress = lambda case: None
+    exercise: Exercise,
+    function: Function,
+    *,
+    dims: Dims | None = None,
+    progress: Progress = lambda case: None,
+    explain: bool = True,
 ) -> Report:
     """Check a function.
 
@@ -34,6 +39,8 @@ def check_function(
         Only this case.
     progress : callable
         Called with each case before it runs.
+    explain : bool
+        False: a report on what is wrong says only that it is, at the first case that shows it.
 
     Returns
     -------
@@ -53,6 +60,9 @@ def check_function(
                 if isinstance(outcome, Comparison):
                     remarks |= dict.fromkeys(outcome.remarks)
                     continue
+                if not explain:
+                    report.status = WRONG
+                    break
                 smallest = shape if dims is not None else trials.shrunk(shape)
                 is_wrong = isinstance(trials.outcome(smallest), Mismatch)
                 if one.draw and is_wrong and is_kept(exercise, one, function, smallest):
