@@ -14,9 +14,12 @@ from .inputs import make_config
 def make_memory(
     rng: np.random.Generator, n_layers: int, n_heads: int, n_kv_heads: int, head_dim: int, tokens: int
 ) -> tuple[Any, ...]:
-    """Memory for the weights and that many tokens, and some bytes over; 0 tokens: not even for the weights."""
+    """Memory for the weights and that many tokens, if they are odd with some bytes over; 0: not even for the weights.
+
+    The heads together are twice as wide as the model.
+    """
     config = make_config(
-        dim=n_heads * head_dim,
+        dim=n_heads * head_dim // 2,
         n_layers=n_layers,
         n_heads=n_heads,
         n_kv_heads=n_kv_heads,
@@ -27,7 +30,7 @@ def make_memory(
     position = ModelConfig(**config).kv_cache_bytes()
     n_parameters, bits = 64 * int(rng.integers(1000, 9000)), float(rng.choice([4.5, 8.5, 16.0, 32.0]))
     weights = int(n_parameters * bits) // 8
-    memory = weights + tokens * position + position // 2 if tokens else weights - 3 * position - 1
+    memory = weights + tokens * position + position // 2 * (tokens % 2) if tokens else weights - 3 * position - 1
     return config, n_parameters, bits, memory
 
 
@@ -40,6 +43,7 @@ def make_memory(
     shapes=(
         {"n_layers": 1, "n_heads": 2, "n_kv_heads": 1, "head_dim": 4, "tokens": 3},
         {"n_layers": 2, "n_heads": 2, "n_kv_heads": 2, "head_dim": 8, "tokens": 0},
+        {"n_layers": 3, "n_heads": 4, "n_kv_heads": 2, "head_dim": 4, "tokens": 64},
         {"n_layers": 5, "n_heads": 8, "n_kv_heads": 4, "head_dim": 8, "tokens": 257},
         {"n_layers": 30, "n_heads": 9, "n_kv_heads": 3, "head_dim": 64, "tokens": 5000},
         {"n_layers": 80, "n_heads": 64, "n_kv_heads": 8, "head_dim": 128, "tokens": 4001},
@@ -70,7 +74,7 @@ def context_that_fits(config, n_parameters, bits_per_weight, memory_bytes):
     config : dict
     n_parameters : int
     bits_per_weight : float
-        16.0 for float16, 4.5 for Q4_0 (its scales included).
+        16.0 for float16, 4.5 for Q4_0 (its scales included). The weights take a whole number of bytes.
     memory_bytes : int
 
     Returns

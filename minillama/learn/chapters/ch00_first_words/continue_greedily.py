@@ -10,14 +10,21 @@ from ...exercises.exercise import exercise
 
 
 def make_table(rng: np.random.Generator, vocab_size: int, n_prompt: int, max_tokens: int, ends: int) -> tuple[Any, ...]:
-    """Logits that lead through all tokens in a circle; in every row the next token has equals above it."""
+    """Logits that lead through all tokens in a circle; the next token has equals above it, and almost one below.
+
+    `ends` 1 ends half way, 2 also, at the id 0.
+    """
     if vocab_size < 2 or max_tokens < 1 or n_prompt < 1:
         raise ValueError("two tokens, a prompt and one step are the least")
     order = rng.permutation(vocab_size)
+    if ends == 2:  # the prompt is followed by at most one round
+        half = n_prompt + min(max_tokens, vocab_size) // 2
+        order = np.roll(order, half - int(np.argmin(order)))
     table = rng.uniform(-3, 2, (vocab_size, vocab_size)).astype(np.float32)
     for here, following in zip(order, np.roll(order, -1)):
         table[here, following] = 2.5
         table[here, following + 1 :: 2] = 2.5
+        table[here, :following][-1:] = np.nextafter(np.float32(2.5), np.float32(0))
     prompt = [int(i) for i in order[np.arange(n_prompt) % vocab_size]]
     path = greedy_ids(table, prompt, min(max_tokens, vocab_size), -1)
     return table, prompt, max_tokens, path[len(path) // 2] if ends else -1
@@ -44,7 +51,7 @@ def greedy_ids(table, prompt, max_tokens, end_id):
         {"vocab_size": 3, "n_prompt": 1, "max_tokens": 1, "ends": 0},
         {"vocab_size": 4, "n_prompt": 2, "max_tokens": 3, "ends": 0},
         {"vocab_size": 7, "n_prompt": 3, "max_tokens": 6, "ends": 1},
-        {"vocab_size": 11, "n_prompt": 1, "max_tokens": 9, "ends": 1},
+        {"vocab_size": 11, "n_prompt": 1, "max_tokens": 9, "ends": 2},
         {"vocab_size": 16, "n_prompt": 5, "max_tokens": 40, "ends": 0},
     ),
     axes=("token",),

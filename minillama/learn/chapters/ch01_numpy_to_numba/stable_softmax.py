@@ -11,10 +11,12 @@ from ...exercises.exercise import exercise
 
 
 def make_scores(rng: np.random.Generator, B: int, T: int, V: int) -> tuple[Any, ...]:
-    """Rows at very different heights, some wide, one with masked entries."""
+    """Rows at very different heights, some wide, one with masked entries; in a large case one of up to 1e30."""
     heights = np.where(rng.random((B, T, 1)) < 0.5, -1.0, 1.0) * rng.uniform(150, 400, (B, T, 1))
     widths = np.where(np.arange(B * T).reshape(B, T, 1) % 3 == 1, 60.0, 2.0)
     x = (heights + widths * rng.normal(size=(B, T, V))).astype(np.float32)
+    if T > 3:
+        x[0, 0] *= 1e27
     if V > 2:
         x[-1, -1, rng.integers(0, V - 1)] = -np.inf
     return (x,)

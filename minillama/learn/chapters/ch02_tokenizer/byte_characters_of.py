@@ -16,7 +16,7 @@ def plain_byte_characters_of(word: str) -> str:
 
 
 def make_word(rng: np.random.Generator, length: int) -> tuple[Any, ...]:
-    letters = ["a", "!", "é", "ß", " ", " ", "\n", "世", "🙂", "\x7f", "\xa0", "\xad", "ñ", "í"]
+    letters = ["a", "!", "é", "ß", " ", " ", "\n", "世", "🙂", "\x7f", "\xa0", "\xad", "ñ", "í", "î", "¡"]
     drawn = rng.choice(letters, length).tolist()
     drawn[0] = " " if length > 1 else "é"
     return ("".join(drawn),)

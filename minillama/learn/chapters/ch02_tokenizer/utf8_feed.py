@@ -10,16 +10,27 @@ import numpy as np
 from ...exercises.exercise import Function, exercise
 
 
+_FIRST_AND_LAST = "\x80\u07ff\u0800\uffff\U00010000\U0010ffff"  # of two, three and four bytes
+
+
 def make_chunks(rng: np.random.Generator, characters: int, chunk: int, wrong_bytes: int) -> tuple[Any, ...]:
-    """Text in UTF-8, cut anywhere, with bytes in it that begin no character."""
+    """Text in UTF-8, cut anywhere, with bytes in it that begin no character, or go on with none.
+
+    Long texts have the first and the last character of each length, and characters that break off.
+    """
     letters = ["a", "é", "世", "🙂", "ß", "語"]
     text = rng.choice(letters, characters).tolist()
     text[0] = "🙂" if characters > 1 else "é"
+    if characters >= 2 * len(_FIRST_AND_LAST):
+        text[1:] = [*text[1 : -len(_FIRST_AND_LAST)], *_FIRST_AND_LAST]
     parts = [letter.encode() for letter in text]
-    for byte in rng.choice([0xFF, 0xC0, 0xF8], wrong_bytes).tolist():
+    for byte in rng.permutation([0xFF, 0xC0, 0xF8, 0xC1, 0xF5])[:wrong_bytes].tolist():
         parts.insert(int(rng.integers(0, len(parts) + 1)), bytes([byte]))
     if wrong_bytes > 1:
+        parts.insert(2, "語".encode()[:1])
         parts.append("🙂".encode()[:3])  # the end is missing
+    elif wrong_bytes:
+        parts.insert(0, b"\x80")  # goes on, but nothing has begun
     data, chunks = b"".join(parts), []
     while data:
         n = int(rng.integers(1, chunk + 1))
@@ -55,7 +66,8 @@ def codecs_feed(held, data):
         {"characters": 3, "chunk": 2, "wrong_bytes": 0},
         {"characters": 4, "chunk": 1, "wrong_bytes": 1},
         {"characters": 9, "chunk": 3, "wrong_bytes": 2},
-        {"characters": 40, "chunk": 5, "wrong_bytes": 4},
+        {"characters": 12, "chunk": 1, "wrong_bytes": 0},
+        {"characters": 40, "chunk": 5, "wrong_bytes": 5},
     ),
     exact=True,
     observe=observe_stream,

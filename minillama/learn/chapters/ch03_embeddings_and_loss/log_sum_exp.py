@@ -12,9 +12,11 @@ from .inputs import ROW_AXES
 
 
 def make_logits(rng: np.random.Generator, B: int, T: int, V: int) -> tuple[Any, ...]:
-    """Rows far above and far below 0, each with a forbidden token (-inf)."""
+    """Rows far above and far below 0, each with a forbidden token (-inf); two rows have numbers of up to 1e30."""
     logits = 3 * rng.normal(size=(B, T, V))
     logits += np.where(np.arange(B * T).reshape(B, T, 1) % 3 == 0, 900.0, rng.choice([-900.0, 0.0], (B, T, 1)))
+    if T == 2:
+        logits *= 1e27
     if V > 2:
         np.put_along_axis(logits, rng.integers(0, V, (B, T, 1)), -np.inf, axis=-1)
     return (logits.astype(np.float32),)
@@ -37,6 +39,7 @@ def torch_log_sum_exp(logits):
         {"B": 1, "T": 2, "V": 1},
         {"B": 1, "T": 3, "V": 4},
         {"B": 2, "T": 3, "V": 5},
+        {"B": 3, "T": 2, "V": 6},
         {"B": 3, "T": 4, "V": 17},
         {"B": 2, "T": 5, "V": 300},
     ),

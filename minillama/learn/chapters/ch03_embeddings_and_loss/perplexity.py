@@ -11,17 +11,23 @@ from ...exercises.exercise import exercise
 
 def plain_perplexity(logprobs, counted):
     """exp of the mean of -log p over all tokens that count."""
-    return np.exp(-(logprobs * counted).sum() / counted.sum())
+    return np.exp(mean_loss(logprobs, counted))
+
+
+def mean_loss(logprobs, counted, axis=None):
+    return -np.where(counted, logprobs, 0).sum(axis=axis) / counted.sum(axis=axis)
 
 
 def make_logprobs(rng: np.random.Generator, B: int, T: int) -> tuple[Any, ...]:
-    """log p of the tokens of several texts of different lengths; places without token hold numbers as well."""
+    """log p of the tokens of several texts of different lengths; places without token hold numbers, or NaN."""
     logprobs = -rng.exponential(1.5 + 2 * rng.random((B, 1)), (B, T))
     lengths = rng.integers(1, T + 1, B)
     lengths[0] = T
     counted = np.arange(T) < lengths[:, None]
     if T > 2:
         counted[0, 0] = False
+    if T > 8:
+        logprobs[~counted & (rng.random((B, T)) < 0.5)] = np.nan
     return logprobs.astype(np.float32), counted
 
 
@@ -58,7 +64,8 @@ def perplexity(logprobs, counted):
     Parameters
     ----------
     logprobs : ndarray of shape (B, T)
-        log p of every token, natural logarithm. Where `counted` is False the numbers mean nothing.
+        log p of every token, natural logarithm. Where `counted` is False the numbers mean nothing,
+        and may be NaN.
     counted : bool ndarray of shape (B, T)
         True for n tokens, at least one in each row.
 
@@ -69,16 +76,12 @@ def perplexity(logprobs, counted):
     return np.exp(-logprobs[counted].mean())
 
 
-def row_means(logprobs, counted):
-    return -(logprobs * counted).sum(axis=1) / counted.sum(axis=1)
-
-
 @perplexity.mistake(
     "Your function returns the mean loss.",
     "Perplexity is its exponential: among how many equally likely tokens the model might be choosing.",
 )
 def returns_mean_loss(logprobs, counted):
-    return -(logprobs * counted).sum() / counted.sum()
+    return mean_loss(logprobs, counted)
 
 
 @perplexity.mistake(
@@ -86,7 +89,7 @@ def returns_mean_loss(logprobs, counted):
     "The base belongs to the logarithm: log-probabilities are natural, so use exp.",
 )
 def takes_2_to_power_of_loss(logprobs, counted):
-    return 2 ** (-(logprobs * counted).sum() / counted.sum())
+    return 2 ** mean_loss(logprobs, counted)
 
 
 @perplexity.mistake(
@@ -110,7 +113,7 @@ def averages_perplexities_of_tokens(logprobs, counted):
     "Perplexities do not average: add up the losses of all tokens, divide once, take exp once.",
 )
 def averages_perplexities_of_texts(logprobs, counted):
-    return np.exp(row_means(logprobs, counted)).mean()
+    return np.exp(mean_loss(logprobs, counted, axis=1)).mean()
 
 
 @perplexity.mistake(
@@ -118,7 +121,7 @@ def averages_perplexities_of_texts(logprobs, counted):
     "Divide the sum over all texts by the number of all tokens.",
 )
 def averages_each_text_first(logprobs, counted):
-    return np.exp(row_means(logprobs, counted).mean())
+    return np.exp(mean_loss(logprobs, counted, axis=1).mean())
 
 
 @perplexity.mistake(
@@ -134,4 +137,12 @@ def counts_places_without_a_target(logprobs, counted):
     "Padding would make the text look easier: divide by counted.sum().",
 )
 def divides_by_number_of_all_places(logprobs, counted):
-    return np.exp(-(logprobs * counted).sum() / counted.size)
+    return np.exp(mean_loss(logprobs, counted) * counted.mean())
+
+
+@perplexity.mistake(
+    "Your function multiplies by `counted` to leave numbers out.",
+    "Where there is no token may stand NaN, and 0 * NaN is NaN: choose the numbers that count, logprobs[counted].",
+)
+def multiplies_by_counted(logprobs, counted):
+    return np.exp(-(logprobs * counted).sum() / counted.sum())

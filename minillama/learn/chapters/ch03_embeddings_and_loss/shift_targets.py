@@ -11,7 +11,10 @@ from .inputs import ROW_AXES
 
 
 def make_tokens(rng: np.random.Generator, B: int, T: int) -> tuple[Any, ...]:
-    """Sequences of different lengths, filled up with padding on the right; and padding in front of one."""
+    """Sequences of different lengths, filled up with padding on the right; and padding in front of one.
+
+    Long ones are unsigned, as they are in files.
+    """
     pad_id, ignore_id = int(rng.integers(0, 3)), -100
     tokens = rng.integers(3, 20, (B, T))
     for b in range(1, B):
@@ -21,7 +24,7 @@ def make_tokens(rng: np.random.Generator, B: int, T: int) -> tuple[Any, ...]:
         tokens[-1, :2] = pad_id
     if T > 2:
         tokens[0, -1] = pad_id
-    return tokens, pad_id, ignore_id
+    return tokens.astype(np.uint16 if T > 5 else np.int64), pad_id, ignore_id
 
 
 @exercise(
@@ -82,7 +85,7 @@ def shift_targets(tokens, pad_id, ignore_id):
     "The model would learn to copy its input. Position t has to predict token t + 1.",
 )
 def gives_every_position_its_own_token(tokens, pad_id, ignore_id):
-    return np.where(tokens == pad_id, ignore_id, tokens)
+    return np.where(tokens == pad_id, ignore_id, tokens.astype(np.int64))
 
 
 @shift_targets.mistake(
@@ -90,6 +93,7 @@ def gives_every_position_its_own_token(tokens, pad_id, ignore_id):
     "The model has seen that one. targets[:, :-1] = tokens[:, 1:].",
 )
 def shift_back(tokens, pad_id, ignore_id):
+    tokens = tokens.astype(np.int64)
     targets = np.full_like(tokens, ignore_id)
     targets[:, 1:] = np.where(tokens[:, :-1] == pad_id, ignore_id, tokens[:, :-1])
     return targets
@@ -100,7 +104,7 @@ def shift_back(tokens, pad_id, ignore_id):
     "np.roll moves in a circle. The last column has no target: ignore_id.",
 )
 def shift_rolled(tokens, pad_id, ignore_id):
-    targets = np.roll(tokens, -1, axis=1)
+    targets = np.roll(tokens.astype(np.int64), -1, axis=1)
     return np.where(targets == pad_id, ignore_id, targets)
 
 
@@ -109,7 +113,7 @@ def shift_rolled(tokens, pad_id, ignore_id):
     "The rows of a batch have nothing to do with one another: shift along axis 1, not in a flat array.",
 )
 def shift_flat(tokens, pad_id, ignore_id):
-    flat = np.append(tokens.reshape(-1)[1:], ignore_id).reshape(tokens.shape)
+    flat = np.append(tokens.astype(np.int64).reshape(-1)[1:], ignore_id).reshape(tokens.shape)
     return np.where(flat == pad_id, ignore_id, flat)
 
 
@@ -118,6 +122,7 @@ def shift_flat(tokens, pad_id, ignore_id):
     "The last real token of a sequence would have to predict padding, which should not be learned.",
 )
 def shift_mask_input(tokens, pad_id, ignore_id):
+    tokens = tokens.astype(np.int64)
     targets = np.full_like(tokens, ignore_id)
     targets[:, :-1] = np.where(tokens[:, :-1] == pad_id, ignore_id, tokens[:, 1:])
     return targets
@@ -128,6 +133,17 @@ def shift_mask_input(tokens, pad_id, ignore_id):
     "Targets that are pad_id become ignore_id: filling is not text.",
 )
 def shift_keeps_padding(tokens, pad_id, ignore_id):
+    targets = np.full(tokens.shape, ignore_id, np.int64)
+    targets[:, :-1] = tokens[:, 1:]
+    return targets
+
+
+@shift_targets.mistake(
+    "Your function makes targets of the dtype of the tokens.",
+    "Tokens from a file are unsigned, and a negative ignore_id does not fit: make an int64 array.",
+)
+def shift_in_place(tokens, pad_id, ignore_id):
     targets = np.full_like(tokens, ignore_id)
     targets[:, :-1] = tokens[:, 1:]
+    targets[targets == pad_id] = ignore_id
     return targets

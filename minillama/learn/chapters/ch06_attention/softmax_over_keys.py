@@ -11,9 +11,11 @@ from .variants import softmax
 
 
 def make_scores(rng: np.random.Generator, H: int, T: int, S: int) -> tuple[Any, ...]:
-    """Scores with hidden keys at -inf, and rows so high and so low that exp leaves float32."""
+    """Scores with hidden keys at -inf, and rows so high and so low that exp leaves float32; one of up to 1e30."""
     scores = 2 * rng.normal(size=(H, T, S))
     scores += np.array([0.0, 120.0, -150.0])[np.arange(T) % 3][:, None]
+    if T > 3:
+        scores[0, 0] *= 1e29
     hidden = rng.random((H, T, S)) < 0.3
     hidden[..., 0] = False  # every query sees a key
     return (np.where(hidden, -np.inf, scores).astype(np.float32),)
