@@ -117,7 +117,7 @@ def context_that_fits(config, n_parameters, bits_per_weight, memory_bytes):
     config : dict
     n_parameters : int
     bits_per_weight : float
-        16.0 for float16, 4.5 for Q4_0 (its scales included).
+        16.0 for float16, 4.5 for Q4_0 (its scales included). The weights take a whole number of bytes.
     memory_bytes : int
 
     Returns

@@ -120,7 +120,8 @@ def perplexity(logprobs, counted):
     Parameters
     ----------
     logprobs : ndarray of shape (B, T)
-        log p of every token, natural logarithm. Where `counted` is False the numbers mean nothing.
+        log p of every token, natural logarithm. Where `counted` is False the numbers mean nothing,
+        and may be NaN.
     counted : bool ndarray of shape (B, T)
         True for n tokens, at least one in each row.
 

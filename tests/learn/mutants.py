@@ -125,7 +125,8 @@ def _names_around(exercise: Exercise) -> dict[str, Any]:
 
 def _defined(text: str, id: str, around: dict[str, Any]) -> Function:
     names = dict(around)
-    exec(compile(text, "<mutant>", "exec"), names)
+    with warnings.catch_warnings(action="ignore"):
+        exec(compile(text, "<mutant>", "exec"), names)
     return names[id]  # type: ignore[no-any-return]
 
 

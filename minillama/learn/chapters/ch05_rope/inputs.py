@@ -22,7 +22,8 @@ AXES = ("batch", "head", "position", "dim")
 def make_inputs(rng: np.random.Generator, B: int, T: int, H: int, head_dim: int) -> tuple[Any, ...]:
     """x (B, H, T, head_dim), the table, and positions that start anywhere, each sequence at its own.
 
-    Chunks of more than three rows have gaps; so they rise, but not by one.
+    Chunks of more than three rows have gaps; so they rise, but not by one. In a large batch they are far, and in no
+    order.
     """
     if head_dim % 2:
         raise ValueError("head_dim must be even")
@@ -31,4 +32,5 @@ def make_inputs(rng: np.random.Generator, B: int, T: int, H: int, head_dim: int)
     cos, sin = rope_table(head_dim, 2 * T + 12 + far, THETA)
     start = rng.integers(0, 12, (B, 1)) if B > 1 or T > 2 else np.zeros((B, 1), np.int64)
     gaps = np.cumsum(rng.integers(0, 2, T)) if T > 3 else 0
-    return x, cos, sin, start + far + np.arange(T) + gaps
+    positions = start + far + np.arange(T) + gaps
+    return x, cos, sin, rng.permuted(positions, axis=1) if far else positions

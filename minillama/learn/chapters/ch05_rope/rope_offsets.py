@@ -13,11 +13,14 @@ from .variants import half, interleaved
 
 
 def make_offsets(rng: np.random.Generator, B: int, T: int, H: int, head_dim: int) -> tuple[Any, ...]:
-    """x and how many tokens of every sequence lie in the cache already: never as many for two of them."""
+    """x and how many tokens of every sequence lie in the cache already: never as many for two of them.
+
+    In a large batch they are more than a thousand.
+    """
     if head_dim % 2:
         raise ValueError("head_dim must be even")
     x = rng.normal(size=(B, H, T, head_dim)).astype(np.float32)
-    lengths = rng.permutation(B + 8)[:B] + T
+    lengths = rng.permutation(B + 8)[:B] + T + 1500 * (B > 2)
     return x, lengths, 10000.0 if T % 2 else 500000.0
 
 
@@ -71,7 +74,8 @@ def rope_offsets(x, lengths, theta):
     ----------
     x : ndarray of shape (B, H, T, head_dim)
     lengths : integer ndarray of shape (B,)
-        How many tokens of each sequence came before, the new rows not among them.
+        How many tokens of each sequence came before, the new rows not among them; some thousands
+        in a long text, where a float32 angle is not exact any more.
     theta : float
 
     Returns
@@ -180,3 +184,14 @@ def rotates_halves(x, lengths, theta):
 )
 def uses_theta_10000_whatever_it_is_given(x, lengths, theta):
     return rope_offsets(x, lengths, 10000.0)
+
+
+@rope_offsets.mistake(
+    "Your function computes the angles in float32.",
+    "At position 1500 float32 knows an angle to a ten-thousandth only. Multiply in float64; round cosine and sine.",
+)
+def angles_in_float32(x, lengths, theta):
+    frequencies = np.float32(theta) ** (-np.arange(0, x.shape[-1], 2, dtype=np.float32) / np.float32(x.shape[-1]))
+    positions = (lengths[:, None] + np.arange(x.shape[2])).astype(np.float32)
+    angles = (positions[..., None] * frequencies).reshape(-1, x.shape[-1] // 2)
+    return interleaved(x, np.cos(angles), np.sin(angles), np.arange(len(angles)).reshape(positions.shape))
