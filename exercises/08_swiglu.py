@@ -40,6 +40,7 @@ def swiglu_forward(gate, up):
     Parameters
     ----------
     gate, up : float32 ndarray of shape (..., hidden_dim)
+        Gates of any finite size: nothing may become NaN.
 
     Returns
     -------

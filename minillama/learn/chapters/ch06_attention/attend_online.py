@@ -49,6 +49,7 @@ def torch_online(q, k, v, block):
         {"S": 7, "block": 1, "head_dim": 3},
         {"S": 10, "block": 4, "head_dim": 8},
         {"S": 8, "block": 3, "head_dim": 5},
+        {"S": 5, "block": 4, "head_dim": 6},
         {"S": 33, "block": 8, "head_dim": 64},
     ),
     axes=("dim",),
