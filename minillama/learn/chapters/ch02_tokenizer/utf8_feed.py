@@ -9,7 +9,6 @@ import numpy as np
 
 from ...exercises.exercise import Function, exercise
 
-
 _FIRST_AND_LAST = "\x80\u07ff\u0800\uffff\U00010000\U0010ffff"  # of two, three and four bytes
 
 
