@@ -27,7 +27,7 @@ def continue_greedily(table, prompt, max_tokens, end_id):
         Of equal logits, the lower id wins.
     prompt : list of int
     max_tokens : int
-        At most so many new tokens.
+        At most so many new tokens; 0 is possible.
     end_id : int
         Stop when this is the most probable token; -1 is not a token.
 

@@ -26,6 +26,7 @@ def make_memory(
         head_dim=head_dim,
         hidden_dim=3 * n_heads * head_dim,
         vocab_size=1000,
+        max_seq_len=4001 + n_layers,
     )
     position = ModelConfig(**config).kv_cache_bytes()
     n_parameters, bits = 64 * int(rng.integers(1000, 9000)), float(rng.choice([4.5, 8.5, 16.0, 32.0]))

@@ -14,8 +14,8 @@ def make_table(rng: np.random.Generator, vocab_size: int, n_prompt: int, max_tok
 
     `ends` 1 ends half way, 2 also, at the id 0.
     """
-    if vocab_size < 2 or max_tokens < 1 or n_prompt < 1:
-        raise ValueError("two tokens, a prompt and one step are the least")
+    if vocab_size < 2 or n_prompt < 1:
+        raise ValueError("two tokens and a prompt are the least")
     order = rng.permutation(vocab_size)
     if ends == 2:  # the prompt is followed by at most one round
         half = n_prompt + min(max_tokens, vocab_size) // 2
@@ -53,6 +53,7 @@ def greedy_ids(table, prompt, max_tokens, end_id):
         {"vocab_size": 7, "n_prompt": 3, "max_tokens": 6, "ends": 1},
         {"vocab_size": 11, "n_prompt": 1, "max_tokens": 9, "ends": 2},
         {"vocab_size": 16, "n_prompt": 5, "max_tokens": 40, "ends": 0},
+        {"vocab_size": 5, "n_prompt": 3, "max_tokens": 0, "ends": 0},
     ),
     axes=("token",),
     exact=True,
@@ -82,7 +83,7 @@ def continue_greedily(table, prompt, max_tokens, end_id):
         Of equal logits, the lower id wins.
     prompt : list of int
     max_tokens : int
-        At most so many new tokens.
+        At most so many new tokens; 0 is possible.
     end_id : int
         Stop when this is the most probable token; -1 is not a token.
 

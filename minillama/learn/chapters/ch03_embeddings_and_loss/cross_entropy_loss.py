@@ -39,7 +39,7 @@ def torch_loss(logits, targets, ignore_id):
     minutes=15,
     reference=plain_cross_entropy_loss,
     make=make_loss,
-    rtol=1e-3,
+    rtol=2e-4,
     shapes=(
         {"B": 1, "T": 2, "V": 2},
         {"B": 1, "T": 1, "V": 3},

@@ -15,7 +15,7 @@ def make_tokens(rng: np.random.Generator, B: int, T: int) -> tuple[Any, ...]:
 
     Long ones are unsigned, as they are in files.
     """
-    pad_id, ignore_id = int(rng.integers(0, 3)), -100
+    pad_id, ignore_id = int(rng.integers(0, 3)), -1 if T % 2 else -100
     tokens = rng.integers(3, 20, (B, T))
     for b in range(1, B):
         tokens[b, T - int(rng.integers(0, T)) :] = pad_id

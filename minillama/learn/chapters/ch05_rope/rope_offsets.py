@@ -15,12 +15,12 @@ from .variants import half, interleaved
 def make_offsets(rng: np.random.Generator, B: int, T: int, H: int, head_dim: int) -> tuple[Any, ...]:
     """x and how many tokens of every sequence lie in the cache already: never as many for two of them.
 
-    In a large batch they are more than a thousand.
+    In a large batch they are thousands.
     """
     if head_dim % 2:
         raise ValueError("head_dim must be even")
     x = rng.normal(size=(B, H, T, head_dim)).astype(np.float32)
-    lengths = rng.permutation(B + 8)[:B] + T + 1500 * (B > 2)
+    lengths = rng.permutation(B + 8)[:B] + T + 4500 * (B > 2)
     return x, lengths, 10000.0 if T % 2 else 500000.0
 
 
@@ -188,7 +188,7 @@ def uses_theta_10000_whatever_it_is_given(x, lengths, theta):
 
 @rope_offsets.mistake(
     "Your function computes the angles in float32.",
-    "At position 1500 float32 knows an angle to a ten-thousandth only. Multiply in float64; round cosine and sine.",
+    "At position 4500 float32 knows an angle to a ten-thousandth only. Multiply in float64; round cosine and sine.",
 )
 def angles_in_float32(x, lengths, theta):
     frequencies = np.float32(theta) ** (-np.arange(0, x.shape[-1], 2, dtype=np.float32) / np.float32(x.shape[-1]))

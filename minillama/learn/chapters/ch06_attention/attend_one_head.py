@@ -16,13 +16,18 @@ from .variants import attend, from_zero, mask_after, softmax, visible_keys
 
 
 def make_one_head(rng: np.random.Generator, T: int, past: int, head_dim: int) -> tuple[Any, ...]:
-    """One head; with a past there is room after the last token, and the last query has scores near 100."""
+    """One head; with a past there is room after the last token, and the last query has scores near 100.
+
+    Where the chunk is even the first one has scores far below -100.
+    """
     n_keys = past + T + (2 if past else 0)
     q, k, v = (rng.normal(size=(n, head_dim)) for n in (T, n_keys, n_keys))
     if past:
         direction = q[-1] / np.linalg.norm(q[-1])
-        k += direction  # what all keys have in common
+        k += (3 if T % 2 == 0 else 1) * direction  # what all keys have in common
         q[-1] = 100 * math.sqrt(head_dim) * direction / max(1.0, float(np.abs(k @ direction).max()))
+    if past and T % 2 == 0:
+        q[0] = -4 * q[-1]
     return *(a.astype(np.float32) for a in (q, k, v)), past + with_gap(T, past)
 
 
@@ -47,6 +52,7 @@ def torch_one_head(q, k, v, positions):
         {"T": 3, "past": 0, "head_dim": 5},
         {"T": 1, "past": 6, "head_dim": 8},
         {"T": 5, "past": 3, "head_dim": 6},
+        {"T": 4, "past": 5, "head_dim": 8},
         {"T": 33, "past": 0, "head_dim": 64},
     ),
     axes=("position", "dim"),
