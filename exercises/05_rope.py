@@ -91,8 +91,8 @@ def rope_offsets(x, lengths, theta):
     ----------
     x : ndarray of shape (B, H, T, head_dim)
     lengths : integer ndarray of shape (B,)
-        How many tokens of each sequence came before, the new rows not among them; some thousands
-        in a long text, where a float32 angle is not exact any more.
+        How many tokens of each sequence came before, the new rows not among them; hundreds in a
+        long text.
     theta : float
 
     Returns

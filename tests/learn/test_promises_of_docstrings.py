@@ -126,7 +126,7 @@ def exp_over_one_and_exp(gate, up):
         ("rope_angles", with_argument("rope_angles", 1, np.sort)),
         ("rope_interleaved", with_argument("rope_interleaved", 3, np.sort)),
         ("rope_half", with_argument("rope_half", 3, np.sort)),
-        ("rope_offsets", with_argument("rope_offsets", 1, lambda lengths: np.minimum(lengths, 4096))),
+        ("rope_offsets", with_argument("rope_offsets", 1, lambda lengths: np.minimum(lengths, 512))),
         ("attend_one_head", one_head_hidden_at_100),
         ("attend_many_heads", hidden_at(-100)),
         ("grouped_attention", hidden_at(-np.inf, largest=False)),

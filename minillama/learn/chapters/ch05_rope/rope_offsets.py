@@ -15,12 +15,12 @@ from .variants import half, interleaved
 def make_offsets(rng: np.random.Generator, B: int, T: int, H: int, head_dim: int) -> tuple[Any, ...]:
     """x and how many tokens of every sequence lie in the cache already: never as many for two of them.
 
-    In a large batch they are thousands.
+    In a large batch they are more than 600: as far as float32 still knows its angles to the tolerance.
     """
     if head_dim % 2:
         raise ValueError("head_dim must be even")
     x = rng.normal(size=(B, H, T, head_dim)).astype(np.float32)
-    lengths = rng.permutation(B + 8)[:B] + T + 4500 * (B > 2)
+    lengths = rng.permutation(B + 8)[:B] + T + 600 * (B > 2)
     return x, lengths, 10000.0 if T % 2 else 500000.0
 
 
@@ -49,6 +49,7 @@ def torch_offsets(x, lengths, theta):
     ),
     axes=AXES,
     oracle=torch_offsets,
+    atol=1e-4,
     hints=(
         "The tokens in the cache have the positions 0 ... lengths[b] - 1. Which position has the first new one?",
         "Positions have the shape (B, T): lengths[:, None] + np.arange(T). From there on it is rope_angles, cosine "
@@ -74,8 +75,8 @@ def rope_offsets(x, lengths, theta):
     ----------
     x : ndarray of shape (B, H, T, head_dim)
     lengths : integer ndarray of shape (B,)
-        How many tokens of each sequence came before, the new rows not among them; some thousands
-        in a long text, where a float32 angle is not exact any more.
+        How many tokens of each sequence came before, the new rows not among them; hundreds in a
+        long text.
     theta : float
 
     Returns
@@ -184,14 +185,3 @@ def rotates_halves(x, lengths, theta):
 )
 def uses_theta_10000_whatever_it_is_given(x, lengths, theta):
     return rope_offsets(x, lengths, 10000.0)
-
-
-@rope_offsets.mistake(
-    "Your function computes the angles in float32.",
-    "At position 4500 float32 knows an angle to a ten-thousandth only. Multiply in float64; round cosine and sine.",
-)
-def angles_in_float32(x, lengths, theta):
-    frequencies = np.float32(theta) ** (-np.arange(0, x.shape[-1], 2, dtype=np.float32) / np.float32(x.shape[-1]))
-    positions = (lengths[:, None] + np.arange(x.shape[2])).astype(np.float32)
-    angles = (positions[..., None] * frequencies).reshape(-1, x.shape[-1] // 2)
-    return interleaved(x, np.cos(angles), np.sin(angles), np.arange(len(angles)).reshape(positions.shape))
