@@ -59,6 +59,8 @@ def attend_one_head(q, k, v, positions):
     score[t, s] = q[t] . k[s] / sqrt(head_dim)     for s <= positions[t]
     y[t]        = sum over s <= positions[t] of softmax(score[t])[s] * v[s]
 
+    Scores may be as large as 2000 in size, where exp overflows.
+
     Parameters
     ----------
     q : float32 ndarray of shape (T, head_dim)
@@ -118,6 +120,8 @@ def attend_online(q, k, v, block):
     c' = max(c, largest score of the block)
     u' = u * exp(c - c') + sum of exp(score - c')
     a' = a * exp(c - c') + sum of exp(score - c') * value
+
+    Scores may be as large as 2000 in size, where exp overflows.
 
     Parameters
     ----------

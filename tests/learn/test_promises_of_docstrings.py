@@ -86,6 +86,16 @@ def hidden_at(score, largest=True):
     return function
 
 
+def no_maximum(q, k, v, block):
+    weights = np.exp(k.astype(np.float64) @ q / np.sqrt(len(q)))
+    return weights @ v / weights.sum()
+
+
+def no_maximum_for_one_head(q, k, v, positions):
+    wide = [a.astype(np.float64)[None, None] for a in (q, k, v)]
+    return hidden_at(-np.inf, largest=False)(*wide, positions[None])[0, 0]
+
+
 def one_head_hidden_at_100(q, k, v, positions):
     return hidden_at(-100)(q[None, None], k[None, None], v[None, None], positions[None])[0, 0]
 
@@ -130,6 +140,8 @@ def exp_over_one_and_exp(gate, up):
         ("attend_one_head", one_head_hidden_at_100),
         ("attend_many_heads", hidden_at(-100)),
         ("grouped_attention", hidden_at(-np.inf, largest=False)),
+        ("attend_online", no_maximum),
+        ("attend_one_head", no_maximum_for_one_head),
         ("attend_online", from_the_smallest_score),
         ("swiglu_forward", exp_over_one_and_exp),
     ],

@@ -16,18 +16,17 @@ from .variants import attend, from_zero, mask_after, softmax, visible_keys
 
 
 def make_one_head(rng: np.random.Generator, T: int, past: int, head_dim: int) -> tuple[Any, ...]:
-    """One head; with a past there is room after the last token, and the last query has scores near 100.
-
-    Where the chunk is even the first one has scores far below -100.
+    """One head; with a past there is room after the last token, and the last query has scores near 760, where
+    exp is too much for float64. Where the chunk is even the first one has scores far below -100.
     """
     n_keys = past + T + (2 if past else 0)
     q, k, v = (rng.normal(size=(n, head_dim)) for n in (T, n_keys, n_keys))
     if past:
         direction = q[-1] / np.linalg.norm(q[-1])
         k += (3 if T % 2 == 0 else 1) * direction  # what all keys have in common
-        q[-1] = 100 * math.sqrt(head_dim) * direction / max(1.0, float(np.abs(k @ direction).max()))
+        q[-1] = 760 * math.sqrt(head_dim) * direction / max(1.0, float(np.abs(k @ direction).max()))
     if past and T % 2 == 0:
-        q[0] = -4 * q[-1]
+        q[0] = -2 * q[-1]
     return *(a.astype(np.float32) for a in (q, k, v)), past + with_gap(T, past)
 
 
@@ -81,6 +80,8 @@ def attend_one_head(q, k, v, positions):
 
     score[t, s] = q[t] . k[s] / sqrt(head_dim)     for s <= positions[t]
     y[t]        = sum over s <= positions[t] of softmax(score[t])[s] * v[s]
+
+    Scores may be as large as 2000 in size, where exp overflows.
 
     Parameters
     ----------
