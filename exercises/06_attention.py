@@ -142,7 +142,8 @@ def attend_online(q, k, v, block):
 def attend_decode(q, k, v, n_keys):
     """Attention of one new token: a query for each head, against what the cache holds.
 
-    Decorate it with `numba.njit` once it is right: its time is that of reading keys and values once.
+    Scores may be as large as 2000 in size, where exp overflows. Decorate it with `numba.njit` once
+    it is right: its time is that of reading keys and values once.
 
     Parameters
     ----------

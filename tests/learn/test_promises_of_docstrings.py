@@ -92,8 +92,15 @@ def no_maximum(q, k, v, block):
 
 
 def no_maximum_for_one_head(q, k, v, positions):
-    wide = [a.astype(np.float64)[None, None] for a in (q, k, v)]
-    return hidden_at(-np.inf, largest=False)(*wide, positions[None])[0, 0]
+    return no_maximum_for_heads(q[None, None], k[None, None], v[None, None], positions[None])[0, 0]
+
+
+def no_maximum_for_heads(q, k, v, positions):
+    return hidden_at(-np.inf, largest=False)(*(a.astype(np.float64) for a in (q, k, v)), positions)
+
+
+def no_maximum_for_decoding(q, k, v, n_keys):
+    return no_maximum_for_heads(q[None, :, None], k[None], v[None], np.array([[n_keys - 1]]))[0, :, 0]
 
 
 def one_head_hidden_at_100(q, k, v, positions):
@@ -139,7 +146,9 @@ def exp_over_one_and_exp(gate, up):
         ("rope_offsets", with_argument("rope_offsets", 1, lambda lengths: np.minimum(lengths, 512))),
         ("attend_one_head", one_head_hidden_at_100),
         ("attend_many_heads", hidden_at(-100)),
-        ("grouped_attention", hidden_at(-np.inf, largest=False)),
+        ("attend_many_heads", no_maximum_for_heads),
+        ("grouped_attention", no_maximum_for_heads),
+        ("attend_decode", no_maximum_for_decoding),
         ("attend_online", no_maximum),
         ("attend_one_head", no_maximum_for_one_head),
         ("attend_online", from_the_smallest_score),

@@ -14,11 +14,17 @@ from .variants import attend, visible_keys
 
 
 def make_decode(rng: np.random.Generator, H: int, n_keys: int, spare: int, head_dim: int) -> tuple[Any, ...]:
-    """One query for each head; past the n_keys keys lies what an earlier text left there."""
+    """One query for each head; past the n_keys keys lies what an earlier text left there.
+
+    Of several heads the first has scores of 380 to 840, the last near -760: exp of them leaves float64.
+    """
     q = rng.normal(size=(H, head_dim)).astype(np.float32)
-    if H > 1:
-        q[0] *= 200  # scores whose exponentials overflow
     k, v = (rng.normal(size=(H, n_keys + spare, head_dim)).astype(np.float32) for _ in range(2))
+    if H > 1:
+        q[[0, -1]] = 0
+        q[[0, -1], 0] = 760 * math.sqrt(head_dim) * np.array([1, -1])
+        k[0, :, 0] = rng.uniform(0.5, 1.1, n_keys + spare)
+        k[-1, :, 0] = rng.uniform(0.99, 1.01, n_keys + spare)
     return q, k, v, n_keys
 
 
@@ -76,7 +82,8 @@ def torch_decode_oracle(q, k, v, n_keys):
     ),
     axes=("head", "dim"),
     oracle=torch_decode_oracle,
-    atol=1e-5,
+    rtol=3e-4,
+    atol=1e-4,
     speed=Speed(
         dims={"H": 16, "n_keys": 4096, "spare": 0, "head_dim": 64},
         flops=lambda H, n_keys, spare, head_dim: 4.0 * H * n_keys * head_dim,
@@ -108,7 +115,8 @@ def torch_decode_oracle(q, k, v, n_keys):
 def attend_decode(q, k, v, n_keys):
     """Attention of one new token: a query for each head, against what the cache holds.
 
-    Decorate it with `numba.njit` once it is right: its time is that of reading keys and values once.
+    Scores may be as large as 2000 in size, where exp overflows. Decorate it with `numba.njit` once
+    it is right: its time is that of reading keys and values once.
 
     Parameters
     ----------

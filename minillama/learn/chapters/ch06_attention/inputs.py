@@ -28,7 +28,7 @@ def make_heads(
     """Queries of K * group heads, keys and values of K; every sequence of a batch at its own place.
 
     A chunk of several rows after cached ones leaves one out, half way. In a longer one the first query has scores near
-    -100, and the last near 100.
+    -760, and the last near 760.
     """
     n_keys = past + T + (2 if past else 0)
     q = rng.normal(size=(B, K * group, T, head_dim)).astype(np.float32)
@@ -36,7 +36,7 @@ def make_heads(
     if past and T > 3:
         k[..., 0] = rng.uniform(0.9, 1.1, k.shape[:-1])
         q[:, :, [0, -1]] = 0
-        q[:, :, [0, -1], 0] = 100 * math.sqrt(head_dim) * np.array([-1, 1])
+        q[:, :, [0, -1], 0] = 760 * math.sqrt(head_dim) * np.array([-1, 1])
     start = np.where(np.arange(B) == 0, past, rng.integers(0, past + 1, B))
     return q, k, v, start[:, None] + with_gap(T, past)
 

@@ -60,7 +60,8 @@ def grouped_torch(q, k, v, positions):
     ),
     axes=AXES,
     oracle=torch_attention,
-    atol=1e-5,
+    rtol=3e-4,
+    atol=1e-4,
     speed=Speed(
         dims={"B": 1, "T": 1, "past": 4095, "K": 4, "group": 4, "head_dim": 64},
         flops=lambda B, T, past, K, group, head_dim: 4.0 * B * T * K * group * (past + T) * head_dim,
