@@ -16,10 +16,10 @@ def make_memory(
 ) -> tuple[Any, ...]:
     """Memory for the weights and that many tokens, if they are odd with some bytes over; 0: not even for the weights.
 
-    The heads together are twice as wide as the model.
+    The heads together are wider than the model.
     """
     config = make_config(
-        dim=n_heads * head_dim // 2,
+        dim=3 * n_heads * head_dim // 4,
         n_layers=n_layers,
         n_heads=n_heads,
         n_kv_heads=n_kv_heads,
@@ -155,3 +155,10 @@ def forgets_that_weights_need_memory_too(config, n_parameters, bits_per_weight, 
 )
 def takes_bits_for_bytes(config, n_parameters, bits_per_weight, memory_bytes):
     return fits(config, n_parameters, bits_per_weight, memory_bytes, weights=n_parameters * bits_per_weight)
+
+
+context_that_fits.mistake(
+    "Your function takes dim / n_heads for the width of a head.",
+    'The configuration says how wide a head is: config["head_dim"]. The two are the same in LLaMA 2, not everywhere.',
+    fits_with(lambda c: c.kv_cache_bytes() // c.head_dim * (c.dim // c.n_heads)),
+)

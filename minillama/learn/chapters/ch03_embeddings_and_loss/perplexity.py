@@ -47,7 +47,7 @@ def make_logprobs(rng: np.random.Generator, B: int, T: int) -> tuple[Any, ...]:
     ),
     hints=(
         "Perplexity is exp of the mean loss. The mean goes over all tokens of all texts.",
-        "logprobs * counted leaves out what does not count; counted.sum() is the number of tokens.",
+        "An index of truth values keeps what counts. A product with it would not do: 0 * NaN is NaN.",
         "return np.exp(-logprobs[counted].mean())",
     ),
     why=(
