@@ -12,12 +12,13 @@ ACTIVATE := source $(VENV)/bin/activate
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo chat learn lab train-stories align ship-chat llama2 test test-portable notebooks check-notebooks lint clean
+.PHONY: help demo chat learn lab train-stories align ship-chat llama2 test test-portable book notebooks check-notebooks lint clean
 
 help:
 	@echo "make demo   a real model answers (fetches 93 MB of weights the first time)"
 	@echo "make chat   talk to it"
 	@echo "make lab    the book in JupyterLab, as a copy of your own in my-llama"
+	@echo "make book   the book as web pages that need no network: build/web"
 	@echo "make learn  the exercises: starters in my-llama, and a terminal that checks what you save"
 	@echo "make train-stories  train the model that ships inside again, from STORIES and HELD_OUT (text files)"
 	@echo "make align  from the model that ships inside to one that chats: LLaMA 2's stages, 75 minutes of two cores"
@@ -52,6 +53,10 @@ $(VENV)/.test: pyproject.toml | $(VENV)/pyvenv.cfg
 $(VENV)/.book: pyproject.toml | $(VENV)/pyvenv.cfg
 	$(BIN)/python -m pip install --disable-pip-version-check --editable ".[notebooks,test,lint]"
 	@touch $@ $(VENV)/.run $(VENV)/.test
+
+$(VENV)/.web: pyproject.toml | $(VENV)/pyvenv.cfg
+	$(BIN)/python -m pip install --disable-pip-version-check --editable ".[web]"
+	@touch $@ $(VENV)/.run
 
 demo: $(VENV)/.run
 	@$(BIN)/minillama chat --temperature 0 "What is the capital of France?"
@@ -125,6 +130,10 @@ test: $(VENV)/.test
 test-portable: $(VENV)/.test
 	MINILLAMA_SIMD=portable $(PYTEST) -q tests/compute/test_simd.py tests/quantization/test_repacked.py tests/inference/test_fused.py tests/inference/test_fidelity.py
 	NUMBA_DISABLE_JIT=1 $(PYTEST) -q tests/layers tests/quantization tests/inference/test_logprobs.py tests/inference/test_sampling_rows.py
+
+# The web edition, from the notebooks as they are: build/web/index.html.
+book: $(VENV)/.web
+	$(BIN)/python docs/build.py --open
 
 notebooks: $(VENV)/.book
 	$(BIN)/python notebooks/build.py
