@@ -9,11 +9,17 @@ from typing import Any
 def setup(app: Any) -> dict[str, bool]:
     """Change docstrings before napoleon reads their sections."""
     app.connect("autodoc-process-docstring", _process, priority=400)
+    app.connect("autodoc-skip-member", _skip)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def _process(app: Any, what: str, name: str, object_: Any, options: Any, lines: list[str]) -> None:
     lines[:] = with_literal_blocks(lines)
+
+
+def _skip(app: Any, what: str, name: str, object_: Any, skip: bool, options: Any) -> bool | None:
+    """A field of a named tuple that only says so stands in its class's docstring."""
+    return True if str(getattr(object_, "__doc__", "")).startswith("Alias for field number") else None
 
 
 def with_literal_blocks(lines: list[str]) -> list[str]:
