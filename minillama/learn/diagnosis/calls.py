@@ -1,4 +1,5 @@
-"""What one call with every case cannot show: arguments that change, results that are written to again.
+"""What one call with every case cannot show: arguments that change or are handed back, results that are written to
+again, arrays that lie in memory in another way.
 
 A function is watched while it runs on other arguments of the sizes that it has had already.
 """
@@ -14,6 +15,7 @@ import numpy as np
 
 from ..exercises.exercise import Dims, Exercise, Function, name_dims, show_dims
 from .compare import compare
+from .layouts import first_difference, shared_with
 from .report import WRONG, Report
 from .trials import copied
 
@@ -39,6 +41,8 @@ class Watched:
     containers : dict of str to int
         Of those that were lists or dicts and are others now. Arguments that `exercise` says are written to are in
         neither.
+    shared : dict of str to int
+        Of those whose memory a result uses too.
     """
 
     def __init__(self, exercise: Exercise, function: Function) -> None:
@@ -48,10 +52,13 @@ class Watched:
         self._written = exercise.writes_to
         self.arrays: dict[str, int] = {}
         self.containers: dict[str, int] = {}
+        self.shared: dict[str, int] = {}
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         before = [copied(value) for value in args]
         result = self._function(*args, **options)
+        shared = shared_with(result, args)
+        self.shared |= {name: i + 1 for i, name in enumerate(self._names) if i in shared and name not in self._written}
         for number, (name, old, new) in enumerate(zip(self._names, before, args), 1):
             if name not in self._written:
                 changed = _changed(old, new)
@@ -111,9 +118,38 @@ def look_at_calls(
     if watched.arrays:
         number = next(iter(watched.arrays.values()))
         report.remarks.append(f"It writes into its argument {number}: a caller that still needs it would be surprised.")
+    else:
+        _remark_what_is_shared(report, exercise, watched, shapes)
     reused = _writes_into_its_result(exercise, function, shapes) if exercise.observe is None else None
     if reused is not None:
         explain_calls(report, exercise, _REUSED, reused)
+        return
+    _look_at_layouts(report, exercise, function, watched, shapes)
+
+
+def _remark_what_is_shared(report: Report, exercise: Exercise, watched: Watched, shapes: Sequence[Dims]) -> None:
+    """A result that is an argument, or a view of it, where the solution makes an array of its own."""
+    if watched.shared:
+        solution = Watched(exercise, exercise.function)
+        for dims in shapes:
+            exercise.run(solution, dims)
+        for name in watched.shared.keys() - solution.shared.keys():
+            shared = f"Its result uses the memory of its argument {name}: whoever writes into one changes the other."
+            report.remarks.append(shared)
+
+
+def _look_at_layouts(
+    report: Report, exercise: Exercise, function: Function, watched: Watched, shapes: Sequence[Dims]
+) -> None:
+    found = first_difference(exercise, function, shapes)
+    if found is None or (not found.advice and watched.arrays):  # who writes into it raises where it is read-only
+        return
+    if not found.advice:
+        report.remarks.append(f"Given {found.given}, it raises {found.raised}.")
+        return
+    raised = f": then it raises {found.raised}" if found.raised else ""
+    headline = f"Your function is right until it is given {found.given}{raised}.", found.advice
+    explain_calls(report, exercise, headline, found.dims)
 
 
 def explain_calls(report: Report, exercise: Exercise, headline: Sequence[str], dims: Dims) -> None:
