@@ -101,6 +101,8 @@ def logit_lens(states, final_norm, output, targets, eps):
 
     result[i, t] = log softmax(output rmsnorm(states[i, t], final_norm))[targets[t]]
 
+    Logits may be as large as 2000 in size, where exp overflows.
+
     Parameters
     ----------
     states : float32 ndarray of shape (n, T, D)
@@ -177,6 +179,7 @@ def layer_errors(ours, theirs, tolerance):
         The residual stream after the embedding, after block 0, after block 1 ...
         A state of ours may hold NaN: that is not within any tolerance.
     tolerance : float
+        The largest error that is within it.
 
     Returns
     -------

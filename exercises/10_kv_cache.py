@@ -62,7 +62,8 @@ def attention_decode_step(q, k_new, v_new, k_cache, v_cache, lengths):
 
     y[b, j] = sum over s = 0 ... n of softmax_s(q[b, j] . k[b, g, s] / sqrt(head_dim)) v[b, g, s]
 
-    with g = j // (H / K), the key head of query head j. Chapter 07 explains the groups.
+    with g = j // (H / K), the key head of query head j. Chapter 07 explains the groups. Scores may be as
+    large as 2000 in size, where exp overflows.
 
     Parameters
     ----------
@@ -128,7 +129,8 @@ def sliding_window_attention(q, k, v, positions, window):
 
     y[b, j, t] = sum over visible s of softmax_s(q[b, j, t] . k[b, g, s] / sqrt(head_dim)) v[b, g, s]
 
-    with g = j // (H / K), the key head of query head j.
+    with g = j // (H / K), the key head of query head j. Scores may be as large as 2000 in size, where exp
+    overflows.
 
     Parameters
     ----------

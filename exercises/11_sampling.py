@@ -61,6 +61,7 @@ def top_p_filter(logits, p):
     Parameters
     ----------
     logits : ndarray of shape (V,)
+        Of up to 1000 in size, and more.
     p : float
         Between 0 and 1.
 
@@ -78,6 +79,7 @@ def min_p_filter(logits, min_p):
     Parameters
     ----------
     logits : ndarray of shape (V,)
+        Of up to 1000 in size, and more.
     min_p : float
         Between 0 (keeps everything) and 1.
 
@@ -135,7 +137,7 @@ def draw_token(probabilities, rng):
     Parameters
     ----------
     probabilities : float64 ndarray of shape (V,)
-        They sum to 1, but for rounding; some are 0.
+        They sum to 1, but for rounding: ten times 0.1 is less. Some are 0.
     rng : numpy.random.Generator
         The only source of random numbers: the same seed gives the same tokens.
 

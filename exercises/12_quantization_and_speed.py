@@ -111,7 +111,7 @@ def choose_group_size(w, sizes, bits, tolerance):
         Divisors of C, in no special order.
     bits : int
     tolerance : float
-        The largest error that is accepted.
+        The largest error that is accepted; 0 where the weights are whole multiples of d.
 
     Returns
     -------

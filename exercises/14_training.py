@@ -93,6 +93,8 @@ def attention_backward(dy, q, k, v, positions):
     z[j, t, s] = q[j, t] . k[g, s] / sqrt(head_dim)       s = 0 ... positions[t],  g = j // (H / K)
     y[j, t]    = sum over s of softmax(z[j, t])[s] v[g, s]
 
+    Scores z may be as large as 2000 in size, where exp overflows.
+
     Parameters
     ----------
     dy, q : ndarray of shape (B, H, T, head_dim)

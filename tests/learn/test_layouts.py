@@ -1,4 +1,4 @@
-"""A right function does not see how its arrays lie in memory, nor, where any shape is promised, how many axes there are."""
+"""A right function does not see how its arrays lie in memory, nor how many axes they have where any are promised."""
 
 import numpy as np
 import pytest

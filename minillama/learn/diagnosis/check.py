@@ -18,7 +18,11 @@ from .naming import find_name
 from .report import NOT_STARTED, PASSED, WRONG, Report
 from .trials import Progress, Trials
 
-_OVERFLOW = "Something overflows on the way (NumPy warns of it); the results are right all the same."
+_WARNED_OF = {
+    "overflow": "Something overflows on the way (NumPy warns of it); the results are right all the same.",
+    "invalid value": "On the way something is 0/0, or NaN becomes an integer (NumPy warns of it); the results are right "
+    "all the same.",
+}
 
 
 def check_function(
@@ -50,7 +54,11 @@ def check_function(
     shapes = list(exercise.shapes) if dims is None else [dims]
     report = Report(exercise.id, exercise.chapter, PASSED, case="" if dims is None else show_dims(dims))
     remarks: dict[str, None] = {}
-    with np.errstate(all="ignore", over="call", call=lambda kind, flag: remarks.setdefault(_OVERFLOW)):
+
+    def remark(kind: str, flag: int) -> None:
+        remarks.setdefault(_WARNED_OF[kind])
+
+    with np.errstate(all="ignore", over="call", invalid="call", call=remark):
         watched = Watched(exercise, function)
         for one in _rounds(exercise):
             trials = Trials(one, watched if one.draw else function, progress if one is exercise else lambda case: None)

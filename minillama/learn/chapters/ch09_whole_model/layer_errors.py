@@ -8,11 +8,14 @@ import numpy as np
 
 from ...exercises.exercise import exercise
 
-TOLERANCE = 1e-3
+TOLERANCE, POWER_OF_2 = 1e-3, 2.0**-10
 
 
 def make_states(rng: np.random.Generator, n: int, T: int, D: int, first: int, nan: int) -> tuple[Any, ...]:
-    """Two lists of n states that agree up to rounding, and differ from state `first` on; never, if it is n."""
+    """Two lists of n states that agree up to rounding, and differ from state `first` on; never, if it is n.
+
+    Then an error is exactly the tolerance, all of it in powers of 2.
+    """
     if first > n or nan > 1:
         raise ValueError("first is at most n, nan is 0 or 1")
     ours, theirs = [], []
@@ -22,6 +25,10 @@ def make_states(rng: np.random.Generator, n: int, T: int, D: int, first: int, na
         off = np.abs(rng.normal(size=(T, D))) * size * (0.03 * (i + 1) if i >= first and i < n - 1 else 1e-5)
         theirs.append(right.astype(np.float32))
         ours.append((right - off).astype(np.float32))
+    if first == n:
+        size = np.float32(2.0 ** np.ceil(np.log2(np.abs(theirs[-1]).max() + 1)))
+        theirs[-1][0, 0], ours[-1][0, 0] = size, size * np.float32(1 - POWER_OF_2)
+        return ours, theirs, POWER_OF_2
     if nan and first < n:
         ours[first][-1, -1] = np.nan
     return ours, theirs, TOLERANCE
@@ -72,6 +79,7 @@ def layer_errors(ours, theirs, tolerance):
         The residual stream after the embedding, after block 0, after block 1 ...
         A state of ours may hold NaN: that is not within any tolerance.
     tolerance : float
+        The largest error that is within it.
 
     Returns
     -------

@@ -14,9 +14,10 @@ from .variants import normalised
 
 
 def make_lens(rng: np.random.Generator, n: int, T: int, D: int, V: int) -> tuple[Any, ...]:
+    """States that grow with depth; of many tokens the logits are so large that exp overflows."""
     states = (rng.normal(size=(n, T, D)) * 4.0 ** np.arange(n)[:, None, None]).astype(np.float32)
     norm = rng.uniform(0.3, 3, D).astype(np.float32)
-    output = rng.normal(size=(V, D)).astype(np.float32)
+    output = ((100 if V > 40 else 1) * rng.normal(size=(V, D))).astype(np.float32)
     return states, norm, output, rng.integers(0, V, T), EPS
 
 
@@ -77,6 +78,8 @@ def logit_lens(states, final_norm, output, targets, eps):
     """What the model would say if it ended at each depth.
 
     result[i, t] = log softmax(output rmsnorm(states[i, t], final_norm))[targets[t]]
+
+    Logits may be as large as 2000 in size, where exp overflows.
 
     Parameters
     ----------

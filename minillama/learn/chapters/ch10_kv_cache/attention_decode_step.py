@@ -11,12 +11,20 @@ from ...exercises.exercise import Speed, exercise
 
 
 def make_decode(rng: np.random.Generator, B: int, H: int, K: int, S: int, head_dim: int) -> tuple[Any, ...]:
-    """A cache whose rows have different lengths, with stale numbers after them."""
+    """A cache whose rows have different lengths, with stale numbers after them.
+
+    Where heads are wide the first and the last have scores near 760 and -760: exp of them leaves float64.
+    """
     if H % K or S < 3:
         raise ValueError("H must be a multiple of K, and there must be room for a new token")
     q = 2 * rng.normal(size=(B, H, head_dim)).astype(np.float32)
     k_new, v_new = rng.normal(size=(2, B, K, head_dim)).astype(np.float32)
     k_cache, v_cache = rng.normal(size=(2, B, K, S, head_dim)).astype(np.float32)
+    if head_dim == 16:  # all scores are exact in float32
+        q[0, [0, -1]] = 0
+        q[0, [0, -1], 0] = 4 * 760, -4 * 760
+        k_new[0, :, 0] = 1
+        k_cache[0, :, :, 0] = 1 + rng.integers(-8, 9, (K, S)) / 512
     lengths = rng.integers(1, S - 1, B)
     if B > 1:
         lengths[0], lengths[-1] = S - 2, 0
@@ -137,7 +145,8 @@ def attention_decode_step(q, k_new, v_new, k_cache, v_cache, lengths):
 
     y[b, j] = sum over s = 0 ... n of softmax_s(q[b, j] . k[b, g, s] / sqrt(head_dim)) v[b, g, s]
 
-    with g = j // (H / K), the key head of query head j. Chapter 07 explains the groups.
+    with g = j // (H / K), the key head of query head j. Chapter 07 explains the groups. Scores may be as
+    large as 2000 in size, where exp overflows.
 
     Parameters
     ----------

@@ -10,15 +10,21 @@ from ...exercises.exercise import exercise
 
 
 def make_chi(rng: np.random.Generator, V: int, n: int, impossible: int) -> tuple[Any, ...]:
-    """Counts of n draws from a neighbouring distribution; one token has probability 0, and was drawn or not."""
+    """Counts of n draws from a neighbouring distribution; one token has probability 0, and was drawn or not.
+
+    Of many tokens the first has probability 0, too, and was not drawn; of five none has.
+    """
     if V < 3 or n < 4 or impossible >= n:
         raise ValueError("three tokens and four draws at least")
     p = 0.1 + rng.random(V)
-    p[V // 2] = 0
+    if V == 5 and impossible:
+        raise ValueError("all of five tokens are possible")
+    zeros = [] if V == 5 else [V // 2] if V < 12 else [V // 2, 0]
+    p[zeros] = 0
     p /= p.sum()
     q = p * (0.7 + 0.6 * rng.random(V))
     counts = rng.multinomial(n - impossible, q / q.sum())
-    counts[V // 2] = impossible
+    counts[zeros[:1]] = impossible
     return counts, p
 
 

@@ -28,9 +28,20 @@ def _integer(token):
     return number
 
 
+class Highest(np.random.Generator):
+    """A generator whose dice show the largest number below 1."""
+
+    def random(self, size=None, *args, **options):
+        return np.nextafter(1.0, 0.0) if size is None else np.full(size, np.nextafter(1.0, 0.0))
+
+
 def observe_draw(function, args):
-    """Frequencies over many draws, how many draws were impossible, and whether a seed repeats them."""
+    """Frequencies over many draws, how many draws were impossible, whether a seed repeats them, and the highest dice.
+
+    Of ten times 0.1 the cumulative sum ends below 1: the dice may show more.
+    """
     probabilities, seed = args
+    highest = _integer(function(np.full(10, 0.1), Highest(np.random.PCG64(seed))))
     tokens = []
     rng = np.random.default_rng(seed)
     for _ in range(DRAWS):
@@ -40,7 +51,12 @@ def observe_draw(function, args):
     ids = np.array(tokens)
     inside = (ids >= 0) & (ids < len(probabilities))
     impossible = int((~inside).sum() + (probabilities[ids[inside]] == 0).sum())
-    return np.bincount(ids[inside], minlength=len(probabilities)) / DRAWS, np.array(impossible), repeated
+    return (
+        np.bincount(ids[inside], minlength=len(probabilities)) / DRAWS,
+        np.array(impossible),
+        repeated,
+        0 <= highest < 10,
+    )
 
 
 @exercise(
@@ -50,7 +66,7 @@ def observe_draw(function, args):
     minutes=15,
     make=make_draw,
     observe=observe_draw,
-    outputs=("frequencies", "impossible draws", "repeatable"),
+    outputs=("frequencies", "impossible draws", "repeatable", "below V for the highest dice"),
     rtol=0.0,
     atol=0.1,  # five standard deviations of the difference of two samples
     shapes=(
@@ -80,7 +96,7 @@ def draw_token(probabilities, rng):
     Parameters
     ----------
     probabilities : float64 ndarray of shape (V,)
-        They sum to 1, but for rounding; some are 0.
+        They sum to 1, but for rounding: ten times 0.1 is less. Some are 0.
     rng : numpy.random.Generator
         The only source of random numbers: the same seed gives the same tokens.
 

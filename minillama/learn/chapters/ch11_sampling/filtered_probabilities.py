@@ -15,10 +15,14 @@ from .top_p_filter import top_p_filter
 
 
 def make_all(rng: np.random.Generator, V: int, top_k: int, kept: int) -> tuple[Any, ...]:
-    """p in the middle of the crossing token's share of the top k, at that temperature."""
+    """p in the middle of the crossing token's share of the top k, at that temperature.
+
+    Of many tokens the logits are near 100.
+    """
     if not 1 < kept < top_k < V:
         raise ValueError("every filter has to drop something")
-    logits = rng.permutation(2.5 - 0.2 * np.arange(V) ** 0.8 + 0.05 * rng.normal(size=V)).astype(np.float32)
+    shift = 100 if V > 20 else 0
+    logits = rng.permutation(shift + 2.5 - 0.2 * np.arange(V) ** 0.8 + 0.05 * rng.normal(size=V)).astype(np.float32)
     temperature = 0.7 if V % 2 else 1.6
     p = np.sort(softmax(keep_top_k(logits.astype(np.float64) / temperature, top_k)))[::-1]
     return logits, temperature, top_k, float(p[: kept - 1].sum() + p[kept - 1] / 2)

@@ -14,12 +14,13 @@ from .inputs import observe_filter, only_where, through
 def make_min_p(rng: np.random.Generator, V: int, kept: int) -> tuple[Any, ...]:
     """Logits of which min-p keeps `kept`; min_p lies between two tokens' ratios; 0 keeps all, 1 the first.
 
-    Of many tokens two are the first: they are exactly as probable as the most probable one.
+    Of more than four two are the first then: they are exactly as probable as the most probable one. Of many the logits
+    are near 1000.
     """
     if not 0 < kept <= V or V < 2:
         raise ValueError("kept must be in 1 ... V")
     falling = np.sort(rng.normal(size=V))[::-1] + 0.1 * np.arange(V)[::-1]
-    logits = rng.permutation(falling).astype(np.float32)
+    logits = rng.permutation(falling + (1000 if V > 25 else 0)).astype(np.float32)
     logits -= np.float32(3 if V % 2 else 0)
     if kept == 1 and V > 4:
         logits[np.argmin(logits)] = logits.max()
@@ -73,6 +74,7 @@ def min_p_filter(logits, min_p):
     Parameters
     ----------
     logits : ndarray of shape (V,)
+        Of up to 1000 in size, and more.
     min_p : float
         Between 0 (keeps everything) and 1.
 

@@ -12,14 +12,22 @@ from .inputs import through
 
 
 def make_temperature(rng: np.random.Generator, V: int, tenths: int) -> tuple[Any, ...]:
-    """Logits in steps of 1/8 around a large number, with two equal largest ones that are not the first."""
+    """Logits in steps of 1/8 around a large number, with two equal largest ones that are not the first.
+
+    Of many one is lower by 1000, and at temperature 0 the first is nearly the largest.
+    """
     if V < 2:
         raise ValueError("there must be two tokens")
     logits = rng.integers(-12, 8, V) / 8
     best = rng.choice(np.arange(1, V) if V > 2 else V, 2, replace=False)
     logits[best] = 1.25
+    if V > 9:
+        logits[np.argmin(logits)] -= 1000
     shift = 0 if tenths == 10 else 100 if tenths % 2 else -90
-    return (logits + shift).astype(np.float32), tenths / 10
+    logits = (logits + shift).astype(np.float32)
+    if V > 9 and tenths == 0:
+        logits[0] = np.nextafter(logits.max(), np.float32(-np.inf))
+    return logits, tenths / 10
 
 
 def one_hot(i, n):

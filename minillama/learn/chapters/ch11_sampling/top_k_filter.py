@@ -12,13 +12,18 @@ from .inputs import observe_filter, only_where, through
 
 
 def make_top_k(rng: np.random.Generator, V: int, k: int) -> tuple[Any, ...]:
-    """Logits with few different values, so that the k-th largest has equals; some of them negative."""
+    """Logits with few different values, so that the k-th largest has equals; some of them negative.
+
+    Of many tokens the next one is less by the least that float32 has.
+    """
     if V < 4:
         raise ValueError("there must be room for equal logits")
     logits = rng.normal(size=V).astype(np.float32)
     order = np.argsort(-logits)
     if 1 < k < V:
         logits[order[k - 1 : k + 1]] = logits[order[k - 1]]
+        if V > 8:
+            logits[order[k + 1]] = np.nextafter(logits[order[k]], np.float32(-np.inf))
     return logits, k
 
 

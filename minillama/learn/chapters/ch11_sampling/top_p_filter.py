@@ -16,15 +16,18 @@ def make_top_p(rng: np.random.Generator, V: int, kept: int) -> tuple[Any, ...]:
     """Logits of which top-p keeps `kept`; the last of them has equals, some kept and some dropped.
 
     p lies in the middle of the crossing token's probability, so that rounding decides nothing. Where all stay it is 1,
-    and rounding would decide: eleven times 1/11 is more than 1 in float32 and in float64.
+    and rounding would decide: eleven times 1/11 is more than 1 in float32 and in float64. Of eight tokens four
+    have exactly a quarter each, and the mass before one of them is exactly p. Of many the logits are near 1000.
     """
     if not 0 < kept <= V:
         raise ValueError("a token has to be kept, and there are V of them")
     if kept == V:
         return rng.permutation(np.where(np.arange(V) < 11, 1, -60)).astype(np.float32), 1.0
+    if V == 8 and kept < 4:
+        return rng.permutation(np.where(np.arange(V) < 4, 0, -60)).astype(np.float32), (kept - 1) / 4
     falling = np.sort(1.5 * rng.normal(size=V))[::-1]
     falling[max(kept - 2, 0) : kept + 2] = falling[kept - 1]
-    logits = rng.permutation(falling).astype(np.float32)
+    logits = rng.permutation(falling + (1000 if V > 30 else 0)).astype(np.float32)
     p = np.sort(softmax(logits))[::-1]
     return logits, float(p[: kept - 1].sum() + p[kept - 1] / 2)
 
@@ -34,11 +37,14 @@ def _top_p(logits, p):
 
 
 def torch_top_p(logits, p):
-    """Hugging Face's processor sorts equals in no fixed order: the lower id is made larger by a hair."""
+    """Hugging Face's processor sorts equals in no fixed order: the lower id is made larger by a hair.
+
+    A mass of exactly p counts as more than p there: p is made larger by a hair, too.
+    """
     from transformers.generation.logits_process import TopPLogitsWarper
 
     wide = logits.astype(np.float64) - 1e-9 * np.arange(len(logits))
-    return only_where(np.isfinite(through(TopPLogitsWarper(p), wide)), logits)
+    return only_where(np.isfinite(through(TopPLogitsWarper(min(1.0, p + 1e-7)), wide)), logits)
 
 
 @exercise(
@@ -55,6 +61,7 @@ def torch_top_p(logits, p):
         {"V": 4, "kept": 2},
         {"V": 3, "kept": 1},
         {"V": 6, "kept": 3},
+        {"V": 8, "kept": 3},
         {"V": 9, "kept": 6},
         {"V": 30, "kept": 11},
         {"V": 100, "kept": 40},
@@ -90,6 +97,7 @@ def top_p_filter(logits, p):
     Parameters
     ----------
     logits : ndarray of shape (V,)
+        Of up to 1000 in size, and more.
     p : float
         Between 0 and 1.
 

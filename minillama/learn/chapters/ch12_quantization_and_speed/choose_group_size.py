@@ -14,6 +14,10 @@ def make_group_sizes(rng: np.random.Generator, R: int, C: int, bits: int) -> tup
     if len(sizes) < 3 or not 3 <= bits <= 8:
         raise ValueError("C must be a multiple of three group sizes at least, bits from 3 to 8")
     w = rng.standard_t(4, (R, C)).astype(np.float32) * np.float32(0.05)
+    if R == 1:  # whole multiples of the step, whatever the size: no error, and none is tolerated
+        w = rng.integers(1 - 2 ** (bits - 1), 2 ** (bits - 1), (R, C)).astype(np.float32)
+        w[:, ::4] = 2 ** (bits - 1) - 1
+        return w, [int(size) for size in rng.permutation(sizes)], bits, 0.0
     if R > 1:
         w[-1, : C // 2] = 0  # groups of zeros: d is 0, and their error too
     sizes = [int(size) for size in rng.permutation(sizes)]
@@ -87,7 +91,7 @@ def choose_group_size(w, sizes, bits, tolerance):
         Divisors of C, in no special order.
     bits : int
     tolerance : float
-        The largest error that is accepted.
+        The largest error that is accepted; 0 where the weights are whole multiples of d.
 
     Returns
     -------

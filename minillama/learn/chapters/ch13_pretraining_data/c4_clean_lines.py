@@ -59,6 +59,10 @@ def make_page(rng: np.random.Generator, lines: int) -> tuple[Any, ...]:
         lambda: f"The {noun()} ... was gone.",
         lambda: f"The  {noun()}.",
         lambda: f"And then the {noun()}..",
+        lambda: f"Our privacy[2] policy says who has the {noun()}.",
+        lambda: f"The {noun()} was never found. [3]",
+        lambda: f"[4] The {noun()} was new.",
+        lambda: f"{noun().title()}.[5] [6]",
     )
     return ("\n".join(kinds[n % len(kinds)]() for n in range(lines)),)
 
@@ -69,7 +73,7 @@ def make_page(rng: np.random.Generator, lines: int) -> tuple[Any, ...]:
     difficulty=2,
     minutes=15,
     make=make_page,
-    shapes=({"lines": 1}, {"lines": 4}, {"lines": 6}, {"lines": 16}, {"lines": 41}, {"lines": 82}),
+    shapes=({"lines": 1}, {"lines": 4}, {"lines": 6}, {"lines": 16}, {"lines": 45}, {"lines": 90}),
     exact=True,
     hints=(
         "Line by line: strip it, take out the citation marks, then ask the rules; the first that says no ends it.",

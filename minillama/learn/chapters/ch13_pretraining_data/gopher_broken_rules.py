@@ -46,9 +46,9 @@ def gopher_document(rng: np.random.Generator, kind: int, n: int) -> str:
     elif kind == 6:
         for line in range(math.floor(0.3 * n / 5) + 1):
             words[5 * line + 4] = "…" if line == 0 else "..."
-    elif kind in (7, 8):
+    elif kind in (7, 8, 28):
         per_line = 5 if kind == 7 else 2
-        for line in range(n // per_line - (kind == 8) * n // 20):
+        for line in range(n // per_line - (kind != 7) * n // 20 + (kind == 28)):
             words[per_line * line] = "•" if line == 0 else "-"
         words[1], words[3] = "the", "and"
     elif kind == 9:
@@ -66,6 +66,8 @@ def gopher_document(rng: np.random.Generator, kind: int, n: int) -> str:
         put(*map(str, rng.integers(10, 99, n // 5 + 1)))
     elif kind == 26:
         put(*["NATO", "USA", "II"] * (n // 15 + 1))
+    elif kind == 29:
+        put(*["on-off"] * (tenth + 1))
     elif kind == 27:
         put(*[".."] * (tenth + 1))
     elif kind == 15:
@@ -111,7 +113,7 @@ def gopher_page(rng: np.random.Generator, kind: int, words: list[str]) -> str:
 def make_gopher(rng: np.random.Generator, documents: int, words: int) -> tuple[Any, ...]:
     if words % 20:
         raise ValueError("shares are exact for multiples of 20 words")
-    return [gopher_document(rng, n % 28, words) for n in range(documents)], words - words // 10
+    return [gopher_document(rng, n % 30, words) for n in range(documents)], words - words // 10
 
 
 def broken_sorted(function: Function, args: tuple[Any, ...]) -> Any:
@@ -131,8 +133,8 @@ def broken_sorted(function: Function, args: tuple[Any, ...]) -> Any:
         {"documents": 4, "words": 20},
         {"documents": 9, "words": 20},
         {"documents": 16, "words": 20},
-        {"documents": 28, "words": 20},
-        {"documents": 28, "words": 60},
+        {"documents": 30, "words": 20},
+        {"documents": 30, "words": 60},
     ),
     exact=True,
     observe=broken_sorted,

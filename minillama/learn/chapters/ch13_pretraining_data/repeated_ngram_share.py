@@ -34,6 +34,7 @@ def make_ngrams(rng: np.random.Generator, words: int, n: int) -> tuple[Any, ...]
     make=make_ngrams,
     shapes=(
         {"words": 5, "n": 5},
+        {"words": 4, "n": 5},
         {"words": 14, "n": 5},
         {"words": 25, "n": 6},
         {"words": 40, "n": 5},

@@ -34,7 +34,7 @@ def make_overlap(rng: np.random.Generator, samples: int, n: int) -> tuple[Any, .
         document += [*in_document, next(words)]
         found.append(" ".join(sample))
     if samples > 4:
-        found[-1] = " ".join(found[0].split()[: n - 1])  # shorter than n words: it has no run
+        found[-1] = " ".join(document[1 - n :])  # shorter than n words: it has no run
     return " ".join(document) + ".", found, n
 
 

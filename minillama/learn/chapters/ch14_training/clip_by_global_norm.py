@@ -12,8 +12,11 @@ from .inputs import Arrays, tensors
 
 
 def make_clip(rng: np.random.Generator, D: int, hidden: int, percent: int) -> Arrays:
-    """Gradients whose norm is `percent` of the limit; for 0 all are zero and the limit is 1."""
-    gradients = tensors(rng, D, hidden)
+    """Gradients whose norm is `percent` of the limit; for 0 all are zero and the limit is 1.
+
+    With D = 4 they are so small that the summand counts.
+    """
+    gradients = [np.float32(1e-5 if D == 4 else 1) * g for g in tensors(rng, D, hidden)]
     if percent == 0:
         return [np.zeros_like(g) for g in gradients], 1.0
     return list(gradients), 100 * gradient_global_norm(gradients) / percent
@@ -46,6 +49,7 @@ def torch_clip(gradients, max_norm):
         {"D": 2, "hidden": 2, "percent": 50},
         {"D": 1, "hidden": 1, "percent": 1000},
         {"D": 3, "hidden": 5, "percent": 130},
+        {"D": 4, "hidden": 3, "percent": 400},
         {"D": 8, "hidden": 4, "percent": 5},
         {"D": 2, "hidden": 3, "percent": 0},
         {"D": 20, "hidden": 31, "percent": 2500},

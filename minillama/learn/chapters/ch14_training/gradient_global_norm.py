@@ -16,6 +16,12 @@ def torch_norm(gradients):
     return torch.nn.utils.get_total_norm([torch.tensor(g, dtype=torch.float64) for g in gradients]).item()
 
 
+def make_gradients(rng, D, hidden):
+    """Tensors of rather different sizes; with hidden = 5 all of them tiny."""
+    size = np.float32(1e-12 if hidden == 5 else 1)
+    return ([size * g for g in tensors(rng, D, hidden)],)
+
+
 NORM_SHAPES = ({"D": 2, "hidden": 2}, {"D": 1, "hidden": 1}, {"D": 3, "hidden": 5}, {"D": 8, "hidden": 4})
 
 
@@ -24,7 +30,7 @@ NORM_SHAPES = ({"D": 2, "hidden": 2}, {"D": 1, "hidden": 1}, {"D": 3, "hidden": 
     task="The length of the gradient: the root of the sum of the squares of all numbers of all tensors.",
     difficulty=1,
     minutes=10,
-    make=lambda rng, D, hidden: (list(tensors(rng, D, hidden)),),
+    make=make_gradients,
     shapes=(*NORM_SHAPES, {"D": 20, "hidden": 31}),
     oracle=torch_norm,
     hints=(

@@ -12,8 +12,8 @@ from .inputs import Arrays
 
 
 def make_schedule(rng: np.random.Generator, warmup: int, total: int) -> Arrays:
-    if total <= warmup or total < 2:
-        raise ValueError("the run must be longer than the warm-up")
+    if total < max(warmup, 2):
+        raise ValueError("the warm-up is part of the run")
     return 3e-4, warmup, total, 0.1 if total % 2 else 0.25
 
 
@@ -39,6 +39,7 @@ def _schedule(step, peak, warmup_steps, total_steps, final_fraction):
         {"warmup": 2, "total": 5},
         {"warmup": 0, "total": 4},
         {"warmup": 1, "total": 3},
+        {"warmup": 3, "total": 3},
         {"warmup": 5, "total": 20},
         {"warmup": 10, "total": 101},
     ),
@@ -98,7 +99,8 @@ def wrong_schedule(
         if step < warmup_steps:
             share = (step + late) / warmup_steps
             return peak * (low * final_fraction + (1 - low * final_fraction) * share)
-        passed = step / total_steps if from_start else (step - warmup_steps) / (total_steps - warmup_steps)
+        begin = 0 if from_start else warmup_steps
+        passed = (step - begin) / max(1, total_steps - begin)
         passed = min(passed, 1.0) if clamp else passed
         falling = 1 - passed if linear else half * (1 + math.cos(math.pi * turns * passed))
         return max(end, peak * falling) if cut else end + (peak - end) * falling
