@@ -20,8 +20,8 @@ from .trials import Progress, Trials
 
 _WARNED_OF = {
     "overflow": "Something overflows on the way (NumPy warns of it); the results are right all the same.",
-    "invalid value": "On the way something is 0/0, or NaN becomes an integer (NumPy warns of it); the results are right "
-    "all the same.",
+    "invalid value": "On the way something is 0/0, or NaN becomes an integer (NumPy warns of it); the results are "
+    "right all the same.",
 }
 
 

@@ -177,12 +177,15 @@ def _given(
     return f"each of its arrays as {layout.given}", error
 
 
-def _is_compiled(function: Function) -> bool:
-    """Whether it is a kernel, or calls one by its name."""
-    function = inspect.unwrap(function)
+def _is_compiled(function: Any, seen: tuple[Any, ...] = ()) -> bool:
+    """Whether it is a kernel, or calls one by its name, itself or through functions that it calls."""
+    function = inspect.unwrap(function, stop=lambda one: hasattr(one, "targetoptions"))
+    if hasattr(function, "targetoptions"):
+        return True
     around, code = getattr(function, "__globals__", {}), getattr(function, "__code__", None)
-    called = (around.get(name) for name in getattr(code, "co_names", ()))
-    return any(hasattr(one, "targetoptions") for one in (function, *called))
+    called = [around.get(name) for name in getattr(code, "co_names", ())]
+    seen = (*seen, function)
+    return any(_is_compiled(one, seen) for one in called if callable(one) and one not in seen)
 
 
 def shared_with(result: Any, args: Sequence[Any]) -> set[int]:

@@ -165,3 +165,10 @@ layer_errors.mistake(
 )
 def counts_layers_from_1(ours, theirs, tolerance):
     return (layer_errors(ours, theirs, tolerance)[0], layer_errors(ours, theirs, tolerance)[1] + 1 or -1)
+
+
+layer_errors.mistake(
+    "Your function takes an error of exactly the tolerance for too large.",
+    "The tolerance is the largest error that is within it: errors <= tolerance.",
+    errors_by(relative, bad=lambda errors, tolerance: ~(errors < tolerance)),
+)

@@ -25,6 +25,7 @@ def make_decode(rng: np.random.Generator, B: int, H: int, K: int, S: int, head_d
         q[0, [0, -1], 0] = 4 * 760, -4 * 760
         k_new[0, :, 0] = 1
         k_cache[0, :, :, 0] = 1 + rng.integers(-8, 9, (K, S)) / 512
+        k_cache[0, 0, 0, 0] = 0
     lengths = rng.integers(1, S - 1, B)
     if B > 1:
         lengths[0], lengths[-1] = S - 2, 0

@@ -166,3 +166,11 @@ def draw_same_seed(probabilities, rng):
 )
 def draw_other_generator(probabilities, rng):
     return draw_token(probabilities, OTHER)
+
+
+@draw_token.mistake(
+    "Your function may return V, which is no token.",
+    "The cumulative sum may end below 1, and the dice may lie between: multiply the dice by its last number.",
+)
+def draws_beyond_the_last(probabilities, rng):
+    return int(np.searchsorted(np.cumsum(probabilities), rng.random(), side="right"))

@@ -178,3 +178,12 @@ def worst_error(w, sizes, bits, tolerance):
         errors.append(np.abs(d * np.rint(groups / d) - groups).max() / np.sqrt(np.mean(groups**2)))
     good = [size for size, error in zip(sizes, errors) if error <= tolerance]
     return np.array([bits + 16 / size for size in sizes]), np.array(errors), max(good, default=0)
+
+
+@choose_group_size.mistake(
+    "Your function refuses an error that equals the tolerance.",
+    "The tolerance is the largest error that is accepted: error <= tolerance. Without any error 0 is enough.",
+)
+def refuses_the_tolerance(w, sizes, bits, tolerance):
+    rates, errors, _ = group_sizes(w, sizes, bits, tolerance)
+    return rates, errors, max((size for size, error in zip(sizes, errors) if error < tolerance), default=0)

@@ -139,3 +139,12 @@ def divides_by_squared_norm(gradients, max_norm):
 )
 def leaves_out_long_steps(gradients, max_norm):
     return tuple(g * g.dtype.type(gradient_global_norm(gradients) <= max_norm) for g in gradients)
+
+
+@clip_by_global_norm.mistake(
+    "Your function does not add 1e-6 to the norm.",
+    "PyTorch divides by norm + 1e-6, which a norm of 0 needs and a tiny one shows: max_norm / (norm + 1e-6).",
+)
+def adds_nothing_to_the_norm(gradients, max_norm):
+    norm = gradient_global_norm(gradients)
+    return tuple(g * g.dtype.type(max_norm / norm if norm > max_norm else 1) for g in gradients)

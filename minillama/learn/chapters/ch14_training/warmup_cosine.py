@@ -169,3 +169,15 @@ warmup_cosine.mistake(
     "The floor belongs to the cosine. The warm-up is peak * step / warmup_steps.",
     wrong_schedule(low=1.0),
 )
+
+
+@warmup_cosine.mistake(
+    "Your function divides by 0 where the warm-up is the whole run.",
+    "Then total_steps - warmup_steps is 0: divide by max(1, total_steps - warmup_steps).",
+)
+def divides_by_no_steps(step, peak, warmup_steps, total_steps, final_fraction):
+    if step < warmup_steps:
+        return peak * step / warmup_steps
+    end = final_fraction * peak
+    passed = min(1.0, (step - warmup_steps) / (total_steps - warmup_steps))
+    return end + (peak - end) / 2 * (1 + math.cos(math.pi * passed))
