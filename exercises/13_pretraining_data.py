@@ -58,7 +58,8 @@ def gopher_broken_rules(text, min_words):
 def duplicate_line_shares(text):
     """The share of repeated lines, and the share of the text's characters that they have.
 
-    Lines are parted by one or more line ends. A line is repeated when an equal one came before it.
+    Lines are parted by one or more line ends; one of spaces is a line, too. A line is repeated when an
+    equal one came before it.
 
     Parameters
     ----------

@@ -252,7 +252,7 @@ def warmup_cosine(step, peak, warmup_steps, total_steps, final_fraction):
         From 0 to total_steps.
     total_steps : int
     final_fraction : float
-        0.1 in LLaMA 2.
+        0.1 in LLaMA 2; from 0 to 1.
 
     Returns
     -------

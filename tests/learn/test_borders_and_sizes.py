@@ -136,9 +136,67 @@ def longer_than_its_warm_up(step, peak, warmup_steps, total_steps, final_fractio
     return end + (peak - end) / 2 * (1 + math.cos(math.pi * passed))
 
 
+def address(pattern):
+    return lambda text: re.sub(pattern, "|||EMAIL_ADDRESS|||", text)
+
+
+def lines_of_spaces_left_out(text):
+    return get_exercise("duplicate_line_shares").function("\n".join(line for line in text.split("\n") if line.strip()))
+
+
+def digits_of_whole_words(first, second, n):
+    """Only numbers that stand alone become 0: mp3 is not mp4."""
+    texts = [re.sub(r"(?<=[A-Za-z])\d", lambda digit: "abcdefghij"[int(digit[0])], text) for text in (first, second)]
+    return get_exercise("jaccard_of_texts").function(*texts, n)
+
+
+def shingles_without_spaces(first, second, n):
+    def shingles(text):
+        words = re.sub(r"[^\w\s]|_", " ", re.sub(r"\d+", "0", text.lower())).split()
+        return {"".join(words[i : i + n]) for i in range(len(words) - n + 1)}
+
+    a, b = shingles(first), shingles(second)
+    return len(a & b) / len(a | b)
+
+
+def the_same_objects(cached, wanted):
+    keep = 0
+    while keep < min(len(cached), len(wanted) - 1) and cached[keep] is wanted[keep]:
+        keep += 1
+    return keep, wanted[keep:]
+
+
+def tiny_is_zero(x):
+    d = np.abs(x).max(axis=1, keepdims=True) / np.float32(127)
+    scaled = x / np.where(d < 1e-6, np.float32(1), d)
+    return d[:, 0].astype(np.float16), np.trunc(scaled + np.copysign(np.float32(0.5), scaled)).astype(np.int8)
+
+
+def numbers_of_16_bits(data):
+    header = get_exercise("llama2c_header").function(data)
+    size = (header["vocab_size"] + 32768) % 65536 - 32768
+    return {**header, "vocab_size": abs(size)}
+
+
+def never_to_zero(step, peak, warmup_steps, total_steps, final_fraction):
+    return get_exercise("warmup_cosine").function(step, peak, warmup_steps, total_steps, final_fraction or 0.1)
+
+
 @pytest.mark.parametrize(
     ("id", "function"),
     [
+        ("redact_emails", address(r"[A-Za-z0-9._+-]+@(?:[\w-]+\.)+[A-Za-z]{2,}")),
+        ("redact_emails", address(r"[A-Za-z0-9._%+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}")),
+        ("redact_emails", address(r"[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}")),
+        ("redact_emails", address(r"[A-z0-9._+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}")),
+        ("duplicate_line_shares", lines_of_spaces_left_out),
+        ("jaccard_of_texts", digits_of_whole_words),
+        ("jaccard_of_texts", shingles_without_spaces),
+        ("plan_rewind", the_same_objects),
+        ("q8_0_quantize_blocks", tiny_is_zero),
+        ("llama2c_header", numbers_of_16_bits),
+        ("decayed_parameters", lambda shapes: [name for name, shape in shapes.items() if len(shape) in (2, 3)]),
+        ("warmup_cosine", never_to_zero),
         ("logit_lens", lens_of_probabilities),
         ("layer_errors", within_but_not_at),
         ("sliding_window_attention", window_in_wide_numbers),

@@ -178,7 +178,6 @@ UNNAMED = {
     "decode_speed_bound": 1,
     "q8_0_quantize_blocks": 1,
     "threshold_costs": 1,
-    "jaccard_of_texts": 3,
-    "warmup_cosine": 1,
+    "jaccard_of_texts": 2,
     "adamw_step": 1,
 }

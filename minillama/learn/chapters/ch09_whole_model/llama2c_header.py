@@ -14,7 +14,7 @@ from .inputs import FIELDS, FILE_SHAPES, make_file
     difficulty=1,
     minutes=10,
     make=make_file,
-    shapes=FILE_SHAPES,
+    shapes=(*FILE_SHAPES, {"H": 1, "K": 1, "head_dim": 2, "hidden": 1, "L": 1, "V": 70000, "S": 1, "tied": 0}),
     exact=True,
     hints=(
         "28 bytes are seven little-endian int32. struct.unpack_from or np.frombuffer reads them.",

@@ -14,12 +14,12 @@ def make_plan(rng: np.random.Generator, shared: int, old: int, new: int) -> tupl
     """Two texts with a common beginning. After it they differ first, and then agree here and there."""
     if shared + new == 0:
         raise ValueError("there must be a token to run")
-    beginning = rng.integers(0, 50, shared).tolist()
-    cached, wanted = rng.integers(100, 150, old).tolist(), rng.integers(200, 250, new).tolist()
+    beginning = rng.integers(0, 500, shared)
+    cached, wanted = rng.integers(1000, 1500, old).tolist(), rng.integers(2000, 2500, new).tolist()
     for i in range(1, min(old, new)):
         if i % 3:
             wanted[i] = cached[i]
-    return beginning + cached, beginning + wanted
+    return beginning.tolist() + cached, beginning.tolist() + wanted  # equal ids that are other objects
 
 
 @exercise(
@@ -37,6 +37,7 @@ def make_plan(rng: np.random.Generator, shared: int, old: int, new: int) -> tupl
         {"shared": 3, "old": 0, "new": 2},
         {"shared": 4, "old": 3, "new": 0},
         {"shared": 5, "old": 6, "new": 7},
+        {"shared": 600, "old": 3, "new": 4},
     ),
     hints=(
         "A key at position m depends on all tokens 0 ... m. At the first token that differs everything after it is "

@@ -13,10 +13,12 @@ from .variants import largest_of, reciprocal
 
 
 def make_q4_0(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
-    """A block of exact halves with a number that rounds past the last level; and random ones."""
+    """A block of exact halves with a number that rounds past the last level; and random ones, the last tiny."""
     x = rng.normal(size=(n, BLOCK)) * np.exp(rng.normal(size=(n, 1)))
     x[0] = 0.5 * rng.permutation(np.r_[np.arange(-7.5, 7), np.arange(-6.5, 7), -8.0, 7.8, 7.75])
     x[1::2] *= np.sign(np.take_along_axis(x, np.abs(x).argmax(axis=1)[:, None], axis=1))[1::2]  # largest one positive
+    if n > 2:
+        x[-1] *= 2.0**-15
     return (x.astype(np.float32),)
 
 

@@ -12,11 +12,13 @@ from .variants import largest_of, reciprocal
 
 
 def make_q8_0(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
-    """A block of exact halves whose largest number is negative, one of zeros, and random ones."""
+    """A block of exact halves whose largest number is negative, one of zeros, and random ones, the last tiny."""
     x = rng.normal(size=(n, BLOCK)) * np.exp(rng.normal(size=(n, 1)))
     x[0] = 0.25 * rng.permutation(np.r_[np.arange(-15.5, 15), -127.0])
     if n > 1:
         x[1] = 0
+    if n > 2:
+        x[-1] *= 2.0**-15
     return (x.astype(np.float32),)
 
 

@@ -13,12 +13,13 @@ from .variants import reciprocal
 
 
 def make_planes(rng: np.random.Generator, B: int) -> tuple[Any, ...]:
-    """Numbers near whole multiples of a step, so that every right way of rounding agrees; a block of zeros."""
+    """Numbers near whole multiples of a step, so that every right way of rounding agrees; zeros, and tiny ones."""
     q = rng.integers(-16000, 16000, (B, BLOCK)) + rng.uniform(-0.3, 0.3, (B, BLOCK))
     q[np.arange(B), rng.integers(0, BLOCK, B)] = 127 * 128 * np.where(np.arange(B) % 2, 1, -1)
     x = q * (2.0 ** rng.integers(-14, -9, (B, 1)))
     if B > 2:
         x[1] = 0
+        x[-1] *= 2.0**-30
     return (x.reshape(-1).astype(np.float32),)
 
 

@@ -15,12 +15,17 @@ from .variants import later
 
 
 def make_lines(rng: np.random.Generator, lines: int, different: int) -> tuple[Any, ...]:
-    """Lines of different lengths, drawn from a few; some followed by an empty line, some nearly the same."""
+    """Lines of different lengths, drawn from a few; some followed by an empty line, some nearly the same.
+
+    One of many has only spaces.
+    """
     if different > lines:
         raise ValueError("more different lines than lines")
     stock = [" ".join(pick(rng, NOUNS, n + 1)) + f" {n}" for n in range(different)]
     for n in range(2, different, 3):  # lines that differ in capitals only, and in spaces at an end
         stock[n] = (stock[n - 1].title(), f"  {stock[n - 2]}", f"{stock[n - 2]} ")[n // 3 % 3]
+    if different > 7:
+        stock[7] = "   "
     drawn = [*stock, *pick(rng, stock, lines - different)]
     order = rng.permutation(lines).tolist()
     return (
@@ -40,6 +45,7 @@ def make_lines(rng: np.random.Generator, lines: int, different: int) -> tuple[An
         {"lines": 6, "different": 3},
         {"lines": 9, "different": 9},
         {"lines": 20, "different": 6},
+        {"lines": 30, "different": 10},
     ),
     hints=(
         "A line counts from its second occurrence: the first one is what is worth keeping.",
@@ -58,7 +64,8 @@ def make_lines(rng: np.random.Generator, lines: int, different: int) -> tuple[An
 def duplicate_line_shares(text):
     """The share of repeated lines, and the share of the text's characters that they have.
 
-    Lines are parted by one or more line ends. A line is repeated when an equal one came before it.
+    Lines are parted by one or more line ends; one of spaces is a line, too. A line is repeated when an
+    equal one came before it.
 
     Parameters
     ----------

@@ -37,6 +37,9 @@ def make_pair(rng: np.random.Generator, words: int, changed: int, n: int) -> tup
         first[n + 1], second[n + 1] = "well-known", "Well known,"
     if words > 2 * n + 2:
         first[n + 2], second[n + 2] = "red box", "red_box"
+    if words > 2 * n + 4:
+        first[n + 3], second[n + 3] = "mp3", "mp4"
+        first[n + 4], second[n + 4] = "some thing", "so mething"
     texts = " ".join(first) + ".", " ".join(second)
     return (*(texts[::-1] if words % 4 == 2 else texts), n)  # so that either has the more shingles
 

@@ -26,6 +26,7 @@ def make_emails(rng: np.random.Generator, sentences: int) -> tuple[Any, ...]:
         lambda: f"Neither {name()}@{name()}.c nor a@b.c is one.",
         lambda: f"Signs belong to it: -{name()}@{name()}.org, .{name()}@{name()}.net and _{name()}@{name()}.eu.",
         lambda: f"Also {name()}.@{name()}.org or {name()}-@{name()}.museum, not @{name()}.com.",
+        lambda: f"See [{name()}@{name()}.org] and 50%{name()}@{name()}.net, not x@{name()}..org or y@{name()}_1.org.",
     )
     return (" ".join(kinds[n % len(kinds)]() for n in range(sentences)),)
 
@@ -41,8 +42,8 @@ def make_emails(rng: np.random.Generator, sentences: int) -> tuple[Any, ...]:
         {"sentences": 2},
         {"sentences": 3},
         {"sentences": 6},
-        {"sentences": 9},
-        {"sentences": 19},
+        {"sentences": 10},
+        {"sentences": 21},
     ),
     exact=True,
     hints=(

@@ -18,6 +18,7 @@ def make_shapes(rng: np.random.Generator, n_layers: int, dim: int, tied: int) ->
     shapes = dict(expected_shapes(config))
     if n_layers > 1:  # what other models have: names tell nothing, the number of dimensions does
         shapes |= {"norm_proj": (dim, 2 * dim), "conv": (2 * dim, dim, 3), "bias": (dim,), "scale": (1,)}
+        shapes |= {"temperature": (), "patches": (dim, 3, 2, 2)}
         shapes |= {"attention_bias": (dim, 7), "layer_scale": (2 * dim,)}
     return (shapes,)
 

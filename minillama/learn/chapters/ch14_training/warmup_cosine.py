@@ -14,7 +14,7 @@ from .inputs import Arrays
 def make_schedule(rng: np.random.Generator, warmup: int, total: int) -> Arrays:
     if total < max(warmup, 2):
         raise ValueError("the warm-up is part of the run")
-    return 3e-4, warmup, total, 0.1 if total % 2 else 0.25
+    return 3e-4, warmup, total, 0.0 if total > 101 else 0.1 if total % 2 else 0.25
 
 
 def rates(schedule, args):
@@ -42,6 +42,7 @@ def _schedule(step, peak, warmup_steps, total_steps, final_fraction):
         {"warmup": 3, "total": 3},
         {"warmup": 5, "total": 20},
         {"warmup": 10, "total": 101},
+        {"warmup": 7, "total": 120},
     ),
     axes=("step",),
     hints=(
@@ -78,7 +79,7 @@ def warmup_cosine(step, peak, warmup_steps, total_steps, final_fraction):
         From 0 to total_steps.
     total_steps : int
     final_fraction : float
-        0.1 in LLaMA 2.
+        0.1 in LLaMA 2; from 0 to 1.
 
     Returns
     -------
