@@ -229,7 +229,7 @@ def test_ids_never_change():
 
 def test_a_single_wrong_number_in_an_array_is_described():
     """The smallest failing case may leave an array of one element."""
-    report = check_function(get_exercise("perplexity"), lambda logprobs, counted: 1 + logprobs.sum() ** 2)
+    report = check_function(get_exercise("perplexity"), lambda logprobs, counted: 1 + logprobs[counted].sum() ** 2)
     assert report.headline[0].startswith("The number is wrong: off by ")
 
 

@@ -88,7 +88,7 @@ def kind_of(value: Any) -> str:
     if value is None:
         return "None (is the return statement missing?)"
     if isinstance(value, np.ndarray):
-        return f"a {value.dtype} array of shape {value.shape}"
+        return f"{'an' if str(value.dtype)[0] in 'aiou' else 'a'} {value.dtype} array of shape {value.shape}"
     if isinstance(value, tuple | list):
         return f"a {type(value).__name__} of {len(value)}"
     return f"a value of type {type(value).__name__}"

@@ -12,8 +12,12 @@ import numpy as np
 
 from ..exercises.exercise import Dims, name_dims, show_dims
 from . import geometry, heat_map
+from .cases import what_decides
+from .causes import causes, sought
 from .compare import Mismatch, same_value
+from .form import about_shapes, message
 from .naming import Name, but_for_ties, find_name
+from .probing import right_for
 from .relations import relation
 from .report import WRONG, Report
 from .sequences import describe_sequence, element_of, equal_up_to
@@ -32,14 +36,18 @@ def explain_mismatch(report: Report, trials: Trials, smallest: Dims, shapes: Seq
     mismatch = trials.outcome(smallest)
     assert isinstance(mismatch, Mismatch)
     dims = smallest
-    if name is not None:
+    if name is not None and not name.likely:
         dims = _explain_name(report, trials, name, smallest, shapes)
     elif tied := but_for_ties(trials, shapes):
         report.headline = [f"Your result is right but for ties: it differs only among equal {tied}.", _STABLE]
     elif mismatch.kind in ("numbers", "sequence"):
         dims = _explain_by_geometry(report, trials, smallest, shapes)
     else:
-        report.headline = [f"The result {mismatch.message}.", *_about_shape(mismatch, trials.exercise.axes)]
+        report.headline = [f"The result {message(trials, mismatch)}.", *about_shapes(trials, mismatch, shapes)]
+    if name is None or name.likely:
+        _add_what_decides(report, trials, shapes)
+    if name is not None and name.likely:
+        report.facts.append(("looks like", _likeness(name)))
     _show(report, trials, dims, is_smallest=dims == smallest)
     report.next_step = f"Stuck? minillama learn hint {trials.exercise.id}"
 
@@ -75,12 +83,30 @@ def _explain_name(report: Report, trials: Trials, name: Name, smallest: Dims, sh
     return name.case or smallest
 
 
+def _likeness(name: Name) -> str:
+    """A known mistake that the function equals in some cases, and may have."""
+    assert name.case is not None
+    return f"on {name_dims(name.case)} a known mistake, or another that does the same there: {name.mistake.name}"
+
+
 # --- no known mistake --------------------------------------------------------------------------
+
+
+def _add_what_decides(report: Report, trials: Trials, shapes: Sequence[Dims]) -> None:
+    """The sizes that decide whether the function is right: in place of plain words, or behind another sentence."""
+    decides = sought(lambda: what_decides(trials, shapes))
+    if decides:
+        report.headline = [*(report.headline if report.described else []), decides]
+        report.described = True
 
 
 def _explain_by_geometry(report: Report, trials: Trials, smallest: Dims, shapes: Sequence[Dims]) -> Dims:
     """What every failing case says; the smallest case that says it."""
     failing = _failing(trials, smallest, shapes)
+    changed = sought(lambda: right_for(trials, shapes))
+    if changed:
+        report.headline = [f"In all cases tried your results are those that would be right with {changed}."]
+        return smallest
     telling = max(failing, key=lambda d: _size(trials, d))
     witnesses = [dims for dims in failing if dims is not telling and _has_several(trials, dims, telling)]
     said = [_describe(trials, dims) for dims in witnesses]
@@ -89,14 +115,20 @@ def _explain_by_geometry(report: Report, trials: Trials, smallest: Dims, shapes:
             continue
         dims = trials.shrunk(telling, still=lambda d, s=statement: _says(trials, smallest, d, s))  # type: ignore[misc]
         own = next(s for s in _describe(trials, dims) if s.claim == statement.claim)
-        report.headline = [(held(own, said) or statement).text]
+        alone = "" if len(witnesses) > 0 and len(witnesses) >= len(failing) - 2 else f"On {name_dims(dims)}: "
+        report.headline = [alone + (held(own, said) or statement).text]
         return dims
+    axes = _axes(trials, _mismatch(trials, smallest))
+    found = _across_cases(trials, failing) or next(causes(trials, shapes, failing, axes), "")
+    if found:
+        report.headline = [found]
+        return smallest
     places = _places(trials, telling)
-    if places and all(_places(trials, dims) == places for dims in witnesses):
+    if places and len(witnesses) > 1 and all(_places(trials, dims) == places for dims in witnesses):
         dims = trials.shrunk(telling, still=lambda d: _same_way(trials, smallest, d) and _places(trials, d) == places)
         report.headline = [f"Wrong: {places}, in each of {len(witnesses) + 1} failing cases; the rest is right."]
         return dims
-    report.headline = [_across_cases(trials, failing) or _plain_words(trials, smallest)]
+    report.headline, report.described = [_plain_words(trials, smallest)], False
     return smallest
 
 
@@ -107,7 +139,12 @@ def _across_cases(trials: Trials, failing: Sequence[Dims]) -> str:
         return ""
     e, g = (np.array([np.asarray(side, np.float64).item() for side in sides]) for sides in zip(*results))
     rule = relation(e, g, np.ones(len(e), bool), {}, whole=results[0][0].dtype.kind != "f")
-    return "" if rule is None else rule.text.replace("everywhere", f"in all {len(e)} failing cases")
+    if rule is None or rule.number is None:
+        return ""
+    guess = rule.number * e if "/" in rule.claim else e + rule.number
+    if not np.allclose(guess, g, rtol=1e-3 * abs(rule.number - 1) if "/" in rule.claim else 1e-6, atol=0):
+        return ""  # the largest of the cases speaks for itself alone
+    return rule.text.replace("everywhere", f"in all {len(e)} failing cases")
 
 
 def _failing(trials: Trials, smallest: Dims, shapes: Sequence[Dims]) -> list[Dims]:
@@ -187,11 +224,7 @@ def _plain_words(trials: Trials, dims: Dims) -> str:
         if not isinstance(mismatch.expected, list | str | bytes):
             return "The result is another one."
         n, what = equal_up_to(mismatch.expected, mismatch.got), element_of(mismatch.expected)
-        return (
-            f"Your result is right up to {what} {n} and differs from there on."
-            if n
-            else f"Your result differs from the first {what} on."
-        )
+        return f"Your result differs first at {what} {n}." if n else f"Your result differs from the first {what} on."
     if mismatch.wrong.size == 1:
         return f"The number is wrong: off by {(np.asarray(mismatch.got, float) - mismatch.expected).item():.6g}."
     if mismatch.wrong.all():
@@ -246,22 +279,3 @@ def _around(mismatch: Mismatch) -> list[tuple[str, str]]:
     begin = max(0, n - 2)
     parts = [repr(side[begin : begin + 8])[:110] for side in (expected, got)]
     return [("first difference", f"at {what} {n} of {len(expected)}"), ("expected", parts[0]), ("yours", parts[1])]
-
-
-def _about_shape(mismatch: Mismatch, axes: Sequence[str]) -> list[str]:
-    expected, got = mismatch.expected, mismatch.got
-    if mismatch.kind != "shape":
-        return []
-    if sorted(expected.shape) == sorted(got.shape) and expected.ndim == got.ndim:
-        return ["The sizes are right, in another order: an axis was swapped, or summed where it should be kept."]
-    if expected.size == got.size:
-        return ["The number of elements is right: a reshape, or an axis of size 1, is missing or too many."]
-    for axis, name in enumerate(heat_map.names_of(axes, expected.ndim)):
-        if np.delete(expected.shape, axis).tolist() == list(got.shape):
-            return [f"The axis {name} is missing: it was summed, averaged or indexed away."]
-        if (
-            expected.ndim == got.ndim
-            and np.delete(expected.shape, axis).tolist() == np.delete(got.shape, axis).tolist()
-        ):
-            return [f"The axis {name} has {got.shape[axis]} entries, not {expected.shape[axis]}."]
-    return []

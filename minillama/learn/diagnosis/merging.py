@@ -53,6 +53,8 @@ def _merged_numbers(base: Any, a: Any, b: Any, way: str) -> Any:
         wide = np.float64 if e.dtype.kind == "f" else np.int64
         both = x.astype(wide) + y.astype(wide) - e.astype(wide)
     else:
+        if not (_is_plain_factor(e, x) or _is_plain_factor(e, y)):
+            return None
         divisor = np.where(e == 0, 1, e).astype(np.float64)
         both = np.where(e == 0, 0, x.astype(np.float64) * y / divisor)
         if e.dtype.kind != "f":
@@ -61,6 +63,19 @@ def _merged_numbers(base: Any, a: Any, b: Any, way: str) -> Any:
             both = both.astype(np.int64)
     both = np.where(x == e, y, np.where(y == e, x, both))
     return both.astype(e.dtype) if e.ndim else both.astype(e.dtype)[()]
+
+
+def _is_plain_factor(e: Array, x: Array) -> bool:
+    """Whether one factor leads from e to x along some axis: two that differ in each number are no two scales."""
+    if e.size < 2:
+        return True
+    factors = np.divide(x, e, out=np.full(e.shape, np.nan), where=e != 0)
+    for axis in range(e.ndim):
+        along = np.moveaxis(factors, axis, 0)
+        along = along[:, ~np.isnan(along).any(axis=0)]
+        if len(along) > 1 and along.size and np.all(np.ptp(along, axis=0) <= 1e-3 * np.abs(along).max(axis=0)):
+            return True
+    return False
 
 
 def _merged_dicts(base: dict[Any, Any], a: Any, b: Any, way: str) -> dict[Any, Any] | None:

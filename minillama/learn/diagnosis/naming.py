@@ -7,15 +7,15 @@ second known mistake does not show. One case is never enough: small ones are ali
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..exercises.exercise import Dims, Mistake
+from .budget import Budget
 from .compare import Comparison, Mismatch, compare, differs
 from .merging import WAYS, merged
 from .ties import tied_argument
@@ -25,6 +25,7 @@ _SECONDS = 0.8  # of computing, for the cases that show one mistake alone
 _MOST_CASES = 80
 _ENOUGH = {2: 3, 3: 10}  # cases that show one mistake alone, of two or of three: more are alike by chance
 _FEW = 4  # wrong numbers: as many may be alike by chance
+_MANY = 10  # different results that are no arrays of numbers
 
 Flags = NDArray[np.bool_]
 
@@ -42,12 +43,15 @@ class Name:
         An argument: the function differs from the mistake too, but only among equal numbers of it.
     case : dict, optional
         A small case where the function equals the mistake; None if it does on every shape.
+    likely : bool
+        The function may as well have another mistake that does the same in those cases.
     """
 
     mistake: Mistake
     second: Mistake | None = None
     tied: str = ""
     case: Dims | None = None
+    likely: bool = False
 
 
 def find_name(trials: Trials, shapes: Sequence[Dims]) -> Name | None:
@@ -61,10 +65,32 @@ def find_name(trials: Trials, shapes: Sequence[Dims]) -> Name | None:
         return None  # right but for ties
     for mistake in trials.exercise.mistakes:
         tied = but_for_ties(trials, shapes, mistake)
-        if tied:
+        if tied and _shows_beyond_ties(trials, shapes, mistake):
             return Name(mistake, tied=tied)
+    both = _both(trials, shapes)
+    if both is not None:
+        return both
     table = _Table(trials, shapes)
-    return _both(trials, shapes) or _one_of_few(table, 2) or _one_of_few(table, 3) or _one_of_several(table)
+    found = _one_of_few(table, 2) or _one_of_few(table, 3) or _one_of_several(table)
+    return None if found is None else replace(found, likely=not _is_certain(table, shapes, found.mistake))
+
+
+def _is_certain(table: _Table, shapes: Sequence[Dims], mistake: Mistake) -> bool:
+    """Whether the function equals a mistake in so many ways that no other one, unknown here, does.
+
+    Two mistakes are often the same where some size is 1, and where the result is empty or one of few. So it has to be
+    equal on large and small ones of every size, and to give many different wrong results there.
+    """
+    a = next(i for i, m in enumerate(table.mistakes) if m is mistake)
+    alone = np.flatnonzero(table.equals[:, a] & (table.equals.sum(axis=1) == 1))
+    for name in table.cases[0]:
+        usual = sorted(shape[name] for shape in shapes)[len(shapes) // 2]
+        if max((table.cases[i][name] for i in alone), default=0) < usual:
+            return False
+    if any(_n_wrong(table.trials, table.cases[i]) > _FEW for i in alone):
+        return True
+    results = {repr(table.trials.got(table.cases[i])) for i in alone}
+    return len(results) >= _MANY and 2 * len(alone) > table.shows[:, a].sum()
 
 
 def but_for_ties(trials: Trials, shapes: Sequence[Dims], mistake: Mistake | None = None) -> str:
@@ -80,6 +106,18 @@ def but_for_ties(trials: Trials, shapes: Sequence[Dims], mistake: Mistake | None
         if not tied:
             return ""
     return tied
+
+
+def _shows_beyond_ties(trials: Trials, shapes: Sequence[Dims], mistake: Mistake) -> bool:
+    """Whether the function is never right where a mistake is wrong, and both are wrong where it is not for ties."""
+    beyond = False
+    for dims in shapes:
+        if trials.shows(mistake, dims):
+            if isinstance(trials.outcome(dims), Comparison):
+                return False
+            args = trials.exercise.named_arguments(dims)
+            beyond = beyond or not tied_argument(args, trials.expected(dims), trials.known(mistake, dims))
+    return beyond
 
 
 class _Table:
@@ -104,9 +142,9 @@ class _Table:
 
 def _cases(trials: Trials, shapes: Sequence[Dims]) -> Iterator[Dims]:
     """Small cases on which the function answers; the own shapes among them."""
-    begin = time.process_time()
+    budget = Budget(_SECONDS)
     for dims in itertools.islice(smaller_cases(trials.exercise, shapes), _MOST_CASES):
-        if time.process_time() - begin > _SECONDS:
+        if budget.is_spent():
             return
         if trials.makes_sense(dims) and isinstance(trials.outcome(dims), Comparison | Mismatch):
             for mistake in trials.exercise.mistakes:
@@ -119,7 +157,32 @@ def _both(trials: Trials, shapes: Sequence[Dims]) -> Name | None:
     if any(isinstance(trials.got(dims), BaseException) for dims in shapes):
         return None
     found = [two for two in itertools.combinations(trials.exercise.mistakes, 2) if _give(trials, shapes, *two)]
-    return Name(found[0][0], second=found[0][1]) if len(found) == 1 else None
+    return Name(found[0][0], second=found[0][1]) if len(found) == 1 and _are_needed(trials, shapes, *found[0]) else None
+
+
+def _are_needed(trials: Trials, shapes: Sequence[Dims], a: Mistake, b: Mistake) -> bool:
+    """Whether there are cases that neither of two mistakes explains alone: three, where results are small numbers."""
+    cases = [dims for dims in shapes if not trials.equals(a, dims) and not trials.equals(b, dims)]
+    outcomes = [outcome for dims in cases if isinstance(outcome := trials.outcome(dims), Mismatch)]
+    results = {repr(outcome.got) for outcome in outcomes}
+    if all(_exclude(trials, dims, a, b) for dims in shapes):
+        return False
+    return len(results) >= _ENOUGH[2] or any(_is_telling(outcome.got) for outcome in outcomes)
+
+
+def _is_telling(result: Any) -> bool:
+    """Whether a result is more than one of few numbers."""
+    if isinstance(result, np.ndarray) and result.size == 1 and result.dtype.kind in "iub":
+        return bool(abs(int(result.item())) >= 100)
+    return not hasattr(result, "__len__") or np.ndim(result) == 0 or len(result) > 1
+
+
+def _exclude(trials: Trials, dims: Dims, a: Mistake, b: Mistake) -> bool:
+    """Whether every number is right with one of two mistakes and wrong with the other: the choice is turned round."""
+    e, x, y = trials.expected(dims), trials.known(a, dims), trials.known(b, dims)
+    if not all(isinstance(n, np.ndarray) and n.shape == np.shape(e) for n in (e, x, y)):
+        return False
+    return bool((differs(trials.exercise, e, x) ^ differs(trials.exercise, e, y)).all())
 
 
 def _give(trials: Trials, shapes: Sequence[Dims], a: Mistake, b: Mistake) -> bool:

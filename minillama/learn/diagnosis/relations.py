@@ -153,9 +153,20 @@ def per_slice(e: Array, g: Array, names: list[str], dims: Mapping[str, int]) -> 
                 if not np.all(np.abs(g - guess) <= 2e-2 * np.abs(guess) + 1e-5 * size):
                     continue  # the small numbers, which have no ratio to speak of, are others
                 return _numbered(word, middle, f"{middle:.4g}", ", nearly the same everywhere", dims)
+            if neutral and not _explains_small(e, g, values, reduced, size):
+                continue
             shown = ", ".join(f"{x:.4g}" for x in numbers[:5])
             return Statement(f"{word} {text}: {shown}{' …' if len(numbers) > 5 else ''}.", f"{word} {text}")
     return None
+
+
+def _explains_small(e: Array, g: Array, values: Array, reduced: tuple[int, ...], size: float) -> bool:
+    """Whether the factor of each slice fits the numbers, too, that are too small to have a ratio."""
+    there = np.isfinite(values)
+    total = np.where(there, values, 0).sum(axis=reduced, keepdims=True)
+    factor = total / np.maximum(there.sum(axis=reduced, keepdims=True), 1)
+    near = np.abs(g - factor * e) <= 2e-2 * np.abs(factor * e) + 2e-3 * size * np.maximum(np.abs(factor), 1e-3)
+    return bool(np.all(near | ~np.isfinite(e)))
 
 
 def _one_each(values: Array, reduced: tuple[int, ...], neutral: float, size: float) -> Array | None:

@@ -37,6 +37,8 @@ class Report:
         On a pass, what is right but unusual.
     mistake : str
         The name of the known mistake, if one fits.
+    described : bool
+        Whether the headline says anything of the function but that it is wrong.
     """
 
     exercise: str
@@ -52,6 +54,7 @@ class Report:
     next_step: str = ""
     remarks: list[str] = field(default_factory=list)
     mistake: str = ""
+    described: bool = True
 
     @property
     def passed(self) -> bool:

@@ -31,7 +31,57 @@ def describe_sequence(expected: Any, got: Any, dims: Dims) -> list[Statement]:
         return [
             _counted("Your result is right, but does not end", f"{many} {what}{'s' * (many > 1)} too many at the end")
         ]
-    return _about_list(expected, list(got), n, dims) if isinstance(expected, list) else []
+    if not isinstance(expected, list):
+        return _about_text(expected, got)
+    return _about_list(expected, list(got), n, dims) or _about_elements(expected, list(got))
+
+
+def _about_text(expected: Any, got: Any) -> list[Statement]:
+    """What has to be left out of two texts so that they are equal."""
+    for what, alike in (
+        ("capitals", lambda text: text.lower()),
+        ("spaces and line ends", lambda text: text[:0].join(text.split())),
+    ):
+        if alike(expected) == alike(got):
+            return [Statement(f"Your result is right but for {what}.")]
+    return _more_or_less(list(expected), list(got), element_of(expected))
+
+
+def _about_elements(expected: list[Any], got: list[Any]) -> list[Statement]:
+    """Parts of a text that is cut otherwise, lists that are divided otherwise, and elements too many or too few."""
+    if all(isinstance(x, str) for x in [*expected, *got]) and "".join(expected) == "".join(got):
+        few = "fewer, longer ones" if len(got) < len(expected) else "more, shorter ones"
+        how = few if len(got) != len(expected) else "as many, cut at other places"
+        return [Statement(f"Joined, your parts are the right text, but they are {how}.")]
+    nested = all(isinstance(x, list | tuple) for x in [*expected, *got])
+    if nested and same_value([y for x in expected for y in x], [y for x in got for y in x]):
+        return [Statement("Your elements are right and in order, but grouped otherwise.")]
+    if all(isinstance(x, bool) for x in [*expected, *got]) and len(expected) == len(got):
+        return one_sided([*zip(expected, got)])
+    return _more_or_less(expected, got, "element")
+
+
+def one_sided(pairs: list[tuple[Any, Any]]) -> list[Statement]:
+    """Truth values, expected and yours, that are wrong in one direction only."""
+    wrong = {(e, g) for e, g in pairs if e is not g}
+    if len(wrong) != 1:
+        return []
+    e, g = wrong.pop()
+    return [Statement(f"Where yours is wrong it says {g} and {e} is right; never the other way round.")]
+
+
+def _more_or_less(expected: list[Any], got: list[Any], what: str) -> list[Statement]:
+    if len(got) < len(expected) and _is_within(got, expected):
+        return [_counted(f"Some {what}s are missing; those that you have are right and in order", "")]
+    if len(expected) < len(got) and _is_within(expected, got):
+        return [_counted(f"All right {what}s are there and in order, with others between them", "")]
+    return []
+
+
+def _is_within(few: list[Any], many: list[Any]) -> bool:
+    """Whether `few` is `many` with some left out."""
+    rest = iter(many)
+    return all(any(same_value(a, b) for b in rest) for a in few)
 
 
 def equal_up_to(expected: Any, got: Any) -> int:
@@ -45,7 +95,7 @@ def element_of(sequence: Any) -> str:
 
 
 def _counted(claim: str, how: str) -> Statement:
-    return Statement(f"{claim}: {how}.", claim)
+    return Statement(f"{claim}: {how}." if how else f"{claim}.", claim)
 
 
 def _about_entries(expected: dict[Any, Any], got: dict[Any, Any], dims: Dims) -> list[Statement]:
@@ -57,18 +107,31 @@ def _about_entries(expected: dict[Any, Any], got: dict[Any, Any], dims: Dims) ->
             if keys
         ]
     keys = [key for key in expected if not same_value(expected[key], got[key])]
+    if all(isinstance(x, bool) for x in [*expected.values(), *got.values()]):
+        return one_sided([(expected[key], got[key]) for key in expected])
     rule = _as_numbers(list(expected.values()), [got[key] for key in expected], dims)
     if rule or len(keys) > 4:
-        return rule
+        return rule or _direction(expected, got, keys)
     listed = ", ".join(map(repr, keys))
     return [Statement(f"Only the entries {listed} differ." if len(keys) > 1 else f"Only the entry {listed} differs.")]
+
+
+def _direction(expected: dict[Any, Any], got: dict[Any, Any], keys: list[Any]) -> list[Statement]:
+    """Whether all wrong numbers are too small, or all too large."""
+    pairs = [(expected[key], got[key]) for key in keys]
+    if not all(isinstance(x, int | float) and not isinstance(x, bool) for pair in pairs for x in pair):
+        return []
+    for word, test in (("small", all(g < e for e, g in pairs)), ("large", all(g > e for e, g in pairs))):
+        if test:
+            return [_counted(f"Every number that is wrong is too {word}", "the others are right")]
+    return []
 
 
 def _about_list(expected: list[Any], got: list[Any], n: int, dims: Dims) -> list[Statement]:
     if len(expected) > 2 and n == 0 and (same_value(expected[1:], got) or same_value(expected, got[1:])):
         how = "one is missing" if len(got) < len(expected) else "one is too many"
         return [Statement(f"Your result is right but for its beginning: {how} there.")]
-    if len(expected) > 1 and same_value(expected, got[::-1]):
+    if len(expected) > 2 and same_value(expected, got[::-1]):
         return [Statement("Your result is the right one in reverse order.")]
     found = _as_numbers(expected, got, dims)
     try:

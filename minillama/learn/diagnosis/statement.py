@@ -10,6 +10,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+_PLAIN = ("2", "ln 2", "pi", "e", "log2(e)")
+CONSTANTS = {
+    f"{sign}{text}" for name in _PLAIN for text in (name, f"1 / {name}", f"1 / ({name})") for sign in ("", "-")
+}
+
 
 @dataclass(frozen=True)
 class Statement:
@@ -54,4 +59,6 @@ def held(statement: Statement, others: Sequence[Sequence[Statement]]) -> Stateme
             is_same &= math.isclose(statement.number, twin.number, rel_tol=2e-3)
     if not is_same and not names:
         return None
+    if is_same:  # a size that was the same, too, may be it by chance
+        names = tuple(pair for pair in names if pair[0] in CONSTANTS)
     return replace(statement, names=names)

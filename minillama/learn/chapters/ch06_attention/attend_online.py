@@ -147,7 +147,7 @@ def never_rescales_what_it_has_summed(q, k, v, block):
 
 
 @attend_online.mistake(
-    "Your function rescales the sum of the weights, but not the sum of the values.",
+    "Your function does not rescale the sum of the values.",
     "Both were made with the old maximum, so both need the factor exp(old - new).",
 )
 def rescales_sum_of_weights(q, k, v, block):
@@ -155,7 +155,7 @@ def rescales_sum_of_weights(q, k, v, block):
 
 
 @attend_online.mistake(
-    "Your function rescales the sum of the values, but not the sum of the weights.",
+    "Your function does not rescale the sum of the weights.",
     "Both were made with the old maximum, so both need the factor exp(old - new).",
 )
 def rescales_sum_of_values(q, k, v, block):

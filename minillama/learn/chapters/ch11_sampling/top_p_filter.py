@@ -230,7 +230,7 @@ def right_at_1(mistake):
 ALONE = (top_p_rounded, top_p_from_below, top_p_unsorted, top_p_single)
 for known in list(top_p_filter.mistakes):  # who has thought of p = 1 may be wrong elsewhere
     if known.function not in ALONE:
-        top_p_filter.mistake(f"{known.name} p = 1 is right.", known.advice, right_at_1(known.function))
+        top_p_filter.mistake(f"Where p is below 1, y{known.name[1:]}", known.advice, right_at_1(known.function))
 
 
 @top_p_filter.mistake(
