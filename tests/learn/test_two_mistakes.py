@@ -158,7 +158,7 @@ def test_every_chapter_has_three_pairs():
 @pytest.mark.parametrize("id", EDITS)
 def test_pairs_are_named_truly(id):
     """Each edit alone is a known mistake; both together are named as one of them, or as both, or not at all."""
-    exercise, n_named = get_exercise(id), 0
+    exercise, n_named, n_likely = get_exercise(id), 0, 0
     alone = {str(edit): check_function(exercise, edited(exercise, edit)).mistake for edit in EDITS[id]}
     assert all(alone.values()), alone
     for a, b, both in PAIRS[id]:
@@ -167,16 +167,45 @@ def test_pairs_are_named_truly(id):
         named = {mistake.name for mistake in exercise.mistakes if mistake.name in report.headline}
         assert named <= true, report.text()
         assert report.mistake in true | {""}
+        likely = "" if report.mistake else named_or_likely(report)
+        assert not likely or any(name in likely for name in true), report.text()
         n_named += report.mistake in true
+        n_likely += bool(likely)
         assert len(report.lines()) <= 24
-    assert n_named == len(PAIRS[id]) - UNNAMED.get(id, 0)
+    assert n_likely == LIKELY.get(id, 0)
+    assert n_named == len(PAIRS[id]) - n_likely - UNNAMED.get(id, 0)
 
+
+def test_more_than_half_of_the_pairs_are_named():
+    n_pairs, n_others = sum(map(len, PAIRS.values())), sum(LIKELY.values()) + sum(UNNAMED.values())
+    assert n_pairs - n_others > n_pairs / 2
+
+
+# Pairs that show one mistake alone in few kinds of cases, where another one might do the same.
+LIKELY = {
+    "stable_softmax": 1,
+    "c_strides": 3,
+    "count_bpe_pairs": 2,
+    "cross_entropy_backward": 2,
+    "rmsnorm_forward": 3,
+    "rmsnorm_backward": 1,
+    "attend_one_head": 2,
+    "grouped_attention": 2,
+    "residual_stream": 2,
+    "attention_decode_step": 2,
+    "sliding_window_attention": 1,
+    "penalize_repeated_tokens": 4,
+    "c4_clean_lines": 1,
+    "warmup_cosine": 2,
+    "softmax_backward": 2,
+}
 
 # Pairs of which no case shows one alone, and that do not merge either.
 UNNAMED = {
     "stable_softmax": 1,
     "rmsnorm_forward": 2,
     "rope_offsets": 1,
+    "swiglu_backward": 1,
     "sliding_window_attention": 1,
     "residual_stream": 1,
     "decode_speed_bound": 1,
@@ -184,4 +213,5 @@ UNNAMED = {
     "threshold_costs": 1,
     "jaccard_of_texts": 2,
     "adamw_step": 1,
+    "softmax_backward": 1,
 }

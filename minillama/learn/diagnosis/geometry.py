@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .arguments import returned, with_argument
 from .heat_map import names_of, share_of, wrong_slices
 from .relations import TOLERANCE, close, per_slice, relation
 from .statement import Statement
@@ -41,9 +42,9 @@ def describe(
     whole = expected.dtype.kind in "iub"
     found: list[Statement | str | None] = [_not_numbers(e, g, names)]
     if found[0] is None:
-        found = [_untouched(g, args), _constant(g, wrong), _order(e, g, names), relation(e, g, wrong, dims, whole)]
+        found = [returned(g, args), _constant(g, wrong), _order(e, g, names), relation(e, g, wrong, dims, whole)]
         if not any(found):
-            found = [_with_argument(e, g, args), _sums(e, g, names)]
+            found = [with_argument(e, g, args), _sums(e, g, names)]
         if not any(found):
             found = [per_slice(e, g, names, dims), _precision(e, g)]
         if not any(found):
@@ -67,39 +68,6 @@ def _not_numbers(e: Array, g: Array, names: list[str]) -> Statement | None:
         return Statement(
             f"{share_of(bad)} should be infinite and are not, the first {g[bad][0]:.6g}.", "should be infinite"
         )
-    return None
-
-
-def _arrays(args: Mapping[str, Any]) -> dict[str, Array]:
-    """Arguments that are numbers, by name, as float64."""
-    numbers = {name: np.asarray(value) for name, value in args.items() if isinstance(value, np.ndarray | float | int)}
-    return {name: a.astype(np.float64) for name, a in numbers.items() if a.dtype.kind in "fiu"}
-
-
-def _untouched(g: Array, args: Mapping[str, Any]) -> str | None:
-    for name, a in _arrays(args).items():
-        if a.shape == g.shape and g.size > 1 and np.any(g != 0) and close(a, g):
-            return f"Your result is the argument {name}: nothing has happened to it."
-    return None
-
-
-def _with_argument(e: Array, g: Array, args: Mapping[str, Any]) -> str | None:
-    """A factor or a term too many or too few that is one of the arguments."""
-    for name, a in _arrays(args).items():
-        try:
-            if np.broadcast_shapes(a.shape, e.shape) != e.shape or e.size < 8 or (a.ndim == 0 and a in (0, 1)):
-                continue
-        except ValueError:
-            continue
-        safe = np.where(a == 0, 1, a)
-        for text, values in (
-            (f"expected * {name}", e * a),
-            (f"expected / {name}", np.where(a == 0, np.nan, e / safe)),
-            (f"expected + {name}", e + a),
-            (f"expected - {name}", e - a),
-        ):
-            if np.isfinite(values).all() and close(values, g):
-                return f"yours = {text} everywhere: {name} is used once too often, or not at all."
     return None
 
 

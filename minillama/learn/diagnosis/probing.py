@@ -126,11 +126,13 @@ def _replaced(args: Arguments, i: int, value: Any) -> Arguments:
 
 
 def _nudged(value: Any) -> list[Any]:
-    """Other values of a number: drawing again may give the same, and a threshold shows only when it is crossed."""
+    """Other values of numbers: drawing again may give the same, and a threshold shows only when it is crossed."""
     if isinstance(value, bool):
         return [not value]
     if isinstance(value, int):
         return [0, 1, value + 1, max(value - 1, 0)]
+    if isinstance(value, np.ndarray) and value.dtype.kind in "iu":
+        return [np.zeros_like(value), np.maximum(value, 1) - 1]
     return [value * x for x in (0.0, 1e-3, 0.5, 2.0, 1e3)] if isinstance(value, float) else []
 
 

@@ -95,6 +95,8 @@ def _power(e: Array, g: Array) -> Statement | None:
         "reciprocal": reciprocal,
         "exponential": np.exp(np.minimum(e, 80)),
         "logarithm": np.log(np.where(e > 0, e, 1)),
+        "whole part": np.trunc(e),
+        "nearest whole number": np.rint(e),
     }
     for name, values in functions.items():
         if close(values, g):

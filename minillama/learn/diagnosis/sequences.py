@@ -71,11 +71,28 @@ def one_sided(pairs: list[tuple[Any, Any]]) -> list[Statement]:
 
 
 def _more_or_less(expected: list[Any], got: list[Any], what: str) -> list[Statement]:
+    if 0 < len(expected) < len(got) and same_value(expected, got[-len(expected) :]):
+        return [_counted(f"Your result ends like the right one, but has {what}s in front of it", "")]
     if len(got) < len(expected) and _is_within(got, expected):
         return [_counted(f"Some {what}s are missing; those that you have are right and in order", "")]
     if len(expected) < len(got) and _is_within(expected, got):
         return [_counted(f"All right {what}s are there and in order, with others between them", "")]
+    if what == "element" and len(expected) > 2 and len(got) > 2:
+        return _as_sets(expected, got)
     return []
+
+
+def _as_sets(expected: list[Any], got: list[Any]) -> list[Statement]:
+    """Which elements there are, whatever their order."""
+    right = [any(same_value(x, y) for y in expected) for x in got]
+    there = [any(same_value(x, y) for y in got) for x in expected]
+    if not any(right):
+        return [Statement("None of your elements is among the right ones.")]
+    if all(right) and all(there):
+        return [Statement("Your elements are the right ones, but not as often, or in another order.")]
+    if all(right):
+        return [Statement("All your elements are among the right ones, but some of those are missing.")]
+    return [Statement("All right elements are among yours, and others with them.")] if all(there) else []
 
 
 def _is_within(few: list[Any], many: list[Any]) -> bool:
