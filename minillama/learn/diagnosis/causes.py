@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from ..exercises.exercise import Dims
+from .calls import Watched
 from .cases import named_quantity
 from .compare import Mismatch, compare
 from .dependence import depends_otherwise
@@ -44,6 +45,13 @@ def sought(find: Callable[[], str]) -> str:
         return ""
 
 
+def writes_into(trials: Trials, dims: Dims) -> str:
+    """The argument that the function writes into, or changes, in a case."""
+    watched = Watched(trials.exercise, trials.function)
+    trials.exercise.run(watched, dims)
+    return next(iter({**watched.arrays, **watched.containers}), "")
+
+
 def _one_sided(trials: Trials, failing: Sequence[Dims]) -> str:
     """Truth values, one for each case or many, that are wrong in one direction only."""
     outcomes = [outcome for dims in failing if isinstance(outcome := trials.outcome(dims), Mismatch)]
@@ -70,9 +78,13 @@ def _one_output(trials: Trials, shapes: Sequence[Dims]) -> str:
     bad = [name for name in names if wrong[name]]
     if not bad or len(bad) == len(names):
         return ""
-    right = " and ".join(name for name in names if not wrong[name])
+    right = _listed([name for name in names if not wrong[name]])
     is_wrong, is_right = ("is" if n == 1 else "are" for n in (len(bad), len(names) - len(bad)))
-    return f"Only {' and '.join(bad)} {is_wrong} wrong: {right} {is_right} right in every case."
+    return f"Only {_listed(bad)} {is_wrong} wrong: {right} {is_right} right in every case."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _one_direction(trials: Trials, failing: Sequence[Dims]) -> str:

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from ..exercises.exercise import Dims
 from .budget import Budget
+from .changes import Arguments
 from .compare import Mismatch, differs
 from .heat_map import names_of
-from .probing import Arguments, run_on
+from .probing import run_on
 from .trials import Trials
 
 _SECONDS = 0.4

@@ -13,7 +13,7 @@ import numpy as np
 from ..exercises.exercise import Dims, name_dims, show_dims
 from . import geometry, heat_map
 from .cases import what_decides
-from .causes import causes, sought
+from .causes import causes, sought, writes_into
 from .compare import Mismatch, same_value
 from .form import about_shapes, message
 from .naming import Name, but_for_ties, find_name
@@ -45,7 +45,7 @@ def explain_mismatch(report: Report, trials: Trials, smallest: Dims, shapes: Seq
     else:
         report.headline = [f"The result {message(trials, mismatch)}.", *about_shapes(trials, mismatch, shapes)]
     if name is None or name.likely:
-        _add_what_decides(report, trials, shapes)
+        _add_to(report, trials, dims, shapes)
     if name is not None and name.likely:
         report.facts.append(("looks like", _likeness(name)))
     _show(report, trials, dims, is_smallest=dims == smallest)
@@ -92,12 +92,17 @@ def _likeness(name: Name) -> str:
 # --- no known mistake --------------------------------------------------------------------------
 
 
-def _add_what_decides(report: Report, trials: Trials, shapes: Sequence[Dims]) -> None:
-    """The sizes that decide whether the function is right: in place of plain words, or behind another sentence."""
+def _add_to(report: Report, trials: Trials, dims: Dims, shapes: Sequence[Dims]) -> None:
+    """What it writes into, and the sizes that decide whether it is right: behind another sentence, or in its place."""
+    more = []
+    written = sought(lambda: writes_into(trials, dims))
+    if written:
+        more.append(f"Your function writes into its argument {written}, which belongs to the caller.")
     decides = sought(lambda: what_decides(trials, shapes))
     if decides:
-        report.headline = [*(report.headline if report.described else []), decides]
-        report.described = True
+        more.append(decides)
+    report.headline = [*(report.headline if report.described or not more else []), *more]
+    report.described |= bool(more)
 
 
 def _explain_by_geometry(report: Report, trials: Trials, smallest: Dims, shapes: Sequence[Dims]) -> Dims:
@@ -116,7 +121,9 @@ def _explain_by_geometry(report: Report, trials: Trials, smallest: Dims, shapes:
         dims = trials.shrunk(telling, still=lambda d, s=statement: _says(trials, smallest, d, s))  # type: ignore[misc]
         own = next(s for s in _describe(trials, dims) if s.claim == statement.claim)
         alone = "" if len(witnesses) > 0 and len(witnesses) >= len(failing) - 2 else f"On {name_dims(dims)}: "
-        report.headline = [alone + (held(own, said) or statement).text]
+        part = _mismatch(trials, dims).output
+        of = f"{part}: " if part and _mismatch(trials, dims).kind == "sequence" else ""
+        report.headline = [alone + of + (held(own, said) or statement).text]
         return dims
     axes = _axes(trials, _mismatch(trials, smallest))
     found = _across_cases(trials, failing) or next(causes(trials, shapes, failing, axes), "")
@@ -226,6 +233,8 @@ def _plain_words(trials: Trials, dims: Dims) -> str:
         n, what = equal_up_to(mismatch.expected, mismatch.got), element_of(mismatch.expected)
         return f"Your result differs first at {what} {n}." if n else f"Your result differs from the first {what} on."
     if mismatch.wrong.size == 1:
+        if not np.isfinite(np.asarray(mismatch.got, float)).all():
+            return f"The number is {np.asarray(mismatch.got).item()}."
         return f"The number is wrong: off by {(np.asarray(mismatch.got, float) - mismatch.expected).item():.6g}."
     if mismatch.wrong.all():
         return "All numbers are wrong, and no simple rule was found that leads from the expected ones to yours."
