@@ -107,16 +107,23 @@ LAYERS = tuple(name.removesuffix("_forward") for name in Ops._fields if name.end
 
 
 def replace_layer(
-    name: str, *, forward: Callable[..., Any] | None = None, backward: Gradient | None = None, ops: Ops = FAST
+    name: str,
+    *,
+    forward: Callable[..., Any] | None = None,
+    backward: Gradient | None = None,
+    gradient: Gradient | None = None,
+    ops: Ops = FAST,
 ) -> Ops:
     """A table in which a layer is computed by a function of your own; it runs a model and trains.
 
         replace_layer("rmsnorm", forward=f)                  f(x, weight, eps) -> y
         replace_layer("rmsnorm", forward=f, backward=g)      f(x, weight, eps) -> (y, saved);  g(dy, saved)
         replace_layer("rmsnorm", backward=g)                 g(dy, saved) of what the layer's forward in `ops` saves
+        replace_layer("rmsnorm", forward=f, gradient=g)      f(x, weight, eps) -> y;  g(dy, x, weight, eps)
+        replace_layer("rmsnorm", gradient=g)                 the same beside the layer's forward in `ops`
 
     A forward function alone keeps nothing for the way back: where gradients are asked for, they are those
-    of REFERENCE at the same arguments.
+    of REFERENCE at the same arguments, or of `gradient`.
 
     Parameters
     ----------
@@ -127,6 +134,8 @@ def replace_layer(
     backward : callable, optional
         Takes the gradient of y and what `forward` saved, which nobody else looks into; returns what the
         layer's function in REFERENCE returns.
+    gradient : callable, optional
+        The same from the arguments of the layer: nothing has to be saved.
     ops : Ops
         The table to begin with: replace one layer after the other.
 
@@ -137,23 +146,29 @@ def replace_layer(
     Raises
     ------
     ValueError
-        When there is no layer of that name, or no function. Later, when the model runs, when `forward`
-        returns something else than above.
+        When there is no layer of that name, no function, or both `backward` and `gradient`. Later, when the model
+        runs, when a function returns something else than above.
     """
     if name not in LAYERS:
         raise ValueError(f"there is no layer {name!r}: {did_you_mean(name, LAYERS)}the layers are {', '.join(LAYERS)}")
-    for given, function in (("forward", forward), ("backward", backward)):
+    for given, function in (("forward", forward), ("backward", backward), ("gradient", gradient)):
         if function is not None and not callable(function):
             raise ValueError(f"{given}= of {name} must be a function, got {type(function).__name__}")
+    if backward is not None and gradient is not None:
+        raise ValueError(f"give backward= or gradient= of {name}, not both")
     entries: dict[str, Callable[..., Any]] = {}
-    if forward is not None and backward is not None:
+    if gradient is not None:
+        own = getattr(ops, f"{name}_forward")
+        function = (lambda *arguments: own(*arguments)[0]) if forward is None else forward
+        entries["forward"], entries["backward"] = _without_memory(name, function, gradient)
+    elif forward is not None and backward is not None:
         entries = {"forward": _with_memory(name, forward), "backward": backward}
     elif forward is not None:
         entries["forward"], entries["backward"] = _without_memory(name, forward)
     elif backward is not None:
         entries["backward"] = backward
     else:
-        raise ValueError(f"give a function to take the place of {name}: forward=, backward=, or both")
+        raise ValueError(f"give a function to take the place of {name}: forward=, backward= or gradient=")
     return ops._replace(**{f"{name}_{way}": function for way, function in entries.items()})
 
 
@@ -163,8 +178,10 @@ class _Arguments(NamedTuple):
     values: tuple[Any, ...]
 
 
-def _without_memory(name: str, function: Callable[..., Any]) -> tuple[Layer, Gradient]:
-    """A pair from a function that returns y alone."""
+def _without_memory(
+    name: str, function: Callable[..., Any], gradient: Gradient | None = None
+) -> tuple[Layer, Gradient]:
+    """A pair from a function that returns y alone; the way back is `gradient`, or REFERENCE's."""
     call = _on_plain_arrays(name, function)
     reference_forward: Layer = getattr(REFERENCE, f"{name}_forward")
     reference_backward: Gradient = getattr(REFERENCE, f"{name}_backward")
@@ -180,7 +197,9 @@ def _without_memory(name: str, function: Callable[..., Any]) -> tuple[Layer, Gra
         return found, _Arguments(arguments)
 
     def backward(dy: Any, saved: _Arguments) -> Any:
-        return reference_backward(dy, reference_forward(*saved.values)[1])
+        if gradient is None:
+            return reference_backward(dy, reference_forward(*saved.values)[1])
+        return _checked_gradients(name, gradient(dy, *saved.values), saved.values)
 
     return forward, backward
 
@@ -199,6 +218,25 @@ def _with_memory(name: str, function: Callable[..., Any]) -> Layer:
         return found
 
     return forward
+
+
+# Which arguments of a layer have a gradient.
+_LEARNED = {"embedding": (1,), "linear": (0, 1), "rmsnorm": (0, 1), "rope": (0,), "attention": (0, 1, 2),
+            "swiglu": (0, 1), "cross_entropy": (0,)}  # fmt: skip
+
+
+def _checked_gradients(name: str, found: Any, arguments: tuple[Any, ...]) -> Any:
+    """What a gradient function returned, if its shapes are those of the arguments that it is about."""
+    places = _LEARNED[name]
+    parts = found if len(places) > 1 else (found,)
+    expected = [np.shape(arguments[place]) for place in places]
+    if not isinstance(parts, tuple | list) or [np.shape(part) for part in parts] != expected:
+        shapes = ", ".join(map(str, expected))
+        is_several = isinstance(found, tuple | list)
+        got = ", ".join(str(np.shape(part)) for part in found) if is_several else _describe(found)
+        got = str(found.shape) if isinstance(found, np.ndarray) else got
+        raise ValueError(f"the gradient of your {name} must have shape {shapes}; it has {got}")
+    return found
 
 
 _RESULT = dict.fromkeys(LAYERS, "an array") | {"cross_entropy": "the loss, a number"}

@@ -275,3 +275,49 @@ def test_a_loss_must_be_a_number():
         loss_and_gradients(
             PARAMS, CONFIG, tokens, targets, ops=replace_layer("cross_entropy", forward=lambda *_: np.ones(3))
         )
+
+
+GRADIENTS = {  # of a layer from its arguments, by the reference
+    name: lambda dy, *args, name=name: getattr(REFERENCE, f"{name}_backward")(
+        dy, getattr(REFERENCE, f"{name}_forward")(*args)[1]
+    )
+    for name in LAYERS
+}
+
+
+@pytest.mark.parametrize("with_forward", [False, True])
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_gradient_from_the_arguments_alone(name, with_forward):
+    calls = []
+
+    def gradient(dy, *arguments):
+        calls.append(1)
+        return GRADIENTS[name](dy, *arguments)
+
+    forward = (lambda *args: getattr(REFERENCE, f"{name}_forward")(*args)[0]) if with_forward else None
+    ops = replace_layer(name, forward=forward, gradient=gradient)
+    tokens, targets = batch(99)
+    loss, found = loss_and_gradients(PARAMS, CONFIG, tokens, targets, ops=ops)
+    expected_loss, expected = loss_and_gradients(PARAMS, CONFIG, tokens, targets)
+    assert loss == pytest.approx(expected_loss, rel=1e-5)
+    assert_same_gradients(found, expected, 1e-4)
+    assert calls
+
+
+def test_gradients_of_another_shape_are_named():
+    ops = replace_layer("linear", gradient=lambda dy, x, weight: (dy, weight))
+    x, weight = np.ones((1, 2, 3), np.float32), np.ones((4, 3), np.float32)
+    y, saved = ops.linear_forward(x, weight)
+    with pytest.raises(ValueError, match=r"your linear must have shape \(1, 2, 3\), \(4, 3\); it has \(1, 2, 4\)"):
+        ops.linear_backward(y, saved)
+    ops = replace_layer("rope", gradient=lambda *arguments: None)
+    with pytest.raises(ValueError, match=r"your rope must have shape \(1, 2, 3\); it has nothing"):
+        ops.rope_backward(x, ops_saved(x))
+    with pytest.raises(ValueError, match="give backward= or gradient= of rope, not both"):
+        replace_layer("rope", backward=len, gradient=len)
+
+
+def ops_saved(*values):
+    from minillama.ops import _Arguments
+
+    return _Arguments(values)

@@ -1,34 +1,42 @@
-"""`minillama generate --with FOLDER`: the learner's functions in a real model, and what is said about them."""
+"""`--with FOLDER` of `generate` and `train`: the learner's functions in a real model, and what is said about them."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Thread, Timer, current_thread
-from typing import TYPE_CHECKING
+from types import CodeType
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from .common.output import note
 
 if TYPE_CHECKING:
+    from ..learn.workspace.checker import Checker
+    from ..learn.workspace.folder import Workspace
     from ..learn.workspace.own_model import OwnOps
+    from ..learn.workspace.own_training import OwnTraining
     from ..llm import LLM
+    from ..training.functions import Functions
+
+T = TypeVar("T")
 
 _PROMPT = 32  # tokens of the prompt that speeds are measured after
 _PATIENCE = 10.0  # seconds, after which it is said which function is running
 
 
-class LearnersModel:
-    """Makes a model run on the functions of a folder.
-
-    The functions are checked in another process from the beginning, while this one loads the model.
+class Checking(Generic[T]):
+    """The functions of a folder, checked in another process from now on, while this one does something else.
 
     Parameters
     ----------
     folder : Path
-    only : str, optional
-    unchecked, trace : bool
+    unchecked : bool
+        Take what is not checked, too.
+    use : callable
+        use(workspace, unchecked=..., checker=...) -> what is asked for: `own_ops`, for example.
 
     Raises
     ------
@@ -36,47 +44,36 @@ class LearnersModel:
         When it is not a folder of exercises.
     """
 
-    def __init__(self, folder: Path, *, only: str | None, unchecked: bool, trace: bool) -> None:
+    def __init__(self, folder: Path, unchecked: bool, use: Callable[..., T]) -> None:
         from ..learn.workspace.checker import Checker
         from ..learn.workspace.folder import find_workspace
 
-        self._workspace, self._trace = find_workspace(folder), trace
-        self._checker = None if unchecked else Checker()
-        self._checked: OwnOps | Exception | None = None
-        self._checking = Thread(target=self._check, args=(only, unchecked), daemon=True)
-        self._checking.start()
+        self._workspace: Workspace = find_workspace(folder)
+        self._checker: Checker | None = None if unchecked else Checker()
+        self._found: T | Exception | None = None
+        self._thread = Thread(target=self._check, args=(use, unchecked), daemon=True)
+        self._thread.start()
 
-    def _check(self, only: str | None, unchecked: bool) -> None:
-        from ..learn.workspace.own_model import own_ops
-
+    def _check(self, use: Callable[..., T], unchecked: bool) -> None:
         try:
-            self._checked = own_ops(self._workspace, unchecked=unchecked, only=only, checker=self._checker)
+            self._found = use(self._workspace, unchecked=unchecked, checker=self._checker)
         except Exception as error:
-            self._checked = error
+            self._found = error
 
-    def run_on(self, llm: LLM) -> None:
-        """Put the functions into a model, and say which.
+    def result(self) -> T:
+        """What there is to use.
 
         Raises
         ------
         ValueError
             When no function in the folder can be used.
         """
-        from ..learn.workspace.own_model import Tracer
-
-        with self.patience(self._checking):
-            self._checking.join()
-        if isinstance(self._checked, Exception):
-            raise self._checked
-        assert self._checked is not None
-        self.llm, self.own = llm, self._checked
-        self.fast = llm.session()  # for the comparison at the end: made while the model is as it was loaded
-        self.tracer = Tracer(self.own, llm.params) if self._trace else None
-        llm.use_ops(self.own.ops if self.tracer is None else self.tracer.ops)
-        for entry, id in self.own.used.items():
-            note(f"{entry:<18} is your {id}")
-        for id, reason in self.own.left_out.items():
-            note(f"{id:<18} is left out: {reason}")
+        with self.patience(self._thread):
+            self._thread.join()
+        if isinstance(self._found, Exception):
+            raise self._found
+        assert self._found is not None
+        return self._found
 
     @contextmanager
     def patience(self, thread: Thread | None = None) -> Iterator[None]:
@@ -98,14 +95,81 @@ class LearnersModel:
             timer.cancel()
 
     def _place_of(self, thread: Thread) -> str:
-        """ "now f in line 12 of 05_rope.py" where the thread is in the learner's code; "" in a check's own process."""
+        """Where the thread is in the learner's code; "" in a check's own process."""
         frame = sys._current_frames().get(thread.ident or 0)
         while frame is not None:
-            path = Path(frame.f_code.co_filename)
-            if self._workspace.folder.resolve() in path.resolve().parents:
-                return f"now {frame.f_code.co_name} in line {frame.f_lineno} of {path.name}"
+            if place := self._in_folder(frame.f_code, frame.f_lineno):
+                return f"now {place}"
             frame = frame.f_back
         return ""
+
+    @contextmanager
+    def blaming(self) -> Iterator[None]:
+        """An error in the learner's code as one sentence that says where."""
+        try:
+            yield
+        except Exception as error:
+            place, trace = "", error.__traceback__
+            while trace is not None:
+                place = self._in_folder(trace.tb_frame.f_code, trace.tb_lineno) or place
+                trace = trace.tb_next
+            if not place:
+                raise
+            raise ValueError(f"your {place}: {type(error).__name__}: {error}") from error
+
+    def _in_folder(self, code: CodeType, line: int) -> str:
+        """ "f in line 12 of 05_rope.py" where that is the learner's code."""
+        path = Path(code.co_filename)
+        is_theirs = self._workspace.folder.resolve() in path.resolve().parents
+        return f"{code.co_name} in line {line} of {path.name}" if is_theirs else ""
+
+
+def name_functions(used: Mapping[str, str], left_out: Mapping[str, str]) -> None:
+    """Say which functions are the learner's, and which are not used and why."""
+    width = max(18, *map(len, [*used, *left_out]))
+    for entry, id in used.items():
+        note(f"{entry:<{width}} is your {id}")
+    for id, reason in left_out.items():
+        note(f"{id:<{width}} is left out: {reason}")
+
+
+class LearnersModel:
+    """Makes a model run on the functions of a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    only : str, optional
+    unchecked, trace : bool
+
+    Raises
+    ------
+    ValueError
+        When it is not a folder of exercises.
+    """
+
+    def __init__(self, folder: Path, *, only: str | None, unchecked: bool, trace: bool) -> None:
+        from ..learn.workspace.own_model import own_ops
+
+        self._trace = trace
+        self._checking: Checking[OwnOps] = Checking(folder, unchecked, partial(own_ops, only=only))
+        self.patience = self._checking.patience
+
+    def run_on(self, llm: LLM) -> None:
+        """Put the functions into a model, and say which.
+
+        Raises
+        ------
+        ValueError
+            When no function in the folder can be used.
+        """
+        from ..learn.workspace.own_model import Tracer
+
+        self.llm, self.own = llm, self._checking.result()
+        self.fast = llm.session()  # for the comparison at the end: made while the model is as it was loaded
+        self.tracer = Tracer(self.own, llm.params) if self._trace else None
+        llm.use_ops(self.own.ops if self.tracer is None else self.tracer.ops)
+        name_functions(self.own.used, self.own.left_out)
 
     def report(self, ids: list[int], *, quiet: bool) -> None:
         """After the text: how fast it was beside the package, and the first difference if traced."""
@@ -126,3 +190,30 @@ class LearnersModel:
         sessions = {"yours": yours, "reference": self.llm.session(), "fast": self.fast}
         shown = ", ".join(f"{name} {rate:.1f}" for name, rate in speeds(sessions, ids[:_PROMPT]).items())
         note(f"one token at a time, tokens/s: {shown}")
+
+
+class LearnersTraining:
+    """What a run computes with: the functions of a folder that pass their checks.
+
+    Parameters
+    ----------
+    folder : Path
+    unchecked : bool
+    n_micro : int
+        In how many parts a batch is computed.
+    """
+
+    def __init__(self, folder: Path, *, unchecked: bool, n_micro: int) -> None:
+        from ..learn.workspace.own_training import own_training
+
+        self._checking: Checking[OwnTraining] = Checking(folder, unchecked, partial(own_training, n_micro=n_micro))
+        self.blaming = self._checking.blaming
+
+    def functions(self) -> Functions:
+        """Those functions, after saying which they are."""
+        own = self._checking.result()
+        name_functions(own.used, own.left_out)
+        if own.missing:
+            note(f"the package's own: {', '.join(own.missing)}")
+        note("your functions are slower than the package's: each line below says how much time is left")
+        return own.functions

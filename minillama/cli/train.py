@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .common.output import compile_notice, note, write
+from .common.streams import prints_to_stderr
 from .common.terminal import stderr
 
 if TYPE_CHECKING:
     from ..training.settings import TrainSettings
     from ..training.trainer import Outcome
+    from .own import LearnersTraining
 
 
 def register(app: typer.Typer) -> None:
@@ -40,16 +42,24 @@ def train(
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print the settings as TOML and train nothing.")
     ] = False,
+    own: Annotated[Path | None, typer.Option("--with", help="Train with your own functions in this folder.")] = None,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="With --with: functions that do not pass, too.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
     """Pretrain a model on token shards; may be interrupted and resumed at any time."""
     if print_config:
         write(_config_text(config, preset))
         return
+    if unchecked and own is None:
+        raise ValueError("--unchecked goes with --with FOLDER")
     folder = _run_folder(config, out, preset, resume)
     settings = _settings(config, preset, folder)
-    command = _resume_command(config, preset, folder, steps)
-    outcome = _train(settings, folder, steps, threads, resume, command, quiet)
+    command = _resume_command(config, preset, folder, steps, own, unchecked)
+    with nullcontext() if own is None else prints_to_stderr():
+        learner = None if own is None else _learner(own, unchecked, settings)
+        outcome = _train(settings, folder, steps, threads, resume, command, quiet, learner)
     _conclude(settings, folder, outcome, command, quiet)
 
 
@@ -91,11 +101,20 @@ def _settings(config: Path | None, preset: str | None, folder: Path) -> TrainSet
     return read_settings(folder / "config.toml")
 
 
-def _resume_command(config: Path | None, preset: str | None, folder: Path, steps: int | None) -> str:
+def _resume_command(
+    config: Path | None, preset: str | None, folder: Path, steps: int | None, own: Path | None, unchecked: bool
+) -> str:
     words = ["minillama", "train", *([] if config is None else [str(config)])]
     words += ["--preset", preset] if preset is not None else []
     words += ["--out", str(folder), "--resume"]
+    words += [] if own is None else ["--with", str(own), *(["--unchecked"] if unchecked else [])]
     return shlex.join(words + (["--steps", str(steps)] if steps is not None else []))
+
+
+def _learner(folder: Path, unchecked: bool, settings: TrainSettings) -> LearnersTraining:
+    from .own import LearnersTraining
+
+    return LearnersTraining(folder, unchecked=unchecked, n_micro=settings.data.micro_batches)
 
 
 def _train(
@@ -106,8 +125,10 @@ def _train(
     resume: bool,
     command: str,
     quiet: bool,
+    learner: LearnersTraining | None = None,
 ) -> tuple[Outcome, int]:
     """Run to the end or to an interrupt; also the number of the signal that stopped it, or 0."""
+    from ..training.functions import PACKAGE
     from ..training.pretraining import prepare, settings_before
     from ..training.run_folder import RunFolder
     from ..training.signals import stop_on_signals
@@ -120,7 +141,9 @@ def _train(
         note(f"there is no run in {folder} yet: starting one")
     shown = _Silent() if quiet else _Shown(stage.settings.run.log_every)
     compiling = nullcontext() if quiet else compile_notice()
-    with compiling, shown.drawing(), stop_on_signals(shown.note) as request:
+    functions = PACKAGE if learner is None else learner.functions()
+    blaming = nullcontext() if learner is None else learner.blaming()
+    with compiling, shown.drawing(), stop_on_signals(shown.note) as request, blaming:
         outcome = train(
             stage,
             run,
@@ -130,6 +153,7 @@ def _train(
             resume=resume,
             resume_command=command,
             stop=request,
+            functions=functions,
         )
     return outcome, request.signal
 

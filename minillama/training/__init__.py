@@ -7,6 +7,7 @@
     gradients.py      one batch through the model and back, the head in chunks
     workers.py        threads that share a batch
     optimizer.py schedule.py    AdamW, clipping, the learning rate of a step
+    functions.py      what a step is made of, as a value: a learner's functions can take the place of any
     trainer.py        the loop; run_folder.py checkpoint.py metrics.py samples.py curves.py    what it leaves
     signals.py memory.py    Ctrl-C that waits for the end of a step; whether a run fits
 

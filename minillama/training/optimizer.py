@@ -203,21 +203,24 @@ class AdamW:
         ValueError
             When there is a gradient of a parameter that is not there.
         """
-        given = dict(named_leaves(gradients))
-        if unknown := given.keys() - {name for name, _ in named_leaves(self.params)}:
-            raise ValueError(f"there is a gradient of {min(unknown)}, and no such parameter")
+        learned = self._learned(gradients)
         self.n_steps += 1
         beta1, beta2 = self.betas
         correction1, correction2 = 1 - beta1**self.n_steps, 1 - beta2**self.n_steps
-        trees = zip(*(named_leaves(tree) for tree in (self.params, self.m, self.v)), strict=True)
-        for (name, p), (_, m), (_, v) in trees:
-            if (g := given.get(name)) is None:
-                continue
+        for name, p, g, m, v in learned:
             number, rate = p.dtype.type, learning_rate * rate_factor(name)
             decay = 1 - rate * self.weight_decay if decays(name, p) else 1.0
             settings = (scale, beta1, beta2, rate / correction1, self.eps, 1 / math.sqrt(correction2), decay)
             flat = p.reshape(-1), np.ascontiguousarray(g, p.dtype).reshape(-1), m.reshape(-1), v.reshape(-1)
             _adamw(_n_chunks(p.size), *flat, *(number(value) for value in settings), size=p.size)
+
+    def _learned(self, gradients: Tree) -> list[tuple[str, Float, Float, Float, Float]]:
+        """Name, parameter, gradient and moments of everything that has a gradient."""
+        given = dict(named_leaves(gradients))
+        if unknown := given.keys() - {name for name, _ in named_leaves(self.params)}:
+            raise ValueError(f"there is a gradient of {min(unknown)}, and no such parameter")
+        trees = zip(*(named_leaves(tree) for tree in (self.params, self.m, self.v)), strict=True)
+        return [(name, p, given[name], m, v) for (name, p), (_, m), (_, v) in trees if given.get(name) is not None]
 
 
 def _check_trainable(name: str, array: Any) -> None:

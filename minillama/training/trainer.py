@@ -24,10 +24,10 @@ from ..compute.threads import most_threads, set_threads
 from ..files.errors import CheckpointError
 from ..trees import Tree, named_leaves
 from .checkpoint import RunProgress, read_checkpoint, write_checkpoint
+from .functions import PACKAGE, Functions
 from .gradients import means
 from .memory import check_memory
 from .metrics import MetricsLog, replace_text
-from .optimizer import AdamW, clip_scale, global_norm
 from .run_folder import RunError, RunFolder, damaged
 from .samples import SampleLog
 from .schedule import Schedule
@@ -76,6 +76,8 @@ class DivergedError(RunError):
 class Trainer:
     """Model, optimizer and position of a run in memory.
 
+    `functions` are what it computes with.
+
     Attributes
     ----------
     model : tree
@@ -84,14 +86,18 @@ class Trainer:
     """
 
     def __init__(
-        self, stage: Stage, workers: Workers, found: tuple[Tree, tuple[Tree, Tree], RunProgress] | None
+        self,
+        stage: Stage,
+        workers: Workers,
+        found: tuple[Tree, tuple[Tree, Tree], RunProgress] | None,
+        functions: Functions = PACKAGE,
     ) -> None:
-        self.stage, self.settings, self._workers = stage, stage.settings, workers
+        self.stage, self.settings, self._workers, self._functions = stage, stage.settings, workers, functions
         schedule, given = self.settings.schedule, self.settings.optimizer
-        self._rate = Schedule(schedule.peak, schedule.warmup_steps, schedule.total_steps, schedule.final_fraction)
+        self._schedule = Schedule(schedule.peak, schedule.warmup_steps, schedule.total_steps, schedule.final_fraction)
         self.model = stage.start() if found is None else found[0]
         betas = (given.beta1, given.beta2)
-        self.optimizer = AdamW(self.model, betas=betas, eps=given.eps, weight_decay=given.weight_decay)
+        self.optimizer = functions.optimizer(self.model, betas=betas, eps=given.eps, weight_decay=given.weight_decay)
         self.progress = RunProgress(threads=workers.n_threads, data=dict(stage.fingerprints))
         if found is not None:
             _, (self.optimizer.m, self.optimizer.v), progress = found
@@ -107,15 +113,16 @@ class Trainer:
             Before anything is changed.
         """
         begin, step = time.perf_counter(), self.progress.step + 1
-        stage, clip = self.stage, self.settings.optimizer.clip_norm
+        stage, functions = self.stage, self._functions
         batch = stage.batch(step, self.model)
-        sums, gradients = self._workers.gradients(stage.objective, self.model, batch, n_micro=stage.micro_batches)
+        objective, n_micro = functions.objective(stage.objective, stage.micro_batches)
+        sums, gradients = self._workers.gradients(objective, self.model, batch, n_micro=n_micro, ops=functions.ops)
         count = max(1.0, sums["count"])
-        norm = global_norm(gradients) / count
+        norm = functions.norm(gradients, count)
         _check_finite(step, means(sums)["loss"], norm, gradients, self.settings.run.gradient_norm_limit)
-        rate = self._rate(step)
-        # the one division of the gradients by the count; it costs no pass of its own over them
-        scale = (clip_scale(norm, clip) if clip else 1.0) / count
+        rate = functions.rate(self._schedule, step)
+        # `scale` has the one division of the gradients by the count; it costs no pass of its own over them
+        gradients, scale = functions.clip(gradients, count, norm, self.settings.optimizer.clip_norm)
         self.optimizer.update(gradients, rate, scale, rate_factor=stage.rate_factor)
         seconds = time.perf_counter() - begin
         progress = self.progress
@@ -182,6 +189,7 @@ def train(
     resume: bool = False,
     resume_command: str = "--resume",
     stop: Callable[[], bool] = lambda: False,
+    functions: Functions = PACKAGE,
 ) -> Outcome:
     """Train, from the beginning or from the newest checkpoint, to the last step.
 
@@ -200,6 +208,9 @@ def train(
         What a person types to continue, for messages.
     stop : callable
         Asked after each step; when it says True a checkpoint is written and the run ends.
+    functions : Functions
+        What a step is computed with; validation and samples stay the package's. With others than the package's no
+        batch is cut for threads.
 
     Raises
     ------
@@ -222,8 +233,9 @@ def train(
         if newest is not None and found is not None and found[2].step >= last:
             observer.note(f"step {found[2].step} of {last} is done; --steps N continues")
             return Outcome(found[2].step, False, newest)
-        with Workers(threads) as workers:
-            return _loop(Trainer(stage, workers, found), folder, observer, last, stop, resume_command)
+        with Workers(threads, whole=not functions.are_the_packages) as workers:
+            trainer = Trainer(stage, workers, found, functions)
+            return _loop(trainer, folder, observer, last, stop, resume_command)
 
 
 _HEAD = "# The settings of this run, nothing left open. Paths start at this file's folder.\n\n"

@@ -34,6 +34,9 @@ class Workers:
     ----------
     n_threads : int, optional
         All cores by default.
+    whole : bool
+        A batch is never cut: it is computed where `gradients` is called, and threads share the products in it. For
+        functions that must not run beside themselves, or that Ctrl-C has to reach.
 
     Notes
     -----
@@ -41,8 +44,8 @@ class Workers:
     same bits, another number does not.
     """
 
-    def __init__(self, n_threads: int | None = None) -> None:
-        self.n_threads = most_threads() if n_threads is None else n_threads
+    def __init__(self, n_threads: int | None = None, *, whole: bool = False) -> None:
+        self.n_threads, self._whole = most_threads() if n_threads is None else n_threads, whole
         if not 1 <= self.n_threads <= most_threads():
             raise ValueError(f"threads must be between 1 and {most_threads()}, the cores of this machine")
         self._stack = ExitStack()
@@ -89,7 +92,7 @@ class Workers:
 
         What is computed before an update in the same way as in it is the same to the last bit.
         """
-        parts = batch.split(gradient_copies(model, self.n_threads))
+        parts = batch.split(1 if self._whole else gradient_copies(model, self.n_threads))
         if len(parts) == 1 and self._pool is not None:
             with all_threads(self.n_threads):
                 return [function(parts[0])]

@@ -10,8 +10,7 @@ from typer.testing import CliRunner
 import minillama
 from minillama.cli.commands import app
 from minillama.config import ModelConfig
-from minillama.learn.chapters import texts
-from minillama.learn.chapters.catalogue import catalogue, chapter_packages
+from minillama.learn.chapters.catalogue import catalogue
 from minillama.learn.workspace.folder import WorkspaceError, find_workspace, start
 from minillama.learn.workspace.own_model import Tracer, own_ops, put_into
 from minillama.llm import LLM
@@ -21,19 +20,6 @@ from minillama.training.gradients import loss_and_gradients
 
 OPS = [exercise.id for exercise in catalogue().values() if exercise.replaces is not None]
 PROMPT = "The capital of France is"
-
-
-@pytest.fixture(scope="module")
-def solved(tmp_path_factory):
-    """A folder with every solution in it."""
-    folder = tmp_path_factory.mktemp("learner") / "mine"
-    before = Path.home()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NUMBA_CACHE_DIR", str(before / ".cache" / "minillama" / "tests"))
-        start(folder)
-    for package in chapter_packages():
-        (folder / texts.file_name(package)).write_text(texts.solution_file(package))
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from minillama.checkpoints.loading import load_checkpoint
 from minillama.checkpoints.native import read_native
 from minillama.data.shards.reading import write_shards
 from minillama.tokenizers import save_tokenizer
+from minillama.training import functions
 from minillama.training import metrics as metrics_module
-from minillama.training import trainer
 from minillama.training.curves import can_plot, draw_curves, smooth
 from minillama.training.gradients import loss_and_gradients
 from minillama.training.memory import check_memory
@@ -299,13 +299,13 @@ def test_a_run_that_diverges_stops_before_the_update(data, whole, tmp_path, chan
 
 
 def test_parameters_that_are_not_finite_are_not_saved(config, tmp_path, monkeypatch):
-    class Bad(trainer.AdamW):
+    class Bad(functions.AdamW):
         def update(self, gradients, learning_rate, scale=1.0, **more):
             super().update(gradients, learning_rate, scale)
             if self.n_steps == 7:
                 self.params.layers[0].wq[0, 0] = np.inf
 
-    monkeypatch.setattr(trainer, "AdamW", Bad)
+    monkeypatch.setattr(functions, "AdamW", Bad)
     judge = lambda stage: setattr(stage, "evaluate", lambda model, workers: {"validation_loss": 1.0})
     run = tmp_path / "run"
     with pytest.raises(DivergedError, match=r"after step 7 layers\.0\.wq is not finite any more"):

@@ -67,19 +67,24 @@ def own_ops(
         raise WorkspaceError(f"{only} is not part of a running model; these are: {', '.join(able)}")
     found = OwnOps(FAST)
     wanted = [id for id in able if only in (None, id)]
-    load = cache(load_file)  # two functions of one file are in one module
-    found.left_out = (
-        _unwritten(workspace, wanted, load) if unchecked else _failing(workspace, wanted, checker or Checker())
-    )
-    for id in wanted:
-        if id not in found.left_out:
-            exercise = catalogue()[id]
-            found.ops = put_into(found.ops, exercise, getattr(load(workspace.path_of(id)), id))
-            found.used[f"{exercise.replaces}_forward"] = id
+    functions, found.left_out = usable(workspace, wanted, unchecked=unchecked, checker=checker)
+    for id, function in functions.items():
+        exercise = catalogue()[id]
+        found.ops = put_into(found.ops, exercise, function)
+        found.used[f"{exercise.replaces}_forward"] = id
     if not found.used:
         reasons = "; ".join(f"{id}: {reason}" for id, reason in found.left_out.items())
         raise WorkspaceError(f"none of your functions can run the model yet ({reasons})")
     return found
+
+
+def usable(
+    workspace: Workspace, ids: list[str], *, unchecked: bool = False, checker: Checker | None = None
+) -> tuple[dict[str, Function], dict[str, str]]:
+    """The learner's functions of these exercises that can be used, and why the others cannot; as in `own_ops`."""
+    load = cache(load_file)  # two functions of one file are in one module
+    left_out = _unwritten(workspace, ids, load) if unchecked else _failing(workspace, ids, checker or Checker())
+    return {id: getattr(load(workspace.path_of(id)), id) for id in ids if id not in left_out}, left_out
 
 
 def put_into(ops: Ops, exercise: Exercise, function: Function) -> Ops:
