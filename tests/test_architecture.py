@@ -88,8 +88,8 @@ MAY_IMPORT = {
     "learn/diagnosis": "learn/exercises",
     "learn": "bench compute learn/chapters learn/diagnosis learn/exercises",
     "learn/book": "__init__ compute learn learn/chapters learn/diagnosis learn/exercises learn/workspace",
-    "learn/workspace": "__init__ compute files layers learn learn/chapters learn/diagnosis learn/exercises ops params "
-    "training",
+    "learn/workspace": "__init__ checkpoints/hub compute data data/shards files layers learn learn/chapters "
+    "learn/diagnosis learn/exercises llm ops params tokenizers training",
     "alignment/conversations": "compute config inference/chat layers ops params tokenizers training",
     "alignment/models": "config inference inference/chat params tokenizers training trees",
     "alignment": "alignment/conversations alignment/models config files params tokenizers training trees",

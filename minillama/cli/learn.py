@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -47,6 +47,7 @@ def show_map(context: typer.Context, folder: Folder = None) -> None:
 @learn.command()
 def start(folder: Annotated[Path, typer.Argument(help="A new folder for your functions, such as my-llama.")]) -> None:
     """Copy the starters into a folder of your own, or bring that folder up to date."""
+    from ..learn.capstones import CAPSTONES
     from ..learn.workspace.folder import start as make
 
     workspace, news = make(folder)
@@ -59,7 +60,10 @@ def start(folder: Annotated[Path, typer.Argument(help="A new folder for your fun
     write(f"   1. open {workspace.path_of(exercise.id)} in an editor\n")
     write("   2. in this terminal:  minillama learn watch\n")
     write(f"   3. replace `raise NotImplementedError` in {exercise.id}, and save\n\n")
-    write("`minillama learn` shows the map; `minillama learn hint` helps, `minillama learn why` opens the book.\n")
+    write("`minillama learn` shows the map; `minillama learn hint` helps, `minillama learn why` opens the book.\n\n")
+    write("Where it leads; `minillama learn verify` proves both:\n")
+    for capstone in CAPSTONES:
+        write(f"   after {capstone.after}  {capstone.goal}\n")
 
 
 @learn.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -100,13 +104,18 @@ def lab(
 def check(
     exercise: Id = None,
     case: Annotated[str | None, typer.Option("--case", help="One case only, as a report names it: 1x2x1x4.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="For programs: a JSON document about this one, or about all.")
+    ] = False,
     folder: Folder = None,
 ) -> None:
     """Check one function."""
     from ..learn.exercises.exercise import parse_dims
     from ..learn.workspace.checker import check_in_process
 
-    workspace, wanted = _wanted(folder, exercise)
+    workspace, wanted = _wanted(folder, exercise, may_be_none=as_json)
+    if as_json:
+        _print_json(workspace, None if exercise is None else wanted, case)
     dims = parse_dims(wanted, case) if case else None
     report = check_in_process(wanted, workspace.path_of(wanted.id), dims)
     if dims is None and report.status != "not started":
@@ -248,24 +257,28 @@ def review(exercise: Id = None, folder: Folder = None) -> None:
 @learn.command()
 def verify(
     name: Annotated[str | None, typer.Option("--name", help="On the certificate; by default as last time.")] = None,
+    capstones: Annotated[
+        bool, typer.Option("--capstones/--no-capstones", help="Prove what your functions do together: a minute.")
+    ] = True,
+    text: Annotated[Path | None, typer.Option("--text", help="A text of yours for the storyteller.")] = None,
     folder: Folder = None,
 ) -> None:
-    """Check everything again and write a certificate with hashes and this machine's speed."""
-    from ..learn.workspace.certificate import name_in, write_report
-    from ..learn.workspace.certificate import verify as run
+    """Check everything again, prove the capstones, and write a certificate with hashes and this machine's speed."""
+    from .grading import verify_and_report
 
     workspace, _ = _wanted(folder, None, may_be_none=True)
+    verify_and_report(workspace, name, _topic, with_capstones=capstones, text=text)
 
-    def progress(chapter: str, entries: list[dict[str, Any]]) -> None:
-        open_ = [entry["id"] for entry in entries if not entry["passed"]]
-        left = f"   not yet: {', '.join(open_[:3])}{f' and {len(open_) - 3} more' if len(open_) > 3 else ''}"
-        count = f"{len(entries) - len(open_):>2} of {len(entries):>2}"
-        write(f" {chapter} {_topic(chapter):<28} {count}{left if open_ else ''}\n")
 
-    found = run(workspace, name or name_in(workspace.folder), progress)
-    as_json, as_svg = write_report(found, workspace.folder)
-    n_passed = sum(entry["passed"] for entry in found["exercises"])
-    write(f"\n{found['name']}: {n_passed} of {len(found['exercises'])} exercises pass: {as_json} and {as_svg}\n")
+@learn.command()
+def grade(
+    folders: Annotated[list[Path], typer.Argument(help="Folders that were handed in.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One document with every report, in place of CSV.")] = False,
+) -> None:
+    """For teachers: check the folders of a class, and compare each with its verified.json. It runs their code."""
+    from .grading import print_grades
+
+    print_grades(folders, with_reports=as_json)
 
 
 @learn.command()
@@ -330,6 +343,16 @@ def _confirm(exercise: Exercise) -> None:
     write(f"   {other[0].upper()}{other[1:]} gives the same on all {len(exercise.shapes)} shapes.\n")
 
 
+def _print_json(workspace: Workspace, exercise: Exercise | None, case: str | None) -> NoReturn:
+    from ..learn.chapters.catalogue import catalogue
+    from .grading import print_checks
+
+    if case is not None:
+        raise ValueError("--json is about all cases: leave out --case")
+    passed = print_checks(workspace, [*catalogue().values()] if exercise is None else [exercise])
+    raise typer.Exit(0 if passed else 1)
+
+
 def _print_next(workspace: Workspace, after: Exercise | None = None) -> None:
     upcoming = workspace.next_exercise(after)
     if upcoming is None:
@@ -353,6 +376,7 @@ def _print_hint(workspace: Workspace, exercise: Exercise) -> None:
 
 
 def _print_map(workspace: Workspace | None) -> None:
+    from ..learn.capstones import CAPSTONES
     from ..learn.chapters.catalogue import catalogue
 
     exercises = list(catalogue().values())
@@ -368,6 +392,9 @@ def _print_map(workspace: Workspace | None) -> None:
             kind = " runs the model" if e.replaces is not None else ""
             kind += " speed" if e.speed is not None else ""
             write(f"   [{mark}] {e.id:<32} {'*' * e.difficulty:<4}{e.minutes:>3} min  {kind}\n")
+        for capstone in CAPSTONES:
+            if capstone.after == chapter:
+                write(f"   ==> {capstone.goal}\n       {capstone.command}\n")
     if workspace is None:
         write("\n Begin:  minillama learn start my-llama\n")
     else:

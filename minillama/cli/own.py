@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Thread, Timer, current_thread
-from types import CodeType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from .common.output import note
@@ -96,32 +95,22 @@ class Checking(Generic[T]):
 
     def _place_of(self, thread: Thread) -> str:
         """Where the thread is in the learner's code; "" in a check's own process."""
-        frame = sys._current_frames().get(thread.ident or 0)
-        while frame is not None:
-            if place := self._in_folder(frame.f_code, frame.f_lineno):
-                return f"now {place}"
-            frame = frame.f_back
-        return ""
+        from ..learn.workspace.blame import place_of_frame
+
+        place = place_of_frame(sys._current_frames().get(thread.ident or 0), self._workspace.folder)
+        return place and f"now {place}"
 
     @contextmanager
     def blaming(self) -> Iterator[None]:
         """An error in the learner's code as one sentence that says where."""
+        from ..learn.workspace.blame import place_of_error
+
         try:
             yield
         except Exception as error:
-            place, trace = "", error.__traceback__
-            while trace is not None:
-                place = self._in_folder(trace.tb_frame.f_code, trace.tb_lineno) or place
-                trace = trace.tb_next
-            if not place:
-                raise
-            raise ValueError(f"your {place}: {type(error).__name__}: {error}") from error
-
-    def _in_folder(self, code: CodeType, line: int) -> str:
-        """ "f in line 12 of 05_rope.py" where that is the learner's code."""
-        path = Path(code.co_filename)
-        is_theirs = self._workspace.folder.resolve() in path.resolve().parents
-        return f"{code.co_name} in line {line} of {path.name}" if is_theirs else ""
+            if place := place_of_error(error, self._workspace.folder):
+                raise ValueError(f"your {place}: {type(error).__name__}: {error}") from error
+            raise
 
 
 def name_functions(used: Mapping[str, str], left_out: Mapping[str, str]) -> None:

@@ -180,9 +180,9 @@ def test_resuming_without_a_settings_file(run, config, trained, tmp_path):
 
 
 def test_a_run_that_diverges_ends_with_1(run, config, tmp_path, monkeypatch):
-    from minillama.training import trainer
+    from minillama.training import functions
 
-    monkeypatch.setattr(trainer, "global_norm", lambda gradients: float("nan"))
+    monkeypatch.setattr(functions, "global_norm", lambda gradients: float("nan"))
     result = run("train", config, "--out", tmp_path / "run")
     assert result.code == 1
     assert "at step 1 the loss is" in result.err

@@ -7,17 +7,15 @@ import hashlib
 import html
 import json
 import platform
+import textwrap
 import time
 from collections.abc import Callable
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from ..chapters.catalogue import catalogue
-from ..exercises.exercise import Exercise
-from .checker import Checker
-from .folder import Workspace, WorkspaceError
-from .learners_file import function_text
+from .checks import Checked, check_all, failing
+from .folder import Workspace
 
 _DONE, _OPEN, _INK, _PAPER = "#2e9e5b", "#d8d8d2", "#22252a", "#fcfcf9"
 
@@ -38,6 +36,7 @@ def verify(
     workspace: Workspace,
     name: str,
     progress: Callable[[str, list[dict[str, Any]]], None] = lambda chapter, entries: None,
+    proofs: Callable[[dict[str, str]], list[dict[str, Any]]] = lambda failing: [],
 ) -> dict[str, Any]:
     """Check every function that is written, and say what was found.
 
@@ -48,12 +47,14 @@ def verify(
         The learner's.
     progress : callable
         Called after each chapter with its number and its entries.
+    proofs : callable
+        Given the ids that do not pass, and why, what came of the capstones (`proofs.prove`).
 
     Returns
     -------
     report : dict
-        "name"; "exercises": one entry each with id, chapter, passed, seconds and the SHA-256 of the function;
-        "machine": what it ran on and how fast that reads and multiplies; "sha256" of all of it.
+        "name"; "exercises": one entry each with id, chapter, passed, status, seconds and the SHA-256 of the function;
+        "capstones"; "machine": what it ran on and how fast that reads and multiplies; "sha256" of all of it.
     """
     import numba
     import numpy as np
@@ -61,15 +62,13 @@ def verify(
     from ... import __version__
     from ..speed import roofs
 
-    entries = []
-    for chapter, exercises in groupby(catalogue().values(), key=lambda exercise: exercise.chapter):
-        checker = Checker()  # a process for each chapter: what one file does to Python touches no other
-        try:
-            of_chapter = [_entry(workspace, exercise, checker) for exercise in exercises]
-        finally:
-            checker.close()
+    checked, entries = [], []
+    for chapter, those in check_all(workspace, catalogue().values()):
+        of_chapter = [_entry(workspace, one) for one in those]
         progress(chapter, of_chapter)
+        checked += those
         entries += of_chapter
+    capstones = proofs(failing(checked))
     bandwidth, peak = roofs()
     machine = {
         "system": f"{platform.system()} {platform.machine()}",
@@ -85,28 +84,27 @@ def verify(
         "date": time.strftime("%Y-%m-%d"),
         "machine": machine,
         "exercises": entries,
+        "capstones": capstones,
     }
-    found["sha256"] = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
-    return found
+    return found | {"sha256": digest(found)}
 
 
-def _entry(workspace: Workspace, exercise: Exercise, checker: Checker) -> dict[str, Any]:
+def digest(found: dict[str, Any]) -> str:
+    """The SHA-256 of a report without that entry."""
+    content = {key: value for key, value in found.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _entry(workspace: Workspace, one: Checked) -> dict[str, Any]:
     """What is said of one exercise, after its check."""
-    try:
-        path = workspace.path_of(exercise.id)
-        text = function_text(path, exercise.id)
-    except (WorkspaceError, SyntaxError, OSError):
-        text, passed, seconds = "", False, 0.0
-    else:
-        report = checker.check(exercise, path)
-        passed, seconds = report.passed, report.seconds
     return {
-        "id": exercise.id,
-        "chapter": exercise.chapter,
-        "passed": passed,
-        "seconds": round(seconds, 3),
-        "solution_seen": workspace.record(exercise.id).solution_seen,
-        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "id": one.exercise.id,
+        "chapter": one.exercise.chapter,
+        "passed": one.passed,
+        "status": one.report.status,
+        "seconds": round(one.report.seconds, 3),
+        "solution_seen": workspace.record(one.exercise.id).solution_seen,
+        "sha256": one.sha256,
     }
 
 
@@ -119,12 +117,15 @@ def write_report(found: dict[str, Any], folder: Path) -> tuple[Path, Path]:
 
 
 def draw(found: dict[str, Any]) -> str:
-    """One square for each exercise, a row for each chapter."""
+    """One square for each exercise, a row for each chapter; below them the capstones that are proved."""
     chapters: dict[str, list[dict[str, Any]]] = {}
     for entry in found["exercises"]:
         chapters.setdefault(entry["chapter"], []).append(entry)
     widest, n_passed = max(map(len, chapters.values())), sum(e["passed"] for e in found["exercises"])
-    width, height = max(470, 90 + 26 * widest), 120 + 26 * len(chapters)
+    proved = [line for proof in found["capstones"] if proof["proved"] for line in textwrap.wrap(proof["said"], 74)]
+    width = max(470, 90 + 26 * widest)
+    below = 84 + 26 * len(chapters)
+    height = below + 36 + 16 * len(proved)
     machine = found["machine"]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif">',
@@ -142,6 +143,8 @@ def draw(found: dict[str, Any]) -> str:
                 f'<rect x="{52 + 26 * column}" y="{y}" width="20" height="20" rx="3" fill="{colour}">'
                 f"<title>{html.escape(entry['id'])}</title></rect>"
             )
+    for row, line in enumerate(proved):
+        parts.append(f'<text x="20" y="{below + 8 + 16 * row}" font-size="12" fill="{_INK}">{html.escape(line)}</text>')
     figures = f"reads {machine['read_gb_per_s']} GB/s, {machine['float32_gflop_per_s']} GFLOP/s"
     foot = f"{found['date']} · {machine['system']} · {figures}"
     parts.append(f'<text x="20" y="{height - 32}" font-size="11" fill="{_INK}">{html.escape(foot)}</text>')

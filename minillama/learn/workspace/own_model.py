@@ -43,7 +43,12 @@ class OwnOps:
 
 
 def own_ops(
-    workspace: Workspace, *, unchecked: bool = False, only: str | None = None, checker: Checker | None = None
+    workspace: Workspace,
+    *,
+    unchecked: bool = False,
+    only: str | None = None,
+    checker: Checker | None = None,
+    failing: Mapping[str, str] | None = None,
 ) -> OwnOps:
     """Put the learner's functions in the place of the package's.
 
@@ -56,6 +61,8 @@ def own_ops(
         The id of a single exercise.
     checker : Checker, optional
         The process to check in, started earlier; it is closed.
+    failing : mapping, optional
+        Where all have just been checked: the ids of those that did not pass, and why.
 
     Raises
     ------
@@ -67,7 +74,7 @@ def own_ops(
         raise WorkspaceError(f"{only} is not part of a running model; these are: {', '.join(able)}")
     found = OwnOps(FAST)
     wanted = [id for id in able if only in (None, id)]
-    functions, found.left_out = usable(workspace, wanted, unchecked=unchecked, checker=checker)
+    functions, found.left_out = usable(workspace, wanted, unchecked=unchecked, checker=checker, failing=failing)
     for id, function in functions.items():
         exercise = catalogue()[id]
         found.ops = put_into(found.ops, exercise, function)
@@ -79,11 +86,21 @@ def own_ops(
 
 
 def usable(
-    workspace: Workspace, ids: list[str], *, unchecked: bool = False, checker: Checker | None = None
+    workspace: Workspace,
+    ids: list[str],
+    *,
+    unchecked: bool = False,
+    checker: Checker | None = None,
+    failing: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, Function], dict[str, str]]:
     """The learner's functions of these exercises that can be used, and why the others cannot; as in `own_ops`."""
     load = cache(load_file)  # two functions of one file are in one module
-    left_out = _unwritten(workspace, ids, load) if unchecked else _failing(workspace, ids, checker or Checker())
+    if failing is not None:
+        left_out = {id: failing[id] for id in ids if id in failing}
+    elif unchecked:
+        left_out = _unwritten(workspace, ids, load)
+    else:
+        left_out = _failing(workspace, ids, checker or Checker())
     return {id: getattr(load(workspace.path_of(id)), id) for id in ids if id not in left_out}, left_out
 
 
@@ -108,11 +125,16 @@ def _failing(workspace: Workspace, ids: list[str], checker: Checker) -> dict[str
                 found[id] = "its file is missing"
                 continue
             if not report.passed:
-                words = {"not started": "not written yet", "timeout": "takes too long, and was stopped"}
-                found[id] = words.get(report.status, "does not pass its check")
+                found[id] = why_not(report.status)
     finally:
         checker.close()
     return found
+
+
+def why_not(status: str) -> str:
+    """Why a function is left out whose report has that status."""
+    words = {"not started": "not written yet", "timeout": "takes too long, and was stopped"}
+    return words.get(status, "does not pass its check")
 
 
 def _unwritten(workspace: Workspace, ids: list[str], load: Callable[[Path], ModuleType]) -> dict[str, str]:

@@ -7,7 +7,7 @@ here, the gradient of an embedding knows its table and not its tokens. Results a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
@@ -126,7 +126,12 @@ def exercises_in_training() -> list[str]:
 
 
 def own_training(
-    workspace: Workspace, *, n_micro: int = 1, unchecked: bool = False, checker: Checker | None = None
+    workspace: Workspace,
+    *,
+    n_micro: int = 1,
+    unchecked: bool = False,
+    checker: Checker | None = None,
+    failing: Mapping[str, str] | None = None,
 ) -> OwnTraining:
     """Put the learner's functions in the place of the package's.
 
@@ -135,7 +140,7 @@ def own_training(
     workspace : Workspace
     n_micro : int
         In how many parts a batch is computed; `accumulate_micro_batches` has work where there are several.
-    unchecked, checker
+    unchecked, checker, failing
         As in `own_model.own_ops`.
 
     Raises
@@ -143,7 +148,7 @@ def own_training(
     WorkspaceError
         When no function can be used.
     """
-    given, left_out = usable(workspace, exercises_in_training(), unchecked=unchecked, checker=checker)
+    given, left_out = usable(workspace, exercises_in_training(), unchecked=unchecked, checker=checker, failing=failing)
     if not given:
         reasons = "; ".join(f"{id}: {reason}" for id, reason in left_out.items())
         raise WorkspaceError(f"none of your functions can train a model yet ({reasons})")
