@@ -679,6 +679,10 @@ print("the chapter and the package agree")
 # Each is asked for above, where its idea is fresh. `minillama learn start my-llama` makes a folder with all starters,
 # and `minillama learn watch` checks on every save.
 #
+# They lead to two things. After chapter 12 your own functions chat with SmolLM2; after chapter 14 a storyteller is
+# trained on a text of yours, with your own backward pass. `minillama learn verify` proves both, as soon as the functions
+# pass that they need.
+#
 # ## Next
 #
 # Everything that follows is NumPy, and where NumPy is too slow, Numba: [01](01_numpy_to_numba.ipynb). Who wants to know

@@ -1512,6 +1512,9 @@ table(("blocks", "loss", PROMPT), [(name, f"{loss:.2f}", said) for name, loss, s
 # Each is asked for above, where its idea is fresh. `minillama learn start my-llama` makes a folder with all starters,
 # and `minillama learn watch` checks on every save.
 #
+# Your functions of chapters 01 to 08 now run a real model: `minillama generate --with my-llama --model
+# smollm2-135m-instruct "The sky is"`, and `minillama learn verify` proves that its answer is the package's own.
+#
 # ## Next
 #
 # The model is whole, and it is fast. Where do its weights come from? From text, and most text is not fit for it:
