@@ -680,8 +680,8 @@ print("the chapter and the package agree")
 # and `minillama learn watch` checks on every save.
 #
 # They lead to two things. After chapter 12 your own functions chat with SmolLM2; after chapter 14 a storyteller is
-# trained on a text of yours, with your own backward pass. `minillama learn verify` proves both, as soon as the functions
-# pass that they need.
+# trained on a text of yours, with your own backward pass. `minillama learn verify` proves both, as soon as the
+# functions pass that they need.
 #
 # ## Next
 #

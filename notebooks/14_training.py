@@ -1824,8 +1824,8 @@ show(
 # Each is asked for above, where its idea is fresh. `minillama learn start my-llama` makes a folder with all starters,
 # and `minillama learn watch` checks on every save.
 #
-# Together with those of chapters 03 to 08 they train a model: `minillama train my.toml --with my-llama`, where no part of
-# a step is the package's. `minillama learn verify --text my.txt` proves it on a text of yours.
+# Together with those of chapters 03 to 08 they train a model: `minillama train my.toml --with my-llama`, where no part
+# of a step is the package's. `minillama learn verify --text my.txt` proves it on a text of yours.
 #
 # ## Next
 #

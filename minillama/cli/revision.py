@@ -14,25 +14,21 @@ if TYPE_CHECKING:
 
 
 def print_why(workspace: Workspace, exercise: Exercise) -> None:
-    """The section about the mistake that the last check found, or about the exercise.
-
-    Raises
-    ------
-    ValueError
-        Where the chapters are not installed.
-    """
+    """The section about the mistake that the last check found, or about the exercise."""
     from rich.console import Console
     from rich.markdown import Markdown
 
-    from ..learn.sections import section_about
+    from ..learn.formulas import readable
+    from ..learn.sections import NOTEBOOKS, section_about
 
     workspace.refresh()
     mistake = workspace.record(exercise.id).mistake
     section = section_about(exercise, mistake)
     write(f"\n {exercise.heading}\n" + (f"   {mistake}\n" if mistake else ""))
-    write(f"\n {section.title}\n   notebooks/{section.file}.ipynb has its code and pictures.\n\n")
-    text = re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", section.text)  # links lead nowhere here
-    Console(width=80).print(Markdown(text))
+    where = "" if NOTEBOOKS.is_dir() else " in a clone of the repository"
+    write(f"\n {section.title}\n   code and pictures: notebooks/{section.file}.ipynb{where}\n\n")
+    text = re.sub(r"!?\[([^]]+)\]\([^)]+\)", r"\1", section.text)  # links lead nowhere here
+    Console(width=min(80, Console().width)).print(Markdown(readable(text)))
 
 
 def review_again(workspace: Workspace, id: str | None) -> Report | None:

@@ -6,6 +6,7 @@ import pytest
 
 from minillama.learn import sections
 from minillama.learn.chapters.catalogue import catalogue
+from minillama.learn.formulas import readable
 from minillama.learn.sections import section_about
 
 
@@ -56,6 +57,57 @@ def test_its_text_ends_before_the_exercise_and_has_no_code():
     assert "np." not in section.text
 
 
-def test_without_the_chapters_it_says_where_to_look(tmp_path):
-    with pytest.raises(ValueError, match=r"in a clone of it, open notebooks/05_rope.ipynb at 'Now you"):
-        section_about(catalogue()["rope_angles"], notebooks=tmp_path)
+def test_where_code_and_pictures_stand_is_marked():
+    text = section_about(catalogue()["rope_interleaved"]).text
+    assert "this is `turn` again and again:\n\n*[code]*\n\n" in text
+    texts = [section_about(exercise).text for exercise in catalogue().values()]
+    assert any("*[picture]*" in text for text in texts)
+    assert not any(text.endswith("]*") or "*[code]*\n\n*[code]*" in text for text in texts)
+
+
+def test_without_the_chapters_it_is_shown_and_says_where_the_rest_is(tmp_path, monkeypatch, capsys):
+    from minillama.cli import revision
+    from minillama.learn.workspace.folder import Workspace
+
+    monkeypatch.setattr(sections, "NOTEBOOKS", tmp_path / "none")
+    revision.print_why(Workspace(tmp_path), catalogue()["rope_angles"])
+    shown = capsys.readouterr().out
+    assert "an arrow is back where it was after 12" in shown
+    assert "notebooks/05_rope.ipynb in a clone of the repository" in shown
+    settings = (sections.KEPT.parents[2] / "pyproject.toml").read_text()
+    assert '"learn/*.json"' in settings, "part of the package"
+
+
+# --- formulas ------------------------------------------------------------------------------
+
+
+def test_every_formula_of_the_sections_has_a_text():
+    for text in {section_about(exercise).text for exercise in catalogue().values()}:
+        shown = readable(text)
+        assert not re.search(r"\$|\\[A-Za-z]|\\,", shown), shown
+
+
+@pytest.mark.parametrize(
+    ("latex", "text"),
+    [
+        (r"y_{2i} = x_{2i} \cos\varphi_i", "y₂ᵢ = x₂ᵢ cos φᵢ"),
+        (r"\frac{e^{z_i}}{\sum_j e^{z_j}}", "e^zᵢ / (Σⱼ e^zⱼ)"),
+        (r"-\log \frac{a}{b}", "−log (a/b)"),
+        (r"\frac1D \sum_i x_i^2", "(1/D) Σᵢ xᵢ²"),
+        (r"\frac{1 + \cos(\pi u)}{2} .", "(1 + cos(π u)) / 2."),
+        (r"\hat\mu / \sqrt{\hat\nu + \varepsilon}", "μ\u0302 / √(ν\u0302 + ε)"),
+        (r"e^{-\eta} + 10^{-5}", "e^(−η) + 10⁻⁵"),
+        (r"W_{up} \in \mathit{window}", "W_up ∈ window"),
+        (r"\begin{pmatrix} 4 & 0 \\ \tfrac14 & -4 \end{pmatrix}", "[[4, 0], [1/4, −4]]"),
+        (r"\text{warm-up}\,t - 1", "warm-up t − 1"),
+        (r"\partial r / \partial x, \max_i \lvert W_i\rvert", "∂r / ∂x, maxᵢ |Wᵢ|"),
+    ],
+)
+def test_formulas_read_as_text(latex, text):
+    assert readable(f"so ${latex}$ it is") == f"so {text} it is"
+
+
+def test_a_formula_of_its_own_has_a_line_for_each_statement():
+    assert readable("with\n$$ a = 1, \\qquad b = 2 . $$\nand") == "with\n\n    a = 1\n    b = 2\n\nand"
+    with pytest.raises(ValueError, match=r"there is no text for \\unheard"):
+        readable(r"$\unheard$")

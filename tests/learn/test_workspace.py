@@ -394,7 +394,7 @@ def test_why_shows_the_section_about_the_last_mistake(folder):
     write(folder, "from minillama.learn.chapters.catalogue import get_exercise\n\n\n" + SIGNATURE + halves)
     assert f"minillama learn why {ROPE.id}" in run("check", ROPE.id, "--dir", str(folder), code=1).output
     shown = run("why", ROPE.id, "--dir", str(folder)).output
-    assert f"   {ROPE.mistakes[0].name}\n\n {section}\n   notebooks/05_rope.ipynb" in shown
+    assert f"   {ROPE.mistakes[0].name}\n\n {section}\n   code and pictures: notebooks/05_rope.ipynb" in shown
     assert "](" not in shown
 
 
