@@ -26,8 +26,8 @@ def make_states(rng: np.random.Generator, n: int, T: int, D: int, first: int, na
         theirs.append(right.astype(np.float32))
         ours.append((right - off).astype(np.float32))
     if first == n:
-        size = np.float32(2.0 ** np.ceil(np.log2(np.abs(theirs[-1]).max() + 1)))
-        theirs[-1][0, 0], ours[-1][0, 0] = size, size * np.float32(1 - POWER_OF_2)
+        border = np.float32(2.0 ** np.ceil(np.log2(np.abs(theirs[-1]).max() + 1)))
+        theirs[-1][0, 0], ours[-1][0, 0] = border, border * np.float32(1 - POWER_OF_2)
         return ours, theirs, POWER_OF_2
     if nan and first < n:
         ours[first][-1, -1] = np.nan
