@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..exercises.exercise import Dims, show_dims
 from .budget import Budget
 from .compare import Comparison, Mismatch
+from .contents import holds
 from .trials import Trials, lowest_sizes, smaller_cases
 
 _SECONDS = 0.5
@@ -27,11 +28,32 @@ def what_decides(trials: Trials, shapes: Sequence[Dims]) -> str:
     cases, right = cases_tried(trials, shapes)
     if min(right.sum(), (~right).sum()) < _ENOUGH:
         return ""
+
+    fitting = [*_fitting_sizes(trials, cases, right)] or [*_fitting_contents(trials, cases, right)]
+    if not fitting:
+        return ""
+    also = f" (which here means {' and '.join(fitting[1:3])}, too)" if len(fitting) > 1 else ""
+    return f"Right in every case {fitting[0]}{also}, wrong in every other one ({len(cases)} tried)."
+
+
+def _fitting_sizes(trials: Trials, cases: Sequence[Dims], right: NDArray[np.bool_]) -> Iterator[str]:
     for text, test in _conditions(trials, cases):
-        holds = np.array([test(dims) for dims in cases])
-        if np.array_equal(holds, right) and (" = " in text or _has_both(cases, right, text)):
-            return f"Right in every case with {text}, wrong in every other one ({len(cases)} tried)."
-    return ""
+        is_plain = re.search(r" = \d+$", text) is not None
+        if np.array_equal([test(dims) for dims in cases], right) and (is_plain or _has_both(cases, right, text)):
+            yield f"with {text}"
+            if is_plain:
+                return  # what else fits says the same
+
+
+def _fitting_contents(trials: Trials, cases: Sequence[Dims], right: NDArray[np.bool_]) -> Iterator[str]:
+    contents = [holds(trials.exercise.named_arguments(dims)) for dims in cases]
+    for text in {text: None for found in contents for text in found}:
+        if not text.endswith(" given") and not all(text in found for found in contents):
+            continue  # an entry that not all cases have
+        fulfilled = np.array([found.get(text, False) for found in contents])
+        for word, wanted in (("with", right), ("without", ~right)):
+            if np.array_equal(fulfilled, wanted):
+                yield f"{word} {text}"
 
 
 def _has_both(cases: Sequence[Dims], right: NDArray[np.bool_], text: str) -> bool:
