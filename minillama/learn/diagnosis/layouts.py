@@ -146,7 +146,8 @@ def first_difference(exercise: Exercise, function: Function, shapes: Sequence[Di
         *((layout, kept, _BY_INDEX) for layout in LAYOUTS),
     ]
     raised = None
-    for dims in list(shapes[1:] or shapes)[:_LAID_OUT]:
+    cases = list(shapes[1:] or shapes)[:_LAID_OUT]
+    for dims in cases if exercise.observe is None else cases[-1:]:  # what is observed may be called many times
         for layout, names, advice in tried:
             trials = Trials(laid_out(exercise, layout, names), function)
             found = trials.outcome(dims) if names and trials.makes_sense(dims) else None

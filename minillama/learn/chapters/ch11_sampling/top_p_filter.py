@@ -154,6 +154,15 @@ def top_p_without_crossing_but_one(logits, p):
 
 
 @top_p_filter.mistake(
+    "Your function drops a token when the mass before it is exactly p.",
+    "A token stays while the mass before it is at most p: <=, and not <.",
+)
+def top_p_less(logits, p):
+    order, probabilities, mass = ranked(logits, p)
+    return kept_ranks(logits, order, (mass - probabilities < p) | (np.arange(len(mass)) == 0))
+
+
+@top_p_filter.mistake(
     "Your function drops tokens where p is 1.",
     "Rounded probabilities may add up to a little more than 1 before the last ones: return the logits as they are.",
 )
@@ -231,14 +240,3 @@ ALONE = (top_p_rounded, top_p_from_below, top_p_unsorted, top_p_single)
 for known in list(top_p_filter.mistakes):  # who has thought of p = 1 may be wrong elsewhere
     if known.function not in ALONE:
         top_p_filter.mistake(f"Where p is below 1, y{known.name[1:]}", known.advice, right_at_1(known.function))
-
-
-@top_p_filter.mistake(
-    "Your function drops a token when the mass before it is exactly p.",
-    "A token stays while the mass before it is at most p: <=, and not <.",
-)
-def top_p_less(logits, p):
-    if p >= 1:
-        return logits.copy()
-    order, probabilities, mass = ranked(logits, p)
-    return kept_ranks(logits, order, (mass - probabilities < p) | (np.arange(len(mass)) == 0))
