@@ -14,13 +14,14 @@ from .inputs import Arrays
 def make_schedule(rng: np.random.Generator, warmup: int, total: int) -> Arrays:
     if total < max(warmup, 2):
         raise ValueError("the warm-up is part of the run")
-    return 3e-4, warmup, total, 0.0 if total > 101 else 0.1 if total % 2 else 0.25
+    steps = list(range(1, total + 3))  # all of the run, and two after it
+    return steps, 3e-4, warmup, total, 0.0 if total > 101 else 0.1 if total % 2 else 0.25
 
 
 def rates(schedule, args):
-    """The learning rate of every step of the run, and of two after it."""
-    peak, warmup, total, final_fraction = args
-    return np.array([schedule(step, peak, warmup, total, final_fraction) for step in range(1, total + 3)], np.float64)
+    """The learning rate of every step."""
+    steps, *others = args
+    return np.array([schedule(step, *others) for step in steps], np.float64)
 
 
 def _schedule(step, peak, warmup_steps, total_steps, final_fraction):
