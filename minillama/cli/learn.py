@@ -120,9 +120,10 @@ def check(
     report = check_in_process(wanted, workspace.path_of(wanted.id), dims)
     if dims is None and report.status != "not started":
         workspace.note_result(wanted, report.passed, report.mistake)
+    if report.next_step.startswith("Stuck?"):
+        about = "your mistake" if report.mistake else "it"
+        report.next_step += f"; minillama learn why {wanted.id} opens the book where it is about {about}"
     _show(report)
-    if report.mistake:
-        write(f"   Why is that wrong? minillama learn why {wanted.id}\n")
     if report.passed and dims is None:
         _confirm(wanted)
         _print_next(workspace, wanted)

@@ -28,7 +28,7 @@ def print_why(workspace: Workspace, exercise: Exercise) -> None:
     where = "" if NOTEBOOKS.is_dir() else " in a clone of the repository"
     write(f"\n {section.title}\n   code and pictures: notebooks/{section.file}.ipynb{where}\n\n")
     text = re.sub(r"!?\[([^]]+)\]\([^)]+\)", r"\1", section.text)  # links lead nowhere here
-    Console(width=min(80, Console().width)).print(Markdown(readable(text)))
+    Console(width=min(100, Console().width)).print(Markdown(readable(text)))
 
 
 def review_again(workspace: Workspace, id: str | None) -> Report | None:
@@ -52,4 +52,9 @@ def review_again(workspace: Workspace, id: str | None) -> Report | None:
     if report.passed:
         kept = review.end(workspace, exercise, path)
         write(f"\n Once more, after {before}. What you wrote is kept as review/{kept.name}.\n\n")
+        return report
+    report.facts = [fact for fact in report.facts if fact[0] != "again"]  # that would check the function that counts
+    report.next_step = (
+        f"In {place_of(path, exercise.id)}, then minillama learn review. Deleting the file ends the review."
+    )
     return report

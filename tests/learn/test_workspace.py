@@ -375,6 +375,10 @@ def test_review_brings_back_the_oldest_and_loses_nothing(folder):
     assert "NotImplementedError" in function_text(path, "rope_backward")
     assert "NotImplementedError" not in function_text(path, "rope_interleaved")
     assert "not started yet" in run("review", "--dir", str(folder), code=1).output
+    path.write_text(path.read_text().replace("raise NotImplementedError", "return -dy"))
+    shown = run("review", "--dir", str(folder), code=1).output
+    assert re.search(r"review/rope_backward\.py:\d+, then minillama learn review", " ".join(shown.split()))
+    assert "minillama learn check" not in shown, "that is the function that counts"
     run("review", "rope_half", "--dir", str(folder))  # another one beside it
     path.write_text(before)
     assert "Once more, after 2026-01-01 10:00" in run("review", "rope_backward", "--dir", str(folder)).output
@@ -392,7 +396,9 @@ def test_why_shows_the_section_about_the_last_mistake(folder):
     assert section not in run("why", ROPE.id, "--dir", str(folder)).output
     halves = "return get_exercise('rope_half').function(x, cos, sin, positions)\n"
     write(folder, "from minillama.learn.chapters.catalogue import get_exercise\n\n\n" + SIGNATURE + halves)
-    assert f"minillama learn why {ROPE.id}" in run("check", ROPE.id, "--dir", str(folder), code=1).output
+    shown = run("check", ROPE.id, "--dir", str(folder), code=1).output
+    assert shown.rstrip().endswith("about your mistake")
+    assert f"minillama learn why {ROPE.id}" in " ".join(shown.split())
     shown = run("why", ROPE.id, "--dir", str(folder)).output
     assert f"   {ROPE.mistakes[0].name}\n\n {section}\n   code and pictures: notebooks/05_rope.ipynb" in shown
     assert "](" not in shown
