@@ -24,6 +24,7 @@ TEXTS = (
     "notebooks/README.md",
     "notebooks/glossary.md",
     "notebooks/symbols.md",
+    "docs/teachers.md",
     "CONTRIBUTING.md",
     "benchmarks/README.md",
     "benchmarks/results/align_story_seed0.md",
@@ -73,7 +74,7 @@ def _texts(root: Path) -> Iterator[str]:
 
 
 def _front(text: str) -> str:
-    return "---\norphan: true\n---\n\n" if text not in TEXTS[:3] and not text.startswith(_KOREAN) else ""
+    return "---\norphan: true\n---\n\n" if text not in TEXTS[:4] and not text.startswith(_KOREAN) else ""
 
 
 def _write(path: Path, text: str) -> None:
@@ -136,7 +137,7 @@ def _for_the_web(root: Path, target: Path, name: str, notebook: dict[str, Any]) 
 def _contents(root: Path, chapters: Iterable[Chapter]) -> str:
     """The table of contents, which stands beside every page."""
     book = ["notebooks/README", *(f"notebooks/{chapter.file}" for chapter in chapters)]
-    more = ["notebooks/glossary", "notebooks/symbols", "exercises/index", "api/index"]
+    more = ["notebooks/glossary", "notebooks/symbols", "exercises/index", "api/index", "docs/teachers"]
     trees = [("The book", book), ("To look things up", more)]
     if (root / _KOREAN / "index.md").exists():
         trees.append(("한국어", [f"{_KOREAN}/index"]))

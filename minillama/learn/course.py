@@ -105,12 +105,13 @@ def overview(chapters: list[Chapter]) -> str:
     rows = ["| | chapter | after | read | exercises | core path |", "|---|---|---|---|---|---|"]
     for c in chapters:
         after, times = ", ".join(c.needs), (c.reading, c.exercises, c.reading + c.core)
-        rows.append(f"| {c.number} | [{c.title}]({c.file}.ipynb) | {after} | {' | '.join(map(_hours, times))} |")
+        rows.append(f"| {c.number} | [{c.title}]({c.file}.ipynb) | {after} | {' | '.join(map(hours, times))} |")
     totals = [sum(column) for column in zip(*((c.reading, c.exercises, c.reading + c.core) for c in chapters))]
-    return "\n".join([*rows, f"| | all | | {' | '.join(map(_hours, totals))} |"])
+    return "\n".join([*rows, f"| | all | | {' | '.join(map(hours, totals))} |"])
 
 
-def _hours(minutes: int) -> str:
+def hours(minutes: int) -> str:
+    """Minutes for a table: "1.5 h"."""
     return f"{minutes / 60:.1f} h"
 
 
@@ -135,14 +136,13 @@ def draw_map(chapters: list[Chapter]) -> str:
     parts += [_arrow(places[number], places[chapter.number]) for chapter in chapters for number in chapter.needs]
     for chapter in chapters:
         x, y = _corner(places[chapter.number])
-        hours = (
-            f"{_hours(chapter.reading + chapter.core)} on the core path, {_hours(chapter.reading + chapter.exercises)}"
-        )
+        times = hours(chapter.reading + chapter.core), hours(chapter.reading + chapter.exercises)
         words = html.escape(f"{chapter.number} {chapter.title}")
         parts += [
             f'<rect x="{x}" y="{y}" width="{_WIDTH}" height="{_HEIGHT}" rx="6" fill="{_BOX}" stroke="{_INK}"/>',
             f'<text x="{x + 9}" y="{y + 19}" font-size="12" font-weight="bold" fill="{_INK}">{words}</text>',
-            f'<text x="{x + 9}" y="{y + 36}" font-size="11" fill="{_INK}">{hours} in all</text>',
+            f'<text x="{x + 9}" y="{y + 36}" font-size="11" fill="{_INK}">{times[0]} on the core path, '
+            f"{times[1]} in all</text>",
         ]
     return "\n".join([*parts, "</svg>"]) + "\n"
 

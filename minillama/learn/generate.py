@@ -5,7 +5,8 @@
 
 In a clone only: starters and solutions go to exercises/; tables between their marks, and the lines with a chapter's
 time, to notebooks/NN_topic.py and, as the same cells, to the notebook built from it; the map to notebooks/README.md
-and notebooks/book.svg; what `learn why` shows of the chapters to minillama/learn/sections.json.
+and notebooks/book.svg; the weeks of a term to docs/teachers.md; what `learn why` shows of the chapters to
+minillama/learn/sections.json.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .chapters.catalogue import chapter_packages
 from .chapters.texts import file_name, solution_file, starter_file, table
 from .course import course, draw_map, header, overview
 from .sections import KEPT, sections_text
+from .term import term_table
 
 CLONE = Path(__file__).parents[2]
 BEGIN = "<!-- exercises: written by `python -m minillama.learn.generate` -->"
@@ -45,6 +47,8 @@ def generated(clone: Path) -> Iterator[tuple[Path, str]]:
     readme = clone / "notebooks" / "README.md"
     yield readme, _between_marks(readme, readme.read_text(encoding="utf-8"), f"\n{overview(chapters)}\n\n")
     yield clone / "notebooks" / "book.svg", draw_map(chapters)
+    teachers = clone / "docs" / "teachers.md"
+    yield teachers, _between_marks(teachers, teachers.read_text(encoding="utf-8"), f"\n{term_table(chapters)}\n\n")
     yield clone / "minillama" / "learn" / KEPT.name, sections_text(clone / "notebooks")
 
 

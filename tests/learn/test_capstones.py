@@ -79,8 +79,8 @@ def test_a_wrong_function_proves_nothing(mine):
 def test_what_is_missing_is_named_and_nothing_runs(mine):
     failing = {"rope_interleaved": "not written yet", "rmsnorm_forward": "not written yet", "adamw_step": "wrong"}
     assert prove(CHAT, mine, failing, model="no such model")["said"] == "it needs rope_interleaved"
-    proof = prove(TRAIN, mine, failing, text=None)
-    assert (proof["proved"], proof["said"]) == (False, "it needs rmsnorm_forward, rope_interleaved, adamw_step")
+    proof = prove(TRAIN, mine, failing, text=None)  # of the two norms one is enough
+    assert (proof["proved"], proof["said"]) == (False, "it needs rope_interleaved, adamw_step")
     start(mine.folder / "new")
     everything = dict.fromkeys(proofs.catalogue(), "not written yet")
     assert "and 19 more" in prove(TRAIN, find_workspace(mine.folder / "new"), everything, text=None)["said"]

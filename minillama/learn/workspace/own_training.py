@@ -125,6 +125,21 @@ def exercises_in_training() -> list[str]:
     return [id for id in catalogue() if id in known]
 
 
+def part_of(id: str) -> str:
+    """The part of a step that an exercise of `exercises_in_training` fills."""
+    if id in _STEP:
+        return _STEP[id]
+    if id in _GRADIENTS:
+        return f"{_GRADIENTS[id][0]}_backward"
+    return "cross_entropy_forward" if id in _LOSS else f"{catalogue()[id].replaces}_forward"
+
+
+def missing(failing: Mapping[str, str], ids: list[str]) -> list[str]:
+    """Those of some exercises that do not pass, and whose part of a step no other one of them fills."""
+    filled = {part_of(id) for id in ids if id not in failing}
+    return [id for id in ids if id in failing and part_of(id) not in filled]
+
+
 def own_training(
     workspace: Workspace,
     *,

@@ -89,11 +89,10 @@ def chat(workspace: Workspace, failing: Mapping[str, str], model: str) -> Proof:
     """A model answers on the learner's functions as on the package's."""
     from ...llm import load
     from .own_model import own_ops
+    from .own_training import missing
 
-    layers = {catalogue()[id].replaces for id in catalogue().that_say("replaces") if id not in failing}
-    if layers < _MODEL_LAYERS:
-        needed = (id for id in failing if id in catalogue().that_say("replaces"))
-        return _not_yet([id for id in needed if catalogue()[id].replaces not in layers])
+    if left := missing(failing, catalogue().that_say("replaces")):
+        return _not_yet(left)
     own = own_ops(workspace, failing=failing)
     llm = load(model)
     question = _QUESTIONS.get(model, _QUESTION)
@@ -118,8 +117,6 @@ def chat(workspace: Workspace, failing: Mapping[str, str], model: str) -> Proof:
     said = f"your own functions chat with {model} at {speed:.1f} tokens/s: {question} {answer}"
     return {"proved": True, "said": said, "model": model, "answer": answer, "tokens_per_second": round(speed, 2)}
 
-
-_MODEL_LAYERS = {"embedding", "linear", "rmsnorm", "rope", "attention", "swiglu"}
 
 _SETTINGS = """
 [model]
@@ -154,9 +151,9 @@ def train(workspace: Workspace, failing: Mapping[str, str], text: str | None) ->
     from ...tokenizers import load_tokenizer, save_tokenizer
     from ...training.functions import PACKAGE
     from ...training.settings_toml import read_settings
-    from .own_training import exercises_in_training, own_training
+    from .own_training import exercises_in_training, missing, own_training
 
-    if left := [id for id in exercises_in_training() if id in failing]:
+    if left := missing(failing, exercises_in_training()):
         return _not_yet(left)
     own = own_training(workspace, n_micro=2, failing=failing)
     from ...checkpoints.hub.models import locate
