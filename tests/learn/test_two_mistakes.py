@@ -190,14 +190,15 @@ LIKELY = {
     "cross_entropy_backward": 2,
     "rmsnorm_forward": 3,
     "rmsnorm_backward": 1,
-    "attend_one_head": 2,
+    "attend_one_head": 1,
     "grouped_attention": 2,
     "residual_stream": 2,
     "attention_decode_step": 2,
     "sliding_window_attention": 1,
     "penalize_repeated_tokens": 4,
     "c4_clean_lines": 1,
-    "warmup_cosine": 2,
+    "jaccard_of_texts": 1,
+    "warmup_cosine": 3,
     "softmax_backward": 2,
 }
 
