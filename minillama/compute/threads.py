@@ -53,12 +53,12 @@ def blas_threads(n: int) -> AbstractContextManager[Any]:
 
 
 @contextmanager
-def all_threads(n: int) -> Iterator[None]:
-    """A context in which this thread of Python uses `n` threads, in Numba's kernels and in BLAS."""
+def all_threads(n: int, *, of_kernels: int | None = None) -> Iterator[None]:
+    """A context in which this thread of Python uses `n` threads, in Numba's kernels (or `of_kernels`) and in BLAS."""
     import numba
 
     before = numba.get_num_threads()
-    numba.set_num_threads(n)
+    numba.set_num_threads(n if of_kernels is None else of_kernels)
     try:
         with blas_threads(n):
             yield

@@ -210,7 +210,7 @@ def train(
         Asked after each step; when it says True a checkpoint is written and the run ends.
     functions : Functions
         What a step is computed with; validation and samples stay the package's. With others than the package's no
-        batch is cut for threads.
+        batch is cut for threads (`Workers(whole=True)`).
 
     Raises
     ------

@@ -35,8 +35,9 @@ class Workers:
     n_threads : int, optional
         All cores by default.
     whole : bool
-        A batch is never cut: it is computed where `gradients` is called, and threads share the products in it. For
-        functions that must not run beside themselves, or that Ctrl-C has to reach.
+        A batch is never cut: it is computed where `gradients` is called, and BLAS alone has several threads. For
+        functions that must not run beside themselves, or that Ctrl-C has to reach; kernels in them are often small
+        and called for every row, and to start threads for each would take longer than they do.
 
     Notes
     -----
@@ -94,7 +95,7 @@ class Workers:
         """
         parts = batch.split(1 if self._whole else gradient_copies(model, self.n_threads))
         if len(parts) == 1 and self._pool is not None:
-            with all_threads(self.n_threads):
+            with all_threads(self.n_threads, of_kernels=1 if self._whole else None):
                 return [function(parts[0])]
         return self.map(function, parts)
 
