@@ -127,6 +127,7 @@ def _for_the_web(root: Path, target: Path, name: str, notebook: dict[str, Any]) 
         if "solution" in tags:
             tags.append("hide-input")
             ours["code_prompt_show"] = "Show the book's own version"
+            ours["code_prompt_hide"] = "Hide the book's own version"
         for output in cell.get("outputs", []):
             for kind, metadata in output.get("metadata", {}).items():
                 if kind.startswith("image/") and "alt" in metadata:

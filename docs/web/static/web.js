@@ -1,6 +1,9 @@
+// From a disk a page may not read another one, so results of the search are titles there.
+if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+
 // What a keyboard and a screen reader need, where the theme leaves it out.
 const reach = () => {
-  for (const box of document.querySelectorAll("article pre, article table, .formula"))
+  for (const box of document.querySelectorAll("article pre, article table, article p:has(> math), .formula"))
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0; // scrolls by the arrow keys
     else box.removeAttribute("tabindex");
 };
