@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 def print_why(workspace: Workspace, exercise: Exercise) -> None:
     """The section about the mistake that the last check found, or about the exercise."""
     from rich.console import Console
-    from rich.markdown import Markdown
 
     from ..learn.formulas import readable
     from ..learn.sections import NOTEBOOKS, section_about
+    from .common.markdown import FoldedMarkdown
 
     workspace.refresh()
     mistake = workspace.record(exercise.id).mistake
@@ -28,7 +28,7 @@ def print_why(workspace: Workspace, exercise: Exercise) -> None:
     where = "" if NOTEBOOKS.is_dir() else " in a clone of the repository"
     write(f"\n {section.title}\n   code and pictures: notebooks/{section.file}.ipynb{where}\n\n")
     text = re.sub(r"!?\[([^]]+)\]\([^)]+\)", r"\1", section.text)  # links lead nowhere here
-    Console(width=min(100, Console().width)).print(Markdown(readable(text)))
+    Console(width=min(100, Console().width)).print(FoldedMarkdown(readable(text)))
 
 
 def review_again(workspace: Workspace, id: str | None) -> Report | None:

@@ -78,6 +78,18 @@ def test_without_the_chapters_it_is_shown_and_says_where_the_rest_is(tmp_path, m
     assert '"learn/*.json"' in settings, "part of the package"
 
 
+def test_names_in_tables_are_not_cut_in_a_narrow_terminal(tmp_path, monkeypatch, capsys):
+    from minillama.cli import revision
+    from minillama.learn.workspace.folder import Workspace
+
+    monkeypatch.setenv("COLUMNS", "80")
+    revision.print_why(Workspace(tmp_path), catalogue()["read_config"])
+    shown = capsys.readouterr().out
+    assert "num_hidden_laye" in shown, "and goes on in the next line"
+    table = shown[shown.index("SmolLM2") :].split("Three more numbers")[0]
+    assert "…" not in table
+
+
 # --- formulas ------------------------------------------------------------------------------
 
 
