@@ -92,8 +92,11 @@ def verify_and_report(
             if capstone.id == "chat":
                 more = {"model": _chat_model()}
             if sys.stderr.isatty():
-                note(f"proving: {capstone.goal} …")
-            proof = prove(capstone, workspace, failing, **more)
+                note(f"proving: {capstone.goal} … (Ctrl-C leaves it out)")
+            try:
+                proof = prove(capstone, workspace, failing, **more)
+            except KeyboardInterrupt:
+                proof = {"id": capstone.id, "proved": False, "said": "left out"}
             words = f"{'proved: ' if proof['proved'] else 'not yet: '}{proof['said']}"
             write(f"\n after {capstone.after}\n" + "\n".join(wrapped(words, "   ")) + "\n")
             found.append(proof | {"goal": capstone.goal})

@@ -347,8 +347,10 @@ def _print_hint(workspace: Workspace, exercise: Exercise) -> None:
 def _print_map(workspace: Workspace | None) -> None:
     from ..learn.capstones import CAPSTONES
     from ..learn.chapters.catalogue import catalogue
+    from ..learn.workspace.certificate import proved_in
 
     exercises = list(catalogue().values())
+    proved = proved_in(workspace.folder) if workspace else set()
     done = {e.id for e in exercises if workspace is not None and workspace.record(e.id).passed}
     chapters: dict[str, list[Exercise]] = {}
     for exercise in exercises:
@@ -363,7 +365,8 @@ def _print_map(workspace: Workspace | None) -> None:
             write(f"   [{mark}] {e.id:<32} {'*' * e.difficulty:<4}{e.minutes:>3} min  {kind}\n")
         for capstone in CAPSTONES:
             if capstone.after == chapter:
-                write(f"   ==> {capstone.goal}\n       {capstone.command}\n")
+                write(f"   [{'x' if capstone.id in proved else ' '}] ==> {capstone.goal}\n")
+                write(f"           {capstone.command}\n")
     if workspace is None:
         write("\n Begin:  minillama learn start my-llama\n")
     else:

@@ -61,6 +61,7 @@ def test_verify_proves_both_on_all_solutions(mine, tmp_path, monkeypatch):
     picture = (mine.folder / "verified.svg").read_text()
     assert "your own functions chat with stories3M-chat at" in picture
     assert "trained on notes.txt" in picture
+    assert f"[x] ==> {CHAT.goal}" in run("--dir", mine.folder)
 
 
 def test_a_wrong_function_proves_nothing(mine):
@@ -109,6 +110,21 @@ def test_without_the_weights_the_model_inside_answers(monkeypatch, capsys):
     monkeypatch.setattr(models, "fetch", no_network)
     assert grading._chat_model() == INSIDE
     assert "smollm2-135m-instruct is not on this machine (no network): stories3M-chat" in capsys.readouterr().err
+
+
+def test_ctrl_c_leaves_a_proof_out_and_the_certificate_is_written(mine, monkeypatch):
+    from minillama.learn.workspace import certificate
+
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(proofs, "prove", interrupted)
+    monkeypatch.setattr(grading, "_chat_model", lambda: INSIDE)
+    monkeypatch.setattr(certificate, "catalogue", lambda: {"rope_half": proofs.catalogue()["rope_half"]})
+    assert run("verify", "--dir", mine.folder, "--name", "Ada").count("not yet: left out") == 2
+    found = json.loads((mine.folder / "verified.json").read_text())
+    assert [proof["proved"] for proof in found["capstones"]] == [False, False]
+    assert certificate.proved_in(mine.folder) == set()
 
 
 def test_the_chapters_are_there():

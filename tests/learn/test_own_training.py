@@ -164,3 +164,12 @@ def test_nothing_to_train_with_and_options_that_need_a_folder(data, tmp_path):
         own_training(find_workspace(tmp_path / "new"))
     found = train(write_config(data, name="three"), "--out", tmp_path / "run", "--unchecked")
     assert "--unchecked goes with --with FOLDER" in str(found.exception)
+
+
+def test_what_continues_a_run_says_whose_functions_it_ran_on():
+    from minillama.cli.train import _resume_command
+
+    given = (Path("my.toml"), None, Path("run"), None)
+    assert _resume_command(*given, None, False) == "minillama train my.toml --out run --resume"
+    words = "minillama train my.toml --out run --resume --with my-llama --unchecked"
+    assert _resume_command(*given, Path("my-llama"), True) == words

@@ -32,6 +32,15 @@ def name_in(folder: Path) -> str:
         return "a learner"
 
 
+def proved_in(folder: Path) -> set[str]:
+    """Ids of the capstones that the certificate in a folder says are proved."""
+    try:
+        proofs = json.loads((folder / "verified.json").read_text(encoding="utf-8"))["capstones"]
+        return {proof["id"] for proof in proofs if proof["proved"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
 def verify(
     workspace: Workspace,
     name: str,

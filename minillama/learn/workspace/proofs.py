@@ -35,7 +35,7 @@ from ..time_limit import is_over
 from .blame import place_of_error
 from .folder import Workspace, WorkspaceError, find_workspace
 
-SECONDS = 600.0  # of computing, for one proof
+SECONDS = 300.0  # of computing, for one proof
 _LOOK = 0.5
 SHIPPED = "the 64 stories that ship inside"
 
