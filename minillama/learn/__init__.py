@@ -6,7 +6,8 @@
 
 exercises/ says what an exercise is, chapters/ has them, a file each, finds them by id and makes starters and
 solutions of them. diagnosis/ says what is wrong with a function. workspace/ keeps the learner's folder, checks what is
-in it in another process, and runs a model on it. book/ is what the chapters use, course.py the map of the book.
+in it in another process, runs and trains a model on it, and proves what capstones.py announces. book/ is what the
+chapters use, course.py the map of the book, term.py its twelve weeks; sections.py finds the section about a mistake.
 """
 
 from .notebook import check
