@@ -75,7 +75,7 @@ def endless():
         ("attend_one_head", bare_attention, "does not depend on positions"),
         ("attend_one_head", over_queries, "Along position, your result depends on q at other places"),
         ("perplexity", lambda logprobs, counted: 1 + logprobs.sum() ** 2, "does not depend on counted"),
-        ("rope_half", half_in_place, "writes into its argument x"),
+        ("rope_half", half_in_place, "changes its argument x"),
         ("silu_stable", bent_silu, "Wrong exactly where g is negative"),
         ("count_parameters", one_norm, "-dim · n_layers"),
         ("causal_mask", lambda p, n: np.arange(n) <= (p - np.arange(len(p)))[:, None], "Right in every case with"),

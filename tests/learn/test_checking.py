@@ -10,7 +10,7 @@ import pytest
 from numba import njit
 
 from minillama.learn import check
-from minillama.learn.chapters.catalogue import catalogue, get_exercise
+from minillama.learn.chapters.catalogue import catalogue, chapter_packages, get_exercise
 from minillama.learn.diagnosis.broadcasting import remedy
 from minillama.learn.diagnosis.check import check_function
 from minillama.learn.diagnosis.report import Report
@@ -34,25 +34,20 @@ def by_loops(x, cos, sin, positions):
 
 
 def in_place(x, cos, sin, positions):
-    c, s = cos[positions][:, None], sin[positions][:, None]
-    even = x[..., 0::2].copy()
-    x[..., 0::2] = even * c - x[..., 1::2] * s
-    x[..., 1::2] = even * s + x[..., 1::2] * c
+    x[:] = right(x, cos, sin, positions)
     return x
 
 
 VARIANTS = {
     "loops": by_loops,
     "jitted": njit(by_loops),
-    "in place": in_place,
     "float64 inside": lambda x, *a: right(x.astype(np.float64), *a).astype(np.float32),
-    "float64 returned": lambda x, *a: right(x.astype(np.float64), *a),
     "Fortran order": lambda *a: np.asfortranarray(right(*a)),
     "a list": lambda *a: right(*a).tolist(),
     "with a cache": lambda *a: (right(*a), "cache"),
     "complex numbers": lambda x, c, s, p: (
         (x.reshape(*x.shape[:-1], -1, 2) @ np.array([1, 1j])) * (c + 1j * s)[p][:, None]
-    ).view(np.float64).reshape(x.shape),
+    ).view(np.float64).reshape(x.shape).astype(x.dtype),
 }  # fmt: skip
 
 
@@ -62,9 +57,55 @@ def test_correct_variants_pass(variant):
     assert report.passed, report.text()
 
 
-def test_what_is_unusual_is_remarked():
-    assert "float64" in check_function(ROPE, VARIANTS["float64 returned"]).text()
-    assert "writes into its argument 1" in check_function(ROPE, in_place).text()
+STAYS = "What a function is given stays as it is, unless its text says that it is written to."
+
+
+def test_every_chapter_says_that_arguments_stay_as_they_are():
+    assert all(STAYS in chapter.__doc__ for chapter in chapter_packages())
+
+
+def test_what_is_written_to_is_named():
+    report = check_function(ROPE, in_place)
+    assert report.status == "wrong"
+    assert report.headline[0] == "Your function changes its argument x, which belongs to the caller."
+    assert STAYS in report.headline[1]
+
+    def more_in_place(x, cos, sin, positions):
+        y = right(x, cos, sin, positions)
+        for argument in (x, sin, positions):
+            argument[:] = 0
+        return y
+
+    headline = check_function(ROPE, more_in_place).headline[0]
+    assert headline == "Your function changes its arguments x, sin and positions, which belong to the caller."
+
+
+def test_a_wrong_function_that_changes_its_arguments_is_told_so_as_well():
+    def halved(x, *a):
+        x /= 2
+        return right(x, *a)
+
+    said = "Your function changes its argument x."
+    assert said in check_function(ROPE, halved).headline
+    assert said not in check_function(ROPE, lambda x, *a: right(x / 2, *a)).headline
+
+
+def widened(id):
+    exercise = get_exercise(id)
+    return check_function(exercise, lambda *args: np.float64(exercise.function(*args)))
+
+
+@pytest.mark.parametrize("id", [e.id for e in catalogue().values() if e.promises_dtype])
+def test_a_promised_dtype_is_kept(id):
+    report = widened(id)
+    assert report.status == "wrong", report.text()
+    assert "float64" in " ".join(report.headline)
+
+
+def test_a_dtype_that_nobody_promised_is_remarked():
+    report = widened("attend_one_head")
+    assert report.passed
+    assert "float64" in report.text()
 
 
 def raising(error):

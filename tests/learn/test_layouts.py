@@ -73,7 +73,7 @@ def test_what_can_only_be_read_is_remarked_once():
         x *= 2
         return y
 
-    assert ["writes into its argument 1" in remark for remark in check_function(exercise, written).remarks] == [True]
+    assert check_function(exercise, written).headline[0].startswith("Your function changes its argument")
 
 
 def rows_only(g):
@@ -122,7 +122,7 @@ def test_a_result_that_is_a_view_is_remarked_where_the_solution_has_none():
         "Its result uses the memory of its argument logits: whoever writes into one changes the other."
     ]
     assert check_function(get_exercise("top_k_filter"), get_exercise("top_k_filter").function).remarks == []
-    assert len(check_function(exercise, handed_back).remarks) == 1, "that it writes there says it already"
+    assert not check_function(exercise, handed_back).passed  # that it writes there says it already
 
 
 @pytest.mark.parametrize("exercise", catalogue().values(), ids=lambda e: e.id)

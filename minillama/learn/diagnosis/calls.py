@@ -28,7 +28,10 @@ _REUSED = (
     "Your function writes each result into the array that it has returned before.",
     "Whoever still holds the last result finds the new numbers in it: make a new array in every call.",
 )
-_COPY_FIRST = "What append, pop, sort, del or an assignment does to it is seen outside as well: work on a copy."
+_STAYS = (
+    "What a function is given stays as it is, unless its text says that it is written to. What +=, an assignment to a "
+    "part, append, sort or del does is seen outside as well, and a slice of an array is no copy: copy it first."
+)
 
 
 class Watched:
@@ -36,13 +39,10 @@ class Watched:
 
     Attributes
     ----------
-    arrays : dict of str to int
-        Names and numbers, from 1, of arguments in which an array was written to.
-    containers : dict of str to int
-        Of those that were lists or dicts and are others now. Arguments that `exercise` says are written to are in
-        neither.
-    shared : dict of str to int
-        Of those whose memory a result uses too.
+    changed : dict of str
+        The names of these arguments, in order; without those that `exercise` says are written to.
+    shared : dict of str
+        Of those whose memory a result uses, too.
     """
 
     def __init__(self, exercise: Exercise, function: Function) -> None:
@@ -50,37 +50,38 @@ class Watched:
         self._function = function
         self._names = list(inspect.signature(exercise.function).parameters)
         self._written = exercise.writes_to
-        self.arrays: dict[str, int] = {}
-        self.containers: dict[str, int] = {}
-        self.shared: dict[str, int] = {}
+        self.changed: dict[str, None] = {}
+        self.shared: dict[str, None] = {}
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         before = [copied(value) for value in args]
         result = self._function(*args, **options)
         shared = shared_with(result, args)
-        self.shared |= {name: i + 1 for i, name in enumerate(self._names) if i in shared and name not in self._written}
-        for number, (name, old, new) in enumerate(zip(self._names, before, args), 1):
+        for i, (name, old, new) in enumerate(zip(self._names, before, args)):
             if name not in self._written:
-                changed = _changed(old, new)
-                if changed:
-                    (self.arrays if changed == "array" else self.containers)[name] = number
+                if _changed(old, new):
+                    self.changed[name] = None
+                if i in shared:
+                    self.shared[name] = None
         return result
 
+    @property
+    def named(self) -> str:
+        """The changed arguments: "argument x", "arguments gate and up"."""
+        *most, last = self.changed
+        return f"arguments {', '.join(most)} and {last}" if most else f"argument {last}"
 
-def _changed(old: Any, new: Any) -> str:
-    """ "array" or "container": what is not as it was when `old` was copied from it."""
+
+def _changed(old: Any, new: Any) -> bool:
+    """Whether something is not as it was when `old` was copied from it."""
     if isinstance(new, np.ndarray):
         same = isinstance(old, np.ndarray) and np.array_equal(old, new, equal_nan=new.dtype.kind in "fc")
-        return "" if same else "array"
+        return not same
     if isinstance(new, list | tuple):
-        if len(old) != len(new):
-            return "container"
-        return next((found for a, b in zip(old, new) if (found := _changed(a, b))), "")
+        return len(old) != len(new) or any(map(_changed, old, new))
     if isinstance(new, dict):
-        if list(old) != list(new):
-            return "container"
-        return next((found for key in new if (found := _changed(old[key], new[key]))), "")
-    return "" if old is new or (type(old) is type(new) and old == new) else "container"
+        return list(old) != list(new) or any(_changed(old[key], new[key]) for key in new)
+    return not (old is new or (type(old) is type(new) and old == new))
 
 
 def _writes_into_its_result(exercise: Exercise, function: Function, shapes: Sequence[Dims]) -> Dims | None:
@@ -110,16 +111,11 @@ def look_at_calls(
     report: Report, exercise: Exercise, function: Function, watched: Watched, shapes: Sequence[Dims]
 ) -> None:
     """Results that are right, but not without a trace."""
-    if watched.containers:
-        name = next(iter(watched.containers))
-        changed = (f"Your function changes its argument {name}, which belongs to the caller.", _COPY_FIRST)
-        explain_calls(report, exercise, changed, shapes[-1])
+    if watched.changed:
+        belongs = "which belong to the caller" if len(watched.changed) > 1 else "which belongs to the caller"
+        explain_calls(report, exercise, (f"Your function changes its {watched.named}, {belongs}.", _STAYS), shapes[-1])
         return
-    if watched.arrays:
-        number = next(iter(watched.arrays.values()))
-        report.remarks.append(f"It writes into its argument {number}: a caller that still needs it would be surprised.")
-    else:
-        _remark_what_is_shared(report, exercise, watched, shapes)
+    _remark_what_is_shared(report, exercise, watched, shapes)
     reused = _writes_into_its_result(exercise, function, shapes) if exercise.observe is None else None
     if reused is not None:
         explain_calls(report, exercise, _REUSED, reused)
@@ -142,7 +138,7 @@ def _look_at_layouts(
     report: Report, exercise: Exercise, function: Function, watched: Watched, shapes: Sequence[Dims]
 ) -> None:
     found = first_difference(exercise, function, shapes)
-    if found is None or (not found.advice and watched.arrays):  # who writes into it raises where it is read-only
+    if found is None:
         return
     if not found.advice:
         report.remarks.append(f"Given {found.given}, it raises {found.raised}.")

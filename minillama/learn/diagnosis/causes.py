@@ -46,10 +46,10 @@ def sought(find: Callable[[], str]) -> str:
 
 
 def writes_into(trials: Trials, dims: Dims) -> str:
-    """The argument that the function writes into, or changes, in a case."""
+    """The arguments that the function changes in a case: "argument x"."""
     watched = Watched(trials.exercise, trials.function)
     trials.exercise.run(watched, dims)
-    return next(iter({**watched.arrays, **watched.containers}), "")
+    return watched.named if watched.changed else ""
 
 
 def _one_sided(trials: Trials, failing: Sequence[Dims]) -> str:

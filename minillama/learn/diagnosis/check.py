@@ -11,7 +11,7 @@ import numpy as np
 
 from ..exercises.exercise import Dims, Exercise, Function, name_dims, show_dims
 from .calls import KEPT, Watched, explain_calls, is_kept, look_at_calls
-from .compare import Comparison, Mismatch
+from .compare import FLOAT64, Comparison, Mismatch
 from .exceptions import explain_exception
 from .explain import explain_mismatch
 from .naming import find_name
@@ -23,6 +23,11 @@ _WARNED_OF = {
     "invalid value": "On the way something is 0/0, or NaN becomes an integer (NumPy warns of it); the results are "
     "right all the same.",
 }
+_WIDENED = (
+    "Your numbers are right, but come back as float64; they are to have the dtype of the argument.",
+    "Arrays that NumPy makes are float64 unless you say otherwise, np.zeros(shape) for example, and make float64 of "
+    "all that they meet: give them that dtype, or end with .astype.",
+)
 
 
 def check_function(
@@ -53,10 +58,10 @@ def check_function(
     begin = time.perf_counter()
     shapes = list(exercise.shapes) if dims is None else [dims]
     report = Report(exercise.id, exercise.chapter, PASSED, case="" if dims is None else show_dims(dims))
-    remarks: dict[str, None] = {}
+    remarks: dict[str, Dims] = {}  # and the first case of each
 
     def remark(kind: str, flag: int) -> None:
-        remarks.setdefault(_WARNED_OF[kind])
+        remarks.setdefault(_WARNED_OF[kind], shapes[0])
 
     with np.errstate(all="ignore", over="call", invalid="call", call=remark):
         watched = Watched(exercise, function)
@@ -66,7 +71,8 @@ def check_function(
                 report.n_shapes += one is exercise
                 outcome = trials.outcome(shape)
                 if isinstance(outcome, Comparison):
-                    remarks |= dict.fromkeys(outcome.remarks)
+                    for text in outcome.remarks:
+                        remarks.setdefault(text, shape)
                     continue
                 if not explain:
                     report.status = WRONG
@@ -82,6 +88,8 @@ def check_function(
                 break
         if report.passed:
             look_at_calls(report, exercise, function, watched, shapes)
+        if report.passed and exercise.promises_dtype and FLOAT64 in remarks:
+            explain_calls(report, exercise, _WIDENED, remarks[FLOAT64])
     report.remarks = [*remarks, *report.remarks] if report.passed else []
     if report.passed and dims is not None:
         of_all = f"`minillama learn check {exercise.id}` tries all {len(exercise.shapes)} shapes."

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..exercises.exercise import Exercise
 
 _MOST_EXCHANGED = 5  # results of which all orders are tried
+FLOAT64 = "Numbers come back as float64; the package keeps float32 all the way."
 _KINDS = {"b": "truth values (bool)", "i": "integers", "u": "integers", "f": "numbers"}
 
 
@@ -123,7 +124,7 @@ def _compare_one(exercise: Exercise, name: str, expected: Any, got: Any, remarks
     if exercise.dtype_matters and array.dtype != wanted.dtype:
         return Mismatch("type", name, wanted, array, message=f"should be of dtype {wanted.dtype}, is {array.dtype}")
     if isinstance(got, np.ndarray) and (wanted.dtype, array.dtype) == (np.float32, np.float64):
-        remarks.append("Numbers come back as float64; the package keeps float32 all the way.")
+        remarks.append(FLOAT64)
     if exercise.wide and (wanted.dtype, array.dtype) == (np.float64, np.float32):
         remarks.append("It returns float32 for float64 too, where the dtype of the argument was asked for.")
     return None

@@ -97,7 +97,7 @@ def _add_to(report: Report, trials: Trials, dims: Dims, shapes: Sequence[Dims]) 
     more = []
     written = sought(lambda: writes_into(trials, dims))
     if written:
-        more.append(f"Your function writes into its argument {written}, which belongs to the caller.")
+        more.append(f"Your function changes its {written}.")
     decides = sought(lambda: what_decides(trials, shapes))
     if decides:
         more.append(decides)

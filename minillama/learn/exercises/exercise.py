@@ -202,6 +202,12 @@ class Exercise:
         text = inspect.getdoc(self.function) or ""
         return "same dtype as" in text and "float32" not in text
 
+    @property
+    def promises_dtype(self) -> bool:
+        """Whether the docstring promises the dtype of its arguments, whatever that is."""
+        text = inspect.getdoc(self.function) or ""
+        return "same dtype as" in text or "same shape and dtype" in text
+
     def in_float64(self) -> Exercise:
         """The same exercise with float64 in place of float32."""
         return replace(self, wide=True)
