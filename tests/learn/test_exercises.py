@@ -2,7 +2,9 @@
 
 import importlib.util
 import inspect
+import itertools
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +78,31 @@ def test_known_mistake_is_caught_and_named(exercise, mistake):
     assert max(map(len, report.lines())) <= 80
     assert mistake.name.strip()
     assert mistake.advice.strip()
+
+
+# The known mistakes that raise on some shapes, as a learner's function with the mistake does.
+RAISES = {
+    "parallel_matvec": "Your function multiplies with the transposed matrix.",
+    "shift_targets": "Your function makes targets of the dtype of the tokens.",
+    "attend_decode": "Your function leaves out the last key, the token's own.",
+    "feed_forward": "Your function multiplies with the weights as they are, not transposed.",
+    "transformer_block": "Your function leaves out wo.",
+    "attention_decode_step": "Your query does not see its own token, and a sequence without tokens has no key at all.",
+    "linear_backward": "Your dx multiplies with weight.T, as the way forward does.",
+}
+
+
+def test_known_mistakes_run_on_all_shapes(exercise):
+    """One that raises where the mistake itself does not is named nowhere."""
+    raising = set()
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for mistake, dims in itertools.product(exercise.mistakes, exercise.shapes):
+            try:
+                exercise.run(mistake.function, dims)
+            except Exception:
+                raising.add(mistake.name)
+    assert raising == ({RAISES[exercise.id]} if exercise.id in RAISES else set())
 
 
 def words(text):

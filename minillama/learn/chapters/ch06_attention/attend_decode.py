@@ -10,7 +10,7 @@ from numba import njit, prange
 
 from ....layers.attention import attention_forward, attention_forward_fast
 from ...exercises.exercise import Speed, exercise
-from .variants import attend, visible_keys
+from .variants import attend, unshifted, visible_keys
 
 
 def make_decode(rng: np.random.Generator, H: int, n_keys: int, spare: int, head_dim: int) -> tuple[Any, ...]:
@@ -165,12 +165,22 @@ def reads_whole_cache(q, k, v, n_keys):
     return _decode(q, k, v)
 
 
-@attend_decode.mistake(
-    "Your function leaves out the last key, the token's own.",
-    "The new token's key and value are already in the cache, and it sees itself: keys 0 ... n_keys - 1.",
-)
+_ITSELF = "The new token's key and value are already in the cache, and it sees itself: keys 0 ... n_keys - 1."
+
+
+@attend_decode.mistake("Your function hides the last key, the token's own.", _ITSELF)
+def hides_last_key(q, k, v, n_keys):
+    return _decode(q, k, v, visible_keys(np.array([n_keys - 2]), k.shape[1]))  # NaN where it is the only one
+
+
+@attend_decode.mistake("Your function leaves out the last key, the token's own.", _ITSELF)
 def leaves_out_last_key(q, k, v, n_keys):
-    return _decode(q, k, v, visible_keys(np.array([n_keys - 2]), k.shape[1]))
+    return _decode(q, k[:, : n_keys - 1], v[:, : n_keys - 1])  # raises there: no key has a largest score
+
+
+@attend_decode.mistake("Your loops end before the last key, the token's own.", _ITSELF)
+def loops_end_before_last_key(q, k, v, n_keys):
+    return leaves_out_last_key(q, k, v, n_keys) if n_keys > 1 else np.zeros_like(q)
 
 
 @attend_decode.mistake(
@@ -220,3 +230,20 @@ def all_heads_read_keys_of_head_0(q, k, v, n_keys):
 )
 def all_heads_read_values_of_head_0(q, k, v, n_keys):
     return _decode(q, k[:, :n_keys], v[:1, :n_keys])
+
+
+@attend_decode.mistake(
+    "Your scores are divided by the square root of the number of heads.",
+    "len(q) is the number of heads here; a head is q.shape[1] wide.",
+)
+def scores_are_divided_by_the_root_of_heads(q, k, v, n_keys):
+    return _decode(q, k[:, :n_keys], v[:, :n_keys], scale=math.sqrt(len(q)))
+
+
+@attend_decode.mistake(
+    "Your function takes the exponential of scores as they are: no maximum is subtracted.",
+    "exp of a score above 88 is infinite in float32, and inf / inf is NaN; far below all are 0, and so is 0 / 0. "
+    "Subtract the head's largest score first.",
+)
+def decode_overflowing(q, k, v, n_keys):
+    return unshifted(q[:, None], k[:, :n_keys], v[:, :n_keys], True)[:, 0]

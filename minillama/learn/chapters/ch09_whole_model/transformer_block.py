@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from ....layers.attention import attention_forward
-from ....layers.rope import rope_forward, rope_table
+from ....layers.rope import rope_table
 from ....layers.swiglu import swiglu_forward
 from ....ops import REFERENCE as ops
 from ....params import LayerParams
 from ...exercises.exercise import exercise
+from ..ch05_rope.variants import half, interleaved
 from .inputs import EPS
 from .shared import rmsnorm
 from .variants import normalised
@@ -149,16 +150,30 @@ def uncut(x, n_heads):
     return x.reshape(len(x), n_heads, x.shape[1], -1)  # the right shape, and the halves of a token mixed with tokens
 
 
-def attention(n, layer, cos, sin, n_heads, n_kv_heads, rotate_v=False, rotate=True, swap=True, out=True, cut=heads):
-    """wo attention(...) of the normalised n; each flag off is a mistake."""
+def attention(
+    n,
+    layer,
+    cos,
+    sin,
+    n_heads,
+    n_kv_heads,
+    *,
+    rotate_v=False,
+    rotate=True,
+    turn=interleaved,
+    swap=True,
+    out=True,
+    cut=heads,
+):
+    """wo attention(...) of the normalised n, with a part of it exchanged."""
     positions = np.broadcast_to(np.arange(n.shape[1]), n.shape[:2])
     q, k, v = (cut(n @ w.T, h) for w, h in ((layer.wq, n_heads), (layer.wk, n_kv_heads), (layer.wv, n_kv_heads)))
     if rotate:
-        q, k = (rope_forward(a, cos, sin, positions)[0] for a in (q, k))
+        q, k = (turn(a, cos, sin, positions) for a in (q, k))
     if rotate_v:
-        v = rope_forward(v, cos, sin, positions)[0]
+        v = interleaved(v, cos, sin, positions)
     y, _ = attention_forward(q, k, v, positions)
-    y = (y.swapaxes(1, 2) if swap else y).reshape(n.shape)
+    y = (y.swapaxes(1, 2) if swap else y).reshape(*n.shape[:2], -1)
     return y @ layer.wo.T if out else y
 
 
@@ -224,6 +239,29 @@ def block_ffn_unnormalised(x, layer, cos, sin, n_heads, n_kv_heads, eps):
 def exchanges_the_norms(x, layer, *rest):
     return block(x, layer._replace(attention_norm=layer.ffn_norm, ffn_norm=layer.attention_norm), *rest)
 
+
+@transformer_block.mistake(
+    "Your function uses attention_norm for the feed-forward layer as well.",
+    "Each of the two layers has a norm of its own: ffn_norm comes before the feed-forward layer.",
+)
+def one_norm_for_both(x, layer, *rest):
+    return block(x, layer._replace(ffn_norm=layer.attention_norm), *rest)
+
+
+@transformer_block.mistake(
+    "Your scores are divided by the root of D / n_heads.",
+    "The heads together may be wider or narrower than D: a head is as wide as the last axis of q.",
+)
+def scale_of_the_stream(x, layer, cos, sin, n_heads, *rest):
+    width = x.shape[-1] // n_heads
+    return block(x, layer._replace(wq=layer.wq * math.sqrt(2 * cos.shape[1] / width)), cos, sin, n_heads, *rest)
+
+
+transformer_block.mistake(
+    "Your function rotates the pairs (i, i + head_dim/2) of q and k.",
+    "Rows of wq and wk are in Meta's order here: RoPE turns neighbours, (2i, 2i + 1) (chapter 05).",
+    functools.partial(block, turn=half),
+)
 
 transformer_block.mistake(
     "Your function rotates the values too.",
