@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...exercises.exercise import exercise
+from .variants import without_gaps
 
 
 def make_angles(rng: np.random.Generator, T: int, head_dim: int) -> tuple[Any, ...]:
@@ -104,3 +105,27 @@ def uses_theta_10000_whatever_it_is_given(head_dim, positions, theta):
 )
 def last_exponent_is_minus_1(head_dim, positions, theta):
     return positions[:, None] * theta ** (-np.arange(0, head_dim, 2) / max(head_dim - 2, 1))
+
+
+@rope_angles.mistake(
+    "Your function lets the positions run on by one from the first.",
+    "There may be gaps, and any order: take all of `positions`, not positions[0] alone.",
+)
+def positions_run_on(head_dim, positions, theta):
+    return rope_angles(head_dim, without_gaps(positions), theta)
+
+
+@rope_angles.mistake(
+    "Your function counts the pairs from 1: no pair has the frequency 1.",
+    "i runs from 0 to head_dim/2 - 1, so the first exponent is 0. (The paper counts from 1 and has i - 1 there.)",
+)
+def counts_pairs_from_1(head_dim, positions, theta):
+    return positions[:, None] * theta ** (-np.arange(2, head_dim + 2, 2) / head_dim)
+
+
+@rope_angles.mistake(
+    "Your exponents are whole numbers: the division has dropped what is behind the point.",
+    "-2i / head_dim is a fraction: / and not //.",
+)
+def whole_exponents(head_dim, positions, theta):
+    return positions[:, None] * theta ** (-1.0 * np.arange(0, head_dim, 2) // head_dim)

@@ -7,7 +7,7 @@ import numpy as np
 from ...exercises.exercise import exercise
 from .inputs import AXES, SHAPES, make_inputs
 from .rope_interleaved import rope_interleaved
-from .variants import half, interleaved
+from .variants import EVEN, ODD, first_of_batch, half, interleaved, overwritten, without_gaps
 
 
 def torch_gradient(dy, cos, sin, positions):
@@ -98,3 +98,27 @@ def turns_back_halves(dy, cos, sin, positions):
 )
 def counts_positions_from_0_in_every_call(dy, cos, sin, positions):
     return rope_backward(dy, cos, sin, np.broadcast_to(np.arange(dy.shape[2]), positions.shape))
+
+
+@rope_backward.mistake(
+    "Your function has overwritten the first number of each pair before the second one used it.",
+    "Both new numbers need both old ones: keep the old ones in variables, or write into a new array.",
+)
+def overwrites_the_even_ones(dy, cos, sin, positions):
+    return overwritten(dy, cos, -sin, positions, EVEN, ODD)
+
+
+@rope_backward.mistake(
+    "Your function uses the first sequence's positions for the whole batch.",
+    "Every sequence of a batch has its own positions: cos[positions] has the shape (B, T, head_dim/2).",
+)
+def uses_the_first_positions_for_all(dy, cos, sin, positions):
+    return rope_backward(dy, cos, sin, first_of_batch(positions))
+
+
+@rope_backward.mistake(
+    "Your function lets the positions run on by one from the first of each sequence.",
+    "There may be gaps, and any order: look up every row's own position, positions[b, t].",
+)
+def positions_run_on(dy, cos, sin, positions):
+    return rope_backward(dy, cos, sin, without_gaps(positions))

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...exercises.exercise import exercise
 from .inputs import AXES, SHAPES, make_inputs
-from .variants import half, interleaved
+from .variants import first_of_batch, half, interleaved, overwritten, without_gaps
 
 
 def transformers_half(x, cos, sin, positions):
@@ -43,7 +43,7 @@ def transformers_half(x, cos, sin, positions):
 def rope_half(x, cos, sin, positions):
     """The same rotation in Hugging Face's layout: the pairs are (x[i], x[i + head_dim / 2]).
 
-    Parameters and result as in `rope_interleaved`.
+    Parameters and result as in `rope_interleaved`: same dtype as `x`.
     """
     c, s = cos[positions][:, None], sin[positions][:, None]
     first, second = np.split(x, 2, axis=-1)
@@ -95,3 +95,46 @@ def half_repeated(x, cos, sin, positions):
 )
 def counts_positions_from_0_in_every_call(x, cos, sin, positions):
     return half(x, cos, sin, np.broadcast_to(np.arange(x.shape[2]), positions.shape))
+
+
+@rope_half.mistake(
+    "Your function has overwritten the first half before the second one used it.",
+    "Both new halves need both old ones, and a slice of an array is no copy: write into a new array.",
+)
+def overwrites_the_first_half(x, cos, sin, positions):
+    n = x.shape[-1] // 2
+    return overwritten(x, cos, sin, positions, slice(n), slice(n, None))
+
+
+@rope_half.mistake(
+    "Your function rotates neighbours, and puts the results into halves.",
+    "Here the pairs themselves are (x[i], x[i + head_dim/2]): np.split(x, 2, axis=-1) where you have x[..., 0::2] and "
+    "x[..., 1::2].",
+)
+def neighbours_into_halves(x, cos, sin, positions):
+    y = interleaved(x, cos, sin, positions)
+    return np.concatenate((y[..., 0::2], y[..., 1::2]), axis=-1)
+
+
+@rope_half.mistake(
+    "Your function rotates the halves, but puts each pair side by side.",
+    "Element i of the second half goes back to i + head_dim/2: np.concatenate, not np.stack.",
+)
+def halves_side_by_side(x, cos, sin, positions):
+    return np.stack(np.split(half(x, cos, sin, positions), 2, axis=-1), axis=-1).reshape(x.shape)
+
+
+@rope_half.mistake(
+    "Your function uses the first sequence's positions for the whole batch.",
+    "Every sequence of a batch has its own positions: cos[positions] has the shape (B, T, head_dim/2).",
+)
+def uses_the_first_positions_for_all(x, cos, sin, positions):
+    return half(x, cos, sin, first_of_batch(positions))
+
+
+@rope_half.mistake(
+    "Your function lets the positions run on by one from the first of each sequence.",
+    "There may be gaps, and any order: look up every row's own position, positions[b, t].",
+)
+def positions_run_on(x, cos, sin, positions):
+    return half(x, cos, sin, without_gaps(positions))

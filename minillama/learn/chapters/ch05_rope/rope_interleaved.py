@@ -7,7 +7,7 @@ import numpy as np
 from ....layers.rope import rope_forward_fast
 from ...exercises.exercise import Speed, exercise
 from .inputs import AXES, SHAPES, make_inputs
-from .variants import half, interleaved
+from .variants import EVEN, ODD, first_of_batch, half, interleaved, overwritten, without_gaps
 
 
 def torch_interleaved(x, cos, sin, positions):
@@ -155,9 +155,31 @@ def head_as_position(x, cos, sin, positions):
     "Your function has overwritten the first number of each pair before the second one used it.",
     "Both new numbers need both old ones: keep the old ones in variables, or write into a new array.",
 )
-def overwritten(x, cos, sin, positions):
-    c, s = cos[positions][:, None], sin[positions][:, None]
-    y = x.copy()
-    y[..., 0::2] = y[..., 0::2] * c - y[..., 1::2] * s
-    y[..., 1::2] = y[..., 0::2] * s + y[..., 1::2] * c
-    return y
+def overwrites_the_even_ones(x, cos, sin, positions):
+    return overwritten(x, cos, sin, positions, EVEN, ODD)
+
+
+@rope_interleaved.mistake(
+    "Your function uses the first sequence's positions for the whole batch.",
+    "Every sequence of a batch has its own positions: cos[positions] has the shape (B, T, head_dim/2).",
+)
+def uses_the_first_positions_for_all(x, cos, sin, positions):
+    return interleaved(x, cos, sin, first_of_batch(positions))
+
+
+@rope_interleaved.mistake(
+    "Your function lets the positions run on by one from the first of each sequence.",
+    "There may be gaps, and any order: look up every row's own position, positions[b, t].",
+)
+def positions_run_on(x, cos, sin, positions):
+    return interleaved(x, cos, sin, without_gaps(positions))
+
+
+@rope_interleaved.mistake(
+    "Your function rotates neighbours rightly, but puts the results into halves.",
+    "Each pair stays where it is: y[..., 0::2] and y[..., 1::2], or np.stack(..., axis=-1) and a reshape. "
+    "np.concatenate puts all first members in front.",
+)
+def results_in_halves(x, cos, sin, positions):
+    y = interleaved(x, cos, sin, positions)
+    return np.concatenate((y[..., 0::2], y[..., 1::2]), axis=-1)

@@ -16,3 +16,25 @@ def half(x, cos, sin, positions):
     c, s = cos[positions][:, None], sin[positions][:, None]
     first, second = np.split(x, 2, axis=-1)
     return np.concatenate((first * c - second * s, first * s + second * c), axis=-1)
+
+
+def overwritten(x, cos, sin, positions, first, second):
+    """The rotation written into one array: the second of each pair meets the first one as it is already turned."""
+    c, s = cos[positions][:, None], sin[positions][:, None]
+    y = x.copy()
+    y[..., first] = y[..., first] * c - y[..., second] * s
+    y[..., second] = y[..., first] * s + y[..., second] * c
+    return y
+
+
+EVEN, ODD = slice(0, None, 2), slice(1, None, 2)
+
+
+def first_of_batch(positions):
+    """The first sequence's positions for all."""
+    return np.broadcast_to(positions[:1], positions.shape)
+
+
+def without_gaps(positions):
+    """Positions that run on by one from the first."""
+    return positions[..., :1] + np.arange(positions.shape[-1])

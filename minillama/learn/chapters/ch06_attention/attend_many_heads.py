@@ -11,7 +11,7 @@ from ....layers.attention import attention_forward
 from ...exercises.exercise import exercise
 from .inputs import AXES, make_heads, torch_attention
 from .softmax_over_keys import softmax_over_keys
-from .variants import attend, from_zero, mask_after, seen_by_heads, visible_keys
+from .variants import attend, end_aligned, from_zero, mask_after, seen_by_heads, unshifted, visible_keys, without_gaps
 
 
 def make_many(rng: np.random.Generator, B: int, T: int, past: int, H: int, head_dim: int) -> tuple[Any, ...]:
@@ -195,3 +195,28 @@ def weights_multiply_keys(q, k, v, positions):
 )
 def all_heads_look_at_the_keys_of_head_0(q, k, v, positions):
     return attend(q, k[:, :1], v, seen_by_heads(positions, k.shape[2]))
+
+
+@attend_many_heads.mistake(
+    "Your mask takes the last query for the last key.",
+    "That holds only while the cache is exactly full. There may be room after the last token, and gaps: compare the "
+    "keys with `positions`.",
+)
+def mask_takes_last_query_for_last_key(q, k, v, positions):
+    return attend(q, k, v, end_aligned(q.shape[2], k.shape[2]))
+
+
+@attend_many_heads.mistake(
+    "Your mask lets the positions run on by one from the first of each sequence.",
+    "There may be gaps: compare the keys with every query's own position, positions[b, t].",
+)
+def positions_run_on(q, k, v, positions):
+    return attend(q, k, v, seen_by_heads(without_gaps(positions), k.shape[2]))
+
+
+@attend_many_heads.mistake(
+    "Your function takes the exponential of scores as they are, and large ones overflow.",
+    "float32 ends at exp(88), and far below every exponential is 0: 0 / 0. Subtract the row's largest score first.",
+)
+def many_heads_overflowing(q, k, v, positions):
+    return unshifted(q, k, v, seen_by_heads(positions, k.shape[2]))

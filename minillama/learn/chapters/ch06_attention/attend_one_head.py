@@ -12,7 +12,7 @@ from ...exercises.exercise import exercise
 from .causal_mask import causal_mask
 from .inputs import torch_attention, with_gap
 from .softmax_over_keys import softmax_over_keys
-from .variants import attend, from_zero, mask_after, softmax, visible_keys
+from .variants import attend, end_aligned, from_zero, mask_after, softmax, unshifted, visible_keys, without_gaps
 
 
 def make_one_head(rng: np.random.Generator, T: int, past: int, head_dim: int) -> tuple[Any, ...]:
@@ -192,6 +192,21 @@ def softmax_runs_over_queries(q, k, v, positions):
     "float32 ends at exp(88). Subtract the row's largest score first: the result is the same.",
 )
 def one_head_overflowing(q, k, v, positions):
-    scores = q @ k.T / np.float32(math.sqrt(q.shape[-1]))
-    weights = np.where(visible_keys(positions, len(k)), np.exp(scores), np.float32(0))
-    return weights / weights.sum(axis=-1, keepdims=True) @ v
+    return unshifted(q, k, v, visible_keys(positions, len(k)))
+
+
+@attend_one_head.mistake(
+    "Your mask takes the last query for the last key.",
+    "That holds only while the cache is exactly full. There may be room after the last token, and gaps: compare the "
+    "keys with `positions`.",
+)
+def mask_takes_last_query_for_last_key(q, k, v, positions):
+    return attend(q, k, v, end_aligned(len(q), len(k)))
+
+
+@attend_one_head.mistake(
+    "Your mask lets the positions run on by one from the first.",
+    "There may be gaps: compare the keys with every query's own position, not with positions[0] + t.",
+)
+def positions_run_on(q, k, v, positions):
+    return attend(q, k, v, visible_keys(without_gaps(positions), len(k)))

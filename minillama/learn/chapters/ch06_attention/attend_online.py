@@ -44,7 +44,7 @@ def torch_online(q, k, v, block):
     make=make_online,
     shapes=(
         {"S": 3, "block": 2, "head_dim": 2},
-        {"S": 1, "block": 4, "head_dim": 1},
+        {"S": 1, "block": 1, "head_dim": 1},
         {"S": 6, "block": 3, "head_dim": 4},
         {"S": 7, "block": 1, "head_dim": 3},
         {"S": 10, "block": 4, "head_dim": 8},
@@ -235,3 +235,19 @@ def scores_are_not_divided(q, k, v, block):
 def no_shift(q, k, v, block):
     weights = np.exp(k @ q / np.float32(math.sqrt(len(q))))
     return weights @ v / weights.sum()
+
+
+@attend_online.mistake(
+    "Your function divides by the total after every block.",
+    "The sum of the values is then no longer one, and the next block is added to a mean. Divide once, at the end.",
+)
+def divides_after_every_block(q, k, v, block):
+    largest, total, y = np.float32(-np.inf), np.float32(0), np.zeros(len(q), np.float32)
+    for first in range(0, len(k), block):
+        scores = k[first : first + block] @ q / np.float32(math.sqrt(len(q)))
+        new = max(largest, scores.max())
+        correction, weights = np.exp(largest - new), np.exp(scores - new)
+        total = total * correction + weights.sum()
+        y = (y * correction + weights @ v[first : first + block]) / total
+        largest = new
+    return y

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...exercises.exercise import exercise
 from .inputs import with_gap
-from .variants import visible_keys
+from .variants import end_aligned, visible_keys, without_gaps
 
 
 def make_positions(rng: np.random.Generator, T: int, past: int, spare: int) -> tuple[Any, ...]:
@@ -95,13 +95,13 @@ def counts_queries_from_0(positions, n_keys):
     "`positions`.",
 )
 def mask_takes_last_query_for_last_key(positions, n_keys):
-    return np.tri(len(positions), n_keys, n_keys - len(positions), dtype=bool)
+    return end_aligned(len(positions), n_keys)
 
 
 @causal_mask.mistake(
     "Your mask is the wrong way round: True where a key is hidden.",
-    "Here True means that the query may look. (PyTorch knows both: attn_mask is True for visible keys, "
-    "masked_fill wants the hidden ones.)",
+    "Here True means that the query may look, as in PyTorch's scaled_dot_product_attention. Its masked_fill and its "
+    "nn.MultiheadAttention want True for the hidden keys.",
 )
 def mask_is_wrong_way_round(positions, n_keys):
     return np.arange(n_keys) > positions[:, None]
@@ -137,3 +137,11 @@ def all_queries_see_what_last_one_sees(positions, n_keys):
 )
 def mask_hides_nothing(positions, n_keys):
     return np.ones((len(positions), n_keys), bool)
+
+
+@causal_mask.mistake(
+    "Your mask lets the positions run on by one from the first.",
+    "There may be gaps: compare the keys with every query's own position, not with positions[0] + t.",
+)
+def positions_run_on(positions, n_keys):
+    return visible_keys(without_gaps(positions), n_keys)

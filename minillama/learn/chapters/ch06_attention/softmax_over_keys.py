@@ -138,3 +138,31 @@ def softmax_everything(scores):
 def softmax_clipped(scores):
     exponentials = np.exp(np.clip(scores, -80, 80))
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+@softmax_over_keys.mistake(
+    "Your function clips all scores but the hidden ones, so that exp does not overflow.",
+    "Scores beyond the limit become equal, and so do their weights. Subtracting the row's maximum costs nothing and is "
+    "exact.",
+)
+def softmax_clipped_where_visible(scores):
+    exponentials = np.where(scores == -np.inf, np.float32(0), np.exp(np.clip(scores, -80, 80)))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+@softmax_over_keys.mistake(
+    "Your function puts -1e9 in the place of -inf.",
+    "Finite scores may lie far below that here, and a hidden key then has all the weight. exp(-inf) is 0: nothing "
+    "needs to be replaced.",
+)
+def hidden_as_minus_1e9(scores):
+    return softmax(np.where(scores == -np.inf, np.float32(-1e9), scores))
+
+
+@softmax_over_keys.mistake(
+    "Your function divides by the sum of all exponentials, not by that of each row.",
+    "The weights of one query sum to 1: sum(axis=-1, keepdims=True), like the maximum.",
+)
+def softmax_by_the_sum_of_all(scores):
+    exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum()

@@ -95,3 +95,11 @@ def puts_dim_before_position(x, n_heads):
 )
 def heads_come_out_in_reverse_order(x, n_heads):
     return split_into_heads(x, n_heads)[:, ::-1]
+
+
+@split_into_heads.mistake(
+    "Your function exchanges position and features before it splits them.",
+    "The split comes first: reshape (B, T, H * head_dim) to (B, T, H, head_dim), then swapaxes(1, 2).",
+)
+def exchanges_before_it_splits(x, n_heads):
+    return x.swapaxes(1, 2).reshape(x.shape[0], n_heads, x.shape[1], -1)

@@ -9,7 +9,7 @@ import numpy as np
 from ....layers.attention import attention_forward, attention_forward_fast
 from ...exercises.exercise import Speed, exercise
 from ..ch06_attention.inputs import AXES, make_heads, torch_attention
-from ..ch06_attention.variants import attend, mask_after, seen_by_heads
+from ..ch06_attention.variants import attend, end_aligned, mask_after, seen_by_heads, unshifted, without_gaps
 
 
 def grouped_naive(q, k, v, positions):
@@ -126,10 +126,11 @@ def repeat(a, n):
     return np.repeat(a, n, axis=1)
 
 
-def _grouped(q, k, v, positions, *, keys=repeat, values=repeat, late=0, attention=attend, **how):
+def _grouped(q, k, v, positions, *, keys=repeat, values=repeat, late=0, visible=None, attention=attend, **how):
     """Grouped attention from repeated heads, with a part exchanged."""
     group = q.shape[1] // k.shape[1]
-    return attention(q, keys(k, group), values(v, group), seen_by_heads(positions + late, k.shape[2]), **how)
+    visible = seen_by_heads(positions + late, k.shape[2]) if visible is None else visible
+    return attention(q, keys(k, group), values(v, group), visible, **how)
 
 
 @grouped_attention.mistake(
@@ -242,3 +243,36 @@ def masks_after_softmax(q, k, v, positions):
 )
 def softmax_runs_over_queries(q, k, v, positions):
     return _grouped(q, k, v, positions, axis=-2)
+
+
+@grouped_attention.mistake(
+    "Your mask takes the last query for the last key.",
+    "That holds only while the cache is exactly full. There may be room after the last token, and gaps: compare the "
+    "keys with `positions`.",
+)
+def mask_takes_last_query_for_last_key(q, k, v, positions):
+    return _grouped(q, k, v, positions, visible=end_aligned(q.shape[2], k.shape[2]))
+
+
+@grouped_attention.mistake(
+    "Your mask lets the positions run on by one from the first of each sequence.",
+    "There may be gaps: compare the keys with every query's own position, positions[b, t].",
+)
+def positions_run_on(q, k, v, positions):
+    return _grouped(q, k, v, without_gaps(positions))
+
+
+@grouped_attention.mistake(
+    "Your function uses the first sequence's positions for the whole batch.",
+    "Every sequence of a batch has its own positions: the mask has an axis for the batch.",
+)
+def uses_the_first_positions_for_all(q, k, v, positions):
+    return _grouped(q, k, v, positions[:1])
+
+
+@grouped_attention.mistake(
+    "Your function takes the exponential of scores as they are, and large ones overflow.",
+    "float32 ends at exp(88), and far below every exponential is 0: 0 / 0. Subtract the row's largest score first.",
+)
+def grouped_overflowing(q, k, v, positions):
+    return _grouped(q, k, v, positions, attention=unshifted)

@@ -66,9 +66,9 @@ def kv_cache_bytes_grouped(n_layers, dim, n_heads, n_kv_heads, n_tokens, bytes_p
 
 
 @kv_cache_bytes_grouped.mistake(
-    "Your function counts query heads: it is the cache of an MHA model.",
-    "Only keys and values are kept: n_kv_heads heads of width dim / n_heads. (The width dim / n_kv_heads "
-    "gives the same wrong number.)",
+    "Your number does not depend on n_kv_heads: it is the cache of an MHA model.",
+    "Only keys and values are kept: n_kv_heads heads, not n_heads, and each is dim / n_heads wide, not "
+    "dim / n_kv_heads.",
 )
 def counts_query_heads(n_layers, dim, n_heads, n_kv_heads, n_tokens, bytes_per_number):
     return 2 * n_layers * n_heads * (dim // n_heads) * n_tokens * bytes_per_number

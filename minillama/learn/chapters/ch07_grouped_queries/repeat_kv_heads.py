@@ -84,7 +84,15 @@ def repeat_flat(k, group):
     "Axis 2 is the key's position. What is shared are heads: axis 1.",
 )
 def repeat_positions(k, group):
-    return np.repeat(k, group, axis=2).reshape(k.shape[0], -1, *k.shape[2:])
+    return np.repeat(k, group, axis=2)
+
+
+@repeat_kv_heads.mistake(
+    "Your function repeats the keys of each head, and cuts the result into heads.",
+    "The axis for the copies belongs right behind the head, before the key's position: (B, K, group, S, head_dim).",
+)
+def repeat_positions_as_heads(k, group):
+    return repeat_positions(k, group).reshape(k.shape[0], -1, *k.shape[2:])
 
 
 @repeat_kv_heads.mistake(

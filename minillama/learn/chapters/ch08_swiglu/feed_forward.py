@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...exercises.exercise import exercise
 from .inputs import FFN_SHAPES, make_ffn, torch_feed_forward
 from .silu_stable import silu_stable
-from .variants import forward, logistic
+from .variants import forward, gelu, logistic, quick_gelu
 
 
 @exercise(
@@ -104,3 +104,27 @@ def leaves_out_gate(x, w_gate, w_up, w_down):
 )
 def uses_sigmoid_as_its_gate(x, w_gate, w_up, w_down):
     return (logistic(x @ w_gate.T) * (x @ w_up.T)) @ w_down.T
+
+
+@feed_forward.mistake(
+    "Your function sends both w_gate x and w_up x through SiLU.",
+    "Only the gate has an activation; up stays linear.",
+)
+def sends_both_through_silu(x, w_gate, w_up, w_down):
+    return (silu_stable(x @ w_gate.T) * silu_stable(x @ w_up.T)) @ w_down.T
+
+
+@feed_forward.mistake(
+    "Your function uses GELU as its gate.",
+    "LLaMA's gate is SiLU, g * sigmoid(g).",
+)
+def uses_gelu_as_its_gate(x, w_gate, w_up, w_down):
+    return (gelu(x @ w_gate.T) * (x @ w_up.T)) @ w_down.T
+
+
+@feed_forward.mistake(
+    "Your function uses g * sigmoid(1.702 g), the quick form of GELU, as its gate.",
+    "SiLU has no factor inside the sigmoid.",
+)
+def uses_quick_gelu_as_its_gate(x, w_gate, w_up, w_down):
+    return (quick_gelu(x @ w_gate.T) * (x @ w_up.T)) @ w_down.T

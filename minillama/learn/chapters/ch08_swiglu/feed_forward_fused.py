@@ -10,7 +10,7 @@ from ...exercises.exercise import exercise
 from .feed_forward import feed_forward
 from .inputs import FFN_SHAPES, make_ffn, torch_feed_forward
 from .silu_stable import silu_stable
-from .variants import forward
+from .variants import forward, gelu, logistic, quick_gelu
 
 
 def make_fused(rng: np.random.Generator, B: int, T: int, D: int, hidden: int) -> tuple[Any, ...]:
@@ -118,3 +118,41 @@ def multiplies_halves_without_activation(x, w_gate_up, w_down):
 )
 def uses_gate_half_twice(x, w_gate_up, w_down):
     return feed_forward(x, halves(w_gate_up)[0], halves(w_gate_up)[0], w_down)
+
+
+@feed_forward_fused.mistake(
+    "Your function applies SiLU to the product of the halves.",
+    "First SiLU of the gate alone, then the product.",
+)
+def applies_silu_to_product(x, w_gate_up, w_down):
+    w_gate, w_up = halves(w_gate_up)
+    return silu_stable((x @ w_gate.T) * (x @ w_up.T)) @ w_down.T
+
+
+def gated_by(activation):
+    """The layer with another activation of the gate."""
+
+    def layer(x, w_gate_up, w_down):
+        w_gate, w_up = halves(w_gate_up)
+        return (activation(x @ w_gate.T) * (x @ w_up.T)) @ w_down.T
+
+    return layer
+
+
+feed_forward_fused.mistake(
+    "Your function uses a sigmoid as its gate.",
+    "SiLU is g * sigmoid(g): the factor g is missing.",
+    gated_by(logistic),
+)
+
+feed_forward_fused.mistake(
+    "Your function uses GELU as its gate.",
+    "LLaMA's gate is SiLU, g * sigmoid(g).",
+    gated_by(gelu),
+)
+
+feed_forward_fused.mistake(
+    "Your function uses g * sigmoid(1.702 g), the quick form of GELU, as its gate.",
+    "SiLU has no factor inside the sigmoid.",
+    gated_by(quick_gelu),
+)

@@ -27,6 +27,7 @@ def make_width(rng: np.random.Generator, dim: int, multiple_of: int, tenths: int
     shapes=(
         {"dim": 10, "multiple_of": 1, "tenths": 30},
         {"dim": 11, "multiple_of": 1, "tenths": 25},
+        {"dim": 10, "multiple_of": 1, "tenths": 13},
         {"dim": 64, "multiple_of": 4, "tenths": 0},
         {"dim": 288, "multiple_of": 32, "tenths": 0},
         {"dim": 4096, "multiple_of": 256, "tenths": 0},
@@ -143,3 +144,19 @@ def never_rounds_down(dim, multiple_of, multiplier):
 )
 def rounds_two_thirds_up(dim, multiple_of, multiplier):
     return up_to(int((multiplier or 1) * math.ceil(8 * dim / 3)), multiple_of)
+
+
+@ffn_hidden_dim.mistake(
+    "Your function rounds to the nearest integer after the multiplier.",
+    "int(multiplier * hidden) of Meta's code cuts the fraction off: 1.3 * 26 is 33.8 and gives 33.",
+)
+def rounds_after_the_multiplier(dim, multiple_of, multiplier):
+    return up_to(round((multiplier or 1) * (8 * dim // 3)), multiple_of)
+
+
+@ffn_hidden_dim.mistake(
+    "Your function rounds down before the factor 4: 4 * (2 * dim // 3).",
+    "Two thirds are taken of 4 * dim, and cut off once: 2 * (4 * dim) // 3.",
+)
+def cuts_before_the_factor_4(dim, multiple_of, multiplier):
+    return up_to(int((multiplier or 1) * 4 * (2 * dim // 3)), multiple_of)

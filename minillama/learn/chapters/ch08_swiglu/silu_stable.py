@@ -8,11 +8,12 @@ import numpy as np
 
 from ...exercises.exercise import exercise
 from .shared import sigmoid
-from .variants import gelu, logistic
+from .variants import gelu, logistic, quick_gelu
 
 
-def make_numbers(rng: np.random.Generator, B: int, D: int, spread: int) -> tuple[Any, ...]:
-    return ((spread * rng.normal(size=(B, D))).astype(np.float32),)
+def make_numbers(rng: np.random.Generator, B: int, T: int, D: int, spread: int) -> tuple[Any, ...]:
+    """Numbers of shape (B, T, D); sizes of 0 are axes that are not there."""
+    return ((spread * rng.normal(size=[n for n in (B, T, D) if n])).astype(np.float32),)
 
 
 def torch_silu(g):
@@ -28,13 +29,14 @@ def torch_silu(g):
     minutes=10,
     make=make_numbers,
     shapes=(
-        {"B": 1, "D": 4, "spread": 1},
-        {"B": 1, "D": 1, "spread": 2},
-        {"B": 3, "D": 7, "spread": 4},
-        {"B": 2, "D": 33, "spread": 30},
-        {"B": 3, "D": 64, "spread": 1000},
+        {"B": 0, "T": 1, "D": 4, "spread": 1},
+        {"B": 0, "T": 1, "D": 1, "spread": 2},
+        {"B": 0, "T": 0, "D": 5, "spread": 3},
+        {"B": 2, "T": 3, "D": 7, "spread": 4},
+        {"B": 0, "T": 2, "D": 33, "spread": 30},
+        {"B": 0, "T": 3, "D": 64, "spread": 1000},
     ),
-    axes=("row", "dim"),
+    axes=("batch", "row", "dim"),
     oracle=torch_silu,
     atol=1e-7,
     hints=(
@@ -99,7 +101,7 @@ def is_gelu_in_its_tanh_form(g):
     "SiLU has no factor inside the sigmoid.",
 )
 def is_the_quick_gelu(g):
-    return g * logistic(1.702 * g)
+    return quick_gelu(g)
 
 
 @silu_stable.mistake(
@@ -124,3 +126,11 @@ def closes_gate_where_it_should_open(g):
 )
 def cuts_g_off_at_20_before_anything(g):
     return silu_stable(np.clip(g, -20, 20))
+
+
+@silu_stable.mistake(
+    "Your function is g * sigmoid(2 g).",
+    "In the tanh form the sigmoid is (1 + tanh(g / 2)) / 2, with half of g inside; in the other form it has exp(-g).",
+)
+def sigmoid_of_2g(g):
+    return g * logistic(2 * g)

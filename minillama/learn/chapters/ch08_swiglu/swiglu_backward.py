@@ -13,8 +13,10 @@ from .variants import logistic
 
 
 def make_backward(rng: np.random.Generator, B: int, T: int, hidden: int, spread: int) -> tuple[Any, ...]:
-    dy, up = rng.normal(size=(2, B, T, hidden)).astype(np.float32)
-    return dy, (spread * rng.normal(size=(B, T, hidden))).astype(np.float32), up
+    """Arrays of shape (B, T, hidden); a size of 0 is an axis that is not there."""
+    shape = [*(n for n in (B, T) if n), hidden]
+    dy, up = rng.normal(size=[2, *shape]).astype(np.float32)
+    return dy, (spread * rng.normal(size=shape)).astype(np.float32), up
 
 
 def torch_backward(dy, gate, up):
@@ -34,6 +36,7 @@ def torch_backward(dy, gate, up):
     shapes=(
         {"B": 1, "T": 1, "hidden": 4, "spread": 2},
         {"B": 1, "T": 1, "hidden": 1, "spread": 1},
+        {"B": 0, "T": 2, "hidden": 3, "spread": 2},
         {"B": 2, "T": 3, "hidden": 5, "spread": 2},
         {"B": 3, "T": 2, "hidden": 33, "spread": 3},
         {"B": 3, "T": 5, "hidden": 16, "spread": 200},
@@ -148,3 +151,30 @@ def does_not_use_dy(dy, gate, up):
 def quotient_rule(dy, gate, up):
     e = np.exp(-gate)
     return dy * up * (1 / (1 + e) + gate * e / (1 + e) ** 2), dy * silu_stable(gate)
+
+
+@swiglu_backward.mistake(
+    "Your slope of SiLU is g s (1 - s): the first term of the product rule is missing.",
+    "g occurs twice in g * sigmoid(g): the slope is s + g s (1 - s).",
+)
+def slope_lacks_first_term(dy, gate, up):
+    s = logistic(gate)
+    return dy * up * gate * s * (1 - s), dy * silu_stable(gate)
+
+
+@swiglu_backward.mistake(
+    "Your dup is dy * sigmoid(gate): the factor gate is missing.",
+    "y = silu(gate) * up, so dup = dy * silu(gate), and silu(g) is g * sigmoid(g).",
+)
+def dup_is_dy_times_sigmoid(dy, gate, up):
+    return dy * up * slope(gate), dy * logistic(gate)
+
+
+@swiglu_backward.mistake(
+    "Your function divides infinity by infinity where the gate is far above 0.",
+    "exp(g) / (1 + exp(g)) is NaN for g above 88, where exp(g) is infinite. Write the slope with a sigmoid that takes "
+    "exp of -|g| alone.",
+)
+def slope_by_growing_exp(dy, gate, up):
+    e = np.exp(gate)
+    return dy * up * (e / (1 + e) + gate * e / (1 + e) ** 2), dy * silu_stable(gate)

@@ -11,12 +11,12 @@ import numpy as np
 from ....layers.swiglu import swiglu_forward_fast
 from ...exercises.exercise import Speed, exercise
 from .silu_stable import silu_stable
-from .variants import forward, gelu, logistic
+from .variants import forward, gelu, logistic, quick_gelu
 
 
 def make_gate(rng: np.random.Generator, B: int, T: int, hidden: int) -> tuple[Any, ...]:
-    """Gates of any size in a batch of one position, where exp of them overflows."""
-    gate, up = (2 * rng.normal(size=(2, B, T, hidden))).astype(np.float32)
+    """Gates of any size in a batch of one position, where exp of them overflows; a size of 0 is an axis less."""
+    gate, up = (2 * rng.normal(size=[2, *(n for n in (B, T) if n), hidden])).astype(np.float32)
     return gate * np.float32(100 if B > 1 and T == 1 else 1), up
 
 
@@ -60,6 +60,8 @@ def _gate(gate, up, y):
     shapes=(
         {"B": 1, "T": 1, "hidden": 4},
         {"B": 1, "T": 2, "hidden": 1},
+        {"B": 0, "T": 2, "hidden": 3},
+        {"B": 0, "T": 0, "hidden": 5},
         {"B": 2, "T": 3, "hidden": 8},
         {"B": 3, "T": 1, "hidden": 33},
         {"B": 3, "T": 5, "hidden": 172},
@@ -169,3 +171,20 @@ def gate_is_relu(gate, up):
 )
 def adds_gate_to_up(gate, up):
     return silu_stable(gate) + up
+
+
+@swiglu_forward.mistake(
+    "Your gate is g * sigmoid(1.702 g), the quick form of GELU.",
+    "SiLU has no factor inside the sigmoid.",
+)
+def gate_is_quick_gelu(gate, up):
+    return quick_gelu(gate) * up
+
+
+@swiglu_forward.mistake(
+    "Your function divides infinity by infinity for large gates.",
+    "exp(g) / (1 + exp(g)) is fine for g < 0 only. Use 1 / (1 + exp(-g)) where g >= 0.",
+)
+def one_sided_exp(gate, up):
+    e = np.exp(gate)
+    return gate * e / (1 + e) * up

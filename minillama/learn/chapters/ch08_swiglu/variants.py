@@ -19,5 +19,9 @@ def gelu(g):
     return 0.5 * g * (1 + np.tanh(math.sqrt(2 / math.pi) * (g + 0.044715 * g**3)))
 
 
+def quick_gelu(g):
+    return g * logistic(1.702 * g)
+
+
 def forward(gate, up):
     return package_swiglu_forward(gate, up)[0]
