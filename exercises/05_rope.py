@@ -57,7 +57,7 @@ def rope_interleaved(x, cos, sin, positions):
 def rope_half(x, cos, sin, positions):
     """The same rotation in Hugging Face's layout: the pairs are (x[i], x[i + head_dim / 2]).
 
-    Parameters and result as in `rope_interleaved`.
+    Parameters and result as in `rope_interleaved`: same dtype as `x`.
     """
     raise NotImplementedError
 

@@ -185,6 +185,7 @@ def layer_errors(ours, theirs, tolerance):
     -------
     error : ndarray of shape (n,)
     first : int
-        Index of the first state whose error is not within `tolerance`; -1 if there is none.
+        Index of the first state whose error is not within `tolerance`; -1 if there is none. An
+        error of exactly `tolerance` is within it.
     """
     raise NotImplementedError

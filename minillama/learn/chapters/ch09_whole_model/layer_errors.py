@@ -85,7 +85,8 @@ def layer_errors(ours, theirs, tolerance):
     -------
     error : ndarray of shape (n,)
     first : int
-        Index of the first state whose error is not within `tolerance`; -1 if there is none.
+        Index of the first state whose error is not within `tolerance`; -1 if there is none. An
+        error of exactly `tolerance` is within it.
     """
     errors = np.array([np.abs(a - b).max() / np.abs(b).max() for a, b in zip(ours, theirs)])
     bad = np.flatnonzero(~(errors <= tolerance))  # NaN is not within any tolerance
@@ -172,3 +173,25 @@ layer_errors.mistake(
     "The tolerance is the largest error that is within it: errors <= tolerance.",
     errors_by(relative, bad=lambda errors, tolerance: ~(errors < tolerance)),
 )
+
+layer_errors.mistake(
+    "Your errors divide one average by another.",
+    "One wrong position among hundreds vanishes in an average. Take the largest difference and the largest number.",
+    errors_by(lambda a, b: np.mean(np.abs(a - b)) / np.mean(np.abs(b))),
+)
+
+layer_errors.mistake(
+    "Your errors divide the length of the difference by the length of the state.",
+    "One wrong number among thousands vanishes in a sum of squares. Take the largest difference and the largest "
+    "number.",
+    errors_by(lambda a, b: np.linalg.norm(a - b) / np.linalg.norm(b)),
+)
+
+
+@layer_errors.mistake(
+    "Your function names state 0 where no state is outside of the tolerance.",
+    "argmax of nothing but False is 0. Ask first whether there is one, and return -1 if not.",
+)
+def names_state_0_where_none_is_bad(ours, theirs, tolerance):
+    errors, first = layer_errors(ours, theirs, tolerance)
+    return errors, max(first, 0)
