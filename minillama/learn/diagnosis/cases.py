@@ -37,12 +37,37 @@ def what_decides(trials: Trials, shapes: Sequence[Dims]) -> str:
 
 
 def _fitting_sizes(trials: Trials, cases: Sequence[Dims], right: NDArray[np.bool_]) -> Iterator[str]:
-    for text, test in _conditions(trials, cases):
+    seen = _seen_sizes(trials, cases)
+    for text, test in _conditions(trials, [{name: dims[name] for name in seen} for dims in cases]):
         is_plain = re.search(r" = \d+$", text) is not None
         if np.array_equal([test(dims) for dims in cases], right) and (is_plain or _has_both(cases, right, text)):
             yield f"with {text}"
             if is_plain:
                 return  # what else fits says the same
+
+
+def _seen_sizes(trials: Trials, cases: Sequence[Dims]) -> list[str]:
+    """Sizes that an argument has in every case: others are how arguments are drawn, which a learner does not see."""
+    found = set(cases[0])
+    for dims in cases:
+        shown = _shown_sizes(trials.exercise.arguments(dims))
+        found = {name for name in found if dims[name] in shown}
+    return [name for name in cases[0] if name in found]
+
+
+def _shown_sizes(value: Any) -> set[int]:
+    """Whole numbers and lengths in a value, at any depth."""
+    if isinstance(value, int | np.integer):
+        return {int(value)}
+    if isinstance(value, np.ndarray):
+        return set(value.shape)
+    if isinstance(value, str | bytes):
+        return {len(value)}
+    if isinstance(value, dict):
+        value = [*value.values()]
+    if isinstance(value, list | tuple):
+        return {len(value)}.union(*map(_shown_sizes, value))
+    return set()
 
 
 def _fitting_contents(trials: Trials, cases: Sequence[Dims], right: NDArray[np.bool_]) -> Iterator[str]:

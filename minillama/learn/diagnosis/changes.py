@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -115,7 +116,8 @@ def _of_value(value: Any, name: str) -> list[ValueChange]:
             (f"{name} stripped of the space around it", str.strip),
             (f"a space in front of {name}", lambda v: " " + v),
             (f"the spaces of {name} left out", lambda v: v.replace(" ", "")),
-            (f"one space for several in {name}", lambda v: " ".join(v.split())),
+            (f"one space for several in {name}", lambda v: re.sub(" +", " ", v)),
+            (f"one space between the words of {name}, and none around it", lambda v: " ".join(v.split())),
             (f"{name} reversed", lambda v: v[::-1]),
         ]
     return []

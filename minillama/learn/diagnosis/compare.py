@@ -106,7 +106,7 @@ def _compare_one(exercise: Exercise, name: str, expected: Any, got: Any, remarks
     except (ValueError, TypeError):
         return Mismatch("type", name, expected, got, message=f"should be {kind_of(wanted)}, is {kind_of(got)}")
     if array.shape != wanted.shape:
-        if array.size == wanted.size == 1:
+        if array.size == 1 and wanted.ndim == 0:  # one number, however it is wrapped
             array = array.reshape(wanted.shape)
         else:
             return Mismatch(

@@ -24,6 +24,7 @@ _SECONDS = 0.4
 _LONGEST = 9  # slices of an axis
 _LARGEST = 1 << 13  # numbers of a result
 _CASES = 3
+_SCALES = (1e-6, 1e6)  # of an argument: a decision or a maximum changes only where the numbers do so much
 
 Flags = NDArray[np.bool_]
 
@@ -96,15 +97,19 @@ def _along(
     yours = _changes(trials, trials.function, dims, where, result)
     if yours is None:
         return
+    moved = yours.copy()
+    for factor in _SCALES if (right & ~yours).any() else ():
+        scaled = _changes(trials, trials.function, dims, where, result, factor)
+        moved |= False if scaled is None else scaled
     argument, axis, part = names
     n = len(right)
     source, target = np.indices((n, n))  # a slice of the argument, a slice of the result
-    extra, missing = yours & ~right & (source != target), right & ~yours
+    extra, missing = yours & ~right & (source != target), right & ~moved
     if extra.any():
         whiches = ("later", "other") if not extra[source < target].any() else ("other",)
         for which in whiches:  # what is later is another as well: a case may show less than the next
             yield f"Along {axis}, your result depends on {argument} at {which} places, and must not."
-    if missing.any() and not yours.any():
+    if missing.any() and not moved.any():
         yield f"Your {part or 'result'} does not depend on {argument} at all, and should."
     elif missing.any() and not extra.any():
         own = not missing[source != target].any()
@@ -115,9 +120,14 @@ def _along(
 
 
 def _changes(
-    trials: Trials, function: Any, dims: Dims, where: tuple[int, int], result: tuple[int, int]
+    trials: Trials,
+    function: Any,
+    dims: Dims,
+    where: tuple[int, int],
+    result: tuple[int, int],
+    factor: float | None = None,
 ) -> Flags | None:
-    """Whether slice j of the result changes when slice i of the argument does: [i, j]."""
+    """Whether slice j of the result changes when slice i of the argument is drawn anew, or multiplied: [i, j]."""
     exercise = trials.exercise
     other = exercise.redrawn().arguments(dims)
     before = _part(run_on(exercise, function, exercise.arguments(dims)), result[0])
@@ -129,7 +139,7 @@ def _changes(
         at = (slice(None),) * where[1] + (i,)
         if not args[where[0]].flags.writeable:
             return None
-        args[where[0]][at] = other[where[0]][at]
+        args[where[0]][at] = other[where[0]][at] if factor is None else args[where[0]][at] * factor
         after = _part(run_on(exercise, function, args), result[0])
         if after is None or after.shape != before.shape:
             return None

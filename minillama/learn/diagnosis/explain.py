@@ -120,7 +120,8 @@ def _explain_by_geometry(report: Report, trials: Trials, smallest: Dims, shapes:
             continue
         dims = trials.shrunk(telling, still=lambda d, s=statement: _says(trials, smallest, d, s))  # type: ignore[misc]
         own = next(s for s in _describe(trials, dims) if s.claim == statement.claim)
-        alone = "" if len(witnesses) > 0 and len(witnesses) >= len(failing) - 2 else f"On {name_dims(dims)}: "
+        is_general = len(witnesses) > 0 and len(witnesses) >= len(failing) - 2 and not statement.of_one_case
+        alone = "" if is_general else f"On {name_dims(dims)}: "
         part = _mismatch(trials, dims).output
         of = f"{part}: " if part and _mismatch(trials, dims).kind == "sequence" else ""
         report.headline = [alone + of + (held(own, said) or statement).text]
@@ -231,7 +232,7 @@ def _plain_words(trials: Trials, dims: Dims) -> str:
         if not isinstance(mismatch.expected, list | str | bytes):
             return "The result is another one."
         n, what = equal_up_to(mismatch.expected, mismatch.got), element_of(mismatch.expected)
-        return f"Your result differs first at {what} {n}." if n else f"Your result differs from the first {what} on."
+        return f"Your result differs first at {what} {n}."
     if mismatch.wrong.size == 1:
         if not np.isfinite(np.asarray(mismatch.got, float)).all():
             return f"The number is {np.asarray(mismatch.got).item()}."

@@ -42,11 +42,11 @@ def describe(
     whole = expected.dtype.kind in "iub"
     found: list[Statement | str | None] = [_not_numbers(e, g, names)]
     if found[0] is None:
-        found = [returned(g, args), _constant(g, wrong), _order(e, g, names), relation(e, g, wrong, dims, whole)]
+        found = [returned(g, args), _constant(g, wrong, whole), _order(e, g, names), relation(e, g, wrong, dims, whole)]
         if not any(found):
             found = [with_argument(e, g, args), _sums(e, g, names)]
         if not any(found):
-            found = [per_slice(e, g, names, dims), _precision(e, g)]
+            found = [per_slice(e, g, wrong, names, dims), _precision(e, g)]
         if not any(found):
             found = [_kept(e, g, names)]
     return [Statement(x) if isinstance(x, str) else x for x in found if x]
@@ -57,7 +57,7 @@ def _not_numbers(e: Array, g: Array, names: list[str]) -> Statement | None:
         bad = test(g) & ~test(e)
         if bad.any():
             cause = (
-                "0/0, inf/inf, inf - inf, 0 * inf, or a logarithm or root of a negative number"
+                "never written, 0/0, inf/inf, inf - inf, 0 * inf, or a logarithm or root of a negative number"
                 if what == "NaN"
                 else "an overflow, a division by 0 or a logarithm of 0"
             )
@@ -71,10 +71,11 @@ def _not_numbers(e: Array, g: Array, names: list[str]) -> Statement | None:
     return None
 
 
-def _constant(g: Array, wrong: Array) -> Statement | None:
+def _constant(g: Array, wrong: Array, whole: bool) -> Statement | None:
     values = g[wrong]
     if values.size > 1 and np.ptp(values) == 0:
-        why = "never written, masked, or multiplied by 0" if values[0] == 0 else "one value for all"
+        is_gap = values[0] == 0 and not whole  # of ids 0 is one as good as any
+        why = "never written, masked, or multiplied by 0" if is_gap else "one value for all"
         return Statement(f"Every wrong element is {values[0]:.6g}: {why}.", number=float(values[0]))
     return None
 

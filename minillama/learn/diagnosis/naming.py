@@ -82,6 +82,8 @@ def _is_certain(table: _Table, shapes: Sequence[Dims], mistake: Mistake) -> bool
     equal on large and small ones of every size, and to give many different wrong results there.
     """
     a = next(i for i, m in enumerate(table.mistakes) if m is mistake)
+    if _is_finite_where_not(table, a):
+        return False
     alone = np.flatnonzero(table.equals[:, a] & (table.equals.sum(axis=1) == 1))
     for name in table.cases[0]:
         usual = sorted(shape[name] for shape in shapes)[len(shapes) // 2]
@@ -249,6 +251,17 @@ def _is_refuted_somewhere(table: _Table, m: int) -> bool:
         if alike and (differs(exercise, e, x) & ~differs(exercise, e, g)).any():
             return True
     return _is_refuted(table, m)
+
+
+def _is_finite_where_not(table: _Table, m: int) -> bool:
+    """Whether a number of the function's is right where a known mistake has NaN, or is infinite."""
+    trials = table.trials
+    for dims in table.cases:
+        e, g, x = trials.expected(dims), trials.got(dims), trials.known(table.mistakes[m], dims)
+        alike = all(isinstance(r, np.ndarray) and r.shape == np.shape(e) and r.dtype.kind == "f" for r in (e, g, x))
+        if alike and (~np.isfinite(x) & np.isfinite(e) & ~differs(trials.exercise, e, g)).any():
+            return True
+    return False
 
 
 def _one_of_several(table: _Table) -> Name | None:

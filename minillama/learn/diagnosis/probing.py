@@ -129,4 +129,6 @@ def _nudged(value: Any) -> list[Any]:
         return [0, 1, value + 1, max(value - 1, 0)]
     if isinstance(value, np.ndarray) and value.dtype.kind in "iu":
         return [np.zeros_like(value), np.maximum(value, 1) - 1]
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        return [value * value.dtype.type(x) for x in (1e-6, 1e6)]
     return [value * x for x in (0.0, 1e-3, 0.5, 2.0, 1e3)] if isinstance(value, float) else []

@@ -129,7 +129,7 @@ def known_names(value: float, dims: Mapping[str, int]) -> Iterator[tuple[str, st
                     yield bracketed, f" = {bracketed}{number_too}"
 
 
-def per_slice(e: Array, g: Array, names: list[str], dims: Mapping[str, int]) -> Statement | None:
+def per_slice(e: Array, g: Array, wrong: Array, names: list[str], dims: Mapping[str, int]) -> Statement | None:
     """A factor, or a difference, that changes along one axis only, or along all but one."""
     size = float(np.abs(e[np.isfinite(e)]).max(initial=0.0))
     usable = (np.abs(e) > 1e-3 * size) & np.isfinite(e)
@@ -158,7 +158,10 @@ def per_slice(e: Array, g: Array, names: list[str], dims: Mapping[str, int]) -> 
             if neutral and not _explains_small(e, g, values, reduced, size):
                 continue
             shown = ", ".join(f"{x:.4g}" for x in numbers[:5])
-            return Statement(f"{word} {text}: {shown}{' …' if len(numbers) > 5 else ''}.", f"{word} {text}")
+            unexplained = wrong & np.isfinite(values) & (np.abs(values - neutral) <= 2e-3 * (neutral or size))
+            but = ", but for small differences" if unexplained.any() else ""
+            more = " …" if len(numbers) > 5 else ""
+            return Statement(f"{word} {text}{but}: {shown}{more}.", f"{word} {text}")
     return None
 
 

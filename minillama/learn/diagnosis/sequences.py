@@ -130,7 +130,8 @@ def _about_entries(expected: dict[Any, Any], got: dict[Any, Any], dims: Dims) ->
     if rule or len(keys) > 4:
         return rule or _direction(expected, got, keys)
     listed = ", ".join(map(repr, keys))
-    return [Statement(f"Only the entries {listed} differ." if len(keys) > 1 else f"Only the entry {listed} differs.")]
+    text = f"Only the entries {listed} differ." if len(keys) > 1 else f"Only the entry {listed} differs."
+    return [Statement(text, of_one_case=True)]
 
 
 def _direction(expected: dict[Any, Any], got: dict[Any, Any], keys: list[Any]) -> list[Statement]:

@@ -30,12 +30,15 @@ class Statement:
         A factor or a difference: the same in every case, or with the same name in all.
     names : tuple of (name, how it is shown)
         What the number is in the sizes of the case: ("1 / sqrt(head_dim)", " = 1 / sqrt(head_dim)").
+    of_one_case : bool
+        It names what other cases may not have: the case is said with it.
     """
 
     template: str
     claim: str = ""
     number: float | None = None
     names: tuple[tuple[str, str], ...] = ()
+    of_one_case: bool = False
 
     def __post_init__(self) -> None:
         if not self.claim:
