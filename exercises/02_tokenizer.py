@@ -97,7 +97,8 @@ def encode_with_merges(word, merges):
 def split_digits(text):
     """Cut a text so that every digit stands alone and everything between digits stays whole.
 
-    "in 2023, 7" becomes ["in ", "2", "0", "2", "3", ", ", "7"]. The digits of other scripts count.
+    "in 2023, 7" becomes ["in ", "2", "0", "2", "3", ", ", "7"]. A digit is what
+    str.isdecimal says: those of other scripts count, but not ², ½ or 五.
 
     Parameters
     ----------
@@ -124,7 +125,8 @@ def byte_fallback_ids(symbols, ids):
     Returns
     -------
     list of int
-        One id for a symbol that is in `ids`, 0 among them, otherwise one for each byte.
+        One id for a symbol that is in `ids`, 0 among them, otherwise one for each byte: of all of the
+        symbol, also where some of its characters are pieces.
     """
     raise NotImplementedError
 

@@ -16,6 +16,9 @@ ROPE = get_exercise("rope_interleaved")
         ("continue_greedily", lambda ids: [float(i) for i in ids]),
         ("continue_greedily", lambda ids: np.array(ids, np.float64)),
         ("shift_targets", lambda targets: targets.astype(np.float32)),
+        ("shift_targets", lambda targets: targets.astype(np.int32)),
+        ("gather_embeddings", lambda rows: rows.astype(np.float64)),
+        ("read_config", lambda config: {**config, "rope_theta": int(config["rope_theta"])}),
         ("count_parameters", float),
         ("causal_mask", lambda mask: mask.astype(int)),
         ("luhn_valid", int),
@@ -35,11 +38,10 @@ def test_another_type_is_refused(id, change):
     ("id", "change"),
     [
         ("continue_greedily", lambda ids: np.array(ids, np.int32)),
-        ("shift_targets", lambda targets: targets.astype(np.int16)),
+        ("causal_mask", lambda mask: mask.tolist()),
         ("count_parameters", np.int64),
         ("luhn_valid", np.bool_),
         ("samples_with_overlap", np.array),
-        ("read_config", lambda config: {**config, "rope_theta": int(config["rope_theta"])}),
     ],
 )
 def test_what_is_as_good_passes(id, change):

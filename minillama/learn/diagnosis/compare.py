@@ -97,7 +97,7 @@ def kind_of(value: Any) -> str:
 
 def _compare_one(exercise: Exercise, name: str, expected: Any, got: Any, remarks: list[str]) -> Mismatch | None:
     if isinstance(expected, str | bytes | list | dict | set | bool | type(None)):
-        return _compare_sequence(name, expected, got)
+        return _compare_sequence(name, expected, got, exercise.dtype_matters)
     wanted = np.asarray(expected)
     try:
         array = np.asarray(got)
@@ -130,7 +130,7 @@ def _compare_one(exercise: Exercise, name: str, expected: Any, got: Any, remarks
     return None
 
 
-def _compare_sequence(name: str, expected: Any, got: Any) -> Mismatch | None:
+def _compare_sequence(name: str, expected: Any, got: Any, type_matters: bool) -> Mismatch | None:
     expected, got = _plain(expected), _plain(got)
     if isinstance(expected, list) and isinstance(got, tuple):
         got = list(got)
@@ -141,7 +141,7 @@ def _compare_sequence(name: str, expected: Any, got: Any) -> Mismatch | None:
         got = [tuple(row) if isinstance(row, list) else row for row in got]
     if not same_value(_in_tuples(expected), _in_tuples(got)):
         return Mismatch("sequence", name, expected, got)
-    other = _other_type(expected, got)
+    other = _other_type(expected, got, type_matters)
     return None if other is None else Mismatch("type", name, expected, got, message=other)
 
 
@@ -176,17 +176,17 @@ def _in_tuples(value: Any) -> Any:
     return {key: _in_tuples(v) for key, v in value.items()} if isinstance(value, dict) else value
 
 
-def _other_type(expected: Any, got: Any) -> str | None:
+def _other_type(expected: Any, got: Any, type_matters: bool) -> str | None:
     """Of two values that are equal, what is a float or a truth value in place of an integer, or the other way round.
 
-    An integer is as good as a float.
+    An integer is as good as a float, unless the type matters.
     """
     if isinstance(expected, tuple | list):
-        return next((text for e, g in zip(expected, got) if (text := _other_type(e, g))), None)
+        return next((text for e, g in zip(expected, got) if (text := _other_type(e, g, type_matters))), None)
     if isinstance(expected, dict):
-        return next((text for key, e in expected.items() if (text := _other_type(e, got[key]))), None)
+        return next((text for key, e in expected.items() if (text := _other_type(e, got[key], type_matters))), None)
     kinds = [next((kind for kind in (bool, int, float) if isinstance(value, kind)), None) for value in (expected, got)]
-    if kinds[0] is kinds[1] or kinds == [float, int]:
+    if kinds[0] is kinds[1] or (kinds == [float, int] and not type_matters):
         return None
     return f"has {got!r} where {expected!r} belongs, of another type ({type(got).__name__})"
 

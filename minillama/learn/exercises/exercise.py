@@ -120,7 +120,7 @@ class Exercise:
     exact : bool
         Integers, text or bits: everything must be equal.
     dtype_matters : bool
-        The dtype of the result is part of the task.
+        The dtype of the result is part of the task; of a list or dict, whether a number is an int or a float.
     writes_to : tuple of str
         Arguments that the docstring says are written to; no other may change.
     draw : int

@@ -91,6 +91,7 @@ def torch_read(described):
         {"n_heads": 8, "n_kv_heads": 0, "head_dim": 6, "theta": 2, "tied": 2},
     ),
     exact=True,
+    dtype_matters=True,
     oracle=torch_read,
     hints=(
         "Most keys are the same number under another name. Four may be missing, and what a missing key means is the "
@@ -196,7 +197,16 @@ def never_reads_tie_word_embeddings(described):
     "transformers 5 writes it there: look at the top level, then in rope_parameters, then take 10000.0.",
 )
 def read_theta(described):
-    return {**read(described), "rope_theta": described.get("rope_theta", 10000.0)}
+    return {**read(described), "rope_theta": float(described.get("rope_theta", 10000.0))}
+
+
+@read_config.mistake(
+    "Your rope_theta stays an integer where the file has one.",
+    "It takes part in arithmetic with floats: float(...), wherever it comes from.",
+)
+def rope_theta_stays_an_integer(described):
+    rope = {**described, **described.get("rope_parameters", {})}
+    return {**read(described), "rope_theta": rope.get("rope_theta", 10000.0)}
 
 
 @read_config.mistake(

@@ -11,13 +11,18 @@ from .inputs import UNKNOWN_CHARACTERS
 
 
 def make_symbols_and_ids(rng: np.random.Generator, length: int) -> tuple[Any, ...]:
-    """LLaMA's order: unknown, begin, end, 256 bytes, pieces. At least one symbol is unknown."""
+    """LLaMA's order: unknown, begin, end, 256 bytes, pieces. At least one symbol is unknown.
+
+    Of many one is unknown though its second character is a piece.
+    """
     known = ["▁", "a", "the", "▁the", "ing", "."]
     names = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *known]
     symbols = rng.choice([*known, *UNKNOWN_CHARACTERS], length).tolist()
     symbols[int(rng.integers(0, length))] = "世" if length > 1 else "é"
     if length > 3:
-        symbols[symbols.index("世") - 1] = "<unk>"  # a symbol like any other, whose id is 0
+        unknown = symbols.index("世")
+        symbols[unknown - 1] = "<unk>"  # a symbol like any other, whose id is 0
+        symbols[(unknown + 1) % length] = "éa"
     return symbols, {name: id_ for id_, name in enumerate(names)}
 
 
@@ -53,7 +58,8 @@ def byte_fallback_ids(symbols, ids):
     Returns
     -------
     list of int
-        One id for a symbol that is in `ids`, 0 among them, otherwise one for each byte.
+        One id for a symbol that is in `ids`, 0 among them, otherwise one for each byte: of all of the
+        symbol, also where some of its characters are pieces.
     """
     out = []
     for symbol in symbols:
@@ -82,7 +88,7 @@ byte_fallback_ids.mistake(
 )
 
 byte_fallback_ids.mistake(
-    "Your function writes the first byte of a character and loses the others.",
+    "Your function writes the first byte of a symbol and loses the others.",
     "A character outside ASCII has two to four bytes, and each of them needs a token.",
     fallback(lambda s, ids: [3 + s.encode()[0]]),
 )
@@ -96,11 +102,17 @@ byte_fallback_ids.mistake(
 byte_fallback_ids.mistake(
     "Your function writes the bytes of the code point, not of its UTF-8 form.",
     "ord('é') is 0xE9, but UTF-8 writes é as 0xC3 0xA9: use str.encode.",
-    fallback(lambda s, ids: [3 + byte for byte in ord(s[0]).to_bytes(3, "big").lstrip(b"\0")]),
+    fallback(lambda s, ids: [3 + byte for c in s for byte in ord(c).to_bytes(3, "big").lstrip(b"\0")]),
 )
 
 byte_fallback_ids.mistake(
     "Your function leaves unknown symbols out.",
     "They have to survive encoding and decoding: as one token for each byte.",
     fallback(lambda s, ids: []),
+)
+
+byte_fallback_ids.mistake(
+    "Your function looks up the characters of a symbol that is not in the vocabulary.",
+    "The symbol as a whole is what the merges left; what is not in the vocabulary becomes its bytes, all of it.",
+    fallback(lambda s, ids: [i for c in s for i in ([ids[c]] if c in ids else [3 + byte for byte in c.encode()])]),
 )

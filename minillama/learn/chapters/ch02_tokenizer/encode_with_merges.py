@@ -27,10 +27,14 @@ def rule_by_rule(word, merges):
     return symbols
 
 
+OTHER_HALVES = [("c", "d"), ("d", "e"), ("c", "de")]  # of cde: cd and e, which no rule merges
+
+
 def make_encoding(rng: np.random.Generator, length: int, merges: int) -> tuple[Any, ...]:
     """A word and rules for which going through the rules once, in order, is right as well.
 
-    Long words are such that the wrong ways differ, from the right one and from each other.
+    Long words are such that the wrong ways differ, from the right one and from each other; with many rules two
+    halves stand side by side whose text a rule makes of other halves.
     """
     letters, tries = "ab" if merges > 6 else "abc", 500 if length >= 12 and merges >= 8 else 1
     while True:
@@ -38,6 +42,8 @@ def make_encoding(rng: np.random.Generator, length: int, merges: int) -> tuple[A
         word = random_word(rng, letters, length)
         if length > 2:
             word = rules[-1][0][0] + word[1:-2] + "".join(rules[0])
+        if length > 12 and merges > 8:
+            word, rules = word[:3] + "cde" + word[6:], [*rules[:-3], *OTHER_HALVES]
         pieces = plain_encode_with_merges(word, rules)
         if rule_by_rule(word, rules) != pieces:
             continue
@@ -101,7 +107,7 @@ def tokenizers_encode(word, merges):
     """The `tokenizers` library, all of the text as one word."""
     from tokenizers import Tokenizer, models
 
-    pieces = dict.fromkeys([*"abc", *(left + right for left, right in merges)])
+    pieces = dict.fromkeys([*"abcde", *(left + right for left, right in merges)])
     vocab = {piece: id_ for id_, piece in enumerate(pieces)}
     return Tokenizer(models.BPE(vocab=vocab, merges=merges)).encode(word).tokens
 
@@ -205,3 +211,19 @@ def takes_rightmost_of_several_occurrences(word, merges):
 )
 def applies_every_rule_only_once(word, merges):
     return each_rule_once(word, merges)
+
+
+@encode_with_merges.mistake(
+    "Your function looks a rule up by the text that it makes, not by its two halves.",
+    "The rule (c, de) says nothing of cd and e, though their text is the same: the key is the pair.",
+)
+def looks_rules_up_by_their_text(word, merges):
+    ranks: dict[str, int] = {}
+    for rank, (left, right) in enumerate(merges):
+        ranks.setdefault(left + right, rank)
+
+    def best(symbols):
+        fits = [(ranks[a + b], i) for i, (a, b) in enumerate(pairwise(symbols)) if a + b in ranks]
+        return min(fits)[1] if fits else None
+
+    return greedy(word, best)

@@ -11,17 +11,23 @@ from ...exercises.exercise import exercise
 
 
 def make_text_with_digits(rng: np.random.Generator, length: int) -> tuple[Any, ...]:
-    """Letters, spaces and runs of digits, Arabic ones among them; the first character is a digit."""
+    """Letters, spaces and runs of digits, Arabic ones among them; the first character is a digit.
+
+    Of many some are numbers and no digits.
+    """
     kinds = rng.choice(["digit", "digit", "digit", "letter", "space"], length).tolist()
     draw = {"digit": "0123456789٣٧", "letter": "abxé", "space": "  \n"}
     text = "".join(str(rng.choice(list(draw[kind]))) for kind in kinds)
+    if length > 8:
+        text = text[:4] + "²½五" + text[7:]
     return (("42" + text)[:length] if length > 2 else text,)
 
 
 def tokenizers_digits(text):
-    from tokenizers import pre_tokenizers
+    """Its own class Digits takes all that is numeric, fractions too."""
+    from tokenizers import Regex, pre_tokenizers
 
-    return [part for part, _ in pre_tokenizers.Digits(individual_digits=True).pre_tokenize_str(text)]
+    return [part for part, _ in pre_tokenizers.Split(Regex(r"\d"), "isolated").pre_tokenize_str(text)]
 
 
 @exercise(
@@ -47,7 +53,8 @@ def tokenizers_digits(text):
 def split_digits(text):
     """Cut a text so that every digit stands alone and everything between digits stays whole.
 
-    "in 2023, 7" becomes ["in ", "2", "0", "2", "3", ", ", "7"]. The digits of other scripts count.
+    "in 2023, 7" becomes ["in ", "2", "0", "2", "3", ", ", "7"]. A digit is what
+    str.isdecimal says: those of other scripts count, but not ², ½ or 五.
 
     Parameters
     ----------
@@ -104,7 +111,35 @@ def cuts_between_all_characters(text):
 
 @split_digits.mistake(
     "Your function knows the digits 0 to 9 only.",
-    "Other scripts have digits as well (٣ is a three): str.isdigit and \\d know them, [0-9] does not.",
+    "Other scripts have digits as well (٣ is a three): str.isdecimal and \\d know them, [0-9] does not.",
 )
 def knows_digits_0_to_9_only(text):
     return re.findall(r"[0-9]|[^0-9]+", text)
+
+
+def alone_if(is_digit):
+    def split(text):
+        parts: list[str] = []
+        new = True
+        for character in text:
+            if new or is_digit(character):
+                parts.append(character)
+            else:
+                parts[-1] += character
+            new = is_digit(character)
+        return parts
+
+    return split
+
+
+split_digits.mistake(
+    "Your function takes raised digits such as ² for digits, as str.isdigit does.",
+    "² is an exponent, no place of a number: ask str.isdecimal, which is what \\d matches.",
+    alone_if(str.isdigit),
+)
+
+split_digits.mistake(
+    "Your function takes everything that is a number for a digit: ½ and 五, too.",
+    "str.isnumeric knows fractions and words for numbers; a digit is what str.isdecimal says.",
+    alone_if(str.isnumeric),
+)

@@ -44,6 +44,7 @@ def torch_gather(tokens, weight):
         {"B": 2, "T": 17, "V": 40, "D": 16},
     ),
     axes=("batch", "position", "dim"),
+    dtype_matters=True,
     oracle=torch_gather,
     hints=(
         "The table has one row for each token of the vocabulary. No arithmetic is needed at all.",

@@ -42,6 +42,7 @@ def make_tokens(rng: np.random.Generator, B: int, T: int) -> tuple[Any, ...]:
     ),
     axes=ROW_AXES,
     exact=True,
+    dtype_matters=True,
     hints=(
         "Row t of the logits predicts token t + 1. The last row has nothing to predict that is known.",
         "Begin with an array full of ignore_id and write into its first T - 1 columns. Padding is a matter of the "
