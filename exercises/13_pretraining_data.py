@@ -162,6 +162,7 @@ def ipv4_public(text):
 
     Well formed: four decimal numbers 0 to 255 without leading zeros, with dots between them.
     Private: 10.*.*.*, 127.*.*.*, 169.254.*.*, 172.16.*.* to 172.31.*.*, 192.168.*.*.
+    Other reserved ranges, such as 0.*.*.*, count as public here.
 
     Parameters
     ----------

@@ -12,7 +12,8 @@ from ...exercises.exercise import exercise
 def make_chi(rng: np.random.Generator, V: int, n: int, impossible: int) -> tuple[Any, ...]:
     """Counts of n draws from a neighbouring distribution; one token has probability 0, and was drawn or not.
 
-    Of many tokens the first has probability 0, too, and was not drawn; of five none has.
+    Of many tokens the first has probability 0, too, and was not drawn; of five none has. In both a token that
+    might have been drawn was not.
     """
     if V < 3 or n < 4 or impossible >= n:
         raise ValueError("three tokens and four draws at least")
@@ -25,6 +26,9 @@ def make_chi(rng: np.random.Generator, V: int, n: int, impossible: int) -> tuple
     q = p * (0.7 + 0.6 * rng.random(V))
     counts = rng.multinomial(n - impossible, q / q.sum())
     counts[zeros[:1]] = impossible
+    if V == 5 or V >= 40:
+        counts[2] += counts[1]
+        counts[1] = 0
     return counts, p
 
 
@@ -164,3 +168,15 @@ def takes_mean_over_tokens(counts, probabilities):
 )
 def returns_square_root(counts, probabilities):
     return chi_with(counts, probabilities, lambda o, e: (o - e) ** 2 / e, lambda terms: np.sqrt(terms.sum()))
+
+
+@chi_squared.mistake(
+    "Your function leaves out every token that was not drawn.",
+    "One that should have been drawn and was not speaks against the sampler: only those of probability 0 go.",
+)
+def leaves_out_what_was_not_drawn(counts, probabilities):
+    drawn = counts > 0
+    if (probabilities[drawn] == 0).any():
+        return np.inf
+    expected = counts.sum() * probabilities[drawn]
+    return float(np.sum((counts[drawn] - expected) ** 2 / expected))

@@ -145,7 +145,7 @@ def temperature_no_zero(logits, temperature):
 
 
 @temperature_probabilities.mistake(
-    "Your function takes a tiny temperature for 0: tokens with equal logits share.",
+    "Your function takes a tiny temperature for 0: tokens with equal logits share, and nearly equal ones.",
     "Greedy means one token, the first among equals: np.argmax.",
 )
 def temperature_tiny(logits, temperature):
@@ -159,4 +159,15 @@ def temperature_tiny(logits, temperature):
 def temperature_last_of_equals(logits, temperature):
     if temperature == 0:
         return one_hot(len(logits) - 1 - np.argmax(logits[::-1]), len(logits))
+    return _temperature(logits, temperature)
+
+
+@temperature_probabilities.mistake(
+    "Your greedy choice lets tokens with equal largest logits share.",
+    "Greedy means one token, the first among equals: np.argmax, not logits == logits.max().",
+)
+def temperature_shared_by_equals(logits, temperature):
+    if temperature == 0:
+        best = (logits == logits.max()).astype(np.float64)
+        return best / best.sum()
     return _temperature(logits, temperature)

@@ -14,7 +14,8 @@ from .inputs import observe_filter, only_where, through
 def make_top_k(rng: np.random.Generator, V: int, k: int) -> tuple[Any, ...]:
     """Logits with few different values, so that the k-th largest has equals; some of them negative.
 
-    Of many tokens the next one is less by the least that float32 has.
+    Of a larger k the two largest are equal as well. Of many tokens the next one is less by the least that float32
+    has.
     """
     if V < 4:
         raise ValueError("there must be room for equal logits")
@@ -22,6 +23,8 @@ def make_top_k(rng: np.random.Generator, V: int, k: int) -> tuple[Any, ...]:
     order = np.argsort(-logits)
     if 1 < k < V:
         logits[order[k - 1 : k + 1]] = logits[order[k - 1]]
+        if k > 3:
+            logits[order[1]] = logits[order[0]]
         if V > 8:
             logits[order[k + 1]] = np.nextafter(logits[order[k]], np.float32(-np.inf))
     return logits, k
@@ -155,3 +158,12 @@ def top_k_sorted(logits, k):
 )
 def top_k_no_off(logits, k):
     return np.full_like(logits, -np.inf) if k == 0 else keep_top_k(logits, k)
+
+
+@top_k_filter.mistake(
+    "Your function counts equal logits once: it keeps the k largest different values.",
+    "k is a number of tokens: the k-th largest of all logits is the threshold, those that are equal counted each.",
+)
+def top_k_values(logits, k):
+    values = np.unique(logits)
+    return logits if not 0 < k < len(values) else only_where(logits >= values[-k], logits)

@@ -63,6 +63,7 @@ def make_page(rng: np.random.Generator, lines: int) -> tuple[Any, ...]:
         lambda: f"The {noun()} was never found. [3]",
         lambda: f"[4] The {noun()} was new.",
         lambda: f"{noun().title()}.[5] [6]",
+        lambda: f"[7] {noun().title()} fell.",
     )
     return ("\n".join(kinds[n % len(kinds)]() for n in range(lines)),)
 
@@ -73,7 +74,7 @@ def make_page(rng: np.random.Generator, lines: int) -> tuple[Any, ...]:
     difficulty=2,
     minutes=15,
     make=make_page,
-    shapes=({"lines": 1}, {"lines": 4}, {"lines": 6}, {"lines": 16}, {"lines": 45}, {"lines": 90}),
+    shapes=({"lines": 1}, {"lines": 4}, {"lines": 6}, {"lines": 16}, {"lines": 46}, {"lines": 92}),
     exact=True,
     hints=(
         "Line by line: strip it, take out the citation marks, then ask the rules; the first that says no ends it.",
@@ -132,6 +133,8 @@ def c4(
     cite: Callable[[str], str | None] = lambda line: re.sub(CITATION, "", line),
     lower: Callable[[str], str] = str.lower,
     cite_first: bool = True,
+    strip_again: bool = False,
+    count_first: bool = False,
     whole_page: bool = False,
 ) -> Function:
     """The rules with their parts exchanged, for mistakes."""
@@ -143,8 +146,9 @@ def c4(
             line = cite(original)
             if not original or line is None:
                 continue
-            tested = line if cite_first else original
-            if not tested.endswith(ends) or (tested.endswith("...") and not dots) or len(line.split()) < least:
+            line = line.strip() if strip_again else line
+            tested, counted = line if cite_first else original, original if count_first else line
+            if not tested.endswith(ends) or (tested.endswith("...") and not dots) or len(counted.split()) < least:
                 continue
             small = lower(line)
             if "javascript" in small or any(phrase in small for phrase in POLICY_PHRASES):
@@ -203,4 +207,16 @@ c4_clean_lines.mistake(
     "Your function drops the whole page for a line about JavaScript or cookies.",
     "Only the line goes. (Whole pages go for 'lorem ipsum' and '{', which are not part of this exercise.)",
     c4(whole_page=True),
+)
+
+c4_clean_lines.mistake(
+    "Your function strips the line again when the marks are gone.",
+    "What C4's own code does is asked for: 'It rained. [3]' ends in a space once its mark is cut out, and goes.",
+    c4(strip_again=True),
+)
+
+c4_clean_lines.mistake(
+    "Your function counts a citation mark as a word.",
+    "The words are counted when the marks are cut out: '[7] Ladder fell.' has two.",
+    c4(count_first=True),
 )

@@ -191,7 +191,7 @@ contaminated_tokens.mistake(
 contaminated_tokens.mistake(
     "Your function allows one difference too few.",
     "`budget` differences are allowed: it is the one after them that ends the match.",
-    contaminated(allowed=lambda budget: budget - 1 if budget > 1 else 1),
+    contaminated(allowed=lambda budget: budget - 1),
 )
 
 contaminated_tokens.mistake(

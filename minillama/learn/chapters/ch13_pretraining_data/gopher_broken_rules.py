@@ -205,6 +205,7 @@ def is_symbol(word: str) -> bool:
 def gopher(
     *,
     symbols_count: bool = False,
+    symbols_are_many: bool = False,
     closed: bool = False,
     marks: Sequence[str] = ("...", "…"),
     hashes: Callable[[str], int] = lambda text: text.count("#"),
@@ -218,7 +219,7 @@ def gopher(
         real = [word for word in words if symbols_count or not is_symbol(word)]
         mean = sum(map(len, real)) / len(real)
         figures = {
-            "min_words": (len(real), min_words),
+            "min_words": (len(words) if symbols_are_many else len(real), min_words),
             "min_mean_word_length": (mean, 3),
             "max_mean_word_length": (mean, 10),
             "max_hashes_per_word": (hashes(text) / len(words), 0.1),
@@ -241,6 +242,12 @@ gopher_broken_rules.mistake(
     "Your function counts signs such as ',' as words in min_words and in the mean length.",
     "These two rules look at words that have a letter or a digit. In all shares the signs count.",
     gopher(symbols_count=True),
+)
+
+gopher_broken_rules.mistake(
+    "Your function counts signs such as ',' as words in min_words.",
+    "That rule looks at words that have a letter or a digit. In all shares the signs count.",
+    gopher(symbols_are_many=True),
 )
 
 gopher_broken_rules.mistake(

@@ -11,12 +11,15 @@ import numpy as np
 from ...exercises.exercise import Function, exercise
 from .inputs import each
 
+NETWORKS = ("10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")
+
 
 def library_ipv4(text: str) -> bool:
     try:
-        return ipaddress.IPv4Address(text).is_global
+        address = ipaddress.IPv4Address(text)
     except ValueError:
         return False
+    return not any(address in ipaddress.IPv4Network(network) for network in NETWORKS)
 
 
 def make_addresses(rng: np.random.Generator, addresses: int) -> tuple[Any, ...]:
@@ -68,6 +71,10 @@ def make_addresses(rng: np.random.Generator, addresses: int) -> tuple[Any, ...]:
         lambda: f"127.0.0.{rng.integers(1, 250)}",
         lambda: f"192.168.0.{rng.integers(1, 250)}",
         lambda: f"172.{rng.integers(17, 31)}.0.0",
+        lambda: f"192.0.2.{rng.integers(2, 250)}",
+        lambda: f"198.18.{some(2)}",
+        lambda: f"{rng.integers(240, 250)}.{some(3)}",
+        lambda: f"0.{some(3)}",
     )
     return ([kinds[n % len(kinds)]() for n in range(addresses)],)
 
@@ -82,8 +89,8 @@ def make_addresses(rng: np.random.Generator, addresses: int) -> tuple[Any, ...]:
         {"addresses": 4},
         {"addresses": 9},
         {"addresses": 16},
-        {"addresses": 44},
-        {"addresses": 88},
+        {"addresses": 48},
+        {"addresses": 96},
     ),
     exact=True,
     observe=each,
@@ -107,6 +114,7 @@ def ipv4_public(text):
 
     Well formed: four decimal numbers 0 to 255 without leading zeros, with dots between them.
     Private: 10.*.*.*, 127.*.*.*, 169.254.*.*, 172.16.*.* to 172.31.*.*, 192.168.*.*.
+    Other reserved ranges, such as 0.*.*.*, count as public here.
 
     Parameters
     ----------
@@ -213,3 +221,14 @@ ipv4_public.mistake(
     "Three numbers are a version or a date, five are a section of a document: len(parts) == 4.",
     ipv4(parts=2),
 )
+
+
+@ipv4_public.mistake(
+    "Your function takes reserved ranges that are not in the list for private, as the module ipaddress does.",
+    "192.0.2.* is for examples, 198.18.*.* for measurements: nobody's home, but not among the five ranges.",
+)
+def ipv4_by_library(text):
+    try:
+        return not ipaddress.IPv4Address(text).is_private
+    except ValueError:
+        return False

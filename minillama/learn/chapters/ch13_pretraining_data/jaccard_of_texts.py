@@ -149,9 +149,15 @@ jaccard_of_texts.mistake(
 )
 
 jaccard_of_texts.mistake(
-    "Your function compares numbers digit by digit.",
+    "Your function compares numbers as they are.",
     "Pages that differ in a date or a counter only are copies: every run of digits becomes 0.",
     _similarity(digits=False),
+)
+
+jaccard_of_texts.mistake(
+    "Your function writes a 0 for every digit, not for every run of digits.",
+    "Then 7 and 12 are still different numbers: \\d+ takes a run as one.",
+    _similarity(each=True),
 )
 
 jaccard_of_texts.mistake(

@@ -183,3 +183,13 @@ def divides_by_no_steps(step, peak, warmup_steps, total_steps, final_fraction):
     end = final_fraction * peak
     passed = min(1.0, (step - warmup_steps) / (total_steps - warmup_steps))
     return end + (peak - end) / 2 * (1 + math.cos(math.pi * passed))
+
+
+@warmup_cosine.mistake(
+    "Your function asks for the end first: a run that is all warm-up ends at final_fraction of the peak.",
+    "With warmup_steps = total_steps the last step has the peak, and `end` comes after it.",
+)
+def asks_for_the_end_first(step, peak, warmup_steps, total_steps, final_fraction):
+    if step >= total_steps:
+        return final_fraction * peak
+    return warmup_cosine(step, peak, warmup_steps, total_steps, final_fraction)
