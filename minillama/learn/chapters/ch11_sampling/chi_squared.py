@@ -147,6 +147,14 @@ def divides_by_what_was_counted(counts, probabilities):
 
 
 @chi_squared.mistake(
+    "Your function divides by what was counted, not by what was expected, and leaves out what was not drawn.",
+    "The variance of a count is about its expectation E, which is not 0 for a token that might have been drawn.",
+)
+def divides_by_what_was_counted_if_any(counts, probabilities):
+    return chi_with(counts, probabilities, lambda o, e: np.where(o > 0, (o - e) ** 2 / np.maximum(o, 1), 0))
+
+
+@chi_squared.mistake(
     "Your function does not square the differences.",
     "Without the square those above and those below cancel out, or count too little.",
 )
