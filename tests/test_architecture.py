@@ -78,7 +78,7 @@ MAY_IMPORT = {
     "learn/chapters/ch06_attention": "layers learn/exercises",
     "learn/chapters/ch07_grouped_queries": "layers learn/chapters/ch06_attention learn/exercises",
     "learn/chapters/ch08_swiglu": "config layers learn/exercises",
-    "learn/chapters/ch09_whole_model": "inference layers learn/exercises ops params",
+    "learn/chapters/ch09_whole_model": "inference layers learn/chapters/ch05_rope learn/exercises ops params",
     "learn/chapters/ch10_kv_cache": "inference layers learn/exercises",
     "learn/chapters/ch11_sampling": "inference learn/exercises",
     "learn/chapters/ch12_quantization_and_speed": "compute learn/exercises quantization",

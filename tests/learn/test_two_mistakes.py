@@ -192,6 +192,7 @@ LIKELY = {
     "rmsnorm_backward": 1,
     "attend_one_head": 1,
     "grouped_attention": 2,
+    "ffn_hidden_dim": 1,
     "residual_stream": 2,
     "attention_decode_step": 2,
     "sliding_window_attention": 1,
