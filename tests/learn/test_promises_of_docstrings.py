@@ -119,6 +119,17 @@ def from_the_smallest_score(q, k, v, block):
     return y / total
 
 
+def of_axes(id, n_axes):
+    """The solution, which knows arrays of so many axes alone."""
+
+    def function(*args):
+        if args[0].ndim != n_axes:
+            raise IndexError("tuple index out of range")
+        return solved(id)(*args)
+
+    return function
+
+
 def exp_over_one_and_exp(gate, up):
     return gate * np.exp(gate) / (1 + np.exp(gate)) * up
 
@@ -153,6 +164,10 @@ def exp_over_one_and_exp(gate, up):
         ("attend_one_head", no_maximum_for_one_head),
         ("attend_online", from_the_smallest_score),
         ("swiglu_forward", exp_over_one_and_exp),
+        ("silu_stable", of_axes("silu_stable", 2)),
+        ("swiglu_forward", of_axes("swiglu_forward", 3)),
+        ("swiglu_backward", of_axes("swiglu_backward", 3)),
+        ("layer_errors", with_argument("layer_errors", 2, lambda tolerance: tolerance * (1 - 1e-6))),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )

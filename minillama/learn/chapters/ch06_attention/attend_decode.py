@@ -247,3 +247,13 @@ def scores_are_divided_by_the_root_of_heads(q, k, v, n_keys):
 )
 def decode_overflowing(q, k, v, n_keys):
     return unshifted(q[:, None], k[:, :n_keys], v[:, :n_keys], True)[:, 0]
+
+
+@attend_decode.mistake(
+    "Your total goes on from head to head.",
+    "Each head has a total of its own: set it to 0 where a head begins, together with its largest score.",
+)
+def total_goes_on(q, k, v, n_keys):
+    scores = np.einsum("hd,hsd->hs", q, k[:, :n_keys]) / np.float32(math.sqrt(q.shape[1]))
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.einsum("hs,hsd->hd", weights, v[:, :n_keys]) / np.cumsum(weights.sum(axis=1))[:, None]

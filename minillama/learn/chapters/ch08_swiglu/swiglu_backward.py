@@ -172,9 +172,9 @@ def dup_is_dy_times_sigmoid(dy, gate, up):
 
 @swiglu_backward.mistake(
     "Your function divides infinity by infinity where the gate is far above 0.",
-    "exp(g) / (1 + exp(g)) is NaN for g above 88, where exp(g) is infinite. Write the slope with a sigmoid that takes "
-    "exp of -|g| alone.",
+    "exp(g) (1 + exp(g) + g) / (1 + exp(g))**2 is NaN for g above 44, where the squares are infinite. Write the slope "
+    "with the sigmoid alone: s + g s (1 - s).",
 )
 def slope_by_growing_exp(dy, gate, up):
     e = np.exp(gate)
-    return dy * up * (e / (1 + e) + gate * e / (1 + e) ** 2), dy * silu_stable(gate)
+    return dy * up * e * (1 + e + gate) / (1 + e) ** 2, dy * silu_stable(gate)
