@@ -26,7 +26,7 @@ _ELSEWHERE = {
     r"sqrt\(head_dim\)|sqrt\(dim\)|by head_dim, not|divided by the square root": "06 Scores spread like √head_dim",
     r"exponential of (the )?scores as they are": "softmax_over_keys",
     r"exponentials of the logits as they are": "log_sum_exp",
-    r"no mask|mask is off|mask counts|masks after|forgets the causal mask": "causal_mask",
+    r"no mask|mask (is off|counts|takes|lets the positions)|masks after|forgets the causal mask": "causal_mask",
     r"see themselves|see its own token|All your queries see": "causal_mask",
     r"np\.tile\)|tiled|% K\b|% n_kv_heads|key heads in turn": "key_head_of_query_heads",
     r"pairs \(x\[i\], x\[i \+ head_dim/2\]\)": "rope_half",
@@ -35,7 +35,7 @@ _ELSEWHERE = {
     r"that is LayerNorm": "04 LayerNorm would take one direction more",
     r"post-norm": "add_rmsnorm",
     r"final norm": "head_logits",
-    r"no activation|without an(y)? activation|as its gate|gate is (a|GELU|ReLU)": "08 Closed must not mean upside down",
+    r"no activation|without any? activation|as its gate|gate is (a|g|GELU|ReLU)": "08 Closed must not mean upside down",
     r"halves of a byte for neighbours|packs neighbours|into the upper halves": "q4_0_dequantize_blocks",
     r"p \* dp: the sum|sum of p \* dp goes": "softmax_backward",
 }

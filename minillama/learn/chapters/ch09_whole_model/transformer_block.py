@@ -258,7 +258,7 @@ def scale_of_the_stream(x, layer, cos, sin, n_heads, *rest):
 
 
 transformer_block.mistake(
-    "Your function rotates the pairs (i, i + head_dim/2) of q and k.",
+    "Your function rotates the pairs (x[i], x[i + head_dim/2]) of q and k.",
     "Rows of wq and wk are in Meta's order here: RoPE turns neighbours, (2i, 2i + 1) (chapter 05).",
     functools.partial(block, turn=half),
 )
