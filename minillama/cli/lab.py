@@ -25,9 +25,10 @@ def lab(
     ] = None,
 ) -> None:
     """Open the book in JupyterLab, as a copy in your folder; options of `jupyter lab` may follow, as --no-browser."""
+    from ..learn.workspace.book_files import FOLDER
     from ..learn.workspace.folder import find_workspace
     from ..learn.workspace.learners_file import WorkspaceError
-    from ..learn.workspace.own_book import FOLDER, bring_book, notebook_of
+    from ..learn.workspace.own_book import bring_book, notebook_of
 
     if chapter is not None and chapter.startswith("-"):
         context.args.insert(0, chapter)

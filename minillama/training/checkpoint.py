@@ -34,6 +34,7 @@ from ..files.atomic import atomic_write
 from ..files.errors import CheckpointError
 from ..files.json_object import Fields, read_object
 from ..params import Params
+from ..quantization.formats import to_float32
 from ..trees import Tree, children, map_named, named_leaves
 from .run_folder import STATE_NAME, RunError
 from .stage import Stage
@@ -99,7 +100,7 @@ def write_checkpoint(
 
 
 def write_model(folder: Path, config: ModelConfig, model: Tree, metadata: dict[str, Any] | None = None) -> None:
-    """Write a model of plain float32 arrays: its Llama for everybody, and every other array beside it."""
+    """Write a model: its Llama for everybody, packed where it is, and every other array, of float32, beside it."""
     prefix, params = _llama_in(model)
     write_native(folder, config, params, metadata=metadata)
     inside = {prefix + name for name, _ in named_leaves(params)}
@@ -161,6 +162,8 @@ def read_checkpoint(folder: Path, stage: Stage) -> tuple[Tree, tuple[Tree, Tree]
 def read_model(folder: Path, pattern: T) -> tuple[ModelConfig, T]:
     """The model that `write_model` wrote, as a tree like `pattern` of arrays that may be changed.
 
+    What is packed comes as float32.
+
     Parameters
     ----------
     folder : Path
@@ -185,7 +188,7 @@ def read_model(folder: Path, pattern: T) -> tuple[ModelConfig, T]:
         if name not in found:
             raise CheckpointError(folder, name, "is missing")
         check_shape(folder, name, found[name].shape, like.shape)
-        return np.array(found[name])
+        return np.array(to_float32(found[name]))
 
     return checkpoint.config, map_named(get, pattern)
 

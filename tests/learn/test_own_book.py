@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 
-from minillama.learn.workspace import folder, own_book
+from minillama.learn.workspace import book_files, folder, own_book
 from minillama.learn.workspace.learners_file import WorkspaceError
 
 
@@ -20,7 +20,7 @@ def book(tmp_path, monkeypatch):
     there.mkdir(parents=True)
     for name in ("05_rope.ipynb", "glossary.md", "book.svg", "05_rope.py"):
         (there / name).write_text(f"{name}, first edition")
-    monkeypatch.setattr(own_book, "_CLONE", there.parent)
+    monkeypatch.setattr(book_files, "_CLONE", there.parent)
     return there
 
 
@@ -66,6 +66,8 @@ def test_without_a_clone_the_installed_book_is_copied(book, tmp_path, monkeypatc
     """Files of a wheel's data are listed relative to site-packages."""
     inside = tmp_path / "env" / "share" / "minillama" / "notebooks"
     inside.parent.mkdir(parents=True)
+    (book / "stages").mkdir()
+    (book / "stages" / "ppo.gguf").write_bytes(b"weights")
     book.rename(inside)
 
     class Distribution:
@@ -73,18 +75,31 @@ def test_without_a_clone_the_installed_book_is_copied(book, tmp_path, monkeypatc
             return tmp_path / "env" / "lib" / "site-packages" / path
 
     def files(name):
-        listed = [f"../../share/minillama/notebooks/{path.name}" for path in inside.iterdir()]
+        names = [path.relative_to(inside).as_posix() for path in inside.rglob("*.*")]
+        listed = [f"../../share/minillama/notebooks/{name}" for name in names]
         parts = [importlib.metadata.PackagePath(text) for text in [*listed, "minillama/__init__.py"]]
         for part in parts:
             part.dist = Distribution()
         return parts
 
     (tmp_path / "env" / "lib" / "site-packages").mkdir(parents=True)
-    monkeypatch.setattr(own_book, "files", files)
-    assert own_book.bring_book(tmp_path / "my-llama") == ["05_rope.ipynb", "book.svg", "glossary.md"]
-    monkeypatch.setattr(own_book, "files", lambda name: [])
+    monkeypatch.setattr(book_files, "files", files)
+    news = own_book.bring_book(tmp_path / "my-llama")
+    assert news == ["05_rope.ipynb", "book.svg", "glossary.md", "stages/ppo.gguf"]
+    monkeypatch.setattr(book_files, "files", lambda name: [])
     with pytest.raises(WorkspaceError, match="not installed with the package"):
         own_book.bring_book(tmp_path / "another")
+
+
+def test_folders_of_the_book_are_copied_too(book, tmp_path):
+    mine = tmp_path / "my-llama"
+    (book / "stages" / "reward-safety").mkdir(parents=True)
+    for name in ("stages/ppo.gguf", "stages/reward-safety/heads.safetensors"):
+        (book / name).write_bytes(b"weights")
+    news = own_book.bring_book(mine)
+    assert news[-2:] == ["stages/ppo.gguf", "stages/reward-safety/heads.safetensors"]
+    assert (mine / "notebooks" / news[-1]).read_bytes() == b"weights"
+    assert own_book.bring_book(mine) == []
 
 
 def test_a_chapter_by_its_number_or_name():

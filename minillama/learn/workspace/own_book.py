@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 from ...files.atomic import atomic_write
 from ..chapters.catalogue import chapter_packages
 from ..chapters.texts import file_name
+from .book_files import FOLDER, book_files
 from .learners_file import WorkspaceError
 
-FOLDER = "notebooks"
 _RECORD = ".book.json"  # in FOLDER: the sha256 of each file as the book last had it
-_ENDINGS = (".ipynb", ".md", ".svg")
-_CLONE = Path(__file__).resolve().parents[3]
 
 
 def bring_book(folder: Path) -> list[str]:
@@ -32,7 +29,7 @@ def bring_book(folder: Path) -> list[str]:
     Returns
     -------
     news : list of str
-        Names of the files that were written.
+        Paths in the copy of the files that were written.
 
     Raises
     ------
@@ -43,11 +40,12 @@ def bring_book(folder: Path) -> list[str]:
     try:
         target.mkdir(parents=True, exist_ok=True)
         known = _read_record(target / _RECORD)
-        for source in sorted(_book()):
+        for name, source in sorted(book_files().items()):
             content = source.read_bytes()
             sum_ = hashlib.sha256(content).hexdigest()
-            path = target / source.name
-            last, known[source.name] = known.get(source.name), sum_
+            path = target / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            last, known[name] = known.get(name), sum_
             if path.exists():
                 theirs = hashlib.sha256(path.read_bytes()).hexdigest()
                 if sum_ in (last, theirs):  # they have had this edition
@@ -56,7 +54,7 @@ def bring_book(folder: Path) -> list[str]:
                     path = path.with_name(f"{path.stem}.new{path.suffix}")
             with atomic_write(path) as file:
                 file.write(content)
-            news.append(path.name)
+            news.append(path.relative_to(target).as_posix())
         with atomic_write(target / _RECORD) as file:
             file.write(json.dumps(known, indent=1).encode())
     except OSError as error:
@@ -77,24 +75,6 @@ def notebook_of(chapter: str) -> str:
     if not found:
         raise WorkspaceError(f"there is no chapter {chapter!r}: {names[0][:2]} to {names[-1][:2]}")
     return found[0]
-
-
-def _book() -> list[Path]:
-    """The files of the book: those of a clone, or those that were installed with the package."""
-    found = [path for path in (_CLONE / FOLDER).glob("*") if path.suffix in _ENDINGS]
-    if not found:
-        found = [path for path in _installed() if path.suffix in _ENDINGS and path.is_file()]
-    if not found:
-        raise WorkspaceError("the book was not installed with the package: install that again, or use a clone")
-    return found
-
-
-def _installed() -> list[Path]:
-    try:
-        parts = files("minillama") or []
-    except PackageNotFoundError:
-        return []
-    return [Path(str(part.locate())) for part in parts if part.parts[-3:-1] == ("minillama", FOLDER)]
 
 
 def _read_record(path: Path) -> dict[str, str]:

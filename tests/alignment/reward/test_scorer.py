@@ -14,6 +14,8 @@ from minillama.files.errors import CheckpointError
 from minillama.inference.chat import Llama2Chat
 from minillama.model import backbone_forward
 from minillama.params import init_params
+from minillama.quantization.formats import quantize, to_float32
+from minillama.trees import map_tree
 
 
 def some_rows(seed=0):
@@ -102,3 +104,16 @@ def test_a_shift_is_taken_from_every_score_and_kept_beside_the_model(tmp_path):
     (tmp_path / "model/shift.json").write_text('{"shift": "much"}')
     with pytest.raises(CheckpointError, match="shift"):
         read_scorer(tmp_path / "model")
+
+
+def test_a_packed_backbone_is_read_as_the_float32_that_it_stands_for(tmp_path):
+    config = ModelConfig(dim=32, n_layers=1, n_heads=2, hidden_dim=64, vocab_size=40, max_seq_len=64)
+    rng = np.random.default_rng(0)
+    model = RewardModel(init_params(config, rng), rng.standard_normal(32).astype(np.float32))
+    packed = map_tree(lambda array: quantize(array, "Q5_0") if array.ndim == 2 else array, model.backbone)
+    write_scorer(tmp_path / "model", Scorer(RewardModel(packed, model.head), config))
+    found = read_scorer(tmp_path / "model", config)
+    np.testing.assert_array_equal(found.model.backbone.layers[0].wq, packed.layers[0].wq.to_float32())
+    np.testing.assert_array_equal(found.model.head, model.head)
+    scores = Scorer(RewardModel(map_tree(to_float32, packed), model.head), config).scores([[1, 2, 3]])
+    np.testing.assert_array_equal(found.scores([[1, 2, 3]]), scores)
