@@ -12,7 +12,7 @@ ACTIVATE := source $(VENV)/bin/activate
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo chat learn lab train-stories align ship-chat llama2 test test-portable book notebooks check-notebooks lint clean
+.PHONY: help demo chat learn lab train-stories align ship-chat ship-stages llama2 test test-portable book notebooks check-notebooks lint clean
 
 help:
 	@echo "make demo   a real model answers (fetches 93 MB of weights the first time)"
@@ -23,6 +23,7 @@ help:
 	@echo "make train-stories  train the model that ships inside again, from STORIES and HELD_OUT (text files)"
 	@echo "make align  from the model that ships inside to one that chats: LLaMA 2's stages, 75 minutes of two cores"
 	@echo "make ship-chat  measure the chat model of that run, and put it inside the package with its card"
+	@echo "make ship-stages  put what the stages of that run left behind into notebooks/stages, small, for the book"
 	@echo "make align PRESET=smollm2 PAIRS=hh-rlhf ALIGN=runs/smollm2   the same with real weights and people's preferences"
 	@echo "make llama2  the same from a text on: pretraining, too (STORIES and HELD_OUT)"
 	@echo "make test   run the tests"
@@ -114,6 +115,10 @@ align: $(VENV)/.train
 ship-chat: $(VENV)/.train
 	$(BIN)/minillama pull smollm2-135m-instruct
 	$(BIN)/python benchmarks/ship_chat_model.py $(ALIGN)
+
+# What chapters 15 to 20 load. It is to be the run whose chat model ships.
+ship-stages: $(VENV)/.train
+	$(BIN)/python benchmarks/ship_stages.py $(ALIGN)
 
 # Everything, from a text file to a model that chats.
 llama2: $(WORK)/stories3M.gguf

@@ -87,7 +87,8 @@ MAY_IMPORT = {
     "learn/chapters": "files learn/exercises",
     "learn/diagnosis": "learn/exercises",
     "learn": "bench compute learn/chapters learn/diagnosis learn/exercises",
-    "learn/book": "__init__ compute learn learn/chapters learn/diagnosis learn/exercises learn/workspace",
+    "learn/book": "__init__ alignment/conversations alignment/models alignment/reward alignment/rollouts "
+    "checkpoints/hub compute learn learn/chapters learn/diagnosis learn/exercises learn/workspace",
     "learn/workspace": "__init__ checkpoints/hub compute data data/shards files layers learn learn/chapters "
     "learn/diagnosis learn/exercises llm ops params tokenizers training",
     "alignment/conversations": "compute config inference/chat layers ops params tokenizers training",
