@@ -36,7 +36,7 @@ from minillama.alignment.recipe.pipeline import RecipeFolder
 from minillama.alignment.recipe.report.measuring import rates_of_stage
 from minillama.alignment.recipe.settings import command_again, read_recipe
 from minillama.alignment.reward import Scorer, pair_scores, read_scorer, token_pairs, write_scorer
-from minillama.alignment.reward.measures import right, share
+from minillama.alignment.reward.measures import Share, by_bin, by_strength, right, share
 from minillama.alignment.rollouts import answer_logprobs
 from minillama.alignment.story_world import EVERYTHING, BaseFluency, Judge, draw_requests, judge_rules
 from minillama.checkpoints.gguf import write_gguf
@@ -113,6 +113,10 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=400, help="of the test split, that policies answer")
     parser.add_argument("--work", type=Path, help="where answers are kept; by default RUN/shipping-stages")
     parser.add_argument("--tried", type=int, default=100, metavar="N", help="answers for every layout; 0 for none")
+    parser.add_argument(
+        "--again", nargs="*", choices=list(LAYOUTS), metavar="NAME",
+        help="measure these stages anew (all of them without a name); else figures of files that did not change stay",
+    )  # fmt: skip
     parser.add_argument("--card", action="store_true", help="write README.md again, and nothing else")
     options = parser.parse_args()
     record = STAGES / RECORD
@@ -146,6 +150,7 @@ class Shipping:
 
     def ship(self, record: Path) -> None:
         """Everything; what was measured of another packing is not kept."""
+        before = json.loads(record.read_text("utf-8"))["stages"] if record.exists() else {}
         shutil.rmtree(STAGES, ignore_errors=True)
         STAGES.mkdir()
         for name, folder in self.folders.items():
@@ -165,12 +170,24 @@ class Shipping:
             model = load_stage(name)
             one["fixed"] = [round(opinion_of(model, dialogue), 4) for dialogue in FIXED]
             if name in self.folders:
-                measure = self.reward_cost if name.startswith("reward-") else self.policy_cost
-                one["cost"] = measure(name, model)
-                if self.options.tried:
-                    one["tried"] = [self.tried(name, layout) for layout in TRIED]
+                one |= self.kept(name, one, before) or self.measured(name, model)
             print(f"{name}: {json.dumps({k: one.get(k) for k in ('fixed', 'cost')})}", flush=True)
         write(record, json.dumps(found, indent=1) + "\n")
+
+    def kept(self, name: str, now: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+        """What was measured before, where the files are the same and nobody asks for it again."""
+        again = self.options.again
+        if name not in before or before[name]["files"] != now["files"] or again == [] or name in (again or ()):
+            return {}
+        return {key: before[name][key] for key in ("cost", "tried") if key in before[name]}
+
+    def measured(self, name: str, model: Any) -> dict[str, Any]:
+        """What this packing costs, and what others would."""
+        measure = self.reward_cost if name.startswith("reward-") else self.policy_cost
+        found: dict[str, Any] = {"cost": measure(name, model)}
+        if self.options.tried:
+            found["tried"] = [self.tried(name, layout) for layout in TRIED]
+        return found
 
     def described(self, name: str) -> dict[str, Any]:
         """Files with sizes and sums, and the command that made them."""
@@ -201,11 +218,14 @@ class Shipping:
         before = self.scorer(name)
         kind = name.removeprefix("reward-")
         longest = before.config.max_seq_len
-        pairs = token_pairs(held_out(self.run, kind), before.chat, before.tokenizer, max_tokens=longest)
+        labelled = held_out(self.run, kind)
+        pairs = token_pairs(labelled, before.chat, before.tokenizer, max_tokens=longest)
         both = [pair_scores(one.model, one.config, pairs) for one in (before, packed)]
         return score_change(before, packed, self.rows(self.options.answers)) | {
             "pairs": len(pairs),
             "accuracy": [share(right(scores))._asdict() for scores in both],
+            "strength": [shares(by_strength(scores, [one.strength for one in labelled])) for scores in both],
+            "bins": [shares(by_bin(scores, said_safe(labelled))) for scores in both] if kind == "safety" else [],
             "turned": int((np.sign(both[0][:, 0] - both[0][:, 1]) != np.sign(both[1][:, 0] - both[1][:, 1])).sum()),
         }
 
@@ -308,6 +328,16 @@ def packed_leaf(layout: Layout, name: str, array: Any) -> Any:
     if array.ndim != 2:
         return array
     return quantize(array, layout.embedding if name in ("token_embedding", "output") else layout.matrices)
+
+
+def said_safe(pairs: Sequence[Comparison]) -> list[list[float]]:
+    """Of chosen and rejected answers: 1, 0, or NaN where nobody said."""
+    both = [(one.chosen_safe, one.rejected_safe) for one in pairs]
+    return [[float("nan") if safe is None else float(safe) for safe in pair] for pair in both]
+
+
+def shares(table: dict[str, Share]) -> dict[str, Any]:
+    return {name: one._asdict() for name, one in table.items() if one.n}
 
 
 def sums(path: Path) -> dict[str, Any]:

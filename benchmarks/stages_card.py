@@ -68,6 +68,14 @@ def _costs(figures: Figures) -> Iterator[str]:
             f"| `{name}` | {cost['answers']} | {cost['spread']:.2f} | {cost['mean']:.3f} | {cost['largest']:.2f} | "
             f"{cost['shift']:+.3f} | {before} | {packed} | {cost['turned']} of {cost['pairs']} |"
         )
+    yield "\nBy how sure the annotator was and, for safety, by which answers are safe:\n"
+    yield "| | pairs | before | packed |"
+    yield "|---|---:|---:|---:|"
+    for name, cost in _with(figures, "accuracy"):
+        for before, packed in (cost[table] for table in ("strength", "bins") if cost[table]):
+            for group in before:
+                cells = ("{:.1f} % ({:.1f}–{:.1f})".format(*_percent(one[group])) for one in (before, packed))
+                yield f"| `{name}`, {group} | {before[group]['n']} | " + " | ".join(cells) + " |"
     yield "\nOf the policies, answers to the same requests with the same seeds:\n"
     names = [name for name, _ in _with(figures, "rates")]
     yield "| | " + " | ".join(f"`{name}` before | packed" for name in names) + " |"
