@@ -31,6 +31,7 @@ TEXTS = (
     "minillama/alignment/README.md",
     "minillama/stories/README.md",
     "minillama/stories/stories3M-chat.md",
+    "notebooks/stages/README.md",
 )
 _LINK = re.compile(r"(?<=\]\()([^)#\s]+)(#[^)\s]*)?(?=\))")
 _ANCHOR = re.compile(r'^<a id="([^"]+)"></a>', re.MULTILINE)
