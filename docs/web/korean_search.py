@@ -8,7 +8,11 @@ import re
 from sphinx.search.en import SearchEnglish
 
 _HANGUL = re.compile(r"^[가-힣]+")
-_PARTICLES = r"(?<=[가-힣]{2}|[A-Za-z0-9]{2})(으로부터|에서는|으로는|에게서|까지는|이라고|라고|으로|에서|에게|까지|부터|보다|처럼|마다|하고|이나|은|는|이|가|을|를|의|에|로|과|와|도|만|나)$"
+_PARTICLES = (
+    r"(?<=[가-힣]{2}|[A-Za-z0-9]{2})"
+    "(으로부터|에서는|으로는|에게서|까지는|이라고|라고|으로|에서|에게|까지|부터|보다|처럼|마다|하고|이나"
+    "|은|는|이|가|을|를|의|에|로|과|와|도|만|나)$"
+)
 # What a reader types loses its particle, too: pages hold the stem of every word that has one. The first expression is
 # Sphinx's own.
 _SPLITTER = f"""
