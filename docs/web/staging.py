@@ -6,6 +6,7 @@ the first page. Pages that are made here: the exercises of each chapter, and the
 
 from __future__ import annotations
 
+import base64
 import inspect
 import json
 import re
@@ -35,7 +36,8 @@ TEXTS = (
 )
 _LINK = re.compile(r"(?<=\]\()([^)#\s]+)(#[^)\s]*)?(?=\))")
 _ANCHOR = re.compile(r'^<a id="([^"]+)"></a>', re.MULTILINE)
-_KOREAN = "docs/ko"
+_KOREAN, _KOREAN_README = "docs/ko", "README.ko.md"
+_PICTURE = "#picture-"
 
 
 def stage(root: Path, target: Path) -> None:
@@ -51,6 +53,8 @@ def stage(root: Path, target: Path) -> None:
     chapters = course(root / "notebooks")
     for text in _texts(root):
         page = _linked(root, target, text, (root / text).read_text(encoding="utf-8"))
+        if text == f"{_KOREAN}/index.md":
+            page += f"\n{_toctree(_korean_contents(root), '한국어판')}"
         _write(target / text, _front(text) + _ANCHOR.sub(r"(\1)=\n\n", page))
     readme = _linked(root, target, "README.md", (root / "README.md").read_text(encoding="utf-8"))
     _write(target / "index.md", f"{readme}\n{_contents(root, chapters)}")
@@ -70,12 +74,14 @@ def stage(root: Path, target: Path) -> None:
 
 def _texts(root: Path) -> Iterator[str]:
     yield from TEXTS
+    yield _KOREAN_README
     for path in sorted((root / _KOREAN).rglob("*.md")):
         yield str(path.relative_to(root))
 
 
 def _front(text: str) -> str:
-    return "---\norphan: true\n---\n\n" if text not in TEXTS[:4] and not text.startswith(_KOREAN) else ""
+    in_a_tree = text in TEXTS[:4] or text.startswith((_KOREAN, _KOREAN_README))
+    return "" if in_a_tree else "---\norphan: true\n---\n\n"
 
 
 def _write(path: Path, text: str) -> None:
@@ -85,6 +91,8 @@ def _write(path: Path, text: str) -> None:
 
 def _linked(root: Path, target: Path, name: str, text: str) -> str:
     """The text with links that lead to what is staged; a file that is no page is laid beside, for download.
+
+    `NN_topic.ipynb#picture-2` is the second picture of that chapter.
 
     Raises
     ------
@@ -106,10 +114,22 @@ def _linked(root: Path, target: Path, name: str, text: str) -> str:
             inside = Path("index.md")
         elif inside.suffix not in (".md", ".ipynb"):
             _copy(path, target / inside)
+        elif anchor.startswith(_PICTURE):
+            number = int(anchor.removeprefix(_PICTURE))
+            inside, anchor = inside.with_name(f"{inside.stem}-{number}.png"), ""
+            (target / inside).parent.mkdir(parents=True, exist_ok=True)
+            (target / inside).write_bytes(pictures(path)[number - 1][0])
         up = len(Path(name).parent.parts)
         return "../" * up + str(inside) + anchor
 
     return _LINK.sub(link, text)
+
+
+def pictures(notebook: Path) -> list[tuple[bytes, str]]:
+    """The pictures of a chapter, in their order: each as a PNG file, with the text for who does not see it."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+    return [(base64.b64decode(o["data"]["image/png"]), o["metadata"]["image/png"]["alt"]) for o in outputs]
 
 
 def _copy(path: Path, target: Path) -> None:
@@ -144,6 +164,12 @@ def _contents(root: Path, chapters: Iterable[Chapter]) -> str:
     if (root / _KOREAN / "index.md").exists():
         trees.append(("한국어", [f"{_KOREAN}/index"]))
     return "\n".join(_toctree(pages, caption) for caption, pages in trees)
+
+
+def _korean_contents(root: Path) -> Iterator[str]:
+    yield "/README.ko"
+    yield from (path.stem for path in sorted((root / _KOREAN).glob("[0-9]*.md")))
+    yield "glossary"
 
 
 def _toctree(pages: Iterable[str], caption: str = "") -> str:
