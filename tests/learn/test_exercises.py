@@ -89,6 +89,7 @@ RAISES = {
     "transformer_block": "Your function leaves out wo.",
     "attention_decode_step": "Your query does not see its own token, and a sequence without tokens has no key at all.",
     "linear_backward": "Your dx multiplies with weight.T, as the way forward does.",
+    "warmup_cosine": "Your function divides by 0 where the warm-up is the whole run.",
 }
 
 
