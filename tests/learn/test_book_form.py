@@ -182,7 +182,7 @@ def test_the_glossary_has_every_term_once_with_its_korean():
     terms = [term.lower() for term, _, _, _ in entries.values()]
     assert terms == sorted(terms)
     for anchor, (term, korean, number, words) in entries.items():
-        assert re.search("[가-힣]", korean) or korean == term, f"{anchor} has no Korean term, nor is it written in English"
+        assert re.search("[가-힣]", korean) or korean == term, f"{anchor} has neither a Korean term nor the English one"
         assert number in {path.name[:2] for path in CHAPTERS}
         assert words.endswith("."), term
 
